@@ -1,0 +1,9 @@
+"""`python -m personalize_spark` is the command `personalize-spark`."""
+
+from __future__ import annotations
+
+import sys
+
+from personalize_spark.cli import main
+
+sys.exit(main())

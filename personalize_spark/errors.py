@@ -1,0 +1,107 @@
+"""Every error this package raises on purpose, as one tree.
+
+    PersonalizeSparkError
+    ├── ServiceError                     an answer of the service: AWS error code (= class name) and message
+    │   ├── InvalidInputException
+    │   ├── InvalidNextTokenException
+    │   ├── LimitExceededException
+    │   ├── ResourceAlreadyExistsException
+    │   ├── ResourceInUseException
+    │   ├── ResourceNotFoundException
+    │   └── TooManyTagsException
+    ├── StorageError                     the world below a URI
+    │   ├── ObjectNotFound
+    │   ├── ObjectExists                 a conditional create lost: somebody else's object is there
+    │   ├── ObjectChanged                the object is not the one that was listed or read before
+    │   └── AccessDenied
+    ├── ArtifactError                    a model or view that is incomplete, damaged or of another version
+    ├── DataError                        a dataset that cannot be imported or trained on
+    ├── EnvironmentProblem               Java, jars or packages that this machine lacks
+    └── JobFailed                        a job that ends as CREATE FAILED; the message is its failureReason
+
+A line of input that cannot be answered is not an error but a value (`records.LineError`).
+All errors carry one message and survive pickling, so that Spark can bring them home from a worker.
+"""
+
+from __future__ import annotations
+
+
+class PersonalizeSparkError(Exception):
+    """The root: one message that says what is wrong, where, and what to do."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class ServiceError(PersonalizeSparkError):
+    """A refusal in the service's own terms; HTTP status 400 for every one of them."""
+
+    @property
+    def code(self) -> str:
+        """The AWS error code, as botocore's service model spells it."""
+        return type(self).__name__
+
+
+class InvalidInputException(ServiceError):
+    """A field or parameter value is not valid."""
+
+
+class InvalidNextTokenException(ServiceError):
+    """The token of a list operation is not one that was handed out."""
+
+
+class LimitExceededException(ServiceError):
+    """A quota of the service is used up."""
+
+
+class ResourceAlreadyExistsException(ServiceError):
+    """The name is taken."""
+
+
+class ResourceInUseException(ServiceError):
+    """The resource is being changed or is still needed."""
+
+
+class ResourceNotFoundException(ServiceError):
+    """The catalog holds no such resource."""
+
+
+class TooManyTagsException(ServiceError):
+    """More tags than a resource may have."""
+
+
+class StorageError(PersonalizeSparkError):
+    """Reading or writing an object failed."""
+
+
+class ObjectNotFound(StorageError):
+    """There is no object of that name."""
+
+
+class ObjectExists(StorageError):
+    """A conditional create found the name taken."""
+
+
+class ObjectChanged(StorageError):
+    """The object is another one than the one that was seen before."""
+
+
+class AccessDenied(StorageError):
+    """The credentials in use may not do this."""
+
+
+class ArtifactError(PersonalizeSparkError):
+    """A model or a view that cannot be used as it lies there."""
+
+
+class DataError(PersonalizeSparkError):
+    """Data that cannot be imported or trained on."""
+
+
+class EnvironmentProblem(PersonalizeSparkError):
+    """Something that this machine must have is missing."""
+
+
+class JobFailed(PersonalizeSparkError):
+    """A job that cannot go on; the message becomes its `failureReason`."""

@@ -1,0 +1,134 @@
+"""A batch inference job from its record to its outputs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+
+from pyspark.sql import SparkSession
+
+import personalize_spark
+from personalize_spark.errors import JobFailed, PersonalizeSparkError, StorageError
+from personalize_spark.job.inflate import inflate
+from personalize_spark.job.job import Job
+from personalize_spark.job.lease import ACTIVE, FAILED, Lease
+from personalize_spark.job.plan import (
+    STAGING,
+    Input,
+    Plan,
+    Task,
+    bytes_per_line,
+    find_inputs,
+    tasks_of,
+    write_inputs,
+)
+from personalize_spark.job.preflight import preflight
+from personalize_spark.job.publish import publish
+from personalize_spark.job.report import Progress, Report
+from personalize_spark.job.waves import Ledger, run_waves
+from personalize_spark.recipes import Settings
+from personalize_spark.storage.catalog import Catalog
+from personalize_spark.storage.location import open_store, split_prefix
+from personalize_spark.storage.store import Access
+
+MAX_FILES = 1_000
+MAX_BYTES = 1_000_000_000
+MAX_RECORDS = 50_000_000
+
+
+def run_job(spark: SparkSession, catalog: Catalog, job: Job, show: Callable[[Progress], None]) -> Report:
+    """Run a job to its end, keeping its record.
+
+    Raises:
+        JobFailed: the job is CREATE FAILED, the message is its `failureReason`.
+    """
+    with Lease(catalog, job.record) as lease:
+        try:
+            report = _run(spark, job, lease, show)
+        except PersonalizeSparkError as error:
+            lease.update(status=FAILED, failureReason=error.message)
+            raise JobFailed(error.message) from error
+        except BaseException as error:
+            lease.update(status=FAILED, failureReason=f"{type(error).__name__}: {error}")
+            raise
+        lease.update(status=ACTIVE, report=asdict(report))
+    return report
+
+
+def _run(spark: SparkSession, job: Job, lease: Lease, show: Callable[[Progress], None]) -> Report:
+    started = time.monotonic()
+    plan, inputs = _plan(job)
+    try:
+        preflight(spark, plan)
+        tasks, line, cores = _cut(spark, plan, inputs)
+        ledger = run_waves(spark, plan, tasks, line, cores, lambda ledger: show(_progress(ledger, tasks)))
+        show(_progress(ledger, tasks))
+        if job.service_limits:
+            _check_records(ledger, inputs)
+        lease.update()  # the fence: who has lost the job publishes nothing
+        pieces = list(ledger.pieces.values())
+        publish(spark, plan, inputs, pieces)
+    finally:
+        notes = [*job.notes, *_clean(plan)]
+    return Report.of(job.request.output_path, inputs, pieces, time.monotonic() - started, notes)
+
+
+def _plan(job: Job) -> tuple[Plan, list[Input]]:
+    request = job.request
+    access = Access(request.role_arn if job.assume_role else None, request.output_kms_key_arn)
+    inputs = find_inputs(request.input_path, request.output_path, access)
+    if job.service_limits:
+        _check_size(inputs)
+    output_root = request.output_path.rstrip("/") + "/"
+    plan = Plan(
+        job=str(job.record.arn),
+        release=personalize_spark.__version__,
+        recipe=job.recipe,
+        settings=Settings(request.num_results),
+        model=job.model,
+        input_root=split_prefix(request.input_path)[0],
+        output_root=output_root,
+        staging_root=f"{output_root}{STAGING}/{request.job_name}/",
+        access=access,
+    )
+    plan.write()
+    write_inputs(plan.staging(), inputs)
+    return plan, inputs
+
+
+def _cut(spark: SparkSession, plan: Plan, inputs: Sequence[Input]) -> tuple[list[Task], float, int]:
+    inflated = inflate(spark, plan, inputs)
+    files = [inflated.get(number, [each.source]) for number, each in enumerate(inputs)]
+    line = bytes_per_line(plan.input(), inputs)
+    cores = spark.sparkContext.defaultParallelism
+    return list(tasks_of(files, [number in inflated for number in range(len(files))], line, cores)), line, cores
+
+
+def _clean(plan: Plan) -> list[str]:
+    try:
+        open_store(plan.output_root, plan.access).delete(plan.staging_root[len(plan.output_root) :])
+    except StorageError as error:  # a role made for the service may not delete; the answers are none the worse
+        return [f"The staging folder {plan.staging_root} was left behind: {error.message}"]
+    return []
+
+
+def _progress(ledger: Ledger, tasks: Sequence[Task]) -> Progress:
+    pieces = list(ledger.pieces.values())
+    errors = sum(piece.errors.total() for piece in pieces)
+    return Progress(len(pieces), len(tasks), sum(piece.lines for piece in pieces), errors)
+
+
+def _check_size(inputs: Sequence[Input]) -> None:
+    size = sum(each.source.size for each in inputs)
+    if len(inputs) > MAX_FILES or size > MAX_BYTES:
+        raise JobFailed(
+            f"{len(inputs)} input files of {size} bytes are more than the service's {MAX_FILES} files and {MAX_BYTES} bytes a job."
+        )
+
+
+def _check_records(ledger: Ledger, inputs: Sequence[Input]) -> None:
+    for number, each in enumerate(inputs):
+        lines = sum(piece.lines for piece in ledger.pieces.values() if int(piece.key.partition("/")[0]) == number)
+        if lines > MAX_RECORDS:
+            raise JobFailed(f"{each.source.name} has {lines} records, more than the service's {MAX_RECORDS} an input file.")

@@ -1,0 +1,31 @@
+"""What a batch inference job is made of, before it starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from personalize_spark.job.plan import Pinned
+from personalize_spark.request import BatchInferenceRequest
+from personalize_spark.storage.catalog import Record
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job that was created.
+
+    Attributes:
+        record: its record in the catalog.
+        recipe: the name of the solution version's recipe.
+        model: the solution version's model.
+        notes: what the report should say of the request.
+        assume_role: use the request's role for the input and the output, not the ambient credentials.
+        service_limits: refuse what the managed service would not take.
+    """
+
+    record: Record
+    request: BatchInferenceRequest
+    recipe: str
+    model: Pinned
+    notes: list[str]
+    assume_role: bool = False
+    service_limits: bool = False

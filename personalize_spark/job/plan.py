@@ -1,0 +1,208 @@
+"""The plan of a job: frozen before the first task starts, written to the staging folder, never changed.
+
+    _staging/JOB/plan.json              everything but the lists
+    _staging/JOB/inputs.json            the input objects, pinned by size and ETag, and the names of their outputs
+    _staging/JOB/bins/WAVE/00000.json   what one task of a wave does
+    _staging/JOB/pieces/KEY-UUID        the answers of a split
+    _staging/JOB/sidecars/UUID.json     which pieces a task has finished: what is in no sidecar does not count
+    _staging/JOB/inflated/...           the text of large compressed inputs
+
+A task gets the URI of the plan, never its contents.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+
+import orjson
+
+from personalize_spark.errors import JobFailed
+from personalize_spark.recipes import Settings
+from personalize_spark.storage.location import open_store, split_prefix
+from personalize_spark.storage.splits import Split, compression, cut
+from personalize_spark.storage.store import Access, Object, Store
+
+CHECK = "_CHECK"
+STAGING = "_staging"
+OUT = ".out"
+
+MAX_LINES = 65_536
+"""Lines of a split, unless its file would then have more than `MAX_PIECES`."""
+MAX_PIECES = 9_000
+"""Pieces of a file: an upload has at most 10,000 parts."""
+MAX_BIN_LINES = 500_000
+MAX_BIN_SPLITS = 1_000
+TASKS_PER_CORE = 3
+INFLATE_ABOVE = 64 << 20
+"""A larger compressed object is first inflated into plain ones, so that more than one task can answer it."""
+_SAMPLE = 64 << 10
+_MIN_LINES = 1_024
+
+
+@dataclass(frozen=True)
+class Pinned:
+    """An artifact: where it lies, and the SHA-256 of its manifest."""
+
+    uri: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What all tasks of a job have in common."""
+
+    job: str
+    release: str
+    recipe: str
+    settings: Settings
+    model: Pinned
+    input_root: str
+    output_root: str
+    staging_root: str
+    access: Access
+
+    def input(self) -> Store:
+        """The folder that the names of the inputs are relative to."""
+        return open_store(self.input_root, self.access)
+
+    def output(self) -> Store:
+        """The folder of the request's output path."""
+        return open_store(self.output_root, self.access)
+
+    def staging(self) -> Store:
+        """The job's own staging folder."""
+        return open_store(self.staging_root, self.access)
+
+    def write(self) -> None:
+        """Freeze the plan."""
+        self.staging().write("plan.json", orjson.dumps(asdict(self)))
+
+    @classmethod
+    def read(cls, staging: Store) -> Plan:
+        """The plan of a staging folder."""
+        fields = orjson.loads(staging.read("plan.json"))
+        nested = {"settings": Settings, "model": Pinned, "access": Access}
+        return cls(**{name: nested[name](**value) if name in nested else value for name, value in fields.items()})
+
+
+@dataclass(frozen=True)
+class Input:
+    """An input object and the name of its output."""
+
+    source: Object
+    output: str
+
+
+@dataclass(frozen=True)
+class Task:
+    """One split of one input; `number` is its place among the splits of that input.
+
+    `inflated` splits are of objects in the staging folder, the others of the input itself.
+    """
+
+    file: int
+    number: int
+    split: Split
+    inflated: bool = False
+
+    @property
+    def key(self) -> str:
+        """Begins the names of the split's pieces; ascending keys are the order of lines."""
+        return f"{self.file:06d}/{self.number:06d}"
+
+
+def find_inputs(input_path: str, output_path: str, access: Access) -> list[Input]:
+    """All objects whose URI starts with the input path, but what a job itself leaves under the output path.
+
+    Raises:
+        JobFailed: nothing matches.
+    """
+    folder, prefix = split_prefix(input_path)
+    store = open_store(folder, access)
+    own = output_path.rstrip("/") + "/"
+    found = [each for each in store.list(prefix) if each.name == prefix or not _left_by_a_job(store.root + each.name, own)]
+    if not found:
+        raise JobFailed(f"Invalid S3 input path: no object's name starts with {input_path}.")
+    common = len(os.path.commonprefix([each.name.split("/")[:-1] for each in found]))
+    return [Input(each, "/".join(each.name.split("/")[common:]) + OUT) for each in found]
+
+
+def _left_by_a_job(uri: str, output_root: str) -> bool:
+    if not uri.startswith(output_root):
+        return False
+    name = uri[len(output_root) :]
+    return name.endswith(OUT) or name == CHECK or name.startswith(f"{STAGING}/")
+
+
+def write_inputs(staging: Store, inputs: Sequence[Input]) -> None:
+    """Freeze the list of inputs."""
+    staging.write("inputs.json", orjson.dumps([asdict(each) for each in inputs]))
+
+
+def read_inputs(staging: Store) -> list[Input]:
+    """The frozen list of inputs."""
+    return [Input(Object(**each["source"]), each["output"]) for each in orjson.loads(staging.read("inputs.json"))]
+
+
+def bytes_per_line(store: Store, inputs: Sequence[Input]) -> float:
+    """The mean length of a line, judged by the beginning of the largest plain input."""
+    plain = [each.source for each in inputs if not compression(each.source.name)]
+    largest = max(plain, key=lambda source: source.size, default=None)
+    if largest is None or not largest.size:
+        return 32.0
+    sample = store.read(largest.name, 0, _SAMPLE, largest.etag)
+    return len(sample) / max(1, sample.count(b"\n"))
+
+
+def tasks_of(files: Sequence[Sequence[Object]], inflated: Sequence[bool], line: float, cores: int) -> Iterator[Task]:
+    """Cut every input into splits: small enough to keep all cores busy, large enough to be worth an object.
+
+    Args:
+        files: per input, the objects that hold its text, in order.
+        inflated: per input, whether those lie in the staging folder.
+        line: the mean bytes of a line.
+        cores: how many tasks run at once.
+    """
+    total = sum(source.size for sources in files for source in sources) / line
+    fair = min(MAX_LINES, max(_MIN_LINES, total / (TASKS_PER_CORE * cores)))
+    for file, sources in enumerate(files):
+        lines = sum(source.size for source in sources) / line
+        target = int(max(fair, lines / MAX_PIECES) * line) + 1
+        splits = [split for source in sources for split in cut(source, target)]
+        yield from (Task(file, number, split, inflated[file]) for number, split in enumerate(splits))
+
+
+def bins_of(tasks: Sequence[Task], line: float, cores: int) -> list[list[Task]]:
+    """Tasks put together, in order, to what one Spark task does."""
+    total = sum(task.split.end - task.split.start for task in tasks)
+    most_bytes = min(MAX_BIN_LINES * line, total / (TASKS_PER_CORE * cores))
+    most_splits = min(MAX_BIN_SPLITS, -(-len(tasks) // (TASKS_PER_CORE * cores)))
+    bins: list[list[Task]] = []
+    room = 0.0
+    for task in tasks:
+        if not bins or room <= 0 or len(bins[-1]) >= most_splits:
+            bins.append([])
+            room = most_bytes
+        bins[-1].append(task)
+        room -= task.split.end - task.split.start
+    return bins
+
+
+def write_bins(staging: Store, wave: int, bins: Sequence[Sequence[Task]]) -> None:
+    """Hand out the work of a wave."""
+    for number, tasks in enumerate(bins):
+        staging.write(_bin_name(wave, number), orjson.dumps([asdict(task) for task in tasks]))
+
+
+def read_bin(staging: Store, wave: int, number: int) -> list[Task]:
+    """The work of one Spark task."""
+    return [
+        Task(each["file"], each["number"], Split(Object(**each["split"].pop("source")), **each["split"]), each["inflated"])
+        for each in orjson.loads(staging.read(_bin_name(wave, number)))
+    ]
+
+
+def _bin_name(wave: int, number: int) -> str:
+    return f"bins/{wave}/{number:05d}.json"

@@ -1,0 +1,74 @@
+"""Before any work, one task on an executor proves that the others can do theirs; what it finds is said in plain words."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+
+import pyarrow as pa
+from pyspark.sql import SparkSession
+
+import personalize_spark
+from personalize_spark.errors import JobFailed, PersonalizeSparkError
+from personalize_spark.job.plan import CHECK, Plan, read_inputs
+from personalize_spark.job.task import FAILURES, Batches, Worker
+from personalize_spark.job.waves import root_cause
+from personalize_spark.storage.location import open_store
+from personalize_spark.storage.store import Access
+
+_MIN_DISK = 256 << 20
+
+
+def preflight(spark: SparkSession, plan: Plan) -> None:
+    """Prove import, release, credentials, model and disk on an executor; writes `_CHECK` under the output path.
+
+    Raises:
+        JobFailed: what is missing, and what to do about it.
+    """
+    one = spark.range(0, 1, 1, 1)
+    try:
+        rows = one.mapInArrow(_checking(plan.staging_root, plan.access), "key string, failure string").collect()
+    except Exception as error:  # noqa: BLE001  # py4j's errors have no common base
+        raise JobFailed(_in_plain_words(root_cause(str(error)))) from error
+    if rows:
+        raise JobFailed(rows[0]["failure"])
+
+
+def _checking(staging_root: str, access: Access) -> Callable[[Batches], Batches]:
+    release = personalize_spark.__version__
+
+    def run(batches: Batches) -> Batches:
+        for _ in batches:
+            failure = _failure(staging_root, access, release)
+            yield pa.RecordBatch.from_pylist([{"key": "preflight", "failure": failure}] if failure else [], FAILURES)
+
+    return run
+
+
+def _failure(staging_root: str, access: Access, release: str) -> str | None:
+    if personalize_spark.__version__ != release:
+        return f"The executors have personalize_spark {personalize_spark.__version__}, the driver {release}: ship the same."
+    folder = tempfile.gettempdir()
+    if (free := shutil.disk_usage(folder).free) < _MIN_DISK:
+        return f"The executors have {free >> 20} MiB free in {folder}: give them a larger spark.local.dir."
+    try:
+        worker = Worker(open_store(staging_root, access))
+        worker.plan.output().write(CHECK, b"")
+        for each in read_inputs(worker.staging)[:1]:
+            worker.input.read(each.source.name, 0, min(1, each.source.size), each.source.etag)
+        assert worker.model  # noqa: S101  # mapping it is the proof
+    except PersonalizeSparkError as error:
+        return error.message
+    return None
+
+
+def _in_plain_words(cause: str) -> str:
+    if "No module named 'personalize_spark" in cause:
+        return (
+            "The executors cannot import personalize_spark. Install it on every node, or ship it: "
+            "--py-files personalize_spark.zip, or --archives with a packed environment."
+        )
+    if "No module named" in cause:
+        return f"The executors lack a package that the driver has ({cause}). Ship the driver's environment with --archives."
+    return cause

@@ -1,0 +1,91 @@
+"""From pieces to outputs: every `.out` is composed whole, in the order of its input, or is not there."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import orjson
+import pyarrow as pa
+from pyspark.sql import SparkSession
+
+from personalize_spark.errors import JobFailed, PersonalizeSparkError
+from personalize_spark.job.plan import Input, Plan
+from personalize_spark.job.task import FAILURES, PIECES, Batches, Piece
+from personalize_spark.storage.location import open_store
+from personalize_spark.storage.store import Access, Object, Store
+
+_ON_THE_DRIVER = 64
+_FILES_PER_TASK = 500
+_WRITERS = 8
+
+Outputs = list[tuple[str, list[Object]]]
+"""Names of outputs, each with its pieces in order."""
+
+
+def publish(spark: SparkSession, plan: Plan, inputs: Sequence[Input], pieces: Sequence[Piece]) -> None:
+    """Compose every output; many of them by Spark tasks.
+
+    Raises:
+        JobFailed: an output could not be written.
+    """
+    outputs = _outputs(plan.staging(), inputs, pieces)
+    if len(outputs) <= _ON_THE_DRIVER:
+        failures = _compose(plan, outputs)
+    else:
+        failures = _compose_in_tasks(spark, plan, outputs)
+    if failures:
+        raise JobFailed(failures[0])
+
+
+def _outputs(staging: Store, inputs: Sequence[Input], pieces: Sequence[Piece]) -> Outputs:
+    stored = {found.name: found for found in staging.list(PIECES)}
+    by_file: dict[int, list[Object]] = defaultdict(list)
+    for piece in sorted(pieces, key=lambda piece: piece.key):
+        if piece.bytes:  # a split of blank lines has no object
+            by_file[int(piece.key.partition("/")[0])].append(stored[piece.name])
+    return [(each.output, by_file[file]) for file, each in enumerate(inputs)]
+
+
+def _compose(plan: Plan, outputs: Outputs) -> list[str]:
+    output, staging = plan.output(), plan.staging()
+
+    def one(name: str, pieces: list[Object]) -> str | None:
+        try:
+            output.compose(name, staging, pieces)
+        except PersonalizeSparkError as error:
+            return error.message
+        return None
+
+    with ThreadPoolExecutor(_WRITERS) as pool:
+        return [failure for failure in pool.map(lambda each: one(*each), outputs) if failure]
+
+
+def _compose_in_tasks(spark: SparkSession, plan: Plan, outputs: Outputs) -> list[str]:
+    tasks = -(-len(outputs) // _FILES_PER_TASK)
+    staging = plan.staging()
+    for number in range(tasks):
+        part = outputs[number::tasks]
+        staging.write(_part(number), orjson.dumps([[name, [list(vars(o).values()) for o in os]] for name, os in part]))
+    numbers = spark.range(0, tasks, 1, tasks)
+    failed = numbers.mapInArrow(_composing(plan.staging_root, plan.access), "key string, failure string").collect()
+    return [row["failure"] for row in failed]
+
+
+def _composing(staging_root: str, access: Access) -> Callable[[Batches], Batches]:
+    def run(batches: Batches) -> Batches:
+        staging = open_store(staging_root, access)
+        plan = Plan.read(staging)
+        for batch in batches:
+            for number in batch.column(0).to_pylist():
+                part = orjson.loads(staging.read(_part(number)))
+                failures = _compose(plan, [(name, [Object(*each) for each in pieces]) for name, pieces in part])
+                rows = [{"key": _part(number), "failure": failure} for failure in failures]
+                yield pa.RecordBatch.from_pylist(rows, FAILURES)
+
+    return run
+
+
+def _part(number: int) -> str:
+    return f"publish/{number:05d}.json"

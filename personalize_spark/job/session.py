@@ -1,0 +1,73 @@
+"""The Spark session of a door that was not given one."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from pyspark.sql import SparkSession
+
+from personalize_spark.jars import ensure_jars
+
+# Under these the platform has configured Spark, and the session is taken as it is.
+_PLATFORMS = ("PYSPARK_GATEWAY_PORT", "DATABRICKS_RUNTIME_VERSION")
+
+_LOCAL = {
+    "spark.master": f"local[{os.cpu_count()}]",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.driver.host": "127.0.0.1",
+    "spark.ui.enabled": "false",  # a second of start-up, and a port
+    "spark.ui.showConsoleProgress": "false",  # our own progress line says more
+    "spark.sql.session.timeZone": "UTC",
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",  # the JVM only schedules: start fast
+    "spark.driver.memory": "1g",
+}
+
+_DELTA = {
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+    "spark.databricks.delta.snapshotPartitions": "2",  # 50 tasks by default, for a log of a few files
+}
+
+
+def open_session(app: str, *, data: bool = False) -> SparkSession:
+    """The running session, the platform's, or a local one on all cores.
+
+    Args:
+        app: the application's name, as Spark shows it.
+        data: the session imports or trains: it needs Delta, S3 through Hadoop, and memory in the JVM.
+    """
+    builder = SparkSession.builder.appName(app)
+    if SparkSession.getActiveSession() is None and not any(name in os.environ for name in _PLATFORMS):
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+        for name, value in (_LOCAL | _data_settings() if data else _LOCAL).items():
+            builder = builder.config(name, value)
+    session = builder.getOrCreate()
+    if not any(name in os.environ for name in _PLATFORMS):
+        session.sparkContext.setLogLevel("ERROR")
+    return session
+
+
+def _data_settings() -> dict[str, str]:
+    cores = os.cpu_count() or 1
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
+    return {
+        **_DELTA,
+        **_s3a_settings(),
+        "spark.jars": ",".join(str(jar) for jar in ensure_jars()),
+        "spark.sql.shuffle.partitions": str(2 * cores),
+        "spark.driver.memory": f"{max(1024, min(16_384, memory // 2))}m",
+        "spark.driver.extraJavaOptions": "-Xss4m",  # ALS's lineage is deep
+    }
+
+
+def _s3a_settings() -> dict[str, str]:
+    """What Hadoop needs besides the AWS variables that Spark copies by itself."""
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+    settings = {"spark.hadoop.fs.s3a.endpoint.region": region}
+    if endpoint:
+        settings["spark.hadoop.fs.s3a.endpoint"] = endpoint
+        settings["spark.hadoop.fs.s3a.path.style.access"] = "true"
+        settings["spark.hadoop.fs.s3a.connection.ssl.enabled"] = str(endpoint.startswith("https")).lower()
+    return settings

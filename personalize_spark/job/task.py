@@ -1,0 +1,139 @@
+"""What a Spark task does: answer the splits of its bin, one after the other, and say what it finished.
+
+A piece counts once a sidecar names it. Names hold a uuid, so that two attempts at one split never meet.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import BinaryIO
+
+import orjson
+import pyarrow as pa
+
+from personalize_spark.answer import answer
+from personalize_spark.errors import PersonalizeSparkError
+from personalize_spark.job.plan import Plan, Task, read_bin
+from personalize_spark.recipes import RECIPES
+from personalize_spark.scoring.model import Model
+from personalize_spark.storage.artifact import Artifact
+from personalize_spark.storage.location import open_store
+from personalize_spark.storage.model import read_model
+from personalize_spark.storage.splits import blocks
+from personalize_spark.storage.store import Access, Store
+
+FAILURES = pa.schema({"key": pa.string(), "failure": pa.string()})
+SIDECARS = "sidecars/"
+PIECES = "pieces/"
+
+Batches = Iterator[pa.RecordBatch]
+
+_IN_MEMORY = 16 << 20
+_SIDECAR_SECONDS = 5.0
+_SCORES_PER_BLOCK = 1 << 17
+_MAX_BLOCK = 8_192
+
+
+@dataclass
+class Piece:
+    """A finished split: the object that holds its answers, and what they were."""
+
+    key: str
+    name: str
+    lines: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+    errors: Counter[str] = field(default_factory=Counter)
+
+
+class Worker:
+    """What a Python worker keeps between the tasks of one job."""
+
+    def __init__(self, staging: Store) -> None:
+        self.staging = staging
+        self.plan = Plan.read(staging)
+        self.input = self.plan.input()
+        self.recipe = RECIPES[self.plan.recipe]
+        self._model: Model | None = None
+        self._block = max(64, min(_MAX_BLOCK, _SCORES_PER_BLOCK // self.plan.settings.num_results))
+
+    @property
+    def model(self) -> Model:
+        """The model, mapped at the first need of it."""
+        if self._model is None:
+            pinned = self.plan.model
+            self._model = read_model(Artifact(open_store(pinned.uri), pinned.sha256))
+        return self._model
+
+    def answer(self, task: Task) -> Piece:
+        """Answer a split and store its piece."""
+        started = time.perf_counter()
+        piece = Piece(task.key, f"{PIECES}{task.key}-{uuid.uuid4().hex}")
+        with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
+            for lines in self._lines(task):
+                answers = answer(self.recipe, self.model, self.plan.settings, lines)
+                file.write(answers.data)
+                piece.lines += answers.lines
+                piece.errors += answers.errors
+            piece.bytes = file.tell()
+            if piece.bytes:
+                _store(self.staging, piece.name, file)
+        piece.seconds = time.perf_counter() - started
+        return piece
+
+    def _lines(self, task: Task) -> Iterator[list[bytes]]:
+        for block in blocks(self.staging if task.inflated else self.input, task.split):
+            lines = block.removesuffix(b"\n").split(b"\n")
+            for first in range(0, len(lines), self._block):
+                yield lines[first : first + self._block]
+
+
+def answering(staging_root: str, access: Access, wave: int) -> Callable[[Batches], Batches]:
+    """The function that `mapInArrow` runs: bin numbers in, the splits that failed out."""
+
+    def run(batches: Batches) -> Batches:
+        worker = _worker(staging_root, access)
+        for batch in batches:
+            for number in batch.column(0).to_pylist():
+                yield pa.RecordBatch.from_pylist(list(_answer_bin(worker, wave, number)), FAILURES)
+
+    return run
+
+
+def _answer_bin(worker: Worker, wave: int, number: int) -> Iterator[dict[str, str]]:
+    finished: list[Piece] = []
+    told = time.monotonic()
+    for task in read_bin(worker.staging, wave, number):
+        try:
+            finished.append(worker.answer(task))
+        except PersonalizeSparkError as error:  # of this split; the others of the bin are none the worse
+            yield {"key": task.key, "failure": error.message}
+        if time.monotonic() - told > _SIDECAR_SECONDS:
+            _tell(worker.staging, finished)
+            finished, told = [], time.monotonic()
+    _tell(worker.staging, finished)
+
+
+def _tell(staging: Store, finished: list[Piece]) -> None:
+    if finished:
+        staging.write(f"{SIDECARS}{uuid.uuid4().hex}.json", orjson.dumps([vars(piece) for piece in finished]))
+
+
+def _store(store: Store, name: str, file: tempfile.SpooledTemporaryFile[bytes]) -> None:
+    spooled: BinaryIO = file  # type: ignore[assignment]  # a file in all but name
+    if file.tell() <= _IN_MEMORY:
+        file.seek(0)
+        store.write(name, file.read())
+    else:
+        store.upload(name, spooled)
+
+
+@lru_cache(maxsize=1)
+def _worker(staging_root: str, access: Access) -> Worker:
+    return Worker(open_store(staging_root, access))

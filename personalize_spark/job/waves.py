@@ -1,0 +1,107 @@
+"""The driver's side of the tasks: waves of them, until every split has a piece or a wave gains none."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import orjson
+from pyspark.sql import SparkSession
+
+from personalize_spark.errors import JobFailed
+from personalize_spark.job.plan import Plan, Task, bins_of, write_bins
+from personalize_spark.job.task import SIDECARS, Piece, answering
+from personalize_spark.storage.store import Store
+
+_READERS = 16
+_WATCH_SECONDS = 2.0
+
+
+@dataclass
+class Ledger:
+    """What the sidecars say so far; the first piece of a split counts, and all of them hold the same bytes."""
+
+    staging: Store
+    pieces: dict[str, Piece] = field(default_factory=dict)
+    _seen: set[str] = field(default_factory=set)
+
+    def refresh(self) -> None:
+        """Read the sidecars that came since."""
+        new = [found.name for found in self.staging.list(SIDECARS) if found.name not in self._seen]
+        with ThreadPoolExecutor(_READERS) as pool:
+            for data in pool.map(self.staging.read, new):
+                for fields in orjson.loads(data):
+                    piece = Piece(**{**fields, "errors": Counter(fields["errors"])})
+                    self.pieces.setdefault(piece.key, piece)
+        self._seen.update(new)
+
+    def missing(self, tasks: Sequence[Task]) -> list[Task]:
+        """The tasks without a piece, in order."""
+        return [task for task in tasks if task.key not in self.pieces]
+
+
+def run_waves(
+    spark: SparkSession, plan: Plan, tasks: Sequence[Task], line: float, cores: int, watch: Callable[[Ledger], None]
+) -> Ledger:
+    """Answer all splits.
+
+    Args:
+        watch: called every two seconds with the state of things, from another thread.
+
+    Raises:
+        JobFailed: a wave gained nothing; the message is the first failure and how many splits are open.
+    """
+    staging = plan.staging()
+    ledger = Ledger(staging)
+    wave = 0
+    while missing := ledger.missing(tasks):
+        before = len(ledger.pieces)
+        bins = bins_of(missing, line, cores)
+        write_bins(staging, wave, bins)
+        with _watched(ledger, watch):
+            failures = _run(spark, plan, wave, len(bins))
+        ledger.refresh()
+        if len(ledger.pieces) == before:
+            raise JobFailed(f"{len(missing)} of {len(tasks)} parts of the input could not be answered: {failures[0]}")
+        wave += 1
+    return ledger
+
+
+def _run(spark: SparkSession, plan: Plan, wave: int, bins: int) -> list[str]:
+    numbers = spark.range(0, bins, 1, bins)
+    failed = numbers.mapInArrow(answering(plan.staging_root, plan.access, wave), "key string, failure string")
+    try:
+        return [row["failure"] for row in failed.collect()]
+    except Exception as error:  # noqa: BLE001  # py4j's own errors have no common base; what the tasks finished still counts
+        return [root_cause(str(error))]
+
+
+def root_cause(text: str) -> str:
+    """The last line of a Python traceback inside Spark's message, else its first line."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    raised = [line for line in lines if ": " in line and not line.startswith(("at ", "File ", "Caused by"))]
+    return (raised or lines or ["Spark gave no reason"])[0][:500]
+
+
+class _watched:  # noqa: N801  # a context manager, used like a function
+    """Refresh the ledger in the background while Spark works."""
+
+    def __init__(self, ledger: Ledger, watch: Callable[[Ledger], None]) -> None:
+        self._ledger, self._watch = ledger, watch
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._loop, daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _loop(self) -> None:
+        while not self._done.wait(_WATCH_SECONDS):
+            self._ledger.refresh()
+            self._watch(self._ledger)

@@ -1,0 +1,214 @@
+"""Records: the input's JSON Lines read, the output's JSON Lines written. No line is ever lost.
+
+    {"userId": "u1"}
+    {"input":{"userId":"u1"},"output":{"recommendedItems":["a","b"],"scores":[0.25,0.125]},"error":null}
+    {"input":{"itemId":"a"},"output":{"recommendedItems":[]},"error":"User error: Required fields for ... are userId"}
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from personalize_spark.scores import score_texts
+from personalize_spark.scoring.model import Texts
+
+BOM = b"\xef\xbb\xbf"
+MAX_ID = 256
+
+Object = dict[str, Any]
+
+
+class Reason(StrEnum):
+    """Why a line has no answer; the report counts lines by it."""
+
+    INVALID_UTF8 = "InvalidUtf8"
+    MALFORMED_JSON = "MalformedJson"
+    NOT_AN_OBJECT = "NotAnObject"
+    MISSING_FIELD = "MissingField"
+    INVALID_ID = "InvalidId"
+
+
+@dataclass(frozen=True)
+class LineError:
+    """What stands in a line's `error`, behind `User error: `."""
+
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True)
+class Records:
+    """The lines of a block, blank ones left out.
+
+    Attributes:
+        inputs: the JSON text of every line's `input`.
+        errors: by position, the lines that cannot be asked.
+        good: int64 (Q,), the positions of the others, ascending.
+        objects: the objects of the good lines, Q of them.
+    """
+
+    inputs: list[bytes]
+    errors: dict[int, LineError]
+    good: NDArray[np.int64]
+    objects: list[Object]
+
+    def ids(self, field: str) -> list[bytes]:
+        """The UTF-8 ids in a required field, of the good lines."""
+        return [_id_text(each[field]).encode() for each in self.objects]
+
+
+@dataclass(frozen=True)
+class Recommendations:
+    """The answers to Q queries.
+
+    Attributes:
+        items: int32 (Q, n), rows of the model's items, best first, -1 behind the last.
+        scores: float64 (Q, n) in [0, 1], or `None` for a recipe without scores.
+    """
+
+    items: NDArray[np.int32]
+    scores: NDArray[np.float64] | None
+
+
+def parse(lines: Sequence[bytes], required: Sequence[str]) -> Records:
+    """Read lines that must hold the required fields.
+
+    Args:
+        lines: without their newline; CRLF and a byte order mark are accepted, blank lines skipped.
+        required: keys from `userId`, `itemId`, in the order that the service names them.
+    """
+    inputs: list[bytes] = []
+    errors: dict[int, LineError] = {}
+    objects: list[Object] = []
+    for line in lines:
+        text = line.removeprefix(BOM).strip(b" \t\r")
+        if not text:
+            continue
+        read = _read(text)
+        if isinstance(read, LineError):
+            errors[len(inputs)] = read
+            inputs.append(_raw(text))
+            continue
+        record, echo = read
+        error = _problem(record, required)
+        if error is None:
+            objects.append(record)
+        else:
+            errors[len(inputs)] = error
+        inputs.append(echo)
+    good = np.delete(np.arange(len(inputs)), list(errors))
+    return Records(inputs, errors, good, objects)
+
+
+def render(records: Records, answers: Recommendations, texts: Texts) -> bytes:
+    """Write the output lines, in the order of the records."""
+    good = _answered(pa.array(records.inputs, pa.binary()).take(pa.array(records.good)), answers, texts)
+    if records.errors:
+        bad = pa.array([_refused(records.inputs[at], error) for at, error in records.errors.items()], pa.binary())
+        order = np.argsort(np.concatenate([records.good, np.fromiter(records.errors, np.int64)]), kind="stable")
+        good = pa.concat_arrays([good, bad]).take(pa.array(order))
+    return _concatenated(good)
+
+
+def count_errors(records: Records) -> Counter[str]:
+    """How many lines have which reason."""
+    return Counter(error.reason.value for error in records.errors.values())
+
+
+def _read(text: bytes) -> tuple[Object, bytes] | LineError:
+    try:
+        value = orjson.loads(text)
+        if type(value) is dict:
+            return value, orjson.dumps(value)
+    except orjson.JSONDecodeError as error:
+        return _unreadable(text, error)
+    except orjson.JSONEncodeError:
+        return LineError(Reason.MALFORMED_JSON, "The line is nested too deeply")
+    return LineError(Reason.NOT_AN_OBJECT, "The line is not a JSON object")
+
+
+def _unreadable(text: bytes, error: orjson.JSONDecodeError) -> LineError:
+    try:
+        text.decode()
+    except UnicodeDecodeError as undecodable:
+        return LineError(Reason.INVALID_UTF8, f"The line is not valid UTF-8 at byte {undecodable.start + 1}")
+    return LineError(Reason.MALFORMED_JSON, f"The line is not valid JSON at character {error.pos + 1}")
+
+
+def _raw(text: bytes) -> bytes:
+    return orjson.dumps(text.decode(errors="replace"))
+
+
+def _problem(record: Object, required: Sequence[str]) -> LineError | None:
+    for field in required:
+        value = record.get(field)
+        if value is None:
+            fields = ", ".join(required)
+            return LineError(Reason.MISSING_FIELD, f"Required fields for the provided recipe are {fields}")
+        error = _CHECKS[field](field, value)
+        if error is not None:
+            return error
+    return None
+
+
+def _check_id(field: str, value: object) -> LineError | None:
+    if type(value) is str:
+        if 0 < len(value) <= MAX_ID:
+            return None
+        return LineError(Reason.INVALID_ID, f"{field} must have 1 to {MAX_ID} characters")
+    if type(value) is int:
+        return None
+    return LineError(Reason.INVALID_ID, f"{field} must be a string")
+
+
+_CHECKS: Mapping[str, Callable[[str, object], LineError | None]] = {"userId": _check_id, "itemId": _check_id}
+
+
+def _id_text(value: str | int) -> str:
+    return value if type(value) is str else str(value)
+
+
+def _answered(inputs: pa.Array, answers: Recommendations, texts: Texts) -> pa.Array:
+    there = answers.items >= 0
+    offsets = np.concatenate([[0], np.cumsum(there.sum(axis=1))]).astype(np.int32)
+    ids = _joined(_array(texts).take(pa.array(answers.items[there])), offsets)
+    if answers.scores is None:
+        parts = (b'{"input":', inputs, b',"output":{"recommendedItems":[', ids, b']},"error":null}\n')
+    else:
+        scores = _joined(score_texts(answers.scores[there]), offsets)
+        head = b',"output":{"recommendedItems":['
+        parts = (b'{"input":', inputs, head, ids, b'],"scores":[', scores, b']},"error":null}\n')  # type: ignore[assignment]
+    return pc.binary_join_element_wise(*parts, b"")
+
+
+def _refused(echo: bytes, error: LineError) -> bytes:
+    message = orjson.dumps(f"User error: {error.message}")
+    return b'{"input":%b,"output":{"recommendedItems":[]},"error":%b}\n' % (echo, message)
+
+
+def _joined(texts: pa.Array, offsets: NDArray[np.int32]) -> pa.Array:
+    """The texts of each list, [offsets[i], offsets[i + 1]), with commas between them."""
+    return pc.binary_join(pa.ListArray.from_arrays(pa.array(offsets), texts), b",")
+
+
+def _array(texts: Texts) -> pa.Array:
+    """The texts as a binary array over the same memory."""
+    buffers = [None, pa.py_buffer(texts.offsets), pa.py_buffer(texts.data)]
+    return pa.Array.from_buffers(pa.binary(), len(texts), buffers)
+
+
+def _concatenated(lines: pa.Array) -> bytes:
+    if not len(lines):
+        return b""
+    offsets = np.frombuffer(lines.buffers()[1], np.int32)[lines.offset : lines.offset + len(lines) + 1]
+    return memoryview(lines.buffers()[2])[offsets[0] : offsets[-1]].tobytes()

@@ -1,0 +1,1 @@
+"""Scoring: numpy in, numpy out."""

@@ -1,0 +1,1 @@
+"""The service: one function an operation, parameters in, a dict out, or a `ServiceError`."""

@@ -1,0 +1,1 @@
+"""Where bytes lie: stores (files, S3), and what this project keeps in them."""

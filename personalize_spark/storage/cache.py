@@ -1,0 +1,77 @@
+"""The host's cache: artifact files on the local disk, one copy for all workers of a host."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+import tempfile
+import uuid
+from pathlib import Path
+
+from personalize_spark.errors import ArtifactError
+from personalize_spark.storage.file import FileStore
+from personalize_spark.storage.store import Store, stream
+
+# Databricks mounts object storage here: a path, but no local disk to map.
+_MOUNTS = ("/Volumes/", "/dbfs/")
+_MAX_SHARE_OF_DISK = 0.5
+
+
+def cache_folder() -> Path:
+    """Under Spark's local directory, so that it goes with the application where the platform cleans up."""
+    local = os.environ.get("LOCAL_DIRS") or os.environ.get("SPARK_LOCAL_DIRS") or tempfile.gettempdir()
+    return Path(local.split(",")[0]) / f"personalize-spark-cache-{os.getuid()}"
+
+
+def local_path(store: Store, name: str, sha256: str) -> Path:
+    """The file itself where it lies on a local disk, else its copy in the cache, made if need be.
+
+    Raises:
+        ArtifactError: what arrived is not what the manifest names.
+    """
+    if isinstance(store, FileStore) and not str(store.folder).startswith(_MOUNTS):
+        return store.path(name)
+    folder = cache_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / sha256
+    with (folder / f"{sha256}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # of the workers of a host, one fetches and the others wait
+        if not path.exists():
+            _make_room(folder)
+            _fetch(store, name, sha256, path)
+    os.utime(path)
+    return path
+
+
+def _fetch(store: Store, name: str, sha256: str, path: Path) -> None:
+    unfinished = path.with_suffix(f".{uuid.uuid4().hex}")
+    digest = hashlib.sha256()
+    [found] = [found for found in store.list(name) if found.name == name] or [None]
+    if found is None:
+        raise ArtifactError(f"{store.root}{name} is missing: the artifact is incomplete; train or import it again.")
+    try:
+        with stream(store, found) as source, unfinished.open("wb") as target:
+            while chunk := source.read(1 << 20):
+                digest.update(chunk)
+                target.write(chunk)
+        if digest.hexdigest() != sha256:
+            raise ArtifactError(f"{store.root}{name} is damaged: its SHA-256 is not the manifest's; restore or retrain it.")
+        unfinished.rename(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _make_room(folder: Path) -> None:
+    """Drop what was not used for longest while the cache takes more than its share of the disk."""
+    files = sorted((path for path in folder.iterdir() if path.suffix == ""), key=lambda path: path.stat().st_mtime)
+    used = sum(path.stat().st_size for path in files)
+    allowed = (shutil.disk_usage(folder).free + used) * _MAX_SHARE_OF_DISK
+    for path in files:
+        if used <= allowed:
+            return
+        used -= path.stat().st_size
+        with contextlib.suppress(FileNotFoundError):  # a worker that has it mapped keeps it until it lets go
+            path.unlink()

@@ -1,0 +1,172 @@
+"""A store on a file system: a folder, its files, and atomic renames."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from personalize_spark.errors import AccessDenied, ObjectChanged, ObjectExists, ObjectNotFound, StorageError
+from personalize_spark.storage.store import READ_CHUNK, Object, Store, checked
+
+_UNFINISHED = ".unfinished~"
+
+
+class FileStore:
+    """Files below one folder. A version is the hash of the content; an etag is the file's identity, time and size."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
+        self.root = f"file://{folder.rstrip('/')}/"
+
+    def at(self, folder: str) -> FileStore:
+        """See `Store.at`."""
+        return FileStore(str(self.folder / checked(folder)))
+
+    def path(self, name: str) -> Path:
+        """Where an object lies on this machine."""
+        return self.folder / checked(name)
+
+    def list(self, prefix: str = "") -> Iterator[Object]:
+        """See `Store.list`."""
+        start = checked(prefix).rpartition("/")[0]
+        names = (
+            os.path.relpath(os.path.join(folder, name), self.folder)
+            for folder, _, files in os.walk(self.folder / start)
+            for name in files
+            if not name.endswith(_UNFINISHED)
+        )
+        for name in sorted((name for name in names if name.startswith(prefix)), key=os.fsencode):
+            with contextlib.suppress(FileNotFoundError):  # deleted since the walk saw it
+                yield _object(name, self.path(name))
+
+    def read(self, name: str, start: int = 0, end: int | None = None, etag: str | None = None) -> bytes:
+        """See `Store.read`."""
+        with self._says_where(name), self.path(name).open("rb", buffering=0) as file:
+            state = os.fstat(file.fileno())
+            if etag is not None and _etag(state) != etag:
+                raise ObjectChanged(f"{self.root}{name} changed after it was listed; run again when nobody writes it.")
+            file.seek(start)
+            return _read_fully(file, max(0, min(end if end is not None else state.st_size, state.st_size) - start))
+
+    def write(self, name: str, data: bytes) -> None:
+        """See `Store.write`."""
+        with self._says_where(name), self._unfinished(name) as path:
+            path.write_bytes(data)
+            os.replace(path, self.path(name))
+
+    def upload(self, name: str, source: BinaryIO) -> None:
+        """See `Store.upload`."""
+        source.seek(0)
+        with self._says_where(name), self._unfinished(name) as path:
+            with path.open("wb") as target:
+                shutil.copyfileobj(source, target, READ_CHUNK)
+            os.replace(path, self.path(name))
+
+    def load(self, name: str) -> tuple[bytes, str]:
+        """See `Store.load`."""
+        data = self.read(name)
+        return data, _version(data)
+
+    def create(self, name: str, data: bytes) -> str:
+        """See `Store.create`."""
+        with self._says_where(name), self._unfinished(name) as path:
+            path.write_bytes(data)
+            _sync(path)
+            os.link(path, self.path(name))  # unlike a rename, a link never replaces
+        return _version(data)
+
+    def replace(self, name: str, data: bytes, version: str) -> str:
+        """See `Store.replace`."""
+        with self._says_where(name), self._locked():
+            if self.load(name)[1] != version:
+                raise ObjectChanged(f"{self.root}{name} was written by somebody else in the meantime.")
+            self.write(name, data)
+            _sync(self.path(name))
+        return _version(data)
+
+    def compose(self, name: str, source: Store, pieces: Sequence[Object]) -> None:
+        """See `Store.compose`."""
+        if not isinstance(source, FileStore):
+            raise StorageError(f"{self.root}{name} cannot be composed of pieces on {source.root}: stage on a file:// URI.")
+        source.folder.mkdir(parents=True, exist_ok=True)
+        # The growing file lies with the pieces, so that nothing unfinished is seen beside the target.
+        with self._says_where(name), source._unfinished("compose") as path:
+            with path.open("wb") as target:
+                for piece in pieces:
+                    with source.path(piece.name).open("rb") as part:
+                        shutil.copyfileobj(part, target, READ_CHUNK)
+            _sync(path)
+            self.path(name).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(path, self.path(name))
+
+    def delete(self, prefix: str) -> None:
+        """See `Store.delete`; folders that are left empty go as well."""
+        for found in list(self.list(prefix)):
+            self.path(found.name).unlink(missing_ok=True)
+        top = self.path(prefix)
+        for folder, _, _ in os.walk(top if top.is_dir() else top.parent, topdown=False):
+            if folder.startswith(str(top)):
+                with contextlib.suppress(OSError):  # not empty, or gone
+                    os.rmdir(folder)
+
+    @contextlib.contextmanager
+    def _unfinished(self, name: str) -> Iterator[Path]:
+        target = self.path(name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path = target.parent / f".{uuid.uuid4().hex}{_UNFINISHED}"
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        with (self.folder / f".lock{_UNFINISHED}").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    @contextlib.contextmanager
+    def _says_where(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise ObjectNotFound(f"There is no {self.root}{name}.") from error
+        except FileExistsError as error:
+            raise ObjectExists(f"{self.root}{name} exists already.") from error
+        except PermissionError as error:
+            raise AccessDenied(f"{self.root}{name}: {error.strerror}; give the user that runs Spark access to it.") from error
+        except OSError as error:
+            raise StorageError(f"{self.root}{name}: {error.strerror}.") from error
+
+
+def _object(name: str, path: Path) -> Object:
+    state = path.stat()
+    return Object(name, state.st_size, _etag(state))
+
+
+def _etag(state: os.stat_result) -> str:
+    return f"{state.st_ino:x}-{state.st_mtime_ns:x}-{state.st_size:x}"
+
+
+def _version(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _read_fully(file: BinaryIO, size: int) -> bytes:
+    data = file.read(size)
+    while len(data) < size and (more := file.read(size - len(data))):
+        data += more
+    return data
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file's bytes are on the disk, before its name says that it is whole."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

@@ -1,0 +1,37 @@
+"""From a URI to the store it names."""
+
+from __future__ import annotations
+
+from personalize_spark.errors import InvalidInputException
+from personalize_spark.storage.file import FileStore
+from personalize_spark.storage.s3 import S3Store
+from personalize_spark.storage.store import Access, Store
+
+AMBIENT = Access()
+
+
+def open_store(uri: str, access: Access = AMBIENT) -> Store:
+    """The store of a folder: `file:///path`, or `s3://bucket/prefix` (`s3a://` means the same).
+
+    Raises:
+        InvalidInputException: another scheme, or no bucket.
+    """
+    scheme, _, rest = uri.partition("://")
+    if scheme == "file" and rest.startswith("/"):
+        return FileStore(rest)
+    if scheme in {"s3", "s3a"} and rest.partition("/")[0]:
+        bucket, _, prefix = rest.partition("/")
+        return S3Store(bucket, prefix, access)
+    raise InvalidInputException(f"'{uri}' is not a place to store things: use s3://bucket/folder or file:///folder.")
+
+
+def split_prefix(uri: str) -> tuple[str, str]:
+    """A path that is a prefix, as (folder URI, prefix of the names in it): `s3://b/in/us` is (`s3://b/in/`, `us`)."""
+    scheme, _, rest = uri.partition("://")
+    folder, slash, prefix = rest.rpartition("/")
+    return (f"{scheme}://{folder}/", prefix) if slash else (f"{uri}/", "")
+
+
+def hadoop_uri(uri: str) -> str:
+    """The same place as Spark's own readers and writers name it."""
+    return "s3a://" + uri.removeprefix("s3://") if uri.startswith("s3://") else uri

@@ -1,0 +1,97 @@
+"""Shards: a table of users cut by the hash of the user id, so that a few lines touch a few files.
+
+The key of an id is the CRC-32 of its UTF-8 bytes (`zlib.crc32`, Spark SQL's `crc32`); of `count` shards, shard
+`key * count >> 32` holds it. A shard `FOLDER/00017.arrow` is sorted by (key, id) and begins with the columns
+`key: uint32` and `id: binary`.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from personalize_spark.storage.artifact import Artifact
+
+ROWS_PER_SHARD = 32_768
+
+
+def shard_count(rows: int) -> int:
+    """How many shards a table of so many rows is cut into."""
+    return max(1, -(-rows // ROWS_PER_SHARD))
+
+
+def shard_name(folder: str, shard: int) -> str:
+    """The name of a shard's table."""
+    return f"{folder}/{shard:05d}"
+
+
+def keys_of(ids: Sequence[bytes]) -> NDArray[np.uint32]:
+    """uint32 (n,): the key of each id."""
+    return np.fromiter(map(zlib.crc32, ids), np.uint32, len(ids))
+
+
+def shards_of(keys: NDArray[np.uint32], count: int) -> NDArray[np.int64]:
+    """int64 (n,): the shard of each key."""
+    return (keys.astype(np.uint64) * np.uint64(count) >> np.uint64(32)).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one shard knows of a batch of ids: `positions` (m,) in the batch, and their `rows` (m,) in the `table`."""
+
+    table: pa.RecordBatch
+    positions: NDArray[np.int64]
+    rows: NDArray[np.int64]
+
+
+class Shards:
+    """The shards of one folder of an artifact, opened when first asked for."""
+
+    def __init__(self, artifact: Artifact, folder: str) -> None:
+        self._artifact, self._folder = artifact, folder
+        self._count = sum(name.startswith(f"{folder}/") for name in artifact.entries)
+        self._tables: dict[int, pa.RecordBatch] = {}
+
+    def find(self, ids: Sequence[bytes]) -> Iterator[Found]:
+        """Look ids up; only the shards that may hold one of them are touched, each once."""
+        if not ids or not self._count:
+            return
+        keys = keys_of(ids)
+        shards = shards_of(keys, self._count)
+        order = np.argsort(shards, kind="stable")
+        touched, starts = np.unique(shards[order], return_index=True)
+        wanted = pa.array(ids, pa.binary())
+        for shard, positions in zip(touched.tolist(), np.split(order, starts[1:]), strict=True):
+            table = self._table(shard)
+            rows = _rows(table, keys[positions], wanted.take(positions))
+            known = rows >= 0
+            if known.any():
+                yield Found(table, positions[known], rows[known])
+
+    def _table(self, shard: int) -> pa.RecordBatch:
+        if shard not in self._tables:
+            self._tables[shard] = self._artifact.table(shard_name(self._folder, shard))
+        return self._tables[shard]
+
+
+def _rows(table: pa.RecordBatch, keys: NDArray[np.uint32], ids: pa.Array) -> NDArray[np.int64]:
+    """int64 (n,): the row of each id, -1 for an unknown one."""
+    sorted_keys = table.column("key").to_numpy()
+    rows = np.searchsorted(sorted_keys, keys).astype(np.int64)
+    result = np.full(len(keys), -1, np.int64)
+    open_ = np.flatnonzero(rows < len(sorted_keys))
+    open_ = open_[sorted_keys[rows[open_]] == keys[open_]]
+    while len(open_):
+        equal = pc.equal(table.column("id").take(pa.array(rows[open_])), ids.take(open_)).to_numpy(zero_copy_only=False)
+        result[open_[equal]] = rows[open_[equal]]
+        open_ = open_[~equal]
+        rows[open_] += 1  # two ids of the same key lie side by side
+        open_ = open_[rows[open_] < len(sorted_keys)]
+        open_ = open_[sorted_keys[rows[open_]] == keys[open_]]
+    return result
