@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -112,8 +112,7 @@ def _check(shape: Shape, value: object, path: str) -> Iterator[str]:
         yield from _check_map(shape, value, path)  # type: ignore[arg-type]
     elif isinstance(shape, ListShape):
         yield from _check_size(shape, value, path)
-        for number, each in enumerate(value, 1):  # type: ignore[arg-type]
-            yield from _check(shape.member, each, f"{path}.{number}.member")
+        yield from _check_members(shape, value, path)  # type: ignore[arg-type]
     else:
         yield from _check_scalar(shape, value, path)
 
@@ -128,6 +127,11 @@ def _check_structure(shape: StructureShape, value: Mapping[str, Any], path: str)
             yield _unknown(name, list(shape.members), path)
         elif each is not None:
             yield from _check(shape.members[name], each, inside + name)
+
+
+def _check_members(shape: ListShape, value: Sequence[Any], path: str) -> Iterator[str]:
+    for number, each in enumerate(value, 1):
+        yield from _check(shape.member, each, f"{path}.{number}.member")
 
 
 def _check_map(shape: MapShape, value: Mapping[str, Any], path: str) -> Iterator[str]:

@@ -71,7 +71,8 @@ def reap(catalog: Catalog, record: Record) -> Record:
     Returns:
         The record as it is now.
     """
-    silent = time.time() - record.fields.get("heartbeat", record.fields["creationDateTime"])
+    heard: float = record.fields.get("heartbeat") or record.fields["creationDateTime"]
+    silent = time.time() - heard
     if record.fields["status"] not in {PENDING, IN_PROGRESS} or silent <= STALE_SECONDS:
         return record
     reason = f"The driver of the job has not been heard of for {silent:.0f} seconds. Create the job again under a new name."

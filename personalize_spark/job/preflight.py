@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable
+from functools import partial
 
-import pyarrow as pa
 from pyspark.sql import SparkSession
 
 import personalize_spark
 from personalize_spark.errors import JobFailed, PersonalizeSparkError
 from personalize_spark.job.plan import CHECK, Plan, read_inputs
-from personalize_spark.job.task import FAILURES, Batches, Worker
-from personalize_spark.job.waves import root_cause
-from personalize_spark.storage.location import open_store
-from personalize_spark.storage.store import Access
+from personalize_spark.job.stage import root_cause, run_stage
+from personalize_spark.job.task import Worker
+from personalize_spark.storage.store import Store
 
 _MIN_DISK = 256 << 20
 
@@ -26,34 +24,27 @@ def preflight(spark: SparkSession, plan: Plan) -> None:
     Raises:
         JobFailed: what is missing, and what to do about it.
     """
-    one = spark.range(0, 1, 1, 1)
     try:
-        rows = one.mapInArrow(_checking(plan.staging_root, plan.access), "key string, failure string").collect()
+        failures = run_stage(spark, plan, 1, partial(_check, personalize_spark.__version__))
     except Exception as error:  # noqa: BLE001  # py4j's errors have no common base
-        raise JobFailed(_in_plain_words(root_cause(str(error)))) from error
-    if rows:
-        raise JobFailed(rows[0]["failure"])
+        raise JobFailed(_in_plain_words(root_cause(error))) from error
+    if failures:
+        raise JobFailed(failures[0])
 
 
-def _checking(staging_root: str, access: Access) -> Callable[[Batches], Batches]:
-    release = personalize_spark.__version__
-
-    def run(batches: Batches) -> Batches:
-        for _ in batches:
-            failure = _failure(staging_root, access, release)
-            yield pa.RecordBatch.from_pylist([{"key": "preflight", "failure": failure}] if failure else [], FAILURES)
-
-    return run
+def _check(release: str, staging: Store, _: int) -> list[str]:
+    failure = _failure(release, staging)
+    return [failure] if failure else []
 
 
-def _failure(staging_root: str, access: Access, release: str) -> str | None:
+def _failure(release: str, staging: Store) -> str | None:
     if personalize_spark.__version__ != release:
         return f"The executors have personalize_spark {personalize_spark.__version__}, the driver {release}: ship the same."
     folder = tempfile.gettempdir()
     if (free := shutil.disk_usage(folder).free) < _MIN_DISK:
         return f"The executors have {free >> 20} MiB free in {folder}: give them a larger spark.local.dir."
     try:
-        worker = Worker(open_store(staging_root, access))
+        worker = Worker(staging)
         worker.plan.output().write(CHECK, b"")
         for each in read_inputs(worker.staging)[:1]:
             worker.input.read(each.source.name, 0, min(1, each.source.size), each.source.etag)

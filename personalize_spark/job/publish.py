@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import orjson
-import pyarrow as pa
 from pyspark.sql import SparkSession
 
 from personalize_spark.errors import JobFailed, PersonalizeSparkError
 from personalize_spark.job.plan import Input, Plan
-from personalize_spark.job.task import FAILURES, PIECES, Batches, Piece
-from personalize_spark.storage.location import open_store
-from personalize_spark.storage.store import Access, Object, Store
+from personalize_spark.job.stage import run_stage
+from personalize_spark.job.task import PIECES, Piece
+from personalize_spark.storage.store import Object, Store
 
 _ON_THE_DRIVER = 64
 _FILES_PER_TASK = 500
@@ -68,23 +67,12 @@ def _compose_in_tasks(spark: SparkSession, plan: Plan, outputs: Outputs) -> list
     for number in range(tasks):
         part = outputs[number::tasks]
         staging.write(_part(number), orjson.dumps([[name, [list(vars(o).values()) for o in os]] for name, os in part]))
-    numbers = spark.range(0, tasks, 1, tasks)
-    failed = numbers.mapInArrow(_composing(plan.staging_root, plan.access), "key string, failure string").collect()
-    return [row["failure"] for row in failed]
+    return run_stage(spark, plan, tasks, _compose_part)
 
 
-def _composing(staging_root: str, access: Access) -> Callable[[Batches], Batches]:
-    def run(batches: Batches) -> Batches:
-        staging = open_store(staging_root, access)
-        plan = Plan.read(staging)
-        for batch in batches:
-            for number in batch.column(0).to_pylist():
-                part = orjson.loads(staging.read(_part(number)))
-                failures = _compose(plan, [(name, [Object(*each) for each in pieces]) for name, pieces in part])
-                rows = [{"key": _part(number), "failure": failure} for failure in failures]
-                yield pa.RecordBatch.from_pylist(rows, FAILURES)
-
-    return run
+def _compose_part(staging: Store, number: int) -> list[str]:
+    part = orjson.loads(staging.read(_part(number)))
+    return _compose(Plan.read(staging), [(name, [Object(*each) for each in pieces]) for name, pieces in part])
 
 
 def _part(number: int) -> str:

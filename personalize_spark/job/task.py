@@ -9,13 +9,12 @@ import tempfile
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import BinaryIO
 
 import orjson
-import pyarrow as pa
 
 from personalize_spark.answer import answer
 from personalize_spark.errors import PersonalizeSparkError
@@ -28,11 +27,8 @@ from personalize_spark.storage.model import read_model
 from personalize_spark.storage.splits import blocks
 from personalize_spark.storage.store import Access, Store
 
-FAILURES = pa.schema({"key": pa.string(), "failure": pa.string()})
 SIDECARS = "sidecars/"
 PIECES = "pieces/"
-
-Batches = Iterator[pa.RecordBatch]
 
 _IN_MEMORY = 16 << 20
 _SIDECAR_SECONDS = 5.0
@@ -94,30 +90,20 @@ class Worker:
                 yield lines[first : first + self._block]
 
 
-def answering(staging_root: str, access: Access, wave: int) -> Callable[[Batches], Batches]:
-    """The function that `mapInArrow` runs: bin numbers in, the splits that failed out."""
-
-    def run(batches: Batches) -> Batches:
-        worker = _worker(staging_root, access)
-        for batch in batches:
-            for number in batch.column(0).to_pylist():
-                yield pa.RecordBatch.from_pylist(list(_answer_bin(worker, wave, number)), FAILURES)
-
-    return run
-
-
-def _answer_bin(worker: Worker, wave: int, number: int) -> Iterator[dict[str, str]]:
+def answer_bin(wave: int, staging: Store, number: int) -> Iterator[str]:
+    """Answer the splits of a bin; yields the failures of those that could not be."""
+    worker = _worker(staging.root, staging.access)
     finished: list[Piece] = []
     told = time.monotonic()
-    for task in read_bin(worker.staging, wave, number):
+    for task in read_bin(staging, wave, number):
         try:
             finished.append(worker.answer(task))
         except PersonalizeSparkError as error:  # of this split; the others of the bin are none the worse
-            yield {"key": task.key, "failure": error.message}
+            yield error.message
         if time.monotonic() - told > _SIDECAR_SECONDS:
-            _tell(worker.staging, finished)
+            _tell(staging, finished)
             finished, told = [], time.monotonic()
-    _tell(worker.staging, finished)
+    _tell(staging, finished)
 
 
 def _tell(staging: Store, finished: list[Piece]) -> None:

@@ -7,13 +7,15 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 
 import orjson
 from pyspark.sql import SparkSession
 
 from personalize_spark.errors import JobFailed
 from personalize_spark.job.plan import Plan, Task, bins_of, write_bins
-from personalize_spark.job.task import SIDECARS, Piece, answering
+from personalize_spark.job.stage import root_cause, run_stage
+from personalize_spark.job.task import SIDECARS, Piece, answer_bin
 from personalize_spark.storage.store import Store
 
 _READERS = 16
@@ -71,19 +73,10 @@ def run_waves(
 
 
 def _run(spark: SparkSession, plan: Plan, wave: int, bins: int) -> list[str]:
-    numbers = spark.range(0, bins, 1, bins)
-    failed = numbers.mapInArrow(answering(plan.staging_root, plan.access, wave), "key string, failure string")
     try:
-        return [row["failure"] for row in failed.collect()]
-    except Exception as error:  # noqa: BLE001  # py4j's own errors have no common base; what the tasks finished still counts
-        return [root_cause(str(error))]
-
-
-def root_cause(text: str) -> str:
-    """The last line of a Python traceback inside Spark's message, else its first line."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    raised = [line for line in lines if ": " in line and not line.startswith(("at ", "File ", "Caused by"))]
-    return (raised or lines or ["Spark gave no reason"])[0][:500]
+        return run_stage(spark, plan, bins, partial(answer_bin, wave))
+    except Exception as error:  # noqa: BLE001  # py4j's errors have no common base; what the tasks finished still counts
+        return [root_cause(error)]
 
 
 class _watched:  # noqa: N801  # a context manager, used like a function

@@ -49,7 +49,7 @@ def local_path(store: Store, name: str, sha256: str) -> Path:
 def _fetch(store: Store, name: str, sha256: str, path: Path) -> None:
     unfinished = path.with_suffix(f".{uuid.uuid4().hex}")
     digest = hashlib.sha256()
-    [found] = [found for found in store.list(name) if found.name == name] or [None]
+    found = next((found for found in store.list(name) if found.name == name), None)
     if found is None:
         raise ArtifactError(f"{store.root}{name} is missing: the artifact is incomplete; train or import it again.")
     try:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from personalize_spark.errors import AccessDenied, ObjectChanged, ObjectExists, ObjectNotFound, StorageError
-from personalize_spark.storage.store import READ_CHUNK, Object, Store, checked
+from personalize_spark.storage.store import READ_CHUNK, Access, Object, Store, checked
 
 _UNFINISHED = ".unfinished~"
 
@@ -24,6 +24,7 @@ class FileStore:
     def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
         self.root = f"file://{folder.rstrip('/')}/"
+        self.access = Access()  # a file system has no keys of its own
 
     def at(self, folder: str) -> FileStore:
         """See `Store.at`."""

@@ -8,9 +8,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from personalize_spark.scoring.model import Model, Texts, UserRows
 from personalize_spark.scoring.topn import ItemMatrix
@@ -49,7 +51,7 @@ class ShardedUsers:
 
 def write_items(store: Store, model: Model) -> list[Entry]:
     """Write the item side of a model."""
-    columns = {
+    columns: dict[str, NDArray[Any]] = {
         "texts.data": model.texts.data,
         "texts.offsets": model.texts.offsets,
         "popular": model.popular,

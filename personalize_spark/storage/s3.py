@@ -236,6 +236,7 @@ def _cached_client(role_arn: str | None) -> S3Client:
             extra_args={"RoleSessionName": "personalize-spark"},
         )
         # The role's keys live an hour at most; each process renews them by itself.
-        session._credentials = DeferredRefreshableCredentials(fetcher.fetch_credentials, "assume-role")  # noqa: SLF001  # botocore has no public setter
+        # botocore has no public way to give a session credentials that renew themselves.
+        session._credentials = DeferredRefreshableCredentials(fetcher.fetch_credentials, "assume-role")  # type: ignore[attr-defined]  # noqa: SLF001
     config = Config(max_pool_connections=_CONNECTIONS, retries={"mode": "standard", "max_attempts": 8})
     return boto3.session.Session(botocore_session=session).client("s3", config=config)

@@ -43,6 +43,8 @@ class Store(Protocol):
 
     root: str
     """The URI of the folder that names are relative to; ends with `/`."""
+    access: Access
+    """What it was opened with."""
 
     def at(self, folder: str) -> Store:
         """The store of a folder below this one."""

@@ -1,0 +1,45 @@
+"""A Spark stage of a job: the same work for every number below a count, a task each; what fails comes back as text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+import pyarrow as pa
+from pyspark.sql import SparkSession
+
+from personalize_spark.job.plan import Plan
+from personalize_spark.storage.location import open_store
+from personalize_spark.storage.store import Store
+
+Work = Callable[[Store, int], Iterable[str]]
+"""Gets the staging folder and a number, returns failures. A function of a module, so that only its name travels."""
+
+_FAILURES = pa.schema({"failure": pa.string()})
+
+
+def run_stage(spark: SparkSession, plan: Plan, tasks: int, work: Work) -> list[str]:
+    """Run the work for 0, 1, ... tasks - 1.
+
+    Returns:
+        All failures that the work reported.
+
+    Raises:
+        Exception: Spark's own, when a task died of something else; see `root_cause`.
+    """
+    root, access = plan.staging_root, plan.access
+
+    def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        staging = open_store(root, access)
+        for batch in batches:
+            for number in batch.column(0).to_pylist():
+                yield pa.RecordBatch.from_pydict({"failure": list(work(staging, number))}, _FAILURES)
+
+    failures = spark.range(0, tasks, 1, tasks).mapInArrow(run, "failure string").collect()
+    return [row["failure"] for row in failures]
+
+
+def root_cause(error: Exception) -> str:
+    """What a Python worker raised, out of Spark's long message; else the message's first line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    raised = [line for line in lines if ": " in line and not line.startswith(("at ", "File ", "Caused by"))]
+    return (raised or lines or [type(error).__name__])[0][:500]
