@@ -40,7 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("personalize-spark", description="Amazon Personalize's batch inference on your own Spark.")
+    parser = argparse.ArgumentParser(
+        "personalize-spark", description="Amazon Personalize's batch inference on your own Spark."
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, run: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
@@ -49,7 +51,9 @@ def _parser() -> argparse.ArgumentParser:
         return added
 
     def with_catalog(added: argparse.ArgumentParser) -> argparse.ArgumentParser:
-        added.add_argument("--catalog", metavar="URI", default=os.environ.get(CATALOG), help=f"file:///... or s3://...; ${CATALOG}")
+        added.add_argument(
+            "--catalog", metavar="URI", default=os.environ.get(CATALOG), help=f"file:///... or s3://...; ${CATALOG}"
+        )
         return added
 
     run = with_catalog(command("run", _run, "Create a batch inference job from a request and wait for its end."))
@@ -67,7 +71,9 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--keep", metavar="DIR", type=Path, help="leave everything there, for play")
 
     for operation in _OPERATIONS:
-        _add_operation(with_catalog(command(_kebab(operation), _operate, f"{operation}, as in the AWS CLI.")), operation)
+        _add_operation(
+            with_catalog(command(_kebab(operation), _operate, f"{operation}, as in the AWS CLI.")), operation
+        )
     return parser
 
 
@@ -81,7 +87,9 @@ def _add_import(parser: argparse.ArgumentParser) -> None:
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--group", required=True, metavar="NAME", help="the dataset group to learn from")
-    parser.add_argument("--recipe", required=True, metavar="NAME", help="aws-user-personalization or aws-popularity-count")
+    parser.add_argument(
+        "--recipe", required=True, metavar="NAME", help="aws-user-personalization or aws-popularity-count"
+    )
     parser.add_argument("--solution", required=True, metavar="NAME", help="the solution, made if there is none")
     parser.add_argument("--rank", type=int, help="dimensions of the factors")
     parser.add_argument("--iterations", type=int, help="ALS iterations")
@@ -200,7 +208,11 @@ def _uri(path: str) -> str:
 def _json(source: str) -> dict[str, Any]:
     """A JSON object: the text itself, a path, or `file://PATH` as in the AWS CLI."""
     try:
-        text = source if source.lstrip().startswith("{") else Path(source.removeprefix("file://")).read_text(encoding="utf-8-sig")
+        text = (
+            source
+            if source.lstrip().startswith("{")
+            else Path(source.removeprefix("file://")).read_text(encoding="utf-8-sig")
+        )
         value = json.loads(text)
     except (OSError, ValueError) as error:
         raise InvalidInputException(f"{source} cannot be read as JSON: {error}") from error

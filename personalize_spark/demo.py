@@ -58,7 +58,9 @@ def _demo(folder: Path) -> None:
     _say(f"{import_datasets(spark, catalog, 'demo', sources, ImportMode.FULL)}")
 
     _say("3. Train a solution version of the recipe aws-user-personalization")
-    version = train(spark, catalog, "demo", "aws-user-personalization", f"demo-{time.time_ns()}", Hyperparameters(rank=16))
+    version = train(
+        spark, catalog, "demo", "aws-user-personalization", f"demo-{time.time_ns()}", Hyperparameters(rank=16)
+    )
     _say(f"   {version}")
 
     _say("4. Run a CreateBatchInferenceJob request")
@@ -83,7 +85,9 @@ def write_catalogue(folder: Path, chance: random.Random) -> None:
     _write(folder / "interactions.csv", header, _interactions(genres, tastes, chance))
 
 
-def _interactions(genres: Sequence[Sequence[str]], tastes: Sequence[Sequence[str]], chance: random.Random) -> Iterator[Row]:
+def _interactions(
+    genres: Sequence[Sequence[str]], tastes: Sequence[Sequence[str]], chance: random.Random
+) -> Iterator[Row]:
     fame = [1 / (1 + rank) ** 0.7 for rank in range(_ITEMS)]
     for user, taste in enumerate(tastes):
         weights = [fame[i] * (12 if set(genres[i]) & set(taste) else 1) for i in range(_ITEMS)]
@@ -116,9 +120,9 @@ def _write_job(folder: Path, version: str) -> dict[str, Any]:
 
 def _show(folder: Path, request: dict[str, Any]) -> None:
     out = folder / "output" / "users.json.out"
-    print(f"request.json\n{json.dumps(request, indent=2)}\n")  # noqa: T201  # the demo's result
-    print(f"{folder}/input/users.json\n" + "\n".join(_LINES) + "\n")  # noqa: T201
-    print(f"{out}\n{out.read_text(encoding='utf-8')}", flush=True)  # noqa: T201
+    print(f"request.json\n{json.dumps(request, indent=2)}\n")  # the demo's result
+    print(f"{folder}/input/users.json\n" + "\n".join(_LINES) + "\n")
+    print(f"{out}\n{out.read_text(encoding='utf-8')}", flush=True)
 
 
 def _hint(folder: Path) -> str:

@@ -28,7 +28,9 @@ class ProgressLine:
     def show(self, progress: Progress) -> None:
         """Say how far the job is."""
         now = time.monotonic()
-        text = f"{progress.lines:,} lines in {now - self._started:.0f} s, {progress.splits} of {progress.of_splits} parts"
+        text = (
+            f"{progress.lines:,} lines in {now - self._started:.0f} s, {progress.splits} of {progress.of_splits} parts"
+        )
         text += f", {progress.errors:,} errors" if progress.errors else ""
         if self._moves:
             self._stream.write(f"\r\033[K{text}")

@@ -1,8 +1,8 @@
 """Records: the input's JSON Lines read, the output's JSON Lines written. No line is ever lost.
 
-    {"userId": "u1"}
-    {"input":{"userId":"u1"},"output":{"recommendedItems":["a","b"],"scores":[0.25,0.125]},"error":null}
-    {"input":{"itemId":"a"},"output":{"recommendedItems":[]},"error":"User error: Required fields for ... are userId"}
+{"userId": "u1"}
+{"input":{"userId":"u1"},"output":{"recommendedItems":["a","b"],"scores":[0.25,0.125]},"error":null}
+{"input":{"itemId":"a"},"output":{"recommendedItems":[]},"error":"User error: Required fields for ... are userId"}
 """
 
 from __future__ import annotations

@@ -60,7 +60,11 @@ def write_version(
         keys = keys_of(ids)
         normalisers = log_normaliser(vectors, matrix.factors, temperature)
         for shard in range(shards):
-            rows = [row for row in np.lexsort((ids, keys)) if shards_of(keys, shards)[row] == shard]
+            rows = [
+                row
+                for row in sorted(range(len(ids)), key=lambda row: (keys[row], ids[row]))
+                if shards_of(keys, shards)[row] == shard
+            ]
             columns = [
                 pa.array(keys[rows]),
                 pa.array([ids[row] for row in rows], pa.binary()),

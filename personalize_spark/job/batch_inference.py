@@ -131,4 +131,6 @@ def _check_records(ledger: Ledger, inputs: Sequence[Input]) -> None:
     for number, each in enumerate(inputs):
         lines = sum(piece.lines for piece in ledger.pieces.values() if int(piece.key.partition("/")[0]) == number)
         if lines > MAX_RECORDS:
-            raise JobFailed(f"{each.source.name} has {lines} records, more than the service's {MAX_RECORDS} an input file.")
+            raise JobFailed(
+                f"{each.source.name} has {lines} records, more than the service's {MAX_RECORDS} an input file."
+            )

@@ -75,7 +75,9 @@ def reap(catalog: Catalog, record: Record) -> Record:
     silent = time.time() - heard
     if record.fields["status"] not in {PENDING, IN_PROGRESS} or silent <= STALE_SECONDS:
         return record
-    reason = f"The driver of the job has not been heard of for {silent:.0f} seconds. Create the job again under a new name."
+    reason = (
+        f"The driver of the job has not been heard of for {silent:.0f} seconds. Create the job again under a new name."
+    )
     try:
         catalog.update(record, status=FAILED, failureReason=reason)
     except ResourceInUseException:  # it lives, or somebody else has said so already

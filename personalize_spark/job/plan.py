@@ -12,9 +12,9 @@ A task gets the URI of the plan, never its contents.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import takewhile
 
 import orjson
 
@@ -122,11 +122,20 @@ def find_inputs(input_path: str, output_path: str, access: Access) -> list[Input
     folder, prefix = split_prefix(input_path)
     store = open_store(folder, access)
     own = output_path.rstrip("/") + "/"
-    found = [each for each in store.list(prefix) if each.name == prefix or not _left_by_a_job(store.root + each.name, own)]
+    found = [
+        each for each in store.list(prefix) if each.name == prefix or not _left_by_a_job(store.root + each.name, own)
+    ]
     if not found:
         raise JobFailed(f"Invalid S3 input path: no object's name starts with {input_path}.")
-    common = len(os.path.commonprefix([each.name.split("/")[:-1] for each in found]))
-    return [Input(each, "/".join(each.name.split("/")[common:]) + OUT) for each in found]
+    common = len(_common_folder([each.name for each in found]))
+    return [Input(each, each.name[common:] + OUT) for each in found]
+
+
+def _common_folder(names: Sequence[str]) -> str:
+    """The longest folder that all names lie in, with its slash; empty for the root."""
+    first, last = min(names), max(names)
+    alike = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False)))
+    return first[: first.rfind("/", 0, alike) + 1]
 
 
 def _left_by_a_job(uri: str, output_root: str) -> bool:
@@ -199,7 +208,12 @@ def write_bins(staging: Store, wave: int, bins: Sequence[Sequence[Task]]) -> Non
 def read_bin(staging: Store, wave: int, number: int) -> list[Task]:
     """The work of one Spark task."""
     return [
-        Task(each["file"], each["number"], Split(Object(**each["split"].pop("source")), **each["split"]), each["inflated"])
+        Task(
+            each["file"],
+            each["number"],
+            Split(Object(**each["split"].pop("source")), **each["split"]),
+            each["inflated"],
+        )
         for each in orjson.loads(staging.read(_bin_name(wave, number)))
     ]
 

@@ -26,7 +26,7 @@ def preflight(spark: SparkSession, plan: Plan) -> None:
     """
     try:
         failures = run_stage(spark, plan, 1, partial(_check, personalize_spark.__version__))
-    except Exception as error:  # noqa: BLE001  # py4j's errors have no common base
+    except Exception as error:  # py4j's errors have no common base
         raise JobFailed(_in_plain_words(root_cause(error))) from error
     if failures:
         raise JobFailed(failures[0])

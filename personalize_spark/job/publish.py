@@ -30,10 +30,7 @@ def publish(spark: SparkSession, plan: Plan, inputs: Sequence[Input], pieces: Se
         JobFailed: an output could not be written.
     """
     outputs = _outputs(plan.staging(), inputs, pieces)
-    if len(outputs) <= _ON_THE_DRIVER:
-        failures = _compose(plan, outputs)
-    else:
-        failures = _compose_in_tasks(spark, plan, outputs)
+    failures = _compose(plan, outputs) if len(outputs) <= _ON_THE_DRIVER else _compose_in_tasks(spark, plan, outputs)
     if failures:
         raise JobFailed(failures[0])
 

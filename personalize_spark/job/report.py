@@ -45,7 +45,9 @@ class Report:
     notes: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, output: str, inputs: Sequence[Input], pieces: Sequence[Piece], seconds: float, notes: list[str]) -> Report:
+    def of(
+        cls, output: str, inputs: Sequence[Input], pieces: Sequence[Piece], seconds: float, notes: list[str]
+    ) -> Report:
         """Add up the pieces."""
         errors: Counter[str] = sum((piece.errors for piece in pieces), Counter())
         return cls(

@@ -40,7 +40,7 @@ def open_session(app: str, *, data: bool = False) -> SparkSession:
     builder = SparkSession.builder.appName(app)
     if SparkSession.getActiveSession() is None and not any(name in os.environ for name in _PLATFORMS):
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-        for name, value in (_LOCAL | _data_settings() if data else _LOCAL).items():
+        for name, value in (data_settings() if data else _LOCAL).items():
             builder = builder.config(name, value)
     session = builder.getOrCreate()
     if not any(name in os.environ for name in _PLATFORMS):
@@ -48,10 +48,16 @@ def open_session(app: str, *, data: bool = False) -> SparkSession:
     return session
 
 
-def _data_settings() -> dict[str, str]:
+def data_settings() -> dict[str, str]:
+    """A local session's settings to import and train: Delta, S3A, and memory for the JVM.
+
+    Raises:
+        EnvironmentProblem: the jars cannot be fetched.
+    """
     cores = os.cpu_count() or 1
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
     return {
+        **_LOCAL,
         **_DELTA,
         **_s3a_settings(),
         "spark.jars": ",".join(str(jar) for jar in ensure_jars()),

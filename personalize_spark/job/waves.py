@@ -51,6 +51,11 @@ def run_waves(
     """Answer all splits.
 
     Args:
+        spark: the session.
+        plan: the job's plan.
+        tasks: all splits of the job.
+        line: the mean bytes of a line.
+        cores: how many tasks run at once.
         watch: called every two seconds with the state of things, from another thread.
 
     Raises:

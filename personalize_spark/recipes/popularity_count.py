@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from personalize_spark.records import Recommendations, Records
 from personalize_spark.recipes.recipe import Recipe, Settings, popular
+from personalize_spark.records import Recommendations, Records
 from personalize_spark.scoring.model import Model
 
 

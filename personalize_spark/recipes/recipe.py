@@ -47,4 +47,6 @@ class Recipe:
 
 def popular(model: Model, queries: int, settings: Settings) -> NDArray[np.int32]:
     """int32 (queries, n): the most popular items, the same for every query; n <= numResults when there are fewer items."""
-    return np.broadcast_to(model.popular[: settings.num_results], (queries, min(settings.num_results, len(model.popular))))
+    return np.broadcast_to(
+        model.popular[: settings.num_results], (queries, min(settings.num_results, len(model.popular)))
+    )

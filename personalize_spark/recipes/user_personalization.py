@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from personalize_spark.records import Recommendations, Records
 from personalize_spark.recipes.recipe import Recipe, Settings, popular
+from personalize_spark.records import Recommendations, Records
 from personalize_spark.scoring.model import Model
 from personalize_spark.scoring.softmax import probabilities
 from personalize_spark.scoring.topn import top_n

@@ -56,7 +56,9 @@ _LISTED = (
 _PAGE = 100
 
 
-def check_batch_inference_job(catalog: Catalog, params: Mapping[str, Any]) -> tuple[BatchInferenceRequest, Record, list[str]]:
+def check_batch_inference_job(
+    catalog: Catalog, params: Mapping[str, Any]
+) -> tuple[BatchInferenceRequest, Record, list[str]]:
     """Everything that CreateBatchInferenceJob checks, without creating anything.
 
     Returns:

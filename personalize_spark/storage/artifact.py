@@ -49,13 +49,19 @@ class Artifact:
         try:
             data = store.read(_MANIFEST)
         except ObjectNotFound as error:
-            raise ArtifactError(f"{store.root} holds no {_MANIFEST}: it was never finished, or it was deleted.") from error
+            raise ArtifactError(
+                f"{store.root} holds no {_MANIFEST}: it was never finished, or it was deleted."
+            ) from error
         self.sha256 = hashlib.sha256(data).hexdigest()
         if pinned is not None and pinned != self.sha256:
-            raise ArtifactError(f"{store.root}{_MANIFEST} is not the one that the job was planned with; create a new job.")
+            raise ArtifactError(
+                f"{store.root}{_MANIFEST} is not the one that the job was planned with; create a new job."
+            )
         self._manifest: dict[str, Any] = orjson.loads(data)
         if self._manifest["format"] != FORMAT:
-            raise ArtifactError(f"{store.root} has format {self._manifest['format']}, this release reads {FORMAT}: train again.")
+            raise ArtifactError(
+                f"{store.root} has format {self._manifest['format']}, this release reads {FORMAT}: train again."
+            )
 
     @property
     def properties(self) -> dict[str, Any]:

@@ -58,7 +58,9 @@ def _fetch(store: Store, name: str, sha256: str, path: Path) -> None:
                 digest.update(chunk)
                 target.write(chunk)
         if digest.hexdigest() != sha256:
-            raise ArtifactError(f"{store.root}{name} is damaged: its SHA-256 is not the manifest's; restore or retrain it.")
+            raise ArtifactError(
+                f"{store.root}{name} is damaged: its SHA-256 is not the manifest's; restore or retrain it."
+            )
         unfinished.rename(path)
     finally:
         unfinished.unlink(missing_ok=True)

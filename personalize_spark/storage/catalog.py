@@ -74,7 +74,9 @@ class Catalog:
             raise ResourceNotFoundException(f"Resource Arn {arn} does not exist in the catalog {self.uri}.") from error
         record = _record(data, version)
         if record.arn != arn:
-            raise ResourceNotFoundException(f"Resource Arn {arn} does not exist; the catalog {self.uri} holds {record.arn}.")
+            raise ResourceNotFoundException(
+                f"Resource Arn {arn} does not exist; the catalog {self.uri} holds {record.arn}."
+            )
         return record
 
     def update(self, record: Record, **changes: Any) -> None:

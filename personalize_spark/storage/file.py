@@ -38,7 +38,7 @@ class FileStore:
         """See `Store.list`."""
         start = checked(prefix).rpartition("/")[0]
         names = (
-            os.path.relpath(os.path.join(folder, name), self.folder)
+            os.path.relpath(f"{folder}/{name}", self.folder)
             for folder, _, files in os.walk(self.folder / start)
             for name in files
             if not name.endswith(_UNFINISHED)
@@ -60,7 +60,7 @@ class FileStore:
         """See `Store.write`."""
         with self._says_where(name), self._unfinished(name) as path:
             path.write_bytes(data)
-            os.replace(path, self.path(name))
+            path.replace(self.path(name))
 
     def upload(self, name: str, source: BinaryIO) -> None:
         """See `Store.upload`."""
@@ -68,7 +68,7 @@ class FileStore:
         with self._says_where(name), self._unfinished(name) as path:
             with path.open("wb") as target:
                 shutil.copyfileobj(source, target, READ_CHUNK)
-            os.replace(path, self.path(name))
+            path.replace(self.path(name))
 
     def load(self, name: str) -> tuple[bytes, str]:
         """See `Store.load`."""
@@ -95,7 +95,9 @@ class FileStore:
     def compose(self, name: str, source: Store, pieces: Sequence[Object]) -> None:
         """See `Store.compose`."""
         if not isinstance(source, FileStore):
-            raise StorageError(f"{self.root}{name} cannot be composed of pieces on {source.root}: stage on a file:// URI.")
+            raise StorageError(
+                f"{self.root}{name} cannot be composed of pieces on {source.root}: stage on a file:// URI."
+            )
         source.folder.mkdir(parents=True, exist_ok=True)
         # The growing file lies with the pieces, so that nothing unfinished is seen beside the target.
         with self._says_where(name), source._unfinished("compose") as path:
@@ -105,7 +107,7 @@ class FileStore:
                         shutil.copyfileobj(part, target, READ_CHUNK)
             _sync(path)
             self.path(name).parent.mkdir(parents=True, exist_ok=True)
-            os.replace(path, self.path(name))
+            path.replace(self.path(name))
 
     def delete(self, prefix: str) -> None:
         """See `Store.delete`; folders that are left empty go as well."""
@@ -115,7 +117,7 @@ class FileStore:
         for folder, _, _ in os.walk(top if top.is_dir() else top.parent, topdown=False):
             if folder.startswith(str(top)):
                 with contextlib.suppress(OSError):  # not empty, or gone
-                    os.rmdir(folder)
+                    Path(folder).rmdir()
 
     @contextlib.contextmanager
     def _unfinished(self, name: str) -> Iterator[Path]:
@@ -142,7 +144,9 @@ class FileStore:
         except FileExistsError as error:
             raise ObjectExists(f"{self.root}{name} exists already.") from error
         except PermissionError as error:
-            raise AccessDenied(f"{self.root}{name}: {error.strerror}; give the user that runs Spark access to it.") from error
+            raise AccessDenied(
+                f"{self.root}{name}: {error.strerror}; give the user that runs Spark access to it."
+            ) from error
         except OSError as error:
             raise StorageError(f"{self.root}{name}: {error.strerror}.") from error
 

@@ -1,8 +1,8 @@
 """A model on disk: written once by a training, read by every task of every job.
 
-    texts.data.npy  texts.offsets.npy  popular.npy  shares.npy           always
-    factors.npy  norms.npy  ranks.npy                                    the item matrix, rows by descending norm
-    users/00000.arrow ...   key, id, vector: float32[d], log_normaliser  the shards of the user side
+texts.data.npy  texts.offsets.npy  popular.npy  shares.npy           always
+factors.npy  norms.npy  ranks.npy                                    the item matrix, rows by descending norm
+users/00000.arrow ...   key, id, vector: float32[d], log_normaliser  the shards of the user side
 """
 
 from __future__ import annotations

@@ -57,10 +57,11 @@ class S3Store:
         """See `Store.read`."""
         if end is not None and end <= start:
             return b""
-        last = "" if end is None else str(end - 1)
-        condition = {"IfMatch": etag} if etag is not None else {}
+        wanted: Any = {"IfMatch": etag} if etag is not None else {}
+        if start or end is not None:  # S3 refuses every range of an empty object
+            wanted["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
         with self._says_where(name, "s3:GetObject"):
-            return self._client.get_object(**self._at(name), Range=f"bytes={start}-{last}", **condition)["Body"].read()  # type: ignore[arg-type]
+            return self._client.get_object(**self._at(name), **wanted)["Body"].read()
 
     def write(self, name: str, data: bytes) -> None:
         """See `Store.write`."""
@@ -92,7 +93,9 @@ class S3Store:
     def compose(self, name: str, source: Store, pieces: Sequence[Object]) -> None:
         """See `Store.compose`: S3 copies what is large enough; small neighbours pass through here."""
         if not isinstance(source, S3Store):
-            raise StorageError(f"{self.root}{name} cannot be composed of pieces on {source.root}: stage on an s3:// URI.")
+            raise StorageError(
+                f"{self.root}{name} cannot be composed of pieces on {source.root}: stage on an s3:// URI."
+            )
         parts = list(_parts(pieces))
         if not any(_is_copy(part) for part in parts) and len(parts) <= 1:
             self.write(name, b"".join(source.span(*span) for part in parts for span in part))
@@ -131,7 +134,7 @@ class S3Store:
         [(piece, start, end)] = part
         copied = self._client.upload_part_copy(
             **where,
-            CopySource={"Bucket": source.bucket, "Key": source._key(piece.name)},  # noqa: SLF001  # same class
+            CopySource={"Bucket": source.bucket, "Key": source._key(piece.name)},  # same class
             CopySourceIfMatch=piece.etag,
             CopySourceRange=f"bytes={start}-{end - 1}",
         )
@@ -181,7 +184,9 @@ def _translate(error: ClientError, uri: str, action: str, access: Access) -> Sto
         return ObjectChanged(f"{uri} is not what it was when it was last seen.")
     if code in {"AccessDenied", "403", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"}:
         who = f"the role {access.role_arn}" if access.role_arn else "the credentials in use"
-        return AccessDenied(f"{who} may not do {action} on {uri} ({code}); add it to the role's and the bucket's policy.")
+        return AccessDenied(
+            f"{who} may not do {action} on {uri} ({code}); add it to the role's and the bucket's policy."
+        )
     return StorageError(f"{uri}: {error}")
 
 
@@ -225,6 +230,11 @@ def _client(role_arn: str | None) -> S3Client:
         return _cached_client(role_arn)
 
 
+def forget_clients() -> None:
+    """Make new clients from now on, after the environment's credentials or endpoint have changed."""
+    _cached_client.cache_clear()
+
+
 @lru_cache
 def _cached_client(role_arn: str | None) -> S3Client:
     session = get_session()
@@ -237,6 +247,6 @@ def _cached_client(role_arn: str | None) -> S3Client:
         )
         # The role's keys live an hour at most; each process renews them by itself.
         # botocore has no public way to give a session credentials that renew themselves.
-        session._credentials = DeferredRefreshableCredentials(fetcher.fetch_credentials, "assume-role")  # type: ignore[attr-defined]  # noqa: SLF001
+        session._credentials = DeferredRefreshableCredentials(fetcher.fetch_credentials, "assume-role")  # type: ignore[attr-defined]
     config = Config(max_pool_connections=_CONNECTIONS, retries={"mode": "standard", "max_attempts": 8})
     return boto3.session.Session(botocore_session=session).client("s3", config=config)

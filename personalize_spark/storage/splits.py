@@ -96,4 +96,6 @@ def _inflated(store: Store, source: Object) -> Iterator[bytes]:
             while chunk := text.read(READ_CHUNK):
                 yield chunk
         except OSError as error:
-            raise StorageError(f"{store.root}{source.name} is not a whole {compression(source.name)} file: {error}") from error
+            raise StorageError(
+                f"{store.root}{source.name} is not a whole {compression(source.name)} file: {error}"
+            ) from error

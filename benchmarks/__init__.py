@@ -1,0 +1,1 @@
+"""What it costs: benchmarks beside the peers, results in `results/`."""

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from personalize_spark.errors import JobFailed
+from personalize_spark.job.plan import (
+    MAX_BIN_LINES,
+    MAX_BIN_SPLITS,
+    MAX_PIECES,
+    Input,
+    Pinned,
+    Plan,
+    bins_of,
+    bytes_per_line,
+    find_inputs,
+    read_bin,
+    read_inputs,
+    tasks_of,
+    write_bins,
+    write_inputs,
+)
+from personalize_spark.recipes import Settings
+from personalize_spark.storage.file import FileStore
+from personalize_spark.storage.store import Access, Object
+
+AMBIENT = Access()
+
+
+def write(folder: Path, *names: str) -> str:
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text('{"userId":"u1"}\n')
+    return f"file://{folder}/"
+
+
+def outputs(root: str, input_path: str, output_path: str) -> dict[str, str]:
+    return {each.source.name: each.output for each in find_inputs(root + input_path, root + output_path, AMBIENT)}
+
+
+def test_the_input_path_is_a_prefix(tmp_path: Path) -> None:
+    root = write(tmp_path, "in/a.json", "in_test/b.json", "other/c.json")
+    assert outputs(root, "in", "out/") == {"in/a.json": "in/a.json.out", "in_test/b.json": "in_test/b.json.out"}
+
+
+def test_a_slash_confines_the_input_to_one_folder(tmp_path: Path) -> None:
+    root = write(tmp_path, "in/a.json", "in_test/b.json")
+    assert outputs(root, "in/", "out/") == {"a.json": "a.json.out"}
+
+
+def test_outputs_are_named_below_the_longest_common_folder(tmp_path: Path) -> None:
+    root = write(tmp_path, "in/x/a.json", "in/x/y/b.json")
+    assert outputs(root, "in", "out/") == {"in/x/a.json": "a.json.out", "in/x/y/b.json": "y/b.json.out"}
+
+
+def test_a_single_object_is_named_like_itself(tmp_path: Path) -> None:
+    root = write(tmp_path, "in/x.json")
+    assert outputs(root, "in", "out/") == {"in/x.json": "x.json.out"}
+
+
+def test_what_a_job_left_under_the_output_path_is_no_input(tmp_path: Path) -> None:
+    root = write(tmp_path, "json_input.json", "json_input.json.out", "_CHECK", "_staging/job/plan.json")
+    assert outputs(root, "", "") == {"json_input.json": "json_input.json.out"}
+
+
+def test_an_output_elsewhere_may_be_the_input_of_another_job(tmp_path: Path) -> None:
+    root = write(tmp_path, "in/a.json.out")
+    assert outputs(root, "in/", "out/") == {"a.json.out": "a.json.out.out"}
+
+
+def test_an_output_that_is_named_in_full_is_an_input(tmp_path: Path) -> None:
+    root = write(tmp_path, "a.json.out")
+    assert outputs(root, "a.json.out", "") == {"a.json.out": "a.json.out.out"}
+
+
+def test_no_match_is_the_services_error(tmp_path: Path) -> None:
+    root = write(tmp_path, "in/a.json")
+    with pytest.raises(JobFailed, match="^Invalid S3 input path"):
+        find_inputs(root + "nothing", root + "out/", AMBIENT)
+
+
+def test_a_plan_and_its_lists_survive_the_staging_folder(tmp_path: Path) -> None:
+    plan = Plan(
+        job="arn:aws:personalize:us-east-1:000000000000:batch-inference-job/j",
+        release="0.1.0",
+        recipe="aws-user-personalization",
+        settings=Settings(25),
+        model=Pinned("file:///m/", "0" * 64),
+        input_root="file:///in/",
+        output_root=f"file://{tmp_path}/",
+        staging_root=f"file://{tmp_path}/_staging/j/",
+        access=Access(kms_key_arn="arn:aws:kms:us-east-1:111122223333:key/k"),
+    )
+    plan.write()
+    staging = plan.staging()
+    assert Plan.read(staging) == plan
+    inputs = [Input(Object("a.json", 100, "e"), "a.json.out")]
+    write_inputs(staging, inputs)
+    assert read_inputs(staging) == inputs
+    tasks = list(tasks_of([[Object("a.json", 100, "e")]], [False], 10, 2))
+    write_bins(staging, 3, [tasks])
+    assert read_bin(staging, 3, 0) == tasks
+
+
+@given(
+    sizes=st.lists(st.integers(0, 10_000_000), max_size=20),
+    line=st.floats(1, 1_000),
+    cores=st.integers(1, 64),
+)
+def test_splits_cover_every_byte_once_and_in_order(sizes: list[int], line: float, cores: int) -> None:
+    files = [[Object(f"{number}.json", size, "e")] for number, size in enumerate(sizes)]
+    tasks = list(tasks_of(files, [False] * len(files), line, cores))
+    assert sorted(tasks, key=lambda task: task.key) == tasks
+    for number, size in enumerate(sizes):
+        splits = [task.split for task in tasks if task.file == number]
+        assert sum(split.end - split.start for split in splits) == size
+        assert all(left.end == right.start for left, right in itertools.pairwise(splits))
+
+
+def test_a_huge_file_stays_below_the_parts_of_an_upload() -> None:
+    tasks = list(tasks_of([[Object("huge.json", 50 << 30, "e")]], [False], 20, 2))
+    assert MAX_PIECES * 0.9 < len(tasks) <= MAX_PIECES
+
+
+def test_a_compressed_object_is_one_split() -> None:
+    assert len(list(tasks_of([[Object("a.json.gz", 50 << 20, "e")]], [False], 20, 2))) == 1
+
+
+@given(count=st.integers(0, 5_000), size=st.integers(1, 5_000_000), cores=st.integers(1, 16))
+def test_bins_hold_all_tasks_in_order_and_are_bounded(count: int, size: int, cores: int) -> None:
+    files = [[Object(f"{number}.json.gz", size, "e")] for number in range(count)]
+    tasks = list(tasks_of(files, [False] * count, 20, cores))
+    bins = bins_of(tasks, 20, cores)
+    assert [task for tasks in bins for task in tasks] == tasks
+    for each in bins:
+        assert 0 < len(each) <= MAX_BIN_SPLITS
+        assert len(each) == 1 or (len(each) - 1) * size <= MAX_BIN_LINES * 20
+
+
+def test_all_cores_have_work_when_there_is_some() -> None:
+    tasks = list(tasks_of([[Object("a.json", 2_000_000, "e")]], [False], 20, 4))
+    assert len(bins_of(tasks, 20, 4)) >= 12
+
+
+def test_the_mean_line_is_judged_by_the_largest_plain_input(tmp_path: Path) -> None:
+    (tmp_path / "small.json").write_text("x" * 999)
+    (tmp_path / "large.json").write_text("123456789\n" * 1_000)
+    (tmp_path / "larger.json.gz").write_bytes(b"\0" * 100_000)
+    store = FileStore(str(tmp_path))
+    assert bytes_per_line(store, [Input(each, "") for each in store.list()]) == 10

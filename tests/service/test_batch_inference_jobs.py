@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from personalize_spark.arns import Arn
+from personalize_spark.errors import (
+    InvalidInputException,
+    InvalidNextTokenException,
+    LimitExceededException,
+    ResourceAlreadyExistsException,
+    ResourceInUseException,
+    ResourceNotFoundException,
+)
+from personalize_spark.service.batch_inference_jobs import (
+    check_batch_inference_job,
+    create_batch_inference_job,
+    describe_batch_inference_job,
+    list_batch_inference_jobs,
+)
+from personalize_spark.storage.catalog import Catalog
+from tests.toy import golden_version, request
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Catalog:
+    return Catalog(f"file://{tmp_path}/catalog")
+
+
+def ask(version: Arn, **more: object) -> dict[str, Any]:
+    return request(version, "s3://bucket/in/", "s3://bucket/out/", **more)
+
+
+def test_a_created_job_is_pending_and_described_as_it_was_asked(catalog: Catalog) -> None:
+    params = ask(golden_version(catalog), numResults=7, tags=[{"tagKey": "team", "tagValue": "crm"}])
+    arn = create_batch_inference_job(catalog, params).record.arn
+    assert str(arn) == f"arn:aws:personalize:us-east-1:000000000000:batch-inference-job/{params['jobName']}"
+    job = describe_batch_inference_job(catalog, {"batchInferenceJobArn": str(arn)})["batchInferenceJob"]
+    times = {name: job.pop(name) for name in ("creationDateTime", "lastUpdatedDateTime")}
+    assert times["creationDateTime"] == times["lastUpdatedDateTime"]
+    del params["tags"]  # which ListTagsForResource tells
+    assert job == {
+        **params,
+        "batchInferenceJobArn": str(arn),
+        "batchInferenceJobMode": "BATCH_INFERENCE",
+        "status": "CREATE PENDING",
+    }
+
+
+def test_a_job_name_is_taken_once(catalog: Catalog) -> None:
+    params = ask(golden_version(catalog))
+    create_batch_inference_job(catalog, params)
+    with pytest.raises(ResourceAlreadyExistsException, match=str(params["jobName"])):
+        create_batch_inference_job(catalog, params)
+
+
+def test_an_unknown_solution_version_is_not_found(catalog: Catalog) -> None:
+    arn = Arn("aws", "us-east-1", "000000000000", "solution", "none", "1a2b3c4d")
+    with pytest.raises(ResourceNotFoundException, match="solution/none/1a2b3c4d"):
+        create_batch_inference_job(catalog, ask(arn))
+
+
+def test_the_same_name_in_another_account_is_not_found(catalog: Catalog) -> None:
+    version = golden_version(catalog)
+    stranger = Arn("aws", "us-east-1", "999999999999", version.kind, version.name, version.version)
+    with pytest.raises(ResourceNotFoundException, match="999999999999"):
+        create_batch_inference_job(catalog, ask(stranger))
+
+
+def test_a_solution_is_no_solution_version(catalog: Catalog) -> None:
+    version = golden_version(catalog)
+    with pytest.raises(InvalidInputException, match="not the ARN of a solution version"):
+        create_batch_inference_job(catalog, ask(version.sibling("solution", "toy")))
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        ("CREATE PENDING", ResourceInUseException),
+        ("CREATE IN_PROGRESS", ResourceInUseException),
+        ("CREATE FAILED", InvalidInputException),
+    ],
+)
+def test_a_solution_version_must_be_active(catalog: Catalog, status: str, error: type[Exception]) -> None:
+    version = golden_version(catalog)
+    catalog.update(catalog.read(version), status=status)
+    with pytest.raises(error, match=status):
+        create_batch_inference_job(catalog, ask(version))
+
+
+@pytest.mark.parametrize("recipe", ["aws-trending-now", "aws-next-best-action"])
+def test_a_recipe_without_batch_support_is_refused(catalog: Catalog, recipe: str) -> None:
+    version = golden_version(catalog)
+    catalog.update(catalog.read(version), recipeArn=f"arn:aws:personalize:::recipe/{recipe}")
+    with pytest.raises(InvalidInputException, match="does not support batch inference"):
+        create_batch_inference_job(catalog, ask(version))
+
+
+def test_themes_are_for_similar_items(catalog: Catalog) -> None:
+    themes = {"batchInferenceJobMode": "THEME_GENERATION"}
+    themes |= {"themeGenerationConfig": {"fieldsForThemeGeneration": {"itemName": "TITLE"}}}  # type: ignore[dict-item]
+    with pytest.raises(InvalidInputException, match="aws-similar-items"):
+        create_batch_inference_job(catalog, ask(golden_version(catalog), **themes))
+
+
+def test_settings_without_effect_are_accepted_and_said(catalog: Catalog) -> None:
+    version = golden_version(catalog, "aws-popularity-count")
+    config = {"itemExplorationConfig": {"explorationWeight": "0.3"}, "rankingInfluence": {"FRESHNESS": 0.5}}
+    _, _, notes = check_batch_inference_job(catalog, ask(version, batchInferenceJobConfig=config))
+    assert [note.split()[0] for note in notes] == ["itemExplorationConfig", "rankingInfluence"]
+
+
+def test_the_services_limit_of_jobs_is_kept_on_demand(catalog: Catalog) -> None:
+    version = golden_version(catalog)
+    for _ in range(5):
+        create_batch_inference_job(catalog, ask(version), service_limits=True)
+    with pytest.raises(LimitExceededException, match="More than 5 resources with PENDING or IN_PROGRESS status"):
+        create_batch_inference_job(catalog, ask(version), service_limits=True)
+    create_batch_inference_job(catalog, ask(version))
+
+
+def test_a_list_is_paged_newest_first(catalog: Catalog) -> None:
+    version = golden_version(catalog)
+    names = [create_batch_inference_job(catalog, ask(version)).record.arn.name for _ in range(5)]
+    listed: list[str] = []
+    params: dict[str, Any] = {"maxResults": 2}
+    while True:
+        page = list_batch_inference_jobs(catalog, params)
+        assert len(page["batchInferenceJobs"]) <= 2
+        listed += [job["jobName"] for job in page["batchInferenceJobs"]]
+        if "nextToken" not in page:
+            break
+        params["nextToken"] = page["nextToken"]
+    assert listed == names[::-1]
+
+
+def test_a_list_can_be_of_one_solution_version(catalog: Catalog) -> None:
+    one, other = golden_version(catalog), golden_version(catalog)
+    create_batch_inference_job(catalog, ask(one))
+    create_batch_inference_job(catalog, ask(other))
+    [job] = list_batch_inference_jobs(catalog, {"solutionVersionArn": str(one)})["batchInferenceJobs"]
+    assert job["solutionVersionArn"] == str(one)
+
+
+@pytest.mark.parametrize("token", ["x", "e30=", "WzEsIDIsIDNd"])
+def test_a_made_up_token_is_refused(catalog: Catalog, token: str) -> None:
+    with pytest.raises(InvalidNextTokenException):
+        list_batch_inference_jobs(catalog, {"nextToken": token})
+
+
+def test_describe_wants_the_arn_of_a_job(catalog: Catalog) -> None:
+    with pytest.raises(InvalidInputException, match="not the ARN of a batch inference job"):
+        describe_batch_inference_job(catalog, {"batchInferenceJobArn": str(golden_version(catalog))})
+    with pytest.raises(InvalidInputException, match="not the ARN of an Amazon Personalize resource"):
+        describe_batch_inference_job(catalog, {"batchInferenceJobArn": "arn:aws:personalize:x:y:../../etc"})

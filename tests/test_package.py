@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+BLOCKED = """
+import importlib, pkgutil, sys
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {"pyspark", "pandas", "delta"}:
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Block())
+import personalize_spark
+for package in ("filters", "scoring", "recipes", "storage", "service"):
+    for module in pkgutil.walk_packages([f"{personalize_spark.__path__[0]}/{package}"], f"personalize_spark.{package}."):
+        importlib.import_module(module.name)
+for module in ("answer", "arns", "cli", "request"):
+    importlib.import_module(f"personalize_spark.{module}")
+"""
+
+
+def test_a_plain_install_needs_no_pyspark() -> None:
+    subprocess.run([sys.executable, "-c", BLOCKED], check=True)
