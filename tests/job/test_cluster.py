@@ -1,0 +1,64 @@
+"""The same job through spark-submit on a real standalone master with two workers."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pyspark
+import pytest
+
+from personalize_spark.storage.catalog import Catalog
+from tests.toy import golden_version, request
+
+ROOT = Path(__file__).parents[2]
+SUBMIT = Path(pyspark.__file__).parent / "bin" / "spark-submit"
+
+pytestmark = [pytest.mark.cluster, pytest.mark.spark]
+
+
+def submit(master: str, catalog: Catalog, job: dict[str, object], folder: Path, **settings: str) -> tuple[int, str]:
+    """spark-submit jobs/batch_inference.py; gives the exit code and the output (Spark joins a driver's two streams)."""
+    (folder / "request.json").write_text(json.dumps(job))
+    settings = {"spark.driver.host": "127.0.0.1", "spark.executorEnv.PYTHONPATH": str(ROOT), **settings}
+    command = [str(SUBMIT), "--master", master, "--properties-file", str(ROOT / "conf" / "spark-defaults.conf")]
+    command += [part for name, value in settings.items() for part in ("--conf", f"{name}={value}")]
+    command += [str(ROOT / "jobs" / "batch_inference.py")]
+    command += ["--request", str(folder / "request.json"), "--catalog", catalog.uri]
+    environment = {**os.environ, "PYSPARK_PYTHON": sys.executable}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_a_cluster_and_a_local_session_write_the_same_bytes(cluster: str, tmp_path: Path) -> None:
+    catalog = Catalog(f"file://{tmp_path}/catalog")
+    version = golden_version(catalog)
+    (tmp_path / "in").mkdir()
+    for name in ("a.json", "b.json"):
+        lines = [f'{{"userId":"u{n % 3}","n":{n}}}' if n % 7 else "broken" for n in range(20_000)]
+        (tmp_path / "in" / name).write_text("\n".join(lines))
+    for where, master in {"cluster": cluster, "local": "local[2]"}.items():
+        job = request(version, f"file://{tmp_path}/in/", f"file://{tmp_path}/{where}/", numResults=3)
+        code, output = submit(master, catalog, job, tmp_path)
+        assert code == 0, output
+        assert f"batch-inference-job/{job['jobName']}" in output
+        assert "40,000 lines of 2 files answered" in output
+    for name in ("a.json.out", "b.json.out"):
+        assert (tmp_path / "cluster" / name).read_bytes() == (tmp_path / "local" / name).read_bytes()
+
+
+def test_executors_without_the_package_are_said_in_plain_words(cluster: str, tmp_path: Path) -> None:
+    catalog = Catalog(f"file://{tmp_path}/catalog")
+    (tmp_path / "users.json").write_text('{"userId":"u1"}\n')
+    job = request(golden_version(catalog), f"file://{tmp_path}/users.json", f"file://{tmp_path}/out/")
+    without = {  # every package of ours, but not this one
+        "spark.pyspark.python": sys._base_executable,  # type: ignore[attr-defined]
+        "spark.pyspark.driver.python": sys.executable,
+        "spark.executorEnv.PYTHONPATH": str(Path(pyspark.__file__).parents[1]),
+    }
+    code, output = submit(cluster, catalog, job, tmp_path, **without)
+    assert code == 1
+    assert "The executors cannot import personalize_spark. Install it on every node, or ship it" in output
