@@ -8,15 +8,17 @@ The key of an id is the CRC-32 of its UTF-8 bytes (`zlib.crc32`, Spark SQL's `cr
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from personalize_spark.storage.artifact import Artifact
+from personalize_spark.storage.artifact import Artifact, Entry, write_table
+from personalize_spark.storage.store import Store
 
 ROWS_PER_SHARD = 32_768
 
@@ -95,3 +97,40 @@ def _rows(table: pa.RecordBatch, keys: NDArray[np.uint32], ids: pa.Array) -> NDA
         open_ = open_[rows[open_] < len(sorted_keys)]
         open_ = open_[sorted_keys[rows[open_]] == keys[open_]]
     return result
+
+
+def write_shards(store: Store, folder: str, batches: Iterable[pa.RecordBatch]) -> Iterator[Entry]:
+    """Write the shards of one partition, one after the other.
+
+    Args:
+        store: the artifact's store.
+        folder: the folder of the shards in it.
+        batches: rows sorted by shard, key and id; a first column `shard`, then the columns of the table.
+    """
+    shard: int | None = None
+    pending: list[pa.RecordBatch] = []
+    for batch in batches:
+        numbers = batch.column("shard").to_numpy(zero_copy_only=False)
+        starts = [0, *(np.flatnonzero(numbers[1:] != numbers[:-1]) + 1).tolist(), len(numbers)]
+        for start, end in pairwise(starts if len(numbers) else []):
+            if pending and numbers[start] != shard:
+                yield _write_shard(store, shard_name(folder, int(shard or 0)), pending)
+                pending = []
+            shard = numbers[start]
+            pending.append(batch.slice(start, end - start))
+    if pending:
+        yield _write_shard(store, shard_name(folder, int(shard or 0)), pending)
+
+
+def write_missing(store: Store, folder: str, count: int, schema: pa.Schema, written: Iterable[Entry]) -> list[Entry]:
+    """Write the shards that no row fell into, so that all `count` of them are there; returns all entries."""
+    entries = list(written)
+    there = {entry.name for entry in entries}
+    missing = [name for shard in range(count) if f"{(name := shard_name(folder, shard))}.arrow" not in there]
+    empty = pa.RecordBatch.from_pylist([], schema)
+    return entries + [write_table(store, name, empty) for name in missing]
+
+
+def _write_shard(store: Store, name: str, batches: list[pa.RecordBatch]) -> Entry:
+    table = pa.Table.from_batches(batches).drop_columns(["shard"]).combine_chunks()
+    return write_table(store, name, table.to_batches()[0])

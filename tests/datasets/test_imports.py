@@ -1,0 +1,214 @@
+"""Imports on a real session: Delta tables, records, views."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+from chispa import assert_df_equality
+from pyspark.sql import SparkSession
+
+from personalize_spark.arns import Arn
+from personalize_spark.datasets.imports import ImportMode, ImportReport, Source, import_datasets
+from personalize_spark.errors import DataError, InvalidInputException
+from personalize_spark.storage.artifact import Artifact
+from personalize_spark.storage.catalog import Catalog
+from personalize_spark.storage.location import hadoop_uri, open_store
+from personalize_spark.storage.shards import Shards
+
+pytestmark = pytest.mark.spark
+
+INTERACTIONS = """USER_ID,ITEM_ID,EVENT_TYPE,TIMESTAMP
+u1,b,click,10
+u1,a,click,20
+u1,a,watch,5
+u2,c,watch,7
+u2,c,watch,never
+u2,,watch,8
+"""
+ITEMS = """ITEM_ID,GENRES,YEAR,CREATION_TIMESTAMP
+a,drama|horror,1990,1
+b,,,
+d,horror,2000,2
+a,comedy,1991,3
+"""
+USERS = "USER_ID,AGE,CITY\nu1,30,Rome\nu9,,\n"
+
+
+def sources(root: str, **texts: str) -> dict[str, Source]:
+    store = open_store(root)
+    for name, text in texts.items():
+        store.write(f"csv/{name}.csv", text.encode())
+    return {name: Source(f"{store.root}csv/{name}.csv") for name in texts}
+
+
+def view_of(catalog: Catalog) -> Artifact:
+    [group] = catalog.list("dataset-group")
+    return Artifact(open_store(group.fields["view"]), group.fields["viewSha256"])
+
+
+def user(view: Artifact, name: str) -> dict[str, Any]:
+    [found] = Shards(view, "users").find([name.encode()])
+    row: dict[str, Any] = found.table.slice(int(found.rows[0]), 1).to_pylist()[0]
+    return row
+
+
+@pytest.fixture(params=["files", pytest.param("s3", marks=pytest.mark.s3)])
+def imported(request: pytest.FixtureRequest, spark: SparkSession, tmp_path: Path) -> tuple[Catalog, ImportReport]:
+    root = request.getfixturevalue("s3") if request.param == "s3" else f"file://{tmp_path}"
+    catalog = Catalog(f"{root}/catalog")
+    given = sources(root, Interactions=INTERACTIONS, Items=ITEMS, Users=USERS)
+    return catalog, import_datasets(spark, catalog, "shop", given)
+
+
+def test_good_rows_are_in_delta_and_bad_ones_are_listed(
+    imported: tuple[Catalog, ImportReport], spark: SparkSession
+) -> None:
+    catalog, report = imported
+    table = spark.read.format("delta").load(hadoop_uri(f"{catalog.uri}/datasets/shop/interactions"))
+    rows = [("u1", "b", "click", 10), ("u1", "a", "click", 20), ("u1", "a", "watch", 5), ("u2", "c", "watch", 7)]
+    expected = spark.createDataFrame(rows, "USER_ID string, ITEM_ID string, EVENT_TYPE string, TIMESTAMP long")
+    assert_df_equality(table, expected, ignore_row_order=True)
+    [interactions, items, users] = report.datasets
+    assert (interactions.rows, interactions.rejected, items.rows, users.rows) == (4, 2, 3, 2)
+    listed = b"".join(
+        open_store(interactions.rejected_uri).read(found.name)
+        for found in open_store(interactions.rejected_uri).list("part-")
+    )
+    assert [(row["line"], row["reason"]) for row in map(json.loads, listed.splitlines())] == [
+        (6, "TIMESTAMP is not of type long"),
+        (7, "ITEM_ID is missing"),
+    ]
+    assert "line 6: TIMESTAMP is not of type long" in str(report)
+
+
+def test_the_view_holds_what_filters_need(imported: tuple[Catalog, ImportReport]) -> None:
+    view = view_of(imported[0])
+    items = view.table("items").to_pylist()
+    assert [(row["id"], row["creation_timestamp"], row["interactions"]) for row in items] == [
+        (b"a", 3, 2),
+        (b"b", 10, 1),  # its first interaction
+        (b"c", 7, 1),
+        (b"d", 2, 0),
+    ]
+    assert view.table("items/GENRES.values").column("value").to_pylist() == [b"comedy", b"horror"]
+    assert view.column("items/GENRES.indptr").tolist() == [0, 1, 1, 1, 2]
+    assert view.column("items/GENRES.codes").tolist() == [0, 1]
+    assert view.column("items/YEAR").tolist() == [1991, 0, 0, 2000]
+    assert view.column("items/YEAR.valid").tolist() == [True, False, False, True]
+    assert view.properties["eventTypes"] == ["click", "watch"]
+    assert view.properties["latestTimestamp"] == 20
+    assert user(view, "u1") | {"key": 0} == {
+        "key": 0,
+        "id": b"u1",
+        "history_items": [0, 1, 0],
+        "history_events": [0, 0, 1],
+        "history_times": [20, 10, 5],
+        "AGE": 30,
+        "CITY": b"Rome",
+    }
+    assert user(view, "u9")["history_items"] == []
+    assert user(view, "u2")["AGE"] is None
+
+
+def test_records_name_schemas_and_versions(imported: tuple[Catalog, ImportReport]) -> None:
+    catalog, _ = imported
+    group = Arn.parse("arn:aws:personalize:us-east-1:000000000000:dataset-group/shop")
+    dataset = catalog.read(group.sibling("dataset", "shop", "ITEMS")).fields
+    assert (dataset["status"], dataset["deltaVersion"]) == ("ACTIVE", 0)
+    fields = catalog.read(Arn.parse(dataset["schemaArn"])).fields["schema"]["fields"]
+    assert fields[1] == {"name": "GENRES", "type": ["null", "string"], "categorical": True}
+
+
+def test_incremental_adds_interactions_and_updates_items(spark: SparkSession, tmp_path: Path) -> None:
+    catalog = Catalog(f"file://{tmp_path}/catalog")
+    root = f"file://{tmp_path}"
+    import_datasets(spark, catalog, "shop", sources(root, Interactions=INTERACTIONS, Items=ITEMS))
+    more = "USER_ID,ITEM_ID,EVENT_TYPE,TIMESTAMP\nu2,a,click,30\n"
+    new = "ITEM_ID,GENRES,YEAR,CREATION_TIMESTAMP\nd,comedy,2001,2\ne,horror,2002,4\n"
+    import_datasets(spark, catalog, "shop", sources(root, Interactions=more, Items=new), ImportMode.INCREMENTAL)
+    view = view_of(catalog)
+    assert user(view, "u2")["history_times"] == [30, 7]
+    assert [row["id"] for row in view.table("items").to_pylist()] == [b"a", b"b", b"c", b"d", b"e"]
+    assert view.column("items/YEAR").tolist() == [1991, 0, 0, 2001, 2002]
+    import_datasets(spark, catalog, "shop", sources(root, Interactions=more))
+    assert view_of(catalog).properties["interactions"] == 1  # FULL replaces
+
+
+def test_a_history_keeps_the_newest_hundred_of_each_event(spark: SparkSession, tmp_path: Path) -> None:
+    text = "USER_ID,ITEM_ID,EVENT_TYPE,TIMESTAMP\n"
+    text += "".join(f"u,i{n:03d},click,{n}\nu,i{n:03d},watch,{n}\n" for n in range(150))
+    catalog = Catalog(f"file://{tmp_path}/catalog")
+    import_datasets(spark, catalog, "shop", sources(f"file://{tmp_path}", Interactions=text))
+    history = user(view_of(catalog), "u")
+    for event in (0, 1):
+        mine = [
+            item
+            for item, code in zip(history["history_items"], history["history_events"], strict=True)
+            if code == event
+        ]
+        assert mine == list(range(149, 49, -1))
+
+
+def test_all_files_of_a_folder_are_imported(spark: SparkSession, tmp_path: Path) -> None:
+    store = open_store(f"file://{tmp_path}/csv")
+    for name in ("a", "b"):
+        store.write(f"{name}.csv", f"USER_ID,ITEM_ID,TIMESTAMP\n{name},i,1\n".encode())
+    given = {"Interactions": Source(f"file://{tmp_path}/csv")}
+    report = import_datasets(spark, Catalog(f"file://{tmp_path}/catalog"), "shop", given)
+    assert report.datasets[0].rows == 2
+
+
+def test_nothing_to_import_is_said(spark: SparkSession, tmp_path: Path) -> None:
+    catalog = Catalog(f"file://{tmp_path}/catalog")
+    with pytest.raises(DataError, match="no file with content"):
+        import_datasets(spark, catalog, "shop", {"Items": Source(f"file://{tmp_path}/none.csv")})
+    with pytest.raises(DataError, match="No row of Interactions could be imported.*line 2"):
+        import_datasets(
+            spark, catalog, "shop", sources(f"file://{tmp_path}", Interactions="USER_ID,ITEM_ID,TIMESTAMP\nu,i,x\n")
+        )
+
+
+def test_a_file_that_is_not_the_schemas_is_refused_before_anything_is_written(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    catalog = Catalog(f"file://{tmp_path}/catalog")
+    [source] = sources(f"file://{tmp_path}", Items=ITEMS).values()
+    fields = [{"name": "ITEM_ID", "type": "string"}, {"name": "COLOR", "type": "string"}]
+    schema = {"type": "record", "name": "Items", "fields": fields}
+    with pytest.raises(InvalidInputException, match="wants ITEM_ID, COLOR"):
+        import_datasets(spark, catalog, "shop", {"Items": Source(source.uri, schema)})
+    assert not list(catalog.store.list("datasets/"))
+
+
+@pytest.mark.movielens
+def test_movielens_is_imported_whole(spark: SparkSession, movielens: Path, tmp_path: Path) -> None:
+    given = {
+        "Interactions": Source(f"file://{movielens}/interactions.csv"),
+        "Items": Source(f"file://{movielens}/item-meta.csv"),
+    }
+    catalog = Catalog(f"file://{tmp_path}/catalog")
+    report = import_datasets(spark, catalog, "movies", given)
+    assert [each.rows for each in report.datasets] == [158_371, 9_742]
+    watched: dict[str, list[tuple[int, bytes]]] = defaultdict(list)
+    with (movielens / "interactions.csv").open() as file:
+        for row in csv.DictReader(file):
+            if row["EVENT_TYPE"] == "watch":
+                watched[row["USER_ID"]].append((-int(row["TIMESTAMP"]), row["ITEM_ID"].encode()))
+    view = view_of(catalog)
+    ids = view.table("items").column("id").to_pylist()
+    assert view.properties["users"] == 610
+    for name in ("429", "1", "610"):
+        history = user(view, name)
+        mine = [
+            (-time, ids[item])
+            for item, event, time in zip(
+                *(history[f"history_{part}"] for part in ("items", "events", "times")), strict=True
+            )
+            if view.properties["eventTypes"][event] == "watch"
+        ]
+        assert mine == sorted(watched[name])[:100]

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+
+from personalize_spark.datasets.rows import read_rows, sample
+from personalize_spark.datasets.schemas import INTERACTIONS, ITEMS, Field, Schema
+from personalize_spark.errors import DataError, InvalidInputException
+
+CLICKS = Schema(
+    INTERACTIONS,
+    (
+        Field("USER_ID", "string"),
+        Field("ITEM_ID", "string"),
+        Field("TIMESTAMP", "long"),
+        Field("EVENT_VALUE", "float", nullable=True),
+    ),
+)
+THINGS = Schema(
+    ITEMS,
+    (
+        Field("ITEM_ID", "string"),
+        Field("GENRE", "string", nullable=True, categorical=True),
+        Field("TEXT", "string", nullable=True, textual=True),
+        Field("ADULT", "boolean", nullable=True),
+    ),
+)
+
+
+def rows(text: str | bytes, schema: Schema) -> list[dict[str, Any]]:
+    data = text.encode() if isinstance(text, str) else text
+    return [row for batch in read_rows(io.BytesIO(data), "f.csv", schema) for row in batch.to_pylist()]
+
+
+def good(text: str | bytes, schema: Schema) -> list[tuple[Any, ...]]:
+    return [tuple(row[name] for name in schema.names) for row in rows(text, schema) if row["_reason"] is None]
+
+
+def bad(text: str | bytes, schema: Schema) -> list[tuple[int, str]]:
+    return sorted((row["_line"], row["_reason"]) for row in rows(text, schema) if row["_reason"] is not None)
+
+
+HEADER = "USER_ID,ITEM_ID,TIMESTAMP,EVENT_VALUE\n"
+
+
+def test_rows_are_typed() -> None:
+    text = HEADER + "u,i,1700000000,1.5\nu,i,-1,\n"
+    assert good(text, CLICKS) == [("u", "i", 1_700_000_000, 1.5), ("u", "i", -1, None)]
+
+
+def test_quotes_escapes_and_newlines_are_the_services() -> None:
+    text = 'ITEM_ID,GENRE,TEXT,ADULT\np9,a|b,"A \\"short\\" text, two\nlines \\\\",true\n'
+    assert good(text, THINGS) == [("p9", "a|b", 'A "short" text, two\nlines \\', True)]
+
+
+def test_crlf_blank_lines_and_a_byte_order_mark_are_accepted() -> None:
+    text = "\ufeff" + HEADER.replace("\n", "\r\n") + "u,i,1,\r\n\r\nu,j,2,\r\n"
+    assert good(text, CLICKS) == [("u", "i", 1, None), ("u", "j", 2, None)]
+
+
+def test_a_bad_row_is_named_by_its_line_and_the_rest_goes_in() -> None:
+    text = (
+        HEADER
+        + "u,i,1,\n"
+        + "u,i,later,\n"  # line 3
+        + "u,i\n"
+        + ",i,1,\n"
+        + "u,i,1,much\n"
+        + '"u\nu",i,1,\n'  # lines 7 and 8
+        + "u,i,1.5,\n"  # line 9
+        + "u" * 257
+        + ",i,1,\n"
+        + "u,i,2,\n"
+    )
+    assert bad(text, CLICKS) == [
+        (3, "TIMESTAMP is not of type long"),
+        (4, "2 fields where the header has 4"),
+        (5, "USER_ID is missing"),
+        (6, "EVENT_VALUE is not of type float"),
+        (9, "TIMESTAMP is not of type long"),
+        (10, "USER_ID has more than 256 characters"),
+    ]
+    assert [row[:3] for row in good(text, CLICKS)] == [("u", "i", 1), ("u\nu", "i", 1), ("u", "i", 2)]
+
+
+def test_a_row_that_is_not_utf8_is_bad() -> None:
+    text = HEADER.encode() + b"u,\xff,1,\nu,i,1,\n"
+    assert bad(text, CLICKS) == [(2, "ITEM_ID is not valid UTF-8")]
+    assert good(text, CLICKS) == [("u", "i", 1, None)]
+
+
+def test_texts_are_bounded_as_in_the_service() -> None:
+    text = f"ITEM_ID,GENRE,TEXT,ADULT\na,{'g' * 1001},,\nb,,{'t' * 20001},\nc,,,maybe\n"
+    assert bad(text, THINGS) == [(2, "GENRE has more than 1000 characters"), (4, "ADULT is not of type boolean")]
+    assert good(text, THINGS) == [("b", None, "t" * 20000, None)]
+
+
+def test_many_rows_come_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("personalize_spark.datasets.rows._BATCH", 7)
+    text = HEADER + "".join(f"u{n},i,{n},\n" if n % 5 else "bad\n" for n in range(100))
+    assert [row[2] for row in good(text, CLICKS)] == [n for n in range(100) if n % 5]
+    assert [line for line, _ in bad(text, CLICKS)] == [n + 2 for n in range(0, 100, 5)]
+
+
+def test_other_columns_than_the_schemas_are_refused() -> None:
+    with pytest.raises(InvalidInputException, match="wants USER_ID, ITEM_ID, TIMESTAMP, EVENT_VALUE, in this order"):
+        rows("ITEM_ID,USER_ID,TIMESTAMP,EVENT_VALUE\n", CLICKS)
+
+
+def test_a_sample_is_the_header_and_columns() -> None:
+    assert sample(io.BytesIO(b"A,B\n1,2\nragged\n3,4\n"), "f", 10) == (["A", "B"], [["1", "3"], ["2", "4"]])
+    assert sample(io.BytesIO(b"A,B\n"), "f", 10) == (["A", "B"], [[], []])
+    with pytest.raises(DataError, match="f is empty"):
+        sample(io.BytesIO(b""), "f", 10)

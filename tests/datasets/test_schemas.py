@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from personalize_spark.datasets.schemas import INTERACTIONS, ITEMS, USERS, Field, Schema, infer
+from personalize_spark.errors import InvalidInputException
+
+
+def avro(dataset: str, *fields: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "record", "name": dataset, "namespace": "x", "fields": list(fields), "version": "1.0"}
+
+
+ITEM = {"name": "ITEM_ID", "type": "string"}
+USER = {"name": "USER_ID", "type": "string"}
+TIME = {"name": "TIMESTAMP", "type": "long"}
+
+
+def test_the_example_of_the_guide_is_read() -> None:
+    given = avro(
+        ITEMS,
+        ITEM,
+        {"name": "GENRES", "type": ["null", "string"], "categorical": True},
+        {"name": "PRICE", "type": ["float", "null"]},
+        {"name": "DESCRIPTION", "type": ["null", "string"], "textual": True},
+        {"name": "CREATION_TIMESTAMP", "type": "long"},
+    )
+    assert Schema.parse(ITEMS, given).fields == (
+        Field("ITEM_ID", "string"),
+        Field("GENRES", "string", nullable=True, categorical=True),
+        Field("PRICE", "float", nullable=True),
+        Field("DESCRIPTION", "string", nullable=True, textual=True),
+        Field("CREATION_TIMESTAMP", "long"),
+    )
+
+
+def test_a_schema_survives_its_own_form() -> None:
+    schema = Schema.parse(INTERACTIONS, avro(INTERACTIONS, USER, ITEM, TIME, {"name": "EVENT_TYPE", "type": "string"}))
+    assert Schema.parse(INTERACTIONS, schema.avro()) == schema
+
+
+@pytest.mark.parametrize(
+    ("dataset", "fields", "problem"),
+    [
+        (INTERACTIONS, [USER, ITEM], "the required field TIMESTAMP is missing"),
+        (INTERACTIONS, [USER, ITEM, {**TIME, "type": "string"}], "TIMESTAMP must be of type long"),
+        (
+            INTERACTIONS,
+            [USER, ITEM, {**TIME, "type": ["null", "long"]}],
+            "TIMESTAMP must be of type long, without null",
+        ),
+        (INTERACTIONS, [USER, ITEM, TIME, {"name": "EVENT_TYPE", "type": "long"}], "EVENT_TYPE must be of type string"),
+        (ITEMS, [ITEM], "at least one metadata field"),
+        (ITEMS, [ITEM, {"name": "A", "type": "array"}], "A must have one type of"),
+        (ITEMS, [ITEM, {"name": "A", "type": "long", "textual": True}], "only a string is categorical or textual"),
+        (USERS, [USER, {"name": "A", "type": "string", "textual": True}], "the other datasets none"),
+        (ITEMS, [ITEM, {"name": "A_1", "type": "long"}, {"name": "A1", "type": "long"}], "underscores and case"),
+        (ITEMS, [ITEM, {"name": "A B", "type": "long"}], "not a field name"),
+        (USERS, [USER, *({"name": f"F{n}", "type": "long"} for n in range(26))], "more than the 25 of Users"),
+    ],
+)
+def test_a_rule_that_is_broken_is_named(dataset: str, fields: list[dict[str, Any]], problem: str) -> None:
+    with pytest.raises(InvalidInputException, match=problem):
+        Schema.parse(dataset, avro(dataset, *fields))
+
+
+def test_all_mistakes_are_named_at_once() -> None:
+    with pytest.raises(
+        InvalidInputException, match="name.*USER_ID is missing.*ITEM_ID is missing.*TIMESTAMP is missing"
+    ):
+        Schema.parse(INTERACTIONS, {"type": "record", "name": "Items", "fields": []})
+
+
+def test_what_is_not_given_is_inferred() -> None:
+    header = ["ITEM_ID", "GENRES", "YEAR", "PRICE", "NOTHING", "CREATION_TIMESTAMP"]
+    columns = [["1", "2"], ["a|b", ""], ["1995", "-3"], ["1e3", ".5"], ["", ""], ["5", "6"]]
+    assert infer(ITEMS, header, columns).fields == (
+        Field("ITEM_ID", "string"),
+        Field("GENRES", "string", nullable=True, categorical=True),
+        Field("YEAR", "long", nullable=True),
+        Field("PRICE", "double", nullable=True),
+        Field("NOTHING", "string", nullable=True, categorical=True),
+        Field("CREATION_TIMESTAMP", "long", nullable=True),
+    )
+
+
+def test_a_header_that_cannot_be_the_datasets_is_refused() -> None:
+    with pytest.raises(InvalidInputException, match="USER_ID is missing"):
+        infer(INTERACTIONS, ["ITEM_ID"], [[]])
