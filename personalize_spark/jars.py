@@ -1,17 +1,15 @@
 """The jars that a session needs besides Spark's own: Delta, and S3 for Hadoop. `python -m personalize_spark.jars` fetches them.
 
-Spark's own resolver (Ivy) fetches them once from Maven Central into a folder, `$PERSONALIZE_SPARK_JARS` or a cache of the user's.
-The AWS SDK comes as the five modules that S3A uses, 26 MB, in place of its 642 MB bundle. A scoring job needs none of them.
+Spark's own resolver (Ivy) fetches them once into a folder, `$PERSONALIZE_SPARK_JARS` or a cache of the user's. The AWS SDK comes as the
+five modules that S3A uses: 26 MB with Delta, in place of a bundle of 642 MB. A job that scores needs none of them.
 """
 
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import importlib.util
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -30,14 +28,26 @@ _PACKAGES = (
     ),
 )
 _EXCLUDED = ("software.amazon.awssdk:bundle", "org.slf4j:slf4j-api")
+_WANTED = "".join(f"{line}\n" for line in (*_PACKAGES, *(f"without {each}" for each in _EXCLUDED)))
 _STAMP = "resolved"
-_SESSION = "from pyspark.sql import SparkSession; SparkSession.builder.master('local[1]').getOrCreate().stop()"
+_START_SPARK = "from pyspark.sql import SparkSession; SparkSession.builder.master('local[1]').getOrCreate().stop()"
+
+
+def main() -> int:
+    """Fetch what is missing and print the folder; the exit code."""
+    try:
+        ensure_jars()
+    except EnvironmentProblem as problem:
+        sys.stderr.write(f"{problem}\n")
+        return 1
+    sys.stdout.write(f"{jars_folder()}\n")
+    return 0
 
 
 def jars_folder() -> Path:
     """Where the jars lie, or will."""
     given = os.environ.get(FOLDER)
-    return Path(given) if given else Path.home() / ".cache" / "personalize_spark" / "jars"
+    return Path(given).absolute() if given else Path.home() / ".cache" / "personalize_spark" / "jars"
 
 
 def ensure_jars() -> list[Path]:
@@ -47,53 +57,68 @@ def ensure_jars() -> list[Path]:
         EnvironmentProblem: they cannot be fetched, or pyspark is not installed.
     """
     folder = jars_folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    wanted = hashlib.sha256("\n".join((*_PACKAGES, *_EXCLUDED)).encode()).hexdigest()
-    stamp = folder / _STAMP
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not stamp.exists() or stamp.read_text() != wanted:
-            _resolve(folder)
-            stamp.write_text(wanted)
+    if not _complete(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not _complete(folder):  # nor has another process fetched them meanwhile
+                _fetch(folder)
     return sorted(folder.glob("*.jar"))
 
 
-def _resolve(folder: Path) -> None:
-    for old in folder.glob("*.jar"):
-        old.unlink()
+def _complete(folder: Path) -> bool:
+    stamp = folder / _STAMP
+    return stamp.exists() and stamp.read_text() == _WANTED
+
+
+def _fetch(folder: Path) -> None:
+    """Fill the folder; the stamp goes first and comes last, so that what is half done is done again."""
     shipped = {_artifact(jar.name) for jar in (_spark_home() / "jars").glob("*.jar")}
+    (folder / _STAMP).unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as home:
-        _run_ivy(Path(home))
-        for jar in (Path(home) / "ivy" / "jars").glob("*.jar"):
+        resolved = _resolve(Path(home))
+        for old in folder.glob("*.jar"):
+            old.unlink()
+        for jar in resolved:
             name = jar.name.partition("_")[2]  # Ivy puts the organisation before the artifact
             if _artifact(name) not in shipped:
-                shutil.move(jar, folder / name)
+                jar.rename(folder / name)
+    (folder / _STAMP).write_text(_WANTED)
 
 
-def _run_ivy(home: Path) -> None:
+def _resolve(home: Path) -> list[Path]:
+    """All jars that Ivy finds, downloaded below `home`."""
     settings = {
         "spark.jars.packages": ",".join(_PACKAGES),
         "spark.jars.excludes": ",".join(_EXCLUDED),
         "spark.jars.ivy": str(home / "ivy"),
         "spark.ui.enabled": "false",
-        # Ivy looks into the Maven repository of the user's home first, and stumbles over a POM there without its jar.
-        "spark.driver.extraJavaOptions": f"-Duser.home={home}",
     }
     arguments = " ".join(f"--conf '{name}={value}'" for name, value in settings.items())
-    environment = {**os.environ, "PYSPARK_SUBMIT_ARGS": f"{arguments} pyspark-shell", "SPARK_LOCAL_IP": "127.0.0.1"}
-    environment["JAVA_TOOL_OPTIONS"] = f"{os.environ.get('JAVA_TOOL_OPTIONS', '')} -Duser.home={home}".strip()
-    done = subprocess.run(
-        [sys.executable, "-c", _SESSION], env=environment, capture_output=True, text=True, check=False
-    )  # our own line
+    # Ivy looks into the Maven repository of the user's home first, and stumbles over a POM there without its jar.
+    java = f"{os.environ.get('JAVA_TOOL_OPTIONS', '')} '-Duser.home={home}'".strip()
+    own = {
+        "PYSPARK_SUBMIT_ARGS": f"{arguments} pyspark-shell",
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        "JAVA_TOOL_OPTIONS": java,
+    }
+    command = [sys.executable, "-c", _START_SPARK]
+    done = subprocess.run(command, env={**os.environ, **own}, capture_output=True, text=True, check=False)
     if done.returncode:
-        reasons = [
-            line for line in done.stderr.splitlines() if re.search(r"unresolved|UNRESOLVED|not found|Error", line)
-        ]
-        reason = reasons[0].strip() if reasons else done.stderr[-500:]
-        raise EnvironmentProblem(
-            f"The jars of Delta and S3A could not be fetched from Maven Central: {reason}. "
-            f"On a machine without network, copy the folder of another machine and set {FOLDER} to it."
-        )
+        raise EnvironmentProblem(_what_went_wrong(done.stderr))
+    return sorted((home / "ivy" / "jars").glob("*.jar"))
+
+
+def _what_went_wrong(log: str) -> str:
+    if "JAVA_HOME is not set" in log or "UnsupportedClassVersionError" in log:
+        return "Spark needs Java 17 or 21: install it, or set JAVA_HOME to it."
+    said = re.search(r"unresolved dependency: [^,\n]*|.*UnknownHostException.*|download failed: .*", log)
+    reason = said.group().strip() if said else log.strip()[-500:]
+    return (
+        f"The jars of Delta and S3A could not be fetched ({reason}). Behind a mirror of Maven Central, set "
+        f"DEFAULT_ARTIFACT_REPOSITORY to its URL; without a network, copy the folder {jars_folder()} of a machine that "
+        f"has one, and set {FOLDER} to it."
+    )
 
 
 def _spark_home() -> Path:
@@ -109,5 +134,4 @@ def _artifact(jar: str) -> str:
 
 
 if __name__ == "__main__":
-    ensure_jars()
-    print(jars_folder())  # the answer
+    sys.exit(main())

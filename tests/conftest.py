@@ -10,11 +10,11 @@ import sys
 import time
 import urllib.request
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import Any
 
 import boto3
+import pyspark
 import pytest
 from hypothesis import settings
 from pyspark.sql import SparkSession
@@ -37,6 +37,8 @@ def _free_port() -> int:
 
 # Spark copies these into every JVM at its start, so they are set before the first one.
 _S3_PORT = _free_port()
+for _name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "AWS_REGION"):
+    os.environ.pop(_name, None)  # a developer's own account stays out of this
 os.environ.update(
     AWS_ENDPOINT_URL=f"http://127.0.0.1:{_S3_PORT}",
     AWS_ACCESS_KEY_ID="test",
@@ -48,14 +50,33 @@ os.environ.update(
 )
 
 
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What uses one of these things carries its marker: `-m "not spark"` needs no JVM."""
+    for item in items:
+        for name in {"spark", "cluster", "s3", "movielens"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(name)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """In CI nothing is skipped: a test that should run and does not has failed."""
-    outcome: Any = yield
-    report = outcome.get_result()
+    report = yield
+    _fail_if_skipped(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Nor is a whole module."""
+    report = yield
+    _fail_if_skipped(report)
+    return report
+
+
+def _fail_if_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:
     if CI and report.skipped and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
-        report.longrepr = f"skipped in CI: {report.longrepr}"
+        report.longrepr = f"skipped, and in CI nothing may be: {report.longrepr}"
 
 
 @pytest.fixture(scope="session")
@@ -64,17 +85,17 @@ def _spark_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSe
     builder = SparkSession.builder.master("local[2]").appName("tests")
     ours = {
         **data_settings(),
-        "spark.driver.memory": "2g",
+        "spark.driver.memory": "2g",  # the tests' data is small, and a cluster and a server run beside it
         "spark.sql.shuffle.partitions": "2",  # small data: a task costs more than its rows
         "spark.default.parallelism": "2",
-        "spark.sql.warehouse.dir": str(folder / "warehouse"),
-        "spark.local.dir": str(folder / "local"),
+        "spark.sql.warehouse.dir": str(folder / "warehouse"),  # else in the working directory
+        "spark.local.dir": str(folder / "local"),  # goes with the tests' other files
         "spark.python.worker.faulthandler.enabled": "true",  # says where a worker crashed
     }
     for name, value in ours.items():
         builder = builder.config(name, value)
     session = builder.getOrCreate()
-    session.sparkContext.setLogLevel("OFF")
+    session.sparkContext.setLogLevel("OFF")  # tests make tasks fail on purpose; what else fails, fails a test
     yield session
     session.stop()
 
@@ -87,10 +108,10 @@ def spark(_spark_session: SparkSession) -> Iterator[SparkSession]:
 
 
 @pytest.fixture(scope="session")
-def _s3_server() -> Iterator[str]:
+def _s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     url = os.environ["AWS_ENDPOINT_URL"]
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(_S3_PORT)]
-    with _process(command) as process:
+    with _process(command, tmp_path_factory.mktemp("s3") / "server.log") as process:
         _wait(lambda: urllib.request.urlopen(f"{url}/moto-api/", timeout=1).close(), process)  # noqa: S310
         yield url
 
@@ -105,17 +126,28 @@ def s3(_s3_server: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[str]:
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a real standalone master with two workers of one core each."""
-    home = Path(os.environ.get("SPARK_HOME") or _pyspark_home())
+    folder = tmp_path_factory.mktemp("cluster")
     port = _free_port()
     url = f"spark://127.0.0.1:{port}"
-    start = [str(home / "bin" / "spark-class"), "org.apache.spark.deploy"]
-    master = [start[0], f"{start[1]}.master.Master", "--host", "127.0.0.1", "--port", str(port), "--webui-port", "0"]
-    worker = [start[0], f"{start[1]}.worker.Worker", url, "--cores", "1", "--memory", "1g", "--webui-port", "0"]
-    with _process(master) as process:
+    start = [str(Path(pyspark.__file__).parent / "bin" / "spark-class"), "org.apache.spark.deploy"]
+    local = ["--host", "127.0.0.1", "--webui-port", "0"]
+    master = [start[0], f"{start[1]}.master.Master", *local, "--port", str(port)]
+    worker = [
+        start[0],
+        f"{start[1]}.worker.Worker",
+        *local,
+        "--cores",
+        "1",
+        "--memory",
+        "1g",
+        "--work-dir",
+        str(folder),
+    ]
+    with _process(master, folder / "master.log") as process:
         _wait(lambda: socket.create_connection(("127.0.0.1", port), 1).close(), process)
-        with _process(worker), _process(worker):
+        with _process([*worker, url], folder / "worker1.log"), _process([*worker, url], folder / "worker2.log"):
             yield url
 
 
@@ -130,28 +162,25 @@ def movielens() -> Path:
 
 
 @contextlib.contextmanager
-def _process(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        yield process
-    finally:
-        process.terminate()
-        process.wait(30)
+def _process(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process of our own that never outlives the tests; what it says is in `log`."""
+    with log.open("wb") as file, subprocess.Popen(command, stdout=file, stderr=file) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
 
 
-def _wait(ready: Any, process: subprocess.Popen[bytes], seconds: float = 60) -> None:
+def _wait(answer: Callable[[], None], process: subprocess.Popen[bytes], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while True:
         try:
-            ready()
-            return
+            return answer()
         except OSError:
             assert process.poll() is None, f"{process.args!r} ended with {process.returncode}"
             assert time.monotonic() < deadline, f"{process.args!r} does not answer"
             time.sleep(0.1)
-
-
-def _pyspark_home() -> str:
-    import pyspark
-
-    return str(Path(pyspark.__file__).parent)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.metadata import requires
 
 BLOCKED = """
 import importlib, pkgutil, sys
@@ -21,3 +22,9 @@ for module in ("answer", "arns", "cli", "request"):
 
 def test_a_plain_install_needs_no_pyspark() -> None:
     subprocess.run([sys.executable, "-c", BLOCKED], check=True)
+
+
+def test_the_package_does_not_ask_for_pyspark() -> None:
+    asked = [each for each in requires("personalize-spark") or () if "extra ==" not in each]
+    assert asked
+    assert not [each for each in asked if each.startswith(("pyspark", "pandas", "delta"))]

@@ -42,12 +42,17 @@ def test_bounds_are_not_below_the_norms(factors: NDArray[np.float32]) -> None:
     assert (bounds.norm_bounds(factors) >= [np.sqrt(sum(float(x) ** 2 for x in row)) for row in factors]).all()
 
 
+def test_a_bound_of_subnormal_factors_is_not_rounded_down() -> None:
+    assert float(bounds.norm_bounds(np.full((1, 2), 2.0**-149, np.float32))[0]) > 2.0**-149
+
+
 @given(matrices(8), matrices(4), matrices(5))
 def test_norms_in_a_basis_bound_the_products(
     sample: NDArray[np.float32], users: NDArray[np.float32], items: NDArray[np.float32]
 ) -> None:
     basis = bounds.spread(sample)
-    reach = bounds.norms(users, bounds.dual(basis))[:, None] * bounds.norm_bounds(items, basis)
+    lengths = np.minimum(bounds.norm_bounds(items, basis).astype(np.float64), 2.0**140)
+    reach = bounds.norms(users, bounds.dual(basis))[:, None] * lengths
     assert (reach >= np.abs(products(users[:, None], items)) * (1 - 2.0**-40)).all()
     assert (bounds.norm_bounds(items, basis) >= bounds.norms(items)).all()
 

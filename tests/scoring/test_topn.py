@@ -75,7 +75,9 @@ def ragged(rng: np.random.Generator, users: int, items: int, most: int) -> Exclu
 
 def normal(rng: np.random.Generator, rows: int, width: int) -> NDArray[np.float32]:
     """Vectors of very different lengths."""
-    return (rng.standard_normal((rows, width)) * np.exp(rng.standard_normal((rows, 1)))).astype(np.float32)
+    lengths = np.exp(rng.standard_normal((rows, 1)))
+    vectors: NDArray[np.float32] = (rng.standard_normal((rows, width)) * lengths).astype(np.float32)
+    return vectors
 
 
 @settings(max_examples=200)
@@ -116,16 +118,17 @@ def test_the_answer_is_that_of_brute_force_over_many_tiles(n: int, *, spread: bo
     assert_same(top_n(people, side, n, excluded=excluded), oracle(people, side, n, excluded=excluded))
 
 
-def near_equal(rng: np.random.Generator) -> tuple[NDArray[np.float32], ItemMatrix]:
+def near_equal(rng: np.random.Generator, width: int) -> tuple[NDArray[np.float32], ItemMatrix]:
     """Items that differ in the last bits of one vector: float32 products order them at random."""
-    users = rng.standard_normal((8, 64)).astype(np.float32)
-    ulps = rng.integers(-3, 4, (5000, 64)).astype(np.float32)
-    factors = rng.standard_normal(64).astype(np.float32) * (1 + ulps * np.float32(2**-23))
-    return users, matrix(factors, 3)
+    base = rng.uniform(1, 2, width).astype(np.float32)
+    users = base * (1 + rng.integers(-3, 4, (20, width)).astype(np.float32) * np.float32(2**-20))
+    ulps = rng.integers(-3, 4, (5000, width)).astype(np.float32)
+    return users, matrix(base * (1 + ulps * np.float32(2**-23)), 3)
 
 
-def test_products_that_float32_cannot_tell_apart_are_in_exact_order() -> None:
-    users, side = near_equal(np.random.default_rng(4))
+@pytest.mark.parametrize("width", [2, 3, 64])
+def test_products_that_float32_cannot_tell_apart_are_in_exact_order(width: int) -> None:
+    users, side = near_equal(np.random.default_rng(4), width)
     expected = oracle(users, side, 25)
     assert_same(top_n(users, side, 25), expected)
     with sizes(64, 3, 5, 8, 500):
@@ -133,9 +136,19 @@ def test_products_that_float32_cannot_tell_apart_are_in_exact_order() -> None:
 
 
 def test_without_the_margin_items_are_lost() -> None:
-    users, side = near_equal(np.random.default_rng(4))
+    users, side = near_equal(np.random.default_rng(4), 64)
     with patch.object(bounds, "margins", lambda lengths, _item, _width: 0 * lengths):
         assert (top_n(users, side, 25).items != oracle(users, side, 25).items).any()
+
+
+def test_an_item_at_its_bound_is_found_behind_longer_ones() -> None:
+    user = np.array([[1, 0]], np.float32)
+    longer = np.array([[0.98, 0.4]] * 40, np.float32)
+    side = matrix(np.concatenate((longer, user)), 17)
+    with sizes(*SMALL):
+        best = top_n(user, side, 2)
+    assert best.items[0, 0] == 40
+    assert best.products[0].tolist() == [1.0, float(np.float32(0.98))]
 
 
 @pytest.mark.parametrize("group", [1, 4, 16])

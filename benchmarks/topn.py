@@ -1,0 +1,142 @@
+"""The scoring kernel beside the product that everyone pays, and beside its peers: one core, rank 64.
+
+    python -m benchmarks.topn [--quick]
+
+The unit is one-thread numpy sgemm of the same users and items, in the blocks that were fastest on the machine where this was
+written and without looking at a score. Contenders run in turn; a ratio is the median over the rounds of contender / sgemm.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.factors import factor_sets, resample
+from benchmarks.machine import machine
+from personalize_spark.scoring.topn import ItemMatrix, products, top_n
+
+RESULTS = Path(__file__).parent / "results"
+THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+USERS = {10_000: 4096, 200_000: 1024, 1_000_000: 512}
+PEER_PAIRS = 25_600_000
+"""Users times items of the peers, which need many times as long; 32 to 256 users."""
+ROUNDS = 5
+SAMPLE = 2048
+"""Other users of the same kind, as a training would know them."""
+
+Work = tuple[NDArray[np.float32], NDArray[np.float32], int]
+
+
+def main() -> None:
+    """Measure and write the results."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="no catalogue of a million items")
+    arguments = parser.parse_args()
+    if any(os.environ.get(name) != "1" for name in THREADS):
+        environment = os.environ | dict.fromkeys(THREADS, "1")
+        os.execve(sys.executable, [sys.executable, "-m", "benchmarks.topn", *sys.argv[1:]], environment)  # noqa: S606
+    sizes = [10_000, 200_000] if arguments.quick else list(USERS)
+    result: dict[str, object] = {"machine": machine(), "rank": 64, "rounds": ROUNDS, "cases": []}
+    cases = []
+    for name, (users, items) in factor_sets().items():
+        for size in sizes:
+            for n in (25, 100):
+                cases.append(measure(name, users, items, size, n))
+                print(json.dumps(cases[-1]), flush=True)
+    path = RESULTS / ("topn-quick.json" if arguments.quick else "topn.json")
+    path.write_text(json.dumps(result | {"cases": cases}, indent=2) + "\n")
+
+
+def measure(name: str, users: NDArray[np.float64], items: NDArray[np.float64], size: int, n: int) -> dict[str, object]:
+    """One row of the table."""
+    rng = np.random.default_rng(size)
+    people = resample(users, USERS[size] + SAMPLE, rng)
+    people, sample = people[SAMPLE:], people[:SAMPLE]
+    matrix, _ = ItemMatrix.sort(resample(items, size, rng), rng.permutation(size).astype(np.int32), sample)
+    _check(people[:4], matrix, n)
+    contenders: dict[str, Callable[[], float]] = {
+        "sgemm": lambda: _seconds(_sgemm, (people, matrix.factors, n)),
+        "top_n": lambda: _seconds(lambda work: top_n(work[0], matrix, n), (people, matrix.factors, n)),
+    }
+    fewer = people[: min(256, max(32, PEER_PAIRS // size))]
+    for peer, run in _peers().items():
+        contenders[peer] = lambda run=run: _seconds(run, (fewer, matrix.factors, n))  # type: ignore[misc]
+    runs = [{each: run() for each, run in contenders.items()} for _ in range(ROUNDS)]
+    return {
+        "factors": name,
+        "items": size,
+        "n": n,
+        "microseconds a line": {
+            each: round(statistics.median(run[each] for run in runs) * 1e6, 1) for each in contenders
+        },
+        "times sgemm": {
+            each: round(statistics.median(run[each] / run["sgemm"] for run in runs), 2)
+            for each in contenders
+            if each != "sgemm"
+        },
+    }
+
+
+def _seconds(run: Callable[[Work], object], work: Work) -> float:
+    """Per line."""
+    start = time.perf_counter()
+    run(work)
+    return (time.perf_counter() - start) / len(work[0])
+
+
+def _check(users: NDArray[np.float32], matrix: ItemMatrix, n: int) -> None:
+    best = top_n(users, matrix, n)
+    for user, found in zip(users, best.items, strict=True):
+        exact = products(user, matrix.factors)
+        assert found.tolist() == np.lexsort((matrix.ranks, -exact))[:n].tolist(), "not the exact top N"
+
+
+def _sgemm(work: Work) -> None:
+    users, items, _ = work
+    buffer = np.empty(512 * 2048, np.float32)
+    for start in range(0, len(items), 2048):
+        tile = items[start : start + 2048]
+        for low in range(0, len(users), 512):
+            block = users[low : low + 512]
+            np.matmul(block, tile.T, out=buffer[: len(block) * len(tile)].reshape(len(block), len(tile)))
+
+
+def _argpartition(work: Work) -> None:
+    users, items, n = work
+    step = max(1, (1 << 23) // len(items))
+    for low in range(0, len(users), step):
+        scores = users[low : low + step] @ items.T
+        best = np.argpartition(scores, -n, axis=1)[:, -n:]
+        order = np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1)
+        np.take_along_axis(best, order, axis=1)
+
+
+def _peers() -> dict[str, Callable[[Work], object]]:
+    """Those that are installed."""
+    peers: dict[str, Callable[[Work], object]] = {"numpy argpartition": _argpartition}
+    try:
+        from implicit.cpu.topk import topk
+
+        peers["implicit topk"] = lambda work: topk(work[1], work[0], work[2], num_threads=1)
+    except ImportError:
+        print("implicit is not installed: not measured")
+    try:
+        import faiss
+
+        peers["faiss.knn"] = lambda work: faiss.knn(work[0], work[1], work[2], metric=faiss.METRIC_INNER_PRODUCT)
+    except ImportError:
+        print("faiss is not installed: not measured")
+    return peers
+
+
+if __name__ == "__main__":
+    main()

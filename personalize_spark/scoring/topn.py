@@ -1,0 +1,86 @@
+"""Exact top N of many users over one item matrix, without ever holding a users x items matrix.
+
+A float32 matrix product *selects*, tile by tile (`search`); the few items that can still be among the best are multiplied
+again in float64 in a fixed order (`products`), and only that second product decides the order, the ties and every printed
+digit. Items are sorted by norm, so a user is done at the first tile whose bound is below the user's N-th best. That no item
+is lost is proved in `bounds`; why it is done this way, with numbers, is in docs/decisions/0002-exact-top-n.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from personalize_spark.scoring.candidates import BATCH_USERS, Candidates, Excluded, Exclusions
+from personalize_spark.scoring.items import ItemMatrix
+from personalize_spark.scoring.products import paired_products, products
+from personalize_spark.scoring.search import Search
+
+__all__ = ["ItemMatrix", "TopN", "paired_products", "products", "top_n"]
+
+_BATCH = 1 << 16
+"""Results of the users that go over the tiles together: what they hold fits in a few MB."""
+
+
+@dataclass(frozen=True)
+class TopN:
+    """The best items of each user.
+
+    Attributes:
+        items: int32 (U, n), row numbers in the `ItemMatrix`, best first; -1 past the end of a shorter list.
+        products: float64 (U, n), ``w_u . w_i`` as `products` computes it; -inf past the end.
+    """
+
+    items: NDArray[np.int32]
+    products: NDArray[np.float64]
+
+
+def top_n(
+    users: NDArray[np.float32],
+    items: ItemMatrix,
+    n: int,
+    *,
+    keep: NDArray[np.bool_] | None = None,
+    excluded: Excluded | None = None,
+) -> TopN:
+    """The best ``n`` items of every user: by descending product, equal products by ascending rank.
+
+    A user's list depends on nothing but that user's vector and candidates: not on the other users, their order or number.
+
+    Args:
+        users: float32 (U, d), finite.
+        items: the item side.
+        n: length of the lists, at least 1.
+        keep: bool (I,); only these items are candidates. None: all are.
+        excluded: what each user must not get, in rows of ``items``: ``indptr`` int64 (U + 1,) and ``indices`` int32; those of
+            user u are ``indices[indptr[u]:indptr[u + 1]]``, in any order.
+
+    Returns:
+        The lists; shorter ones, where a user has fewer than ``n`` candidates, are filled with -1 and -inf.
+    """
+    best = TopN(np.full((len(users), n), -1, np.int32), np.full((len(users), n), -np.inf))
+    candidates = Candidates.of(items, keep)
+    step = max(1, min(BATCH_USERS, _BATCH // n))
+    for start in range(0, len(users), step):
+        batch = slice(start, min(start + step, len(users)))
+        search = Search(users[batch], candidates, n, Exclusions.of(excluded, batch, candidates))
+        rows, places, found, exact = search.run()
+        best.items[start + rows, places] = found
+        best.products[start + rows, places] = exact
+    _list_by_rank(best, np.flatnonzero(~users.any(axis=1)), candidates, excluded)
+    return best
+
+
+def _list_by_rank(best: TopN, users: NDArray[np.int64], candidates: Candidates, excluded: Excluded | None) -> None:
+    """The lists of users with a zero vector: all items tie, and the search would have to hold them all."""
+    if not len(users):
+        return
+    ordered, n = candidates.by_rank(), best.items.shape[1]
+    for user in users:
+        gone = np.empty(0, np.int32) if excluded is None else excluded[1][excluded[0][user] : excluded[0][user + 1]]
+        head = ordered[: n + len(gone)]
+        head = head[~np.isin(head, gone)][:n]
+        best.items[user, : len(head)] = head
+        best.products[user, : len(head)] = 0.0

@@ -1,0 +1,114 @@
+"""Interactions as a training reads them: counted by user and item, and numbered.
+
+Frames of this module have these columns, as far as they have them:
+
+    user_id, item_id: string    user, item: int, their numbers    key: long, the CRC-32 of user_id
+    events: long, how often this user met this item    newest: long, when last (TIMESTAMP)
+    target: int, the item held out for a user that calibrates the scores, else null
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession, Window
+from pyspark.sql import functions as F  # noqa: N812  # as all of Spark's documents do
+
+from personalize_spark.errors import DataError
+from personalize_spark.storage.location import hadoop_uri
+
+_BUCKET_BITS = 8
+"""Users are numbered in 256 buckets at once; 2^31 / 256 = 8.4 million users fit in each."""
+_MIN_ITEMS = 3
+"""A user whose newest item is held out keeps at least two."""
+_CALIBRATING_USERS = 2048
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What the service's minimum is about; `active_users` have two or more interactions."""
+
+    interactions: int
+    users: int
+    active_users: int
+
+
+def read_interactions(spark: SparkSession, uri: str, version: int) -> DataFrame:
+    """The pairs (user_id, item_id, events, newest) of a Delta table at one version."""
+    table = spark.read.format("delta").option("versionAsOf", version).load(hadoop_uri(uri))
+    names = F.col("USER_ID").alias("user_id"), F.col("ITEM_ID").alias("item_id")
+    counted = F.count("*").alias("events"), F.max("TIMESTAMP").alias("newest")
+    return table.groupBy(*names).agg(*counted)
+
+
+def totals(pairs: DataFrame) -> Totals:
+    """Count.
+
+    Raises:
+        DataError: there is nothing to learn from.
+    """
+    users = pairs.groupBy("user_id").agg(F.sum("events").alias("events"))
+    active = F.count_if(F.col("events") >= 2)
+    row = users.agg(F.sum("events"), F.count("*"), active).first()
+    if row is None or not row[0]:
+        raise DataError("The Interactions dataset is empty: import interactions before training.")
+    return Totals(*row)
+
+
+def number_items(pairs: DataFrame) -> DataFrame:
+    """(item_id, item, events) of all items; an item's number is its rank by the UTF-8 bytes of its id."""
+    items = pairs.groupBy("item_id").agg(F.sum("events").alias("events"))
+    # in one partition: the driver holds all items anyway
+    return items.withColumn("item", F.row_number().over(Window.orderBy("item_id")) - 1)
+
+
+def collect_items(items: DataFrame) -> pa.Table:
+    """The frame of `number_items` on the driver, in the order of the numbers."""
+    return items.select("item", "item_id", "events").toArrow().sort_by("item")
+
+
+def number_pairs(pairs: DataFrame, items: DataFrame) -> DataFrame:
+    """(user_id, key, user, item, events, target) of all pairs.
+
+    About 2,000 users, chosen by the hash of the id among those with three items or more, have a target: their newest
+    item, of several the one of the highest number.
+    """
+    numbered = pairs.join(items.select("item_id", "item"), "item_id")
+    newest = F.max(F.struct("newest", "item"))["item"].alias("newest_item")
+    users = _number_users(numbered.groupBy("user_id").agg(F.count("*").alias("items"), newest))
+    with persisted(users):
+        eligible = F.col("items") >= _MIN_ITEMS
+        sampled = int(min(1.0, _CALIBRATING_USERS / max(1, users.where(eligible).count())) * (1 << 32))
+        target = F.when(eligible & (F.col("key") < sampled), F.col("newest_item")).alias("target")
+        users = users.select("user_id", "key", "user", target)
+        return numbered.join(users, "user_id").select("user_id", "key", "user", "item", "events", "target")
+
+
+def known(pairs: DataFrame) -> DataFrame:
+    """The pairs without those that are held out."""
+    return pairs.where(F.col("target").isNull() | (F.col("item") != F.col("target")))
+
+
+@contextmanager
+def persisted(frame: DataFrame) -> Iterator[DataFrame]:
+    """Keep a frame, in memory or on disk, until the end of the block."""
+    frame.persist()
+    try:
+        yield frame
+    finally:
+        frame.unpersist()
+
+
+def _number_users(users: DataFrame) -> DataFrame:
+    """Add `key`, and `user`: different ints that depend on nothing but the ids.
+
+    Without a sort over all users, whose ranges Spark samples anew in every evaluation.
+    """
+    keyed = users.withColumn("key", F.crc32("user_id"))
+    bucket = F.shiftright("key", 32 - _BUCKET_BITS)
+    place = F.row_number().over(Window.partitionBy(bucket).orderBy("user_id")) - 1
+    number = F.shiftleft(bucket, 31 - _BUCKET_BITS) + place
+    return keyed.withColumn("user", number.cast("int"))

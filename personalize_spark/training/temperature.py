@@ -1,0 +1,95 @@
+"""The temperature: the t > 0 under which ``softmax(t w_u . w_j)`` over all items j explains held-out interactions best.
+
+The mean loss ``log sum_j exp(t p_uj) - t p_u*`` is convex in t; its first two derivatives are the mean over users of
+``E[p] - p_u*`` and ``Var[p]`` under the softmax. So a few safeguarded Newton steps find the one minimum.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+_USERS = 128
+_TILE_SCORES = 1 << 18
+"""Float64 products per tile: 2 MiB."""
+_STEPS = 40
+_TOLERANCE = 1e-6
+_LOWEST, _HIGHEST = 1e-3, 1e4
+"""In units of 1 / (standard deviation of the products): below, products say nothing; above, they say everything."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A fitted temperature, and the mean loss in nats of the held-out interactions under it."""
+
+    temperature: float
+    log_loss: float
+
+
+@dataclass(frozen=True)
+class _Point:
+    """The mean loss and its first two derivatives at a temperature."""
+
+    loss: float
+    slope: float
+    curvature: float
+
+
+def fit_temperature(users: NDArray[np.float32], targets: NDArray[np.int64], items: NDArray[np.float32]) -> Calibration:
+    """Fit the temperature by maximum likelihood, in constant memory.
+
+    Args:
+        users: float32 (H, d), learned without the targets; H >= 1.
+        targets: int64 (H,), the row of ``items`` that each user came to next.
+        items: float32 (I, d); may be a memory map.
+
+    Returns:
+        The optimum; where the products say nothing (or are all equal) a temperature at which the scores are nearly uniform.
+    """
+    start = _point(users, targets, items, 0.0)
+    if start.curvature <= 0.0:
+        return Calibration(1.0, start.loss)
+    unit = 1 / np.sqrt(start.curvature)
+    low, high, temperature = _LOWEST * unit, _HIGHEST * unit, unit
+    if start.slope >= 0.0:
+        return Calibration(low, _point(users, targets, items, low).loss)
+    for _ in range(_STEPS):
+        point = _point(users, targets, items, temperature)
+        low, high = (temperature, high) if point.slope < 0 else (low, temperature)
+        step = temperature - point.slope / point.curvature if point.curvature > 0 else high
+        following = step if low <= step <= high else np.sqrt(low * high)
+        if abs(following - temperature) <= _TOLERANCE * temperature:
+            break
+        temperature = following
+    return Calibration(float(temperature), point.loss)
+
+
+def _point(
+    users: NDArray[np.float32], targets: NDArray[np.int64], items: NDArray[np.float32], temperature: float
+) -> _Point:
+    total = np.zeros(3)
+    for start in range(0, len(users), _USERS):
+        rows = slice(start, start + _USERS)
+        total += _block(users[rows].astype(np.float64), items[targets[rows]], items, temperature)
+    loss, slope, curvature = (total / len(users)).tolist()
+    return _Point(loss, slope, curvature)
+
+
+def _block(
+    users: NDArray[np.float64], targets: NDArray[np.float32], items: NDArray[np.float32], temperature: float
+) -> NDArray[np.float64]:
+    """Float64 (3,): loss, slope and curvature, summed over some users; ``targets`` are the factors of their items, (U, d)."""
+    chosen = np.einsum("ij,ij->i", users, targets.astype(np.float64))
+    peak, sums = np.full(len(users), -np.inf), np.zeros((3, len(users)))
+    for start in range(0, len(items), _TILE_SCORES // _USERS):
+        # relative to the chosen item: the variance does not suffer from products that are large and alike
+        gaps = users @ items[start : start + _TILE_SCORES // _USERS].astype(np.float64).T - chosen[:, None]
+        higher = np.maximum(peak, temperature * gaps.max(axis=1))
+        weights = np.exp(temperature * gaps - higher[:, None])
+        sums *= np.exp(peak - higher)
+        sums += weights.sum(axis=1), np.einsum("ij,ij->i", weights, gaps), np.einsum("ij,ij,ij->i", weights, gaps, gaps)
+        peak = higher
+    mean, square = sums[1:] / sums[0]
+    return np.array([(peak + np.log(sums[0])).sum(), mean.sum(), (square - mean**2).sum()])

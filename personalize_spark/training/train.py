@@ -1,0 +1,116 @@
+"""From a dataset group and a recipe to an ACTIVE solution version."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+
+from pyspark.sql import SparkSession
+
+from personalize_spark.arns import Arn
+from personalize_spark.errors import InvalidInputException
+from personalize_spark.storage.artifact import Artifact, finish
+from personalize_spark.storage.catalog import Catalog, Fields, Record
+from personalize_spark.training.als import train_als
+from personalize_spark.training.interactions import Totals, persisted, read_interactions, totals
+from personalize_spark.training.popularity import train_popularity
+from personalize_spark.training.solutions import create_version, did_you_mean, fail, find_interactions, find_solution
+from personalize_spark.training.training import Hyperparameters, Trainer, Training
+
+__all__ = ["TRAINERS", "Hyperparameters", "train"]
+
+TRAINERS: Mapping[str, Trainer] = {
+    "aws-popularity-count": train_popularity,
+    "aws-user-personalization": train_als,
+}
+
+_MIN_INTERACTIONS, _MIN_ACTIVE_USERS = 1000, 25
+
+_log = logging.getLogger(__name__)
+
+
+def train(
+    spark: SparkSession,
+    catalog: Catalog,
+    group: str,
+    recipe: str,
+    solution: str,
+    hyperparameters: Hyperparameters,
+) -> Arn:
+    """Train a new version of a solution, which is made if there is none.
+
+    Args:
+        spark: a session with Delta.
+        catalog: holds the dataset group and gets the solution version.
+        group: the name of the dataset group.
+        recipe: the name of the recipe.
+        solution: the name of the solution.
+        hyperparameters: for recipes that have some.
+
+    Returns:
+        The ARN of the solution version, which is ACTIVE.
+
+    Raises:
+        InvalidInputException: no such recipe, or the solution is one of another recipe or dataset group.
+        ResourceNotFoundException: no such dataset group, or it has no interactions.
+        DataError: the interactions cannot be learned from; like every later error it leaves a version that is CREATE FAILED.
+    """
+    trainer = _trainer(recipe)
+    dataset = find_interactions(catalog, group)
+    version = create_version(catalog, find_solution(catalog, dataset, recipe, solution), dataset)
+    started = time.monotonic()
+    try:
+        catalog.update(version, status="CREATE IN_PROGRESS")
+        model = _train(spark, catalog, dataset, version, trainer, hyperparameters)
+    except BaseException as error:
+        fail(catalog, version, error)
+        raise
+    hours = (time.monotonic() - started) / 3600
+    catalog.update(version, status="ACTIVE", trainingHours=hours, **model)
+    return version.arn
+
+
+def _train(
+    spark: SparkSession,
+    catalog: Catalog,
+    dataset: Record,
+    version: Record,
+    trainer: Trainer,
+    hyperparameters: Hyperparameters,
+) -> Fields:
+    """Write the model; returns what the record says of it."""
+    store = catalog.store.at(f"models/{version.arn.name}/{version.arn.version}")
+    table = read_interactions(spark, dataset.fields["path"], dataset.fields["deltaVersion"])
+    with persisted(table) as pairs:
+        counted = totals(pairs)
+        _warn_below_minimum(dataset.arn.name, counted)
+        trained = trainer(Training(pairs, counted, hyperparameters, store))
+    properties = {
+        "recipe": version.fields["recipeArn"].rpartition("/")[2],
+        "interactions": counted.interactions,
+        "deltaVersions": version.fields["deltaVersions"],
+        **trained.properties,
+    }
+    finish(store, trained.entries, properties)
+    return {"model": store.root, "modelSha256": Artifact(store).sha256, "metrics": properties.get("metrics", {})}
+
+
+def _trainer(recipe: str) -> Trainer:
+    if recipe not in TRAINERS:
+        supported = ", ".join(sorted(TRAINERS))
+        hint = did_you_mean(recipe, TRAINERS)
+        raise InvalidInputException(f"There is no training for the recipe '{recipe}'; supported: {supported}.{hint}")
+    return TRAINERS[recipe]
+
+
+def _warn_below_minimum(group: str, counted: Totals) -> None:
+    if counted.interactions < _MIN_INTERACTIONS or counted.active_users < _MIN_ACTIVE_USERS:
+        _log.warning(
+            "%s has %d interactions and %d users with two or more; the service asks for %d and %d, expect poor answers.",
+            group,
+            counted.interactions,
+            counted.active_users,
+            _MIN_INTERACTIONS,
+            _MIN_ACTIVE_USERS,
+        )

@@ -1,0 +1,66 @@
+"""What a trainer gets and gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pyspark.sql import DataFrame
+
+from personalize_spark.errors import InvalidInputException
+from personalize_spark.storage.artifact import Entry
+from personalize_spark.storage.store import Store
+from personalize_spark.training.interactions import Totals
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """The settings of implicit ALS; the defaults come from docs/decisions/0005-training.md.
+
+    Attributes:
+        rank: dimensions of the factors.
+        iterations: of ALS.
+        regularization: per item of a user and per user of an item.
+        alpha: confidence that one event adds.
+        seed: of the factors' first values.
+    """
+
+    rank: int = 64
+    iterations: int = 10
+    regularization: float = 1.0
+    alpha: float = 4.0
+    seed: int = 42
+
+    def __post_init__(self) -> None:
+        for name in ("rank", "iterations", "regularization", "alpha"):
+            if not getattr(self, name) > 0:
+                raise InvalidInputException(f"The hyperparameter {name} must be above 0, not {getattr(self, name)}.")
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training.
+
+    Attributes:
+        pairs: the frame of `interactions.read_interactions`, persisted.
+        totals: its sums.
+        hyperparameters: for recipes that have some.
+        store: where the artifact is written.
+    """
+
+    pairs: DataFrame
+    totals: Totals
+    hyperparameters: Hyperparameters
+    store: Store
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The files of a model, and the properties that its manifest adds to those of every model."""
+
+    entries: list[Entry]
+    properties: dict[str, Any]
+
+
+Trainer = Callable[[Training], Trained]

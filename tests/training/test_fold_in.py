@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
+
+from personalize_spark.training.fold_in import FoldIn, gram
+
+ALPHA, REGULARIZATION = 3.0, 0.5
+
+
+def loss(x: NDArray[np.float64], factors: NDArray[np.float64], events: NDArray[np.float64]) -> float:
+    """What ALS minimises for one user: every item, weighted by its confidence, plus the weighted regularisation."""
+    errors = (events > 0) - factors @ x
+    return float(((1 + ALPHA * events) * errors**2).sum() + REGULARIZATION * (events > 0).sum() * (x @ x))
+
+
+@given(
+    st.integers(0, 1000), st.integers(1, 5), st.lists(st.sets(st.integers(0, 11), min_size=1), min_size=1, max_size=4)
+)
+def test_a_vector_minimises_the_loss_over_all_items(seed: int, rank: int, histories: list[set[int]]) -> None:
+    rng = np.random.default_rng(seed)
+    factors = rng.standard_normal((12, rank)).astype(np.float32)
+    items = np.concatenate([sorted(history) for history in histories]).astype(np.int32)
+    events = rng.integers(1, 6, len(items)).astype(np.float32)
+    offsets = np.cumsum([0, *map(len, histories)])
+    vectors = FoldIn(gram(factors), ALPHA, REGULARIZATION).vectors(factors, items, events, offsets).astype(np.float64)
+    for user, vector in enumerate(vectors):
+        entries = slice(offsets[user], offsets[user + 1])
+        counts = np.zeros(12)
+        counts[items[entries]] = events[entries]
+        least = loss(vector, factors.astype(np.float64), counts)
+        for _ in range(20):
+            other = vector + rng.standard_normal(rank) * 0.05
+            assert loss(other, factors.astype(np.float64), counts) > least
+
+
+def test_many_users_are_solved_as_one_by_one() -> None:
+    rng = np.random.default_rng(0)
+    factors = rng.standard_normal((30, 4)).astype(np.float32)
+    items = np.concatenate([rng.permutation(30)[:3] for _ in range(600)]).astype(np.int32)
+    events, offsets = np.ones(len(items), np.float32), np.arange(601) * 3
+    fold_in = FoldIn(gram(factors), ALPHA, REGULARIZATION)
+    together = fold_in.vectors(factors, items, events, offsets)
+    for user in (0, 255, 256, 599):
+        part = slice(3 * user, 3 * user + 3)
+        alone = fold_in.vectors(factors, items[part], events[part], np.array([0, 3]))
+        np.testing.assert_array_equal(together[user], alone[0])
+
+
+@given(hnp.arrays(np.float32, st.tuples(st.integers(0, 9), st.integers(1, 4)), elements=st.floats(-8, 8, width=16)))
+def test_the_gram_matrix_is_the_sum_of_outer_products(factors: NDArray[np.float32]) -> None:
+    outer = [np.outer(row, row) for row in factors.astype(np.float64)]
+    np.testing.assert_allclose(gram(factors), np.sum(outer, axis=0) if outer else np.zeros((factors.shape[1],) * 2))

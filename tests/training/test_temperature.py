@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from personalize_spark.training.temperature import fit_temperature
+
+
+Choices = tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]
+
+
+def drawn(temperature: float, users: int = 3000, items: int = 50) -> Choices:
+    """Users, the items that they chose at this temperature, and the items."""
+    rng = np.random.default_rng(0)
+    vectors = rng.standard_normal((users, 4)).astype(np.float32)
+    factors = rng.standard_normal((items, 4)).astype(np.float32)
+    gumbel = rng.gumbel(size=(users, items))
+    return vectors, np.argmax(temperature * (vectors @ factors.T) + gumbel, axis=1), factors
+
+
+def loss(vectors: NDArray[np.float32], targets: NDArray[np.int64], factors: NDArray[np.float32], t: float) -> float:
+    scores = t * (vectors.astype(np.float64) @ factors.astype(np.float64).T)
+    chosen = scores[np.arange(len(targets)), targets]
+    return float((np.logaddexp.reduce(scores, axis=1) - chosen).mean())
+
+
+@pytest.mark.parametrize("temperature", [0.05, 1.0, 7.0])
+def test_the_temperature_of_choices_is_found_again(temperature: float) -> None:
+    assert fit_temperature(*drawn(temperature)).temperature == pytest.approx(temperature, rel=0.15)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_no_other_temperature_explains_the_choices_better(scale: float) -> None:
+    vectors, targets, factors = drawn(1.5)
+    vectors = vectors * np.float32(scale)
+    found = fit_temperature(vectors, targets, factors)
+    assert found.log_loss == pytest.approx(loss(vectors, targets, factors, found.temperature), rel=1e-12)
+    grid = found.temperature * np.linspace(0.9, 1.1, 21)
+    assert min(loss(vectors, targets, factors, t) for t in grid) >= found.log_loss - 1e-12
+
+
+def test_many_tiles_give_the_same_as_the_definition() -> None:
+    rng = np.random.default_rng(1)
+    vectors, factors = (rng.standard_normal((n, 3)).astype(np.float32) for n in (300, 5000))
+    targets = np.argmax(vectors @ factors.T + rng.gumbel(size=(300, 5000)), axis=1)
+    found = fit_temperature(vectors, targets, factors)
+    assert found.log_loss == pytest.approx(loss(vectors, targets, factors, found.temperature), rel=1e-12)
+
+
+def test_products_that_mislead_give_nearly_uniform_scores() -> None:
+    vectors, targets, factors = drawn(1.0)
+    found = fit_temperature(-vectors, targets, factors)
+    assert found.temperature > 0
+    assert found.log_loss == pytest.approx(np.log(50), abs=1e-2)
+
+
+def test_products_that_are_all_equal_give_uniform_scores() -> None:
+    found = fit_temperature(np.ones((5, 2), np.float32), np.arange(5), np.ones((7, 2), np.float32))
+    assert found.temperature == 1.0
+    assert found.log_loss == pytest.approx(np.log(7))
+
+
+def test_choices_that_are_always_the_best_end_at_a_finite_temperature() -> None:
+    vectors = np.eye(4, dtype=np.float32)
+    found = fit_temperature(vectors, np.arange(4), vectors)
+    assert 1.0 < found.temperature < 1e6
+    assert found.log_loss == pytest.approx(0.0, abs=1e-6)
