@@ -24,6 +24,9 @@ from personalize_spark.scoring.model import Texts
 
 BOM = b"\xef\xbb\xbf"
 MAX_ID = 256
+MAX_LINE = 1 << 20
+"""Bytes of a line that can be asked; of a longer one the answer shows the beginning."""
+_SHOWN = 1_000
 
 Object = dict[str, Any]
 
@@ -31,6 +34,7 @@ Object = dict[str, Any]
 class Reason(StrEnum):
     """Why a line has no answer; the report counts lines by it."""
 
+    TOO_LONG = "TooLong"
     INVALID_UTF8 = "InvalidUtf8"
     MALFORMED_JSON = "MalformedJson"
     NOT_AN_OBJECT = "NotAnObject"
@@ -126,6 +130,8 @@ def count_errors(records: Records) -> Counter[str]:
 
 
 def _read(text: bytes) -> tuple[Object, bytes] | LineError:
+    if len(text) > MAX_LINE:
+        return LineError(Reason.TOO_LONG, f"The line has more than {MAX_LINE} bytes")
     try:
         value = orjson.loads(text)
         if type(value) is dict:
@@ -146,7 +152,9 @@ def _unreadable(text: bytes, error: orjson.JSONDecodeError) -> LineError:
 
 
 def _raw(text: bytes) -> bytes:
-    return orjson.dumps(text.decode(errors="replace"))
+    """A line that is no object, as a JSON string."""
+    shown = text if len(text) <= MAX_LINE else text[:_SHOWN]
+    return orjson.dumps(shown.decode(errors="replace"))
 
 
 def _problem(record: Object, required: Sequence[str]) -> LineError | None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from personalize_spark.errors import StorageError
+from personalize_spark.records import MAX_LINE
 from personalize_spark.storage.store import READ_CHUNK, Object, Store, stream
 
 COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
@@ -40,15 +41,22 @@ def cut(found: Object, target: int) -> list[Split]:
 
 
 def blocks(store: Store, split: Split) -> Iterator[bytes]:
-    """The lines of a split, as blocks that each end with a whole line; the last block may lack its newline."""
+    """The lines of a split, as blocks that each end with a whole line; the last block may lack its newline.
+
+    A line that is longer than `MAX_LINE` may come without its end, but longer than `MAX_LINE` still: memory stays bounded.
+    """
     chunks = _inflated(store, split.source) if compression(split.source.name) else _owned(store, split)
-    pending: list[bytes] = []  # of one unfinished line: joined once, so that a very long line costs linear time
+    pending: list[bytes] = []  # of one unfinished line: joined once, so that a long line costs linear time
+    size = 0
     for chunk in chunks:
         end = chunk.rfind(b"\n") + 1
         if end:
-            yield b"".join([*pending, chunk[:end]])
-            pending = []
-        pending.append(chunk[end:])
+            start = 0 if size <= MAX_LINE else chunk.find(b"\n")
+            yield b"".join([*pending, chunk[start:end]])
+            pending, size = [], 0
+        if size <= MAX_LINE:
+            pending.append(chunk[end:])
+            size += len(chunk) - end
     if rest := b"".join(pending):
         yield rest
 

@@ -17,7 +17,6 @@ from personalize_spark.errors import (
 )
 from personalize_spark.storage.catalog import Catalog, Fields, Record
 
-
 _REASON = 1000
 """Characters; Spark's own messages end with pages of stack."""
 

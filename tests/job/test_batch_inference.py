@@ -23,6 +23,10 @@ from personalize_spark.storage.location import open_store
 from tests.toy import golden_version, request
 
 GOOD = b'{"input":{"userId":"u1"},"output":{"recommendedItems":["a","b","c"],"scores":[0.8449224,0.1458153,0.008885]},"error":null}\n'
+MISSING = (
+    b'{"input":{"itemId":"a"},"output":{"recommendedItems":[]},'
+    b'"error":"User error: Required fields for the provided recipe are userId"}\n'
+)
 KEY = "arn:aws:kms:us-east-1:111122223333:key/0f0f"
 
 Run = Callable[..., tuple[dict[str, Any], Report]]
@@ -69,8 +73,7 @@ def test_every_line_is_answered_in_its_place(run: Run, root: str) -> None:
     assert answered.splitlines(keepends=True) == [
         GOOD,
         b'{"input":"broken","output":{"recommendedItems":[]},"error":"User error: The line is not valid JSON at character 1"}\n',
-        b'{"input":{"itemId":"a"},"output":{"recommendedItems":[]},'
-        b'"error":"User error: Required fields for the provided recipe are userId"}\n',
+        MISSING,
         '{"input":"\ufffd","output":{"recommendedItems":[]},"error":"User error: The line is not valid UTF-8 at byte 1"}\n'.encode(),
         GOOD,
         b'{"input":{"userId":"?"},"output":{"recommendedItems":["a","b","c"],"scores":[0.4,0.3,0.2]},"error":null}\n',
@@ -133,6 +136,17 @@ def test_large_packed_inputs_are_inflated_first(run: Run, root: str, monkeypatch
     run("in/", "out/")
     lines = store.read("out/users.json.gz.out").splitlines()
     assert [json.loads(line)["input"]["n"] for line in lines] == list(range(3_000))
+
+
+def test_a_line_that_is_far_too_long_costs_no_memory_and_no_other_line(run: Run, root: str) -> None:
+    good = b'{"userId":"u1"}\n'
+    open_store(root).write("in/users.json", good * 2 + b'{"userId":"' + b"x" * 30_000_000 + b'"}\n' + good)
+    _, report = run("in/", "out/")
+    lines = open_store(root).read("out/users.json.out").splitlines(keepends=True)
+    assert [lines[0], lines[1], lines[3]] == [GOOD] * 3
+    assert len(lines[2]) < 1_200
+    assert b'"error":"User error: The line has more than 1048576 bytes"' in lines[2]
+    assert report.errors == {"TooLong": 1}
 
 
 def test_many_outputs_are_composed_by_tasks(run: Run, root: str, monkeypatch: pytest.MonkeyPatch) -> None:

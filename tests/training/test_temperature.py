@@ -6,7 +6,6 @@ from numpy.typing import NDArray
 
 from personalize_spark.training.temperature import fit_temperature
 
-
 Choices = tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]
 
 
