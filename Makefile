@@ -24,6 +24,7 @@ check: $(READY)  ## Style and types
 	$(VENV)/bin/mypy
 
 bench: jars  ## Benchmarks, quick sizes; results into benchmarks/results
+	$(PYTHON) -m benchmarks.topn --quick
 	$(PYTHON) -m benchmarks.endtoend
 
 clean:  ## Remove the environment, the jars and all caches

@@ -47,7 +47,7 @@ def write_version(
         order = np.lexsort((ranks, -np.asarray(counts)))
         matrix = None
     else:
-        matrix, order = ItemMatrix.sort(factors, ranks)
+        matrix, order = ItemMatrix.sort(factors, ranks, np.stack(list(users.values())) if users else None)
     shares = np.asarray(counts, np.float64)[order] / np.sum(counts)
     popular = np.lexsort((ranks[order], -shares)).astype(np.int32)
     model = Model(Texts.of([orjson.dumps(items[row]) for row in order]), popular, shares, matrix, None, temperature)

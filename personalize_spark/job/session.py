@@ -40,6 +40,7 @@ def open_session(app: str, *, data: bool = False) -> SparkSession:
     builder = SparkSession.builder.appName(app)
     if SparkSession.getActiveSession() is None and not any(name in os.environ for name in _PLATFORMS):
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")  # else Spark warns of host names that resolve to it
         for name, value in (data_settings() if data else _LOCAL).items():
             builder = builder.config(name, value)
     session = builder.getOrCreate()

@@ -59,6 +59,8 @@ def write_items(store: Store, model: Model) -> list[Entry]:
     }
     if model.matrix is not None:
         columns |= {"factors": model.matrix.factors, "norms": model.matrix.norms, "ranks": model.matrix.ranks}
+        if model.matrix.basis is not None:
+            columns["basis"] = model.matrix.basis
     return [write_column(store, name, column) for name, column in columns.items()]
 
 
@@ -68,6 +70,7 @@ def read_model(artifact: Artifact) -> Model:
     popular, shares = artifact.column("popular"), artifact.column("shares")
     if "factors.npy" not in artifact.entries:
         return Model(texts, popular, shares)
-    matrix = ItemMatrix(artifact.column("factors"), artifact.column("norms"), artifact.column("ranks"))
+    basis = artifact.column("basis") if "basis.npy" in artifact.entries else None
+    matrix = ItemMatrix(artifact.column("factors"), artifact.column("norms"), artifact.column("ranks"), basis)
     users = ShardedUsers(artifact, matrix.factors.shape[1])
     return Model(texts, popular, shares, matrix, users, artifact.properties["temperature"])

@@ -66,31 +66,28 @@ def fit(pairs: DataFrame, hyperparameters: Hyperparameters) -> ALSModel:
     Raises:
         DataError: there is no solution.
     """
-    # in one order within a partition, so that sums are added in one order
-    known_pairs = (
-        known(pairs).select("user", "item", F.col("events").cast("float")).sortWithinPartitions("user", "item")
+    fitted = known(pairs).select("user", "item", F.col("events").cast("float"))
+    blocks = max(2, -(-fitted.count() // _PAIRS_PER_BLOCK))
+    als = ALS(
+        rank=hyperparameters.rank,
+        maxIter=hyperparameters.iterations,
+        regParam=hyperparameters.regularization,
+        alpha=hyperparameters.alpha,
+        seed=hyperparameters.seed,
+        implicitPrefs=True,
+        numUserBlocks=blocks,
+        numItemBlocks=blocks,
+        userCol="user",
+        itemCol="item",
+        ratingCol="events",
     )
-    with persisted(known_pairs):
-        blocks = max(2, -(-known_pairs.count() // _PAIRS_PER_BLOCK))
-        als = ALS(
-            rank=hyperparameters.rank,
-            maxIter=hyperparameters.iterations,
-            regParam=hyperparameters.regularization,
-            alpha=hyperparameters.alpha,
-            seed=hyperparameters.seed,
-            implicitPrefs=True,
-            numUserBlocks=blocks,
-            numItemBlocks=blocks,
-            userCol="user",
-            itemCol="item",
-            ratingCol="events",
-        )
-        try:
-            return als.fit(known_pairs)
-        except Exception as error:  # py4j's errors have no common base
-            if "SingularMatrixException" in str(error):
-                raise DataError(f"ALS has no solution for these interactions: {_REMEDY}") from error
-            raise
+    try:
+        # always cut and ordered alike, however the joins before were run: so sums are added in the same order
+        return als.fit(fitted.repartition(blocks, "user").sortWithinPartitions("user", "item"))
+    except Exception as error:  # py4j's errors have no common base
+        if "SingularMatrixException" in str(error):
+            raise DataError(f"ALS has no solution for these interactions: {_REMEDY}") from error
+        raise
 
 
 def _item_factors(model: ALSModel, items: int) -> NDArray[np.float32]:
