@@ -50,7 +50,7 @@ def _demo(folder: Path) -> None:
     _say(f"1. Generate {_USERS} users, {_ITEMS} films and what was watched, in {folder}")
     write_catalogue(folder / "data", random.Random(_SEED))  # noqa: S311  # a made-up world, not a secret
     catalog = Catalog(f"file://{folder}/catalog")
-    spark = open_session("personalize-spark demo", data=True)
+    spark = open_session("personalize-spark demo", data=True, short=True)
 
     _say("2. Import the CSV files into Delta tables")
     names = {"Interactions": "interactions.csv", "Items": "items.csv", "Users": "users.csv"}

@@ -84,7 +84,7 @@ def _spark_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSe
     folder = tmp_path_factory.mktemp("spark")
     builder = SparkSession.builder.master("local[2]").appName("tests")
     ours = {
-        **data_settings(),
+        **data_settings(short=True),
         "spark.driver.memory": "2g",  # the tests' data is small, and a cluster and a server run beside it
         "spark.sql.shuffle.partitions": "2",  # small data: a task costs more than its rows
         "spark.default.parallelism": "2",

@@ -176,28 +176,28 @@ def _import(
     schema: Schema,
     mode: ImportMode,
 ) -> Imported:
+    rejected_uri = f"{catalog.uri}/datasets/{group.name}/rejected/{ticket}/{schema.dataset}"
     rows = _read(spark, folder, files, schema).persist()
     try:
-        rejected = rows.where(f"{REASON} is not null").select(FILE, LINE, REASON)
-        examples = [
-            f"{row[FILE]}, line {row[LINE]}: {row[REASON]}" for row in rejected.orderBy(FILE, LINE).take(_SHOWN)
-        ]
-        count = rejected.count() if examples else 0
-        rejected_uri = f"{catalog.uri}/datasets/{group.name}/rejected/{ticket}/{schema.dataset}"
-        if count:
-            named = rejected.toDF("file", "line", "reason").orderBy("file", "line")
-            named.write.json(hadoop_uri(rejected_uri))
-        good = _newest(rows.where(f"{REASON} is null"), schema)
-        imported = good.count()
-        if not imported:
+        [counts] = rows.agg(F.count("*").alias("all"), F.count(REASON).alias("rejected")).collect()
+        examples = _list_rejected(rows, rejected_uri) if counts["rejected"] else []
+        if counts["rejected"] == counts["all"]:
             raise DataError(f"No row of {schema.dataset} could be imported. {' '.join(examples[:3])}")
-        version = _write(
-            spark, good, hadoop_uri(f"{catalog.uri}/{table_path(group.name, schema.dataset)}"), schema, mode
-        )
+        good = _newest(rows.where(f"{REASON} is null"), schema)
+        path = hadoop_uri(f"{catalog.uri}/{table_path(group.name, schema.dataset)}")
+        imported, version = _write(spark, good, path, schema, mode)
     finally:
         rows.unpersist()
     _record(catalog, group, schema, version)
-    return Imported(schema.dataset, schema, imported, count, examples, rejected_uri, version)
+    return Imported(schema.dataset, schema, imported, counts["rejected"], examples, rejected_uri, version)
+
+
+def _list_rejected(rows: DataFrame, uri: str) -> list[str]:
+    """Write down all rows that are not imported; gives the first for reading."""
+    rejected = rows.where(f"{REASON} is not null").select(FILE, LINE, REASON).toDF("file", "line", "reason")
+    rejected = rejected.orderBy("file", "line")
+    rejected.write.json(hadoop_uri(uri))
+    return [f"{row['file']}, line {row['line']}: {row['reason']}" for row in rejected.take(_SHOWN)]
 
 
 def _read(spark: SparkSession, folder: str, files: list[Object], schema: Schema) -> DataFrame:
@@ -229,7 +229,8 @@ def _newest(rows: DataFrame, schema: Schema) -> DataFrame:
     return rows.select(*schema.names)
 
 
-def _write(spark: SparkSession, rows: DataFrame, path: str, schema: Schema, mode: ImportMode) -> int:
+def _write(spark: SparkSession, rows: DataFrame, path: str, schema: Schema, mode: ImportMode) -> tuple[int, int]:
+    """Write the rows; gives how many they were, and the version of the table."""
     key = _KEYS.get(schema.dataset)
     if mode == ImportMode.FULL or not _is_table(path):
         rows.write.format("delta").mode("overwrite").option("overwriteSchema", "true").save(path)
@@ -242,8 +243,10 @@ def _write(spark: SparkSession, rows: DataFrame, path: str, schema: Schema, mode
             "WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
         )
         spark.catalog.dropTempView("imported_rows")
-    version: int = spark.sql(f"DESCRIBE HISTORY delta.`{path}` LIMIT 1").first()["version"]  # type: ignore[index]
-    return version
+    [last] = spark.sql(f"DESCRIBE HISTORY delta.`{path}` LIMIT 1").collect()
+    metrics = last["operationMetrics"]
+    merged = int(metrics.get("numTargetRowsInserted", 0)) + int(metrics.get("numTargetRowsUpdated", 0))
+    return merged or int(metrics["numOutputRows"]), last["version"]
 
 
 def _is_table(path: str) -> bool:

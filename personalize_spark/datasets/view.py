@@ -58,8 +58,8 @@ def build_view(spark: SparkSession, catalog: Catalog, group: Arn, ticket: str) -
     """Write the view of all that a group holds."""
     tables = _tables(spark, catalog, group)
     store = catalog.store.at(f"views/{group.name}/{ticket}")
-    events = _events(tables)
-    items = _items(tables)
+    events, latest = _summary(tables)
+    items = _items(tables, latest)
     entries = [write_table(store, "items", items.select(["key", "id", "creation_timestamp", "interactions"]))]
     entries += [entry for field in _metadata(tables, ITEMS) for entry in _write_field(store, field, items)]
     users, written = _write_users(spark, tables, events, items, store.root)
@@ -67,7 +67,7 @@ def build_view(spark: SparkSession, catalog: Catalog, group: Arn, ticket: str) -
     properties = {
         "datasetGroupArn": str(group),
         "eventTypes": events,
-        "latestTimestamp": _latest(tables),
+        "latestTimestamp": latest,
         "interactions": int(pc.sum(items.column("interactions")).as_py() or 0),
         "items": items.num_rows,
         "users": users,
@@ -104,22 +104,16 @@ def _event(tables: _Tables) -> Any:
     return F.coalesce(F.col("EVENT_TYPE"), F.lit("")) if has else F.lit("")
 
 
-def _events(tables: _Tables) -> list[str]:
+def _summary(tables: _Tables) -> tuple[list[str], int | None]:
+    """The event types, ascending, and the time of the latest interaction."""
     if INTERACTIONS not in tables.frames:
-        return []
-    rows = tables.frames[INTERACTIONS].select(_event(tables).alias("event")).distinct().collect()
-    return sorted(row["event"] for row in rows)
+        return [], None
+    summary = F.collect_set(_event(tables)).alias("events"), F.max("TIMESTAMP").alias("latest")
+    [row] = tables.frames[INTERACTIONS].agg(*summary).collect()
+    return sorted(row["events"]), row["latest"]
 
 
-def _latest(tables: _Tables) -> int | None:
-    if INTERACTIONS not in tables.frames:
-        return None
-    [row] = tables.frames[INTERACTIONS].agg(F.max("TIMESTAMP").alias("latest")).collect()
-    latest: int | None = row["latest"]
-    return latest
-
-
-def _items(tables: _Tables) -> pa.RecordBatch:
+def _items(tables: _Tables, latest: int | None) -> pa.RecordBatch:
     """All items of Items and Interactions by ascending id, with their attributes."""
     frame = _joined_items(tables)
     if tables.schemas.get(ITEMS) and tables.schemas[ITEMS].has("CREATION_TIMESTAMP"):
@@ -127,7 +121,7 @@ def _items(tables: _Tables) -> pa.RecordBatch:
     else:
         created = F.col("_first")
     # An item that nobody has touched is as new as the newest interaction.
-    created = F.coalesce(created, F.lit(_latest(tables)), F.lit(0))
+    created = F.coalesce(created, F.lit(latest), F.lit(0))
     names = [field.name for field in _metadata(tables, ITEMS)]
     frame = frame.select(
         F.col("ITEM_ID").cast("binary").alias("id"),

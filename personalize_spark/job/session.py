@@ -12,6 +12,8 @@ from personalize_spark.jars import ensure_jars
 # Under these the platform has configured Spark, and the session is taken as it is.
 _PLATFORMS = ("PYSPARK_GATEWAY_PORT", "DATABRICKS_RUNTIME_VERSION")
 
+_START_FAST = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+
 _LOCAL = {
     "spark.master": f"local[{os.cpu_count()}]",
     "spark.driver.bindAddress": "127.0.0.1",
@@ -19,7 +21,7 @@ _LOCAL = {
     "spark.ui.enabled": "false",  # a second of start-up, and a port
     "spark.ui.showConsoleProgress": "false",  # our own progress line says more
     "spark.sql.session.timeZone": "UTC",
-    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",  # the JVM only schedules: start fast
+    "spark.driver.extraJavaOptions": _START_FAST,  # the JVM only schedules
     "spark.driver.memory": "1g",
 }
 
@@ -30,18 +32,19 @@ _DELTA = {
 }
 
 
-def open_session(app: str, *, data: bool = False) -> SparkSession:
+def open_session(app: str, *, data: bool = False, short: bool = False) -> SparkSession:
     """The running session, the platform's, or a local one on all cores.
 
     Args:
         app: the application's name, as Spark shows it.
         data: the session imports or trains: it needs Delta, S3 through Hadoop, and memory in the JVM.
+        short: little data: a JVM that starts fast is worth more than one that runs fast.
     """
     builder = SparkSession.builder.appName(app)
     if SparkSession.getActiveSession() is None and not any(name in os.environ for name in _PLATFORMS):
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")  # else Spark warns of host names that resolve to it
-        for name, value in (data_settings() if data else _LOCAL).items():
+        for name, value in (data_settings(short=short) if data else _LOCAL).items():
             builder = builder.config(name, value)
     session = builder.getOrCreate()
     if not any(name in os.environ for name in _PLATFORMS):
@@ -49,8 +52,11 @@ def open_session(app: str, *, data: bool = False) -> SparkSession:
     return session
 
 
-def data_settings() -> dict[str, str]:
+def data_settings(*, short: bool = False) -> dict[str, str]:
     """A local session's settings to import and train: Delta, S3A, and memory for the JVM.
+
+    Args:
+        short: little data: a JVM that starts fast is worth more than one that runs fast.
 
     Raises:
         EnvironmentProblem: the jars cannot be fetched.
@@ -64,7 +70,7 @@ def data_settings() -> dict[str, str]:
         "spark.jars": ",".join(str(jar) for jar in ensure_jars()),
         "spark.sql.shuffle.partitions": str(2 * cores),
         "spark.driver.memory": f"{max(1024, min(16_384, memory // 2))}m",
-        "spark.driver.extraJavaOptions": "-Xss4m",  # ALS's lineage is deep
+        "spark.driver.extraJavaOptions": f"-Xss4m {_START_FAST if short else ''}",  # ALS's lineage is deep
     }
 
 

@@ -63,7 +63,6 @@ class UserSide:
         """The vectors, float32 (U, d), of a batch of histories."""
         lists = batch.column("items"), batch.column("events")
         items, events = (column.flatten().to_numpy() for column in lists)
-        # lists of a batch that Spark sends begin at 0, those of a slice would not
         offsets = np.concatenate([[0], np.cumsum(lists[0].value_lengths().to_numpy())])
         return self.fold_in.vectors(factors, rows[items], events, offsets)
 

@@ -186,6 +186,21 @@ def test_a_folded_in_user_has_the_vector_that_als_ends_with(learn: Learn, monkey
     np.testing.assert_allclose(found.vectors, [seen[user] for user in untouched], rtol=2e-5, atol=2e-6)
 
 
+def test_every_user_is_folded_in_with_all_that_it_did(learned: Artifact) -> None:
+    model = read_model(learned)
+    assert model.users is not None
+    assert model.matrix is not None
+    row_of = {name: row for row, name in enumerate(ids(model))}
+    factors = model.matrix.factors.astype(np.float64)
+    np.testing.assert_allclose(learned.column("gram"), factors.T @ factors, rtol=1e-12)
+    for user in ("üser-0", "üser-16", "üser-39"):
+        events = np.bincount([row_of[item] for name, item, _ in interactions() if name == user], minlength=len(row_of))
+        weights = np.where(events, 1 + SMALL.alpha * events, 1)
+        penalty = SMALL.regularization * np.count_nonzero(events) * np.eye(SMALL.rank)
+        expected = np.linalg.solve((factors.T * weights) @ factors + penalty, (weights * (events > 0)) @ factors)
+        np.testing.assert_allclose(model.users.lookup([user.encode()]).vectors[0], expected, rtol=1e-5, atol=1e-6)
+
+
 def test_the_same_data_and_seed_give_the_same_bytes(learned: Artifact, learn: Learn) -> None:
     first, second = learned, learn(reversed(interactions()))
     assert first.entries == second.entries
@@ -210,10 +225,12 @@ def test_users_of_one_item_can_be_learned_from(learn: Learn, caplog: pytest.LogC
     assert "2 interactions and 0 users" in caplog.text
 
 
-def test_an_item_that_is_only_held_out_is_still_an_item(learn: Learn) -> None:
+def test_als_does_not_see_what_is_held_out_but_the_item_is_there(learn: Learn) -> None:
     model = read_model(learn([*interactions(), ("üser-16", "brand new", 1000)]))
-    assert "brand new" in ids(model)
     assert model.users is not None
+    assert model.matrix is not None
+    row = ids(model).index("brand new")
+    assert np.flatnonzero(~model.matrix.factors.any(axis=1)).tolist() == [row]
     assert model.users.lookup(["üser-16".encode()]).vectors.any()
 
 
