@@ -163,6 +163,8 @@ def _train(arguments: argparse.Namespace) -> None:
     given = {name: value for name in names if (value := getattr(arguments, name)) is not None}
     session = open_session(f"personalize-spark train {arguments.solution}", data=True)
     arn = train(session, catalog, arguments.group, arguments.recipe, arguments.solution, Hyperparameters(**given))
+    for name, value in catalog.read(arn).fields.get("metrics", {}).items():
+        sys.stderr.write(f"{name}: {value}\n")
     sys.stdout.write(f"{arn}\n")
 
 

@@ -69,6 +69,7 @@ def data_settings(*, short: bool = False) -> dict[str, str]:
         **_s3a_settings(),
         "spark.jars": ",".join(str(jar) for jar in ensure_jars()),
         "spark.sql.shuffle.partitions": str(2 * cores),
+        "spark.driver.maxResultSize": "0",  # item factors come home whole, and may be more than the 1 GiB of the default
         "spark.driver.memory": f"{max(1024, min(16_384, memory // 2))}m",
         "spark.driver.extraJavaOptions": f"-Xss4m {_START_FAST if short else ''}",  # ALS's lineage is deep
     }

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import inspect
+import pickle
+
+import pytest
+
+from personalize_spark import errors
+from personalize_spark.errors import PersonalizeSparkError, ServiceError
+from personalize_spark.request import service_model
+
+OPERATIONS = ("CreateBatchInferenceJob", "DescribeBatchInferenceJob", "ListBatchInferenceJobs")
+ERRORS = [each for _, each in inspect.getmembers(errors, inspect.isclass)]
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_every_error_that_the_service_declares_has_a_class(operation: str) -> None:
+    for shape in service_model().operation_model(operation).error_shapes:
+        assert issubclass(getattr(errors, shape.name), ServiceError)
+        assert getattr(errors, shape.name)("x").code == shape.name
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_every_error_comes_home_from_a_worker(error: type[PersonalizeSparkError]) -> None:
+    back = pickle.loads(pickle.dumps(error("what, where, what to do")))  # noqa: S301  # our own
+    assert type(back) is error
+    assert back.message == str(back) == "what, where, what to do"
+
+
+def test_the_tree_in_the_docstring_is_the_tree() -> None:
+    drawn = errors.__doc__ or ""
+    assert all(error.__name__ in drawn for error in ERRORS)

@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from personalize_spark.records import MAX_LINE, Recommendations, count_errors, parse, render
+from personalize_spark.scoring.model import Texts
+
+USER = ("userId",)
+
+
+def only(line: bytes, required: tuple[str, ...] = USER) -> tuple[str, str | None]:
+    """The echo of a line, and its error."""
+    records = parse([line], required)
+    [echo] = records.inputs
+    return echo.decode(), records.errors[0].message if records.errors else None
+
+
+@pytest.mark.parametrize(
+    ("line", "echo"),
+    [
+        (b'{"userId": "u1"}', '{"userId":"u1"}'),
+        (b'\xef\xbb\xbf {"userId":"u1"}\r', '{"userId":"u1"}'),
+        (b'{"z": [1, {"b": null}], "userId": "u", "a": 1.50}', '{"z":[1,{"b":null}],"userId":"u","a":1.5}'),
+        (b'{"userId": 12}', '{"userId":12}'),
+        (b'{"userId": 18446744073709551615}', '{"userId":18446744073709551615}'),
+        ('{"userId":"é\\u00e9"}'.encode(), '{"userId":"éé"}'),
+        (b'{"userId":"' + b"x" * 256 + b'"}', '{"userId":"' + "x" * 256 + '"}'),
+    ],
+)
+def test_a_good_line_is_echoed_compactly(line: bytes, echo: str) -> None:
+    assert only(line) == (echo, None)
+
+
+@pytest.mark.parametrize(
+    ("line", "echo", "error"),
+    [
+        (b'{"itemId":"a"}', '{"itemId":"a"}', "Required fields for the provided recipe are userId"),
+        (b'{"userId":null}', '{"userId":null}', "Required fields for the provided recipe are userId"),
+        (b'{"userId":""}', '{"userId":""}', "userId must have 1 to 256 characters"),
+        (b'{"userId":1.5}', '{"userId":1.5}', "userId must be a string"),
+        (b'{"userId":true}', '{"userId":true}', "userId must be a string"),
+        (b'{"userId":18446744073709551616}', '{"userId":1.8446744073709552e+19}', "userId must be a string"),
+        (b'{"userId":["u"]}', '{"userId":["u"]}', "userId must be a string"),
+        (b"[1]", '"[1]"', "The line is not a JSON object"),
+        (b'"u1"', '"\\"u1\\""', "The line is not a JSON object"),
+        (b'{"userId":', '"{\\"userId\\":"', "The line is not valid JSON at character 11"),
+        (b'{"userId":NaN}', '"{\\"userId\\":NaN}"', "The line is not valid JSON at character 11"),
+        (b'{"userId":"\xff"}', '"{\\"userId\\":\\"\ufffd\\"}"', "The line is not valid UTF-8 at byte 12"),
+        (b'{"userId":"\\ud800"}', '"{\\"userId\\":\\"\\\\ud800\\"}"', "The line is not valid JSON at character 12"),
+    ],
+)
+def test_a_bad_line_says_what_is_wrong(line: bytes, echo: str, error: str) -> None:
+    assert only(line) == (echo, error)
+
+
+def test_a_line_that_is_too_long_shows_its_beginning() -> None:
+    echo, error = only(b'{"userId":"' + b"x" * MAX_LINE + b'"}')
+    assert len(json.loads(echo)) == 1_000
+    assert error == f"The line has more than {MAX_LINE} bytes"
+
+
+def test_a_line_that_is_nested_too_deeply_is_no_crash() -> None:
+    for depth in (300, 2_000):
+        _, error = only(b'{"userId":"u","x":' + b"[" * depth + b"]" * depth + b"}")
+        assert error is not None
+
+
+def test_two_required_fields_are_named_together() -> None:
+    _, error = only(b'{"itemId":"a"}', ("userId", "itemId"))
+    assert error == "Required fields for the provided recipe are userId, itemId"
+
+
+def test_blank_lines_are_no_records() -> None:
+    assert parse([b"", b" ", b"\r", b"\xef\xbb\xbf"], USER).inputs == []
+    assert render(parse([b""], USER), Recommendations(np.zeros((0, 3), np.int32), None), Texts.of([])) == b""
+
+
+def test_ids_are_text_whatever_they_were() -> None:
+    assert parse([b'{"userId":"u"}', b'{"userId":7}', b'{"userId":"\xc3\xa9"}'], USER).ids("userId") == [
+        b"u",
+        b"7",
+        "é".encode(),
+    ]
+
+
+GOOD = st.dictionaries(
+    st.text(max_size=5), st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=9), max_size=3
+)
+LINES = st.one_of(
+    st.builds(lambda more, user: orjson.dumps({**more, "userId": user}), GOOD, st.text(min_size=1, max_size=9)),
+    st.binary(max_size=30).filter(lambda line: b"\n" not in line),
+    st.sampled_from(
+        [b"", b"\r", b'{"userId":"u"}\r', b"\xef\xbb\xbf{}", b"null", b"{", b'{"userId":"u"}', b'{"userId":3}']
+    ),
+)
+
+
+def answers(count: int) -> Recommendations:
+    """Lists of different lengths."""
+    items = np.tile(np.array([2, 0, 1], np.int32), (count, 1))
+    items[::2, 2] = -1
+    items[::3] = -1
+    return Recommendations(items, np.where(items >= 0, 0.25, 0.0))
+
+
+TEXTS = Texts.of([b'"a"', b'"b\\"c"', '"é"'.encode()])
+IDS = ["a", 'b"c', "é"]
+
+
+@given(st.lists(LINES, max_size=30))
+def test_every_line_is_answered_once_and_in_its_place(lines: list[bytes]) -> None:
+    records = parse(lines, USER)
+    expected = answers(len(records.objects))
+    data = render(records, expected, TEXTS)
+    out = [json.loads(line) for line in data.splitlines()]
+    there = [line for line in lines if line.removeprefix(b"\xef\xbb\xbf").strip(b" \t\r")]
+    assert len(out) == len(there) == data.count(b"\n")
+    good = iter(zip(expected.items.tolist(), records.objects, strict=True))
+    for line, answer in zip(there, out, strict=True):
+        assert list(answer) == ["input", "output", "error"]
+        if answer["error"] is None:
+            items, record = next(good)
+            assert answer["input"] == record == orjson.loads(line.removeprefix(b"\xef\xbb\xbf"))
+            assert answer["output"]["recommendedItems"] == [IDS[item] for item in items if item >= 0]
+            assert answer["output"]["scores"] == [0.25] * len(answer["output"]["recommendedItems"])
+        else:
+            assert answer["output"] == {"recommendedItems": []}
+            assert answer["error"].startswith("User error: ")
+    assert count_errors(records).total() == sum(answer["error"] is not None for answer in out)
+
+
+@given(st.lists(LINES, max_size=20), st.integers(0, 20))
+def test_lines_do_not_know_their_neighbours(lines: list[bytes], cut: int) -> None:
+    def out(part: list[bytes]) -> bytes:
+        records = parse(part, USER)
+        items = np.tile(np.array([1], np.int32), (len(records.objects), 1))
+        return render(records, Recommendations(items, None), TEXTS)
+
+    assert out(lines) == out(lines[:cut]) + out(lines[cut:])
+
+
+def test_there_are_no_scores_where_a_recipe_has_none() -> None:
+    line: dict[str, Any] = json.loads(
+        render(parse([b'{"userId":"u"}'], USER), Recommendations(np.array([[0]], np.int32), None), TEXTS)
+    )
+    assert line["output"] == {"recommendedItems": ["a"]}
