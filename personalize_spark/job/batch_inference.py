@@ -67,11 +67,22 @@ def _run(spark: SparkSession, job: Job, lease: Lease, show: Callable[[Progress],
         if job.service_limits:
             _check_records(ledger, inputs)
         lease.update()  # the fence: who has lost the job publishes nothing
-        pieces = list(ledger.pieces.values())
-        publish(spark, plan, inputs, pieces)
+        broken = {task.file for task in ledger.missing(tasks)}
+        whole = {number: each for number, each in enumerate(inputs) if number not in broken}
+        publish(spark, plan, whole, ledger.pieces.values())
+        if broken:  # what could be answered is there all the same
+            raise JobFailed(_why(broken, inputs, ledger))
     finally:
         notes = [*job.notes, *_clean(plan)]
-    return Report.of(job.request.output_path, inputs, pieces, time.monotonic() - started, notes)
+    seconds = time.monotonic() - started
+    return Report.of(job.request.output_path, len(inputs), list(ledger.pieces.values()), seconds, notes)
+
+
+def _why(broken: set[int], inputs: Sequence[Input], ledger: Ledger) -> str:
+    reason = ledger.failures[0] if ledger.failures else "Spark gave no reason"
+    if len(inputs) == 1:
+        return reason
+    return f"{len(broken)} of {len(inputs)} input files could not be answered, the others have their output: {reason}"
 
 
 def _plan(job: Job) -> tuple[Plan, list[Input]]:
@@ -80,7 +91,7 @@ def _plan(job: Job) -> tuple[Plan, list[Input]]:
     inputs = find_inputs(request.input_path, request.output_path, access)
     if job.service_limits:
         _check_size(inputs)
-    output_root = request.output_path.rstrip("/") + "/"
+    output_root = open_store(request.output_path, access).root
     plan = Plan(
         job=str(job.record.arn),
         release=personalize_spark.__version__,

@@ -121,7 +121,7 @@ def find_inputs(input_path: str, output_path: str, access: Access) -> list[Input
     """
     folder, prefix = split_prefix(input_path)
     store = open_store(folder, access)
-    own = output_path.rstrip("/") + "/"
+    own = open_store(output_path, access).root
     found = [
         each for each in store.list(prefix) if each.name == prefix or not _left_by_a_job(store.root + each.name, own)
     ]

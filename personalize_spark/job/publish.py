@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import orjson
@@ -23,8 +23,14 @@ Outputs = list[tuple[str, list[Object]]]
 """Names of outputs, each with its pieces in order."""
 
 
-def publish(spark: SparkSession, plan: Plan, inputs: Sequence[Input], pieces: Sequence[Piece]) -> None:
+def publish(spark: SparkSession, plan: Plan, inputs: Mapping[int, Input], pieces: Iterable[Piece]) -> None:
     """Compose every output; many of them by Spark tasks.
+
+    Args:
+        spark: the session.
+        plan: the job's plan.
+        inputs: those whose every split has a piece, by number.
+        pieces: of all inputs.
 
     Raises:
         JobFailed: an output could not be written.
@@ -35,13 +41,13 @@ def publish(spark: SparkSession, plan: Plan, inputs: Sequence[Input], pieces: Se
         raise JobFailed(failures[0])
 
 
-def _outputs(staging: Store, inputs: Sequence[Input], pieces: Sequence[Piece]) -> Outputs:
+def _outputs(staging: Store, inputs: Mapping[int, Input], pieces: Iterable[Piece]) -> Outputs:
     stored = {found.name: found for found in staging.list(PIECES)}
     by_file: dict[int, list[Object]] = defaultdict(list)
     for piece in sorted(pieces, key=lambda piece: piece.key):
         if piece.bytes:  # a split of blank lines has no object
             by_file[int(piece.key.partition("/")[0])].append(stored[piece.name])
-    return [(each.output, by_file[file]) for file, each in enumerate(inputs)]
+    return [(each.output, by_file[file]) for file, each in inputs.items()]
 
 
 def _compose(plan: Plan, outputs: Outputs) -> list[str]:

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from personalize_spark.job.plan import Input
 from personalize_spark.job.task import Piece
 
 
@@ -45,14 +44,12 @@ class Report:
     notes: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(
-        cls, output: str, inputs: Sequence[Input], pieces: Sequence[Piece], seconds: float, notes: list[str]
-    ) -> Report:
+    def of(cls, output: str, files: int, pieces: Sequence[Piece], seconds: float, notes: list[str]) -> Report:
         """Add up the pieces."""
         errors: Counter[str] = sum((piece.errors for piece in pieces), Counter())
         return cls(
             output=output,
-            files=len(inputs),
+            files=files,
             lines=sum(piece.lines for piece in pieces),
             errors=dict(errors.most_common()),
             bytes=sum(piece.bytes for piece in pieces),

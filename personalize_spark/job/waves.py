@@ -12,7 +12,6 @@ from functools import partial
 import orjson
 from pyspark.sql import SparkSession
 
-from personalize_spark.errors import JobFailed
 from personalize_spark.job.plan import Plan, Task, bins_of, write_bins
 from personalize_spark.job.stage import root_cause, run_stage
 from personalize_spark.job.task import SIDECARS, Piece, answer_bin
@@ -28,6 +27,7 @@ class Ledger:
 
     staging: Store
     pieces: dict[str, Piece] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
     _seen: set[str] = field(default_factory=set)
 
     def refresh(self) -> None:
@@ -48,7 +48,7 @@ class Ledger:
 def run_waves(
     spark: SparkSession, plan: Plan, tasks: Sequence[Task], line: float, cores: int, watch: Callable[[Ledger], None]
 ) -> Ledger:
-    """Answer all splits.
+    """Answer all splits that can be answered.
 
     Args:
         spark: the session.
@@ -58,8 +58,8 @@ def run_waves(
         cores: how many tasks run at once.
         watch: called every two seconds with the state of things, from another thread.
 
-    Raises:
-        JobFailed: a wave gained nothing; the message is the first failure and how many splits are open.
+    Returns:
+        The pieces; where a split has none, the last wave's failures say why.
     """
     staging = plan.staging()
     ledger = Ledger(staging)
@@ -69,10 +69,10 @@ def run_waves(
         bins = bins_of(missing, line, cores)
         write_bins(staging, wave, bins)
         with _watched(ledger, watch):
-            failures = _run(spark, plan, wave, len(bins))
+            ledger.failures = _run(spark, plan, wave, len(bins))
         ledger.refresh()
         if len(ledger.pieces) == before:
-            raise JobFailed(f"{len(missing)} of {len(tasks)} parts of the input could not be answered: {failures[0]}")
+            break
         wave += 1
     return ledger
 

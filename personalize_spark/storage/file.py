@@ -23,7 +23,7 @@ class FileStore:
 
     def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
-        self.root = f"file://{folder.rstrip('/')}/"
+        self.root = f"file://{str(self.folder).rstrip('/')}/"
         self.access = Access()  # a file system has no keys of its own
 
     def at(self, folder: str) -> FileStore:

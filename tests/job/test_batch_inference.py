@@ -176,6 +176,17 @@ def test_a_broken_packed_input_fails_the_job_and_leaves_no_staging(run: Run, roo
     assert names(root) == ["in/users.json.gz", "out/_CHECK"]
 
 
+def test_a_broken_input_does_not_cost_the_others_their_output(run: Run, root: str) -> None:
+    store = open_store(root)
+    store.write("in/good.json", b'{"userId":"u1"}\n')
+    store.write("in/bad.json.gz", b"no gzip at all")
+    with pytest.raises(
+        JobFailed, match=r"1 of 2 input files could not be answered.*bad\.json\.gz is not a whole gzip file"
+    ):
+        run("in/", "out/")
+    assert names(root) == ["in/bad.json.gz", "in/good.json", "out/_CHECK", "out/good.json.out"]
+
+
 def test_a_damaged_model_fails_the_job_before_any_work(run: Run, root: str, spark: SparkSession) -> None:
     store = open_store(root)
     store.write("in/users.json", b'{"userId":"u1"}\n')

@@ -68,6 +68,12 @@ def test_what_a_job_left_under_the_output_path_is_no_input(tmp_path: Path) -> No
     assert outputs(root, "", "") == {"json_input.json": "json_input.json.out"}
 
 
+def test_the_same_folder_in_another_spelling_is_the_same(tmp_path: Path) -> None:
+    write(tmp_path, "a.json", "a.json.out")
+    found = find_inputs(f"file://{tmp_path}//", f"file://{tmp_path}/", AMBIENT)
+    assert [each.source.name for each in found] == ["a.json"]
+
+
 def test_an_output_elsewhere_may_be_the_input_of_another_job(tmp_path: Path) -> None:
     root = write(tmp_path, "in/a.json.out")
     assert outputs(root, "in/", "out/") == {"a.json.out": "a.json.out.out"}
