@@ -24,7 +24,14 @@ from personalize_spark.storage.catalog import Catalog, Fields
 DONE, FAILED, REFUSED = 0, 1, 2
 CATALOG = "PERSONALIZE_SPARK_CATALOG"
 
-_OPERATIONS = ("DescribeBatchInferenceJob", "ListBatchInferenceJobs")
+_OPERATIONS = (
+    "DescribeBatchInferenceJob",
+    "ListBatchInferenceJobs",
+    "CreateFilter",
+    "DescribeFilter",
+    "ListFilters",
+    "DeleteFilter",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -130,10 +137,11 @@ def _validate(arguments: argparse.Namespace) -> None:
     from personalize_spark.service.batch_inference_jobs import check_batch_inference_job
     from personalize_spark.storage.location import AMBIENT
 
-    request, _, notes = check_batch_inference_job(_catalog(arguments), _json(arguments.request))
+    checked = check_batch_inference_job(_catalog(arguments), _json(arguments.request))
+    request = checked.request
     inputs = find_inputs(request.input_path, request.output_path, AMBIENT)
     size = sum(each.source.size for each in inputs)
-    _print({"valid": True, "inputFiles": len(inputs), "inputBytes": size, "notes": notes})
+    _print({"valid": True, "inputFiles": len(inputs), "inputBytes": size, "notes": checked.notes})
 
 
 def _import(arguments: argparse.Namespace) -> None:
@@ -176,10 +184,15 @@ def _demo(arguments: argparse.Namespace) -> None:
 
 def _operate(arguments: argparse.Namespace) -> None:
     from personalize_spark.service import batch_inference_jobs as jobs
+    from personalize_spark.service import filters
 
     functions: Mapping[str, Callable[[Catalog, Mapping[str, Any]], Fields]] = {
         "DescribeBatchInferenceJob": jobs.describe_batch_inference_job,
         "ListBatchInferenceJobs": jobs.list_batch_inference_jobs,
+        "CreateFilter": filters.create_filter,
+        "DescribeFilter": filters.describe_filter,
+        "ListFilters": filters.list_filters,
+        "DeleteFilter": filters.delete_filter,
     }
     given = {name: getattr(arguments, name) for name in _members(arguments.operation)}
     params = _json(arguments.cli_input_json) if arguments.cli_input_json else {}

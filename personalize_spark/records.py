@@ -40,6 +40,7 @@ class Reason(StrEnum):
     NOT_AN_OBJECT = "NotAnObject"
     MISSING_FIELD = "MissingField"
     INVALID_ID = "InvalidId"
+    INVALID_FILTER_VALUES = "InvalidFilterValues"
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,18 @@ class Records:
     good: NDArray[np.int64]
     objects: list[Object]
 
-    def ids(self, field: str) -> list[bytes]:
-        """The UTF-8 ids in a required field, of the good lines."""
-        return [_id_text(each[field]).encode() for each in self.objects]
+    def without(self, refused: Mapping[int, str]) -> Records:
+        """The records, with more of them refused: by number among the good lines, why."""
+        if not refused:
+            return self
+        errors = {int(self.good[n]): LineError(Reason.INVALID_FILTER_VALUES, why) for n, why in refused.items()}
+        kept = [each for n, each in enumerate(self.objects) if n not in refused]
+        return Records(self.inputs, self.errors | errors, np.delete(self.good, list(refused)), kept)
+
+
+def ids_of(objects: Sequence[Object], field: str) -> list[bytes]:
+    """The UTF-8 ids in a required field of good lines."""
+    return [_id_text(each[field]).encode() for each in objects]
 
 
 @dataclass(frozen=True)
@@ -95,7 +105,7 @@ def parse(lines: Sequence[bytes], required: Sequence[str]) -> Records:
     errors: dict[int, LineError] = {}
     objects: list[Object] = []
     for line in lines:
-        text = line.removeprefix(BOM).strip(b" \t\r")
+        text = _text(line)
         if not text:
             continue
         read = _read(text)
@@ -127,6 +137,11 @@ def render(records: Records, answers: Recommendations, texts: Texts) -> bytes:
 def count_errors(records: Records) -> Counter[str]:
     """How many lines have which reason."""
     return Counter(error.reason.value for error in records.errors.values())
+
+
+def _text(line: bytes) -> bytes:
+    """A line without what surrounds its JSON; one beyond the limit may lack its end, so only its raw beginning counts."""
+    return line.removeprefix(BOM).strip(b" \t\r") if len(line) <= MAX_LINE else line[: MAX_LINE + 1]
 
 
 def _read(text: bytes) -> tuple[Object, bytes] | LineError:

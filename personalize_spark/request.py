@@ -45,6 +45,7 @@ class BatchInferenceRequest:
     params: Mapping[str, Any]
     job_name: str
     solution_version_arn: str
+    filter_arn: str | None
     role_arn: str
     input_path: str
     output_path: str
@@ -66,6 +67,7 @@ class BatchInferenceRequest:
             params=params,
             job_name=params["jobName"],
             solution_version_arn=params["solutionVersionArn"],
+            filter_arn=params.get("filterArn"),
             role_arn=params["roleArn"],
             input_path=source["path"],
             output_path=destination["path"],
@@ -85,7 +87,7 @@ def validate(
         TooManyTagsException: more tags than the tagging documentation allows (the model alone would take 200).
     """
     tags = params.get("tags")
-    if isinstance(tags, list) and len(tags) > MAX_TAGS:
+    if isinstance(tags, (list, tuple)) and len(tags) > MAX_TAGS:
         raise TooManyTagsException(f"{len(tags)} tags are more than the {MAX_TAGS} that a resource may have.")
     shape = service_model().operation_model(operation).input_shape
     problems = list(_check(shape, dict(params), "")) if shape else []

@@ -22,7 +22,7 @@ LEVELS = {
     "arns": 1,
     "request": 1,
     "scores": 1,
-    "filters": 1,
+    "filters": 2,
     "scoring": 1,
     "themes": 1,
     "records": 2,

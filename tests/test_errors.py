@@ -9,13 +9,23 @@ from personalize_spark import errors
 from personalize_spark.errors import PersonalizeSparkError, ServiceError
 from personalize_spark.request import service_model
 
-OPERATIONS = ("CreateBatchInferenceJob", "DescribeBatchInferenceJob", "ListBatchInferenceJobs")
+OPERATIONS = (
+    "CreateBatchInferenceJob",
+    "DescribeBatchInferenceJob",
+    "ListBatchInferenceJobs",
+    "CreateFilter",
+    "DescribeFilter",
+    "ListFilters",
+    "DeleteFilter",
+)
 ERRORS = [each for _, each in inspect.getmembers(errors, inspect.isclass)]
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_every_error_that_the_service_declares_has_a_class(operation: str) -> None:
-    for shape in service_model().operation_model(operation).error_shapes:
+    declared = service_model().operation_model(operation).error_shapes
+    assert declared
+    for shape in declared:
         assert issubclass(getattr(errors, shape.name), ServiceError)
         assert getattr(errors, shape.name)("x").code == shape.name
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from personalize_spark.records import MAX_LINE, Recommendations, count_errors, parse, render
+from personalize_spark.records import MAX_LINE, Recommendations, count_errors, ids_of, parse, render
 from personalize_spark.scoring.model import Texts
 
 USER = ("userId",)
@@ -45,6 +45,15 @@ def test_a_good_line_is_echoed_compactly(line: bytes, echo: str) -> None:
         (b'{"userId":null}', '{"userId":null}', "Required fields for the provided recipe are userId"),
         (b'{"userId":""}', '{"userId":""}', "userId must have 1 to 256 characters"),
         (b'{"userId":1.5}', '{"userId":1.5}', "userId must be a string"),
+        (b'{"userId":7.0}', '{"userId":7.0}', "userId must be a string"),
+        (b'{"userId":-9223372036854775809}', '{"userId":-9.223372036854776e+18}', "userId must be a string"),
+        (b'{"userId":1e999}', '"{\\"userId\\":1e999}"', "The line is not valid JSON at character 11"),
+        (b'{"userId":"' + b"x" * 257 + b'"}', '{"userId":"' + "x" * 257 + '"}', "userId must have 1 to 256 characters"),
+        (
+            b'{"userId":"u"}{"userId":"v"}',
+            '"{\\"userId\\":\\"u\\"}{\\"userId\\":\\"v\\"}"',
+            "The line is not valid JSON at character 15",
+        ),
         (b'{"userId":true}', '{"userId":true}', "userId must be a string"),
         (b'{"userId":18446744073709551616}', '{"userId":1.8446744073709552e+19}', "userId must be a string"),
         (b'{"userId":["u"]}', '{"userId":["u"]}', "userId must be a string"),
@@ -66,6 +75,13 @@ def test_a_line_that_is_too_long_shows_its_beginning() -> None:
     assert error == f"The line has more than {MAX_LINE} bytes"
 
 
+@pytest.mark.parametrize("space", [b" ", b"\xef\xbb\xbf ", b"\t"])
+def test_a_line_that_is_too_long_is_so_whatever_stands_at_its_beginning(space: bytes) -> None:
+    line = space * (MAX_LINE // len(space)) + b'{"userId":"u"}'
+    assert only(line) == only(line[: MAX_LINE + 1])  # as a split may hand it on
+    assert only(line)[1] == f"The line has more than {MAX_LINE} bytes"
+
+
 def test_a_line_that_is_nested_too_deeply_is_no_crash() -> None:
     for depth in (300, 2_000):
         _, error = only(b'{"userId":"u","x":' + b"[" * depth + b"]" * depth + b"}")
@@ -83,7 +99,7 @@ def test_blank_lines_are_no_records() -> None:
 
 
 def test_ids_are_text_whatever_they_were() -> None:
-    assert parse([b'{"userId":"u"}', b'{"userId":7}', b'{"userId":"\xc3\xa9"}'], USER).ids("userId") == [
+    assert ids_of(parse([b'{"userId":"u"}', b'{"userId":7}', b'{"userId":"\xc3\xa9"}'], USER).objects, "userId") == [
         b"u",
         b"7",
         "é".encode(),

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import copy
+import math
 import re
-from collections.abc import Callable
+import sys
+import unicodedata
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from botocore.model import StructureShape
+from botocore.model import ListShape, MapShape, Shape, StructureShape
 
 from personalize_spark.errors import InvalidInputException, TooManyTagsException
-from personalize_spark.request import BatchInferenceRequest, service_model, validate
+from personalize_spark.request import BatchInferenceRequest, _compiled, service_model, validate
 
 KEY = "arn:aws:kms:eu-west-1:111122223333:key/0f0f"
 FULL: dict[str, Any] = {
@@ -153,8 +156,34 @@ def test_files_stand_beside_s3(path: str) -> None:
 def test_fifty_tags_are_allowed_and_no_more() -> None:
     tags = [{"tagKey": f"k{n}", "tagValue": "v"} for n in range(51)]
     BatchInferenceRequest.parse(changed("tags", tags[:50]))
-    with pytest.raises(TooManyTagsException, match="51 tags"):
-        BatchInferenceRequest.parse(changed("tags", tags))
+    for many in (tags, tuple(tags)):
+        with pytest.raises(TooManyTagsException, match="51 tags"):
+            BatchInferenceRequest.parse(changed("tags", many))
+
+
+WEIGHT = "batchInferenceJobConfig.itemExplorationConfig.explorationWeight"
+AGE = "batchInferenceJobConfig.itemExplorationConfig.explorationItemAgeCutOff"
+
+
+@pytest.mark.parametrize(
+    ("path", "value"), [*((WEIGHT, text) for text in ("0", "1", "0.3", ".5", "1.", " 0.3 ")), (AGE, "1"), (AGE, "30.5")]
+)
+def test_exploration_is_set_by_decimals_in_strings(path: str, value: str) -> None:
+    BatchInferenceRequest.parse(changed(path, value))
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        *((WEIGHT, text, "a decimal number in a string") for text in ("", "nan", "inf", "-0.1", "0,3", "٠.٣", "1e-1")),
+        (WEIGHT, "1.0000001", "less than or equal to 1.0"),
+        (AGE, "0.99", "greater than or equal to 1.0"),
+    ],
+)
+def test_exploration_beyond_its_range_is_refused(path: str, value: str, said: str) -> None:
+    message = refusal(changed(path, value))
+    assert f"Value '{value}' at '{path}'" in message
+    assert said in message
 
 
 def test_themes_need_their_config() -> None:
@@ -164,28 +193,120 @@ def test_themes_need_their_config() -> None:
     assert "at 'themeGenerationConfig'" in refusal(params)
 
 
-def _wrong_values() -> list[tuple[str, object]]:
-    """For every member of the model that has a maximum, a value just beyond it."""
+Place = tuple[str | int, ...]
+
+
+def _places(shape: Shape, value: Any, place: Place = (), path: str = "") -> Iterator[tuple[Place, str, Shape]]:
+    """Everything in a request that holds every member: where it is, how the service names it, and its shape."""
+    inside = f"{path}." if path else ""
+    if place:
+        yield place, path, shape
+    if isinstance(shape, StructureShape):
+        for name, member in shape.members.items():
+            yield from _places(member, value[name], (*place, name), inside + name)
+    elif isinstance(shape, ListShape):
+        yield from _places(shape.member, value[0], (*place, 0), f"{inside}1.member")
+    elif isinstance(shape, MapShape):
+        for key, each in value.items():
+            yield from _places(shape.value, each, (*place, key), f"{inside}{key}.member")
+
+
+def _wrong(shape: Shape) -> Iterator[tuple[object, str]]:
+    """Values that a shape forbids, each with what the service says of it."""
+    least, most = shape.metadata.get("min"), shape.metadata.get("max")
+    others = [value for value in ("x", 7, 0.5, True, ["x"], {"x": "y"}) if not _fits(shape, value)]
+    yield from ((value, f"Member must be of type {shape.type_name}") for value in others)
+    if shape.type_name == "string":
+        if most is not None:
+            yield "x" * (most + 1), f"Member must have length less than or equal to {most}"
+        if least:
+            yield "x" * (least - 1), f"Member must have length greater than or equal to {least}"
+        if pattern := shape.metadata.get("pattern"):
+            yield "\x01", f"Member must satisfy regular expression pattern: {pattern}"
+        if values := shape.metadata.get("enum"):
+            yield values[0].lower(), f"Member must satisfy enum value set: [{', '.join(values)}]"
+    elif shape.type_name in {"integer", "double"}:
+        if most is not None:
+            yield from ((value, f"value less than or equal to {most}") for value in (most + 1, math.inf, math.nan))
+        if least is not None:
+            yield from ((value, f"value greater than or equal to {least}") for value in (least - 1, -math.inf))
+    elif shape.type_name == "map" and most is not None:
+        yield {f"{n}": "x" for n in range(most + 1)}, f"Member must have length less than or equal to {most}"
+
+
+def _fits(shape: Shape, value: object) -> bool:
+    """Whether the value is of the shape's type; a boolean is no number."""
+    kinds = {"string": str, "integer": int, "double": int | float, "list": list, "map": dict, "structure": dict}
+    return isinstance(value, kinds[shape.type_name]) and not isinstance(value, bool)
+
+
+def _input_shape() -> StructureShape:
     shape = service_model().operation_model("CreateBatchInferenceJob").input_shape
     assert isinstance(shape, StructureShape)
-    found: list[tuple[str, object]] = []
-
-    def walk(shape: StructureShape, path: str) -> None:
-        for name, member in shape.members.items():
-            if isinstance(member, StructureShape):
-                walk(member, f"{path}{name}.")
-            elif member.type_name == "string" and "max" in member.metadata:
-                found.append((path + name, "x" * (member.metadata["max"] + 1)))
-
-    walk(shape, "")
-    return found
+    return shape
 
 
-@pytest.mark.parametrize(("path", "value"), _wrong_values())
-def test_every_maximum_of_the_model_is_kept(path: str, value: object) -> None:
-    assert f"at '{path}' failed to satisfy constraint: Member must have length less than or equal to" in refusal(
-        changed(path, value)
-    )
+def _at(place: Place, value: object) -> dict[str, Any]:
+    params = copy.deepcopy(FULL)
+    inside: Any = params
+    for step in place[:-1]:
+        inside = inside[step]
+    inside[place[-1]] = value
+    return params
+
+
+WRONG = [
+    pytest.param(_at(place, value), f"at '{path}' failed to satisfy constraint: ", said, id=f"{path}={value!r:.20}")
+    for place, path, shape in _places(_input_shape(), FULL)
+    for value, said in _wrong(shape)
+]
+STRUCTURES = [((), "", _input_shape())] + [
+    (place, path, shape) for place, path, shape in _places(_input_shape(), FULL) if isinstance(shape, StructureShape)
+]
+REQUIRED = [
+    pytest.param(_at((*place, name), None), f"Value null at '{inside}{name}' failed", id=inside + name)
+    for place, path, shape in STRUCTURES
+    for inside in [f"{path}." if path else ""]
+    for name in shape.required_members
+]
+UNKNOWN = [
+    pytest.param(_at((*place, "surplus"), 1), f"Unknown parameter 'surplus' in {where}", id=path)
+    for place, path, _ in STRUCTURES
+    for where in [f"'{path}'" if path else "the request"]
+]
+
+
+@pytest.mark.parametrize(("params", "where", "said"), WRONG)
+def test_every_constraint_of_the_model_is_kept(params: dict[str, Any], where: str, said: str) -> None:
+    message = refusal(params)
+    assert any(where in mistake and said in mistake for mistake in message.split("; ")), message
+
+
+@pytest.mark.parametrize(("params", "said"), REQUIRED)
+def test_every_required_member_of_the_model_is_missed(params: dict[str, Any], said: str) -> None:
+    assert f"{said} to satisfy constraint: Member must not be null" in refusal(params)
+
+
+@pytest.mark.parametrize(("params", "said"), UNKNOWN)
+def test_every_structure_of_the_model_knows_its_members(params: dict[str, Any], said: str) -> None:
+    assert said in refusal(params)
+
+
+def test_the_whole_model_was_walked() -> None:
+    walked = {path for _, path, _ in _places(_input_shape(), FULL)}
+    assert {path.split(".")[0] for path in walked} == set(_input_shape().members) == set(FULL)
+    assert len(WRONG) > 100
+    assert len(REQUIRED) == 5 + 1 + 1 + 1 + 1 + 2 + 1 + 1
+
+
+@pytest.mark.parametrize("kind", ["L", "N", "Z"])
+def test_the_classes_of_java_are_those_of_unicode(kind: str) -> None:
+    pattern = re.compile(_compiled(rf"[\p{{{kind}}}]").pattern)
+    letters_and_digits = kind in "LN"  # which are one class here, as every pattern of the model names both
+    for character in map(chr, range(sys.maxunicode + 1)):
+        category = unicodedata.category(character)[0]
+        expected = category in "LN" or character == "_" if letters_and_digits else category == "Z"
+        assert (pattern.fullmatch(character) is not None) == expected, f"U+{ord(character):04X}"
 
 
 @pytest.mark.parametrize(

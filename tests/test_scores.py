@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from decimal import ROUND_HALF_EVEN, Decimal
 
 import numpy as np
@@ -68,6 +69,9 @@ def test_the_tokens_of_the_real_run_print_as_they_were(token: str) -> None:
         (9.999e-4, "9.999E-4"),
         (1e-7, "1.0E-7"),
         (4e-8, "0.0"),
+        (-0.0, "0.0"),
+        (9.9999996e-4, "0.001"),
+        (math.nextafter(1.0, 2.0), "1.0"),  # a sum of rounded numbers may pass 1 by its last bit
     ],
 )
 def test_the_edges(score: float, expected: str) -> None:
@@ -81,7 +85,20 @@ def test_the_edges(score: float, expected: str) -> None:
 @example(0.00000015)
 @example(5e-324)
 @example(0.99999995)
+@example(0.00049999999999999)
+@example(2.5e-7)  # just below a tie or just above it, as the nearest double falls
+@example(3.5e-7)
+@example(1 - 2**-53)
+@example(2.2250738585072014e-308)
 def test_any_score_prints_as_java_prints_it(score: float) -> None:
+    assert text(score) == java(score)
+
+
+@given(st.integers(0, 9_999_999), st.integers(-3, 3))
+def test_the_neighbours_of_a_tie_fall_on_their_own_side(units: int, steps: int) -> None:
+    score = (units + 0.5) / 1e7
+    for _ in range(abs(steps)):
+        score = math.nextafter(score, math.copysign(2, steps))
     assert text(score) == java(score)
 
 

@@ -98,6 +98,7 @@ def _plan(job: Job) -> tuple[Plan, list[Input]]:
         recipe=job.recipe,
         settings=Settings(request.num_results),
         model=job.model,
+        filtering=job.filtering,
         input_root=split_prefix(request.input_path)[0],
         output_root=output_root,
         staging_root=f"{output_root}{STAGING}/{request.job_name}/",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from personalize_spark.job.plan import Pinned
+from personalize_spark.job.plan import Filtering, Pinned
 from personalize_spark.request import BatchInferenceRequest
 from personalize_spark.storage.catalog import Record
 
@@ -17,6 +17,7 @@ class Job:
         record: its record in the catalog.
         recipe: the name of the solution version's recipe.
         model: the solution version's model.
+        filtering: the filter, if there is one.
         notes: what the report should say of the request.
         assume_role: use the request's role for the input and the output, not the ambient credentials.
         service_limits: refuse what the managed service would not take.
@@ -26,6 +27,7 @@ class Job:
     request: BatchInferenceRequest
     recipe: str
     model: Pinned
+    filtering: Filtering | None
     notes: list[str]
     assume_role: bool = False
     service_limits: bool = False

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 import uuid
+from collections.abc import Iterator
 from typing import Any, Self
 
 from personalize_spark.errors import JobFailed, ResourceInUseException, StorageError
@@ -16,6 +17,7 @@ STALE_SECONDS = 120.0
 
 _log = logging.getLogger(__name__)
 
+KIND = "batch-inference-job"
 PENDING, IN_PROGRESS, ACTIVE, FAILED = "CREATE PENDING", "CREATE IN_PROGRESS", "ACTIVE", "CREATE FAILED"
 
 
@@ -63,6 +65,13 @@ class Lease:
                 return
             except StorageError as error:  # the next beat may get through; silence for long enough ends the job anyway
                 _log.warning("The heartbeat of %s failed: %s", self._record.arn, error)
+
+
+def running(catalog: Catalog) -> Iterator[Record]:
+    """The batch inference jobs that are PENDING or IN_PROGRESS."""
+    for record in catalog.list(KIND):
+        if reap(catalog, record).fields["status"] in {PENDING, IN_PROGRESS}:
+            yield record
 
 
 def reap(catalog: Catalog, record: Record) -> Record:

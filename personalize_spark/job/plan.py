@@ -50,6 +50,14 @@ class Pinned:
 
 
 @dataclass(frozen=True)
+class Filtering:
+    """A filter's expression, and the view of the data that it looks at."""
+
+    expression: str
+    view: Pinned
+
+
+@dataclass(frozen=True)
 class Plan:
     """What all tasks of a job have in common."""
 
@@ -58,6 +66,7 @@ class Plan:
     recipe: str
     settings: Settings
     model: Pinned
+    filtering: Filtering | None
     input_root: str
     output_root: str
     staging_root: str
@@ -83,8 +92,10 @@ class Plan:
     def read(cls, staging: Store) -> Plan:
         """The plan of a staging folder."""
         fields = orjson.loads(staging.read("plan.json"))
-        nested = {"settings": Settings, "model": Pinned, "access": Access}
-        return cls(**{name: nested[name](**value) if name in nested else value for name, value in fields.items()})
+        if fields["filtering"] is not None:
+            fields["filtering"] = Filtering(fields["filtering"]["expression"], Pinned(**fields["filtering"]["view"]))
+        nested: dict[str, type] = {"settings": Settings, "model": Pinned, "access": Access}
+        return cls(**fields | {name: kind(**fields[name]) for name, kind in nested.items()})
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,15 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import BinaryIO
 
 import orjson
 
-from personalize_spark.answer import answer
+from personalize_spark.answer import LineFilter, answer
 from personalize_spark.errors import PersonalizeSparkError
+from personalize_spark.filters.binding import bind
+from personalize_spark.filters.parser import parse
 from personalize_spark.job.plan import Plan, Task, read_bin
 from personalize_spark.recipes import RECIPES
 from personalize_spark.scoring.model import Model
@@ -26,6 +28,7 @@ from personalize_spark.storage.location import open_store
 from personalize_spark.storage.model import read_model
 from personalize_spark.storage.splits import blocks
 from personalize_spark.storage.store import Access, Store
+from personalize_spark.storage.view import View, ViewFilter
 
 SIDECARS = "sidecars/"
 PIECES = "pieces/"
@@ -56,16 +59,22 @@ class Worker:
         self.plan = Plan.read(staging)
         self.input = self.plan.input()
         self.recipe = RECIPES[self.plan.recipe]
-        self._model: Model | None = None
         self._block = max(64, min(_MAX_BLOCK, _SCORES_PER_BLOCK // self.plan.settings.num_results))
 
-    @property
+    @cached_property
     def model(self) -> Model:
         """The model, mapped at the first need of it."""
-        if self._model is None:
-            pinned = self.plan.model
-            self._model = read_model(Artifact(open_store(pinned.uri), pinned.sha256))
-        return self._model
+        pinned = self.plan.model
+        return read_model(Artifact(open_store(pinned.uri), pinned.sha256))
+
+    @cached_property
+    def line_filter(self) -> LineFilter | None:
+        """The job's filter, if it has one, bound to the view that the plan pins."""
+        if self.plan.filtering is None:
+            return None
+        pinned = self.plan.filtering.view
+        view = View(Artifact(open_store(pinned.uri), pinned.sha256))
+        return ViewFilter(view, bind(parse(self.plan.filtering.expression), view.schema), self.model)
 
     def answer(self, task: Task) -> Piece:
         """Answer a split and store its piece."""
@@ -73,7 +82,7 @@ class Worker:
         piece = Piece(task.key, f"{PIECES}{task.key}-{uuid.uuid4().hex}")
         with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
             for lines in self._lines(task):
-                answers = answer(self.recipe, self.model, self.plan.settings, lines)
+                answers = answer(self.recipe, self.model, self.plan.settings, lines, self.line_filter)
                 file.write(answers.data)
                 piece.lines += answers.lines
                 piece.errors += answers.errors

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from personalize_spark.recipes.recipe import Recipe, Settings, popular
-from personalize_spark.records import Recommendations, Records
+from collections.abc import Sequence
+
+from personalize_spark.recipes.recipe import Recipe, Settings
+from personalize_spark.records import Object, Recommendations
 from personalize_spark.scoring.model import Model
+from personalize_spark.scoring.selection import Selection, popular_of
 
 
-def _recommend(model: Model, records: Records, settings: Settings) -> Recommendations:
-    return Recommendations(popular(model, len(records.objects), settings), None)
+def _recommend(model: Model, lines: Sequence[Object], settings: Settings, selection: Selection) -> Recommendations:
+    return Recommendations(popular_of(model.popular, len(lines), settings.num_results, selection), None)
 
 
 POPULARITY_COUNT = Recipe("aws-popularity-count", ("userId",), _recommend)

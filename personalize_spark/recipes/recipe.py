@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
-from personalize_spark.records import Recommendations, Records
+from personalize_spark.records import Object, Recommendations
 from personalize_spark.scoring.model import Model
+from personalize_spark.scoring.selection import Selection
 
 
 @dataclass(frozen=True)
@@ -26,7 +24,7 @@ class Recipe:
     Attributes:
         name: as in its ARN, `arn:aws:personalize:::recipe/NAME`.
         required: the keys of an input line, as the service names them in its error text.
-        recommend: the answers to the good lines of a block.
+        recommend: the answers to good lines, all of one selection.
         explores: `itemExplorationConfig` has an effect.
         influenced: `rankingInfluence` has an effect.
         themed: the mode THEME_GENERATION is for it.
@@ -34,7 +32,7 @@ class Recipe:
 
     name: str
     required: tuple[str, ...]
-    recommend: Callable[[Model, Records, Settings], Recommendations]
+    recommend: Callable[[Model, Sequence[Object], Settings, Selection], Recommendations]
     explores: bool = False
     influenced: bool = False
     themed: bool = False
@@ -43,10 +41,3 @@ class Recipe:
     def arn(self) -> str:
         """The recipe's ARN, the same in every region and account."""
         return f"arn:aws:personalize:::recipe/{self.name}"
-
-
-def popular(model: Model, queries: int, settings: Settings) -> NDArray[np.int32]:
-    """int32 (queries, n): the most popular items, the same for every query; n <= numResults when there are fewer items."""
-    return np.broadcast_to(
-        model.popular[: settings.num_results], (queries, min(settings.num_results, len(model.popular)))
-    )

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
-
-import orjson
 
 from personalize_spark.arns import Arn
 from personalize_spark.errors import (
     InvalidInputException,
-    InvalidNextTokenException,
     LimitExceededException,
     ResourceInUseException,
 )
 from personalize_spark.job.job import Job
-from personalize_spark.job.lease import FAILED, IN_PROGRESS, PENDING, reap
-from personalize_spark.job.plan import Pinned
+from personalize_spark.job.lease import FAILED, KIND, PENDING, reap, running
+from personalize_spark.job.plan import Filtering, Pinned
 from personalize_spark.recipes import Recipe, recipe_named
 from personalize_spark.request import BATCH_INFERENCE, THEME_GENERATION, BatchInferenceRequest, validate
+from personalize_spark.service.filters import filtering_of
+from personalize_spark.service.pages import page_of, shown
 from personalize_spark.storage.catalog import Catalog, Fields, Record
 
-KIND = "batch-inference-job"
 MAX_RUNNING = 5
 
 _DESCRIBED = (
@@ -53,16 +50,27 @@ _LISTED = (
     "solutionVersionArn",
     "batchInferenceJobMode",
 )
-_PAGE = 100
 
 
-def check_batch_inference_job(
-    catalog: Catalog, params: Mapping[str, Any]
-) -> tuple[BatchInferenceRequest, Record, list[str]]:
+@dataclass(frozen=True)
+class Checked:
+    """A request that the service would take.
+
+    Attributes:
+        request: what was asked.
+        version: the record of its solution version.
+        filtering: its filter, if it names one.
+        notes: what the user should know.
+    """
+
+    request: BatchInferenceRequest
+    version: Record
+    filtering: Filtering | None
+    notes: list[str]
+
+
+def check_batch_inference_job(catalog: Catalog, params: Mapping[str, Any]) -> Checked:
     """Everything that CreateBatchInferenceJob checks, without creating anything.
-
-    Returns:
-        The request, the record of its solution version, and notes for the user.
 
     Raises:
         ServiceError: as the service would refuse the request.
@@ -70,10 +78,16 @@ def check_batch_inference_job(
     request = BatchInferenceRequest.parse(params)
     version = _solution_version(catalog, request.solution_version_arn)
     recipe = recipe_named(version.fields["recipeArn"].rpartition("/")[2])
-    problems = list(_problems(request, recipe))
+    filtering, problems = None, list(_problems(request, recipe))
+    if request.filter_arn is not None:
+        filtering, bound = filtering_of(catalog, request.filter_arn, version.fields.get("datasetGroupArn"))
+        if bound.needs_item and "itemId" not in recipe.required:
+            problems.append(
+                f"The filter {request.filter_arn} compares with CurrentItem, which lines of {recipe.name} lack."
+            )
     if problems:
         raise InvalidInputException(" ".join(problems))
-    return request, version, list(_notes(request, recipe))
+    return Checked(request, version, filtering, list(_notes(request, recipe)))
 
 
 def create_batch_inference_job(
@@ -84,8 +98,9 @@ def create_batch_inference_job(
     Raises:
         ServiceError: as the service would refuse the request.
     """
-    request, version, notes = check_batch_inference_job(catalog, params)
-    if service_limits and sum(1 for _ in _running(catalog)) >= MAX_RUNNING:
+    checked = check_batch_inference_job(catalog, params)
+    request, version = checked.request, checked.version
+    if service_limits and sum(1 for _ in running(catalog)) >= MAX_RUNNING:
         raise LimitExceededException(f"More than {MAX_RUNNING} resources with PENDING or IN_PROGRESS status.")
     arn = version.arn.sibling(KIND, request.job_name)
     record = catalog.create(
@@ -103,7 +118,8 @@ def create_batch_inference_job(
         request=request,
         recipe=version.fields["recipeArn"].rpartition("/")[2],
         model=Pinned(version.fields["model"], version.fields["modelSha256"]),
-        notes=notes,
+        filtering=checked.filtering,
+        notes=checked.notes,
         assume_role=assume_role,
         service_limits=service_limits,
     )
@@ -116,7 +132,7 @@ def describe_batch_inference_job(catalog: Catalog, params: Mapping[str, Any]) ->
     record = catalog.read(arn)
     if arn.kind != KIND:
         raise InvalidInputException(f"The ARN '{arn}' is not the ARN of a batch inference job.")
-    return {"batchInferenceJob": _shown(reap(catalog, record), _DESCRIBED)}
+    return {"batchInferenceJob": shown(reap(catalog, record), _DESCRIBED)}
 
 
 def list_batch_inference_jobs(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
@@ -124,15 +140,8 @@ def list_batch_inference_jobs(catalog: Catalog, params: Mapping[str, Any]) -> Fi
     validate("ListBatchInferenceJobs", params)
     version = params.get("solutionVersionArn")
     records = [each for each in catalog.list(KIND) if version in (None, each.fields["solutionVersionArn"])]
-    records.sort(key=_age)
-    if "nextToken" in params:
-        last = _untoken(params["nextToken"])
-        records = [record for record in records if _age(record) > last]
-    page = records[: params.get("maxResults", _PAGE)]
-    answer: Fields = {"batchInferenceJobs": [_shown(reap(catalog, record), _LISTED) for record in page]}
-    if len(page) < len(records):
-        answer["nextToken"] = base64.urlsafe_b64encode(orjson.dumps(_age(page[-1]))).decode()
-    return answer
+    page, rest = page_of(records, params)
+    return {"batchInferenceJobs": [shown(reap(catalog, record), _LISTED) for record in page], **rest}
 
 
 def _solution_version(catalog: Catalog, text: str) -> Record:
@@ -154,8 +163,6 @@ def _problems(request: BatchInferenceRequest, recipe: Recipe) -> Iterator[str]:
         yield f"The mode {THEME_GENERATION} needs a solution version of the recipe aws-similar-items, not of {recipe.name}."
     if recipe.explores and config.get("itemExplorationConfig"):
         yield "This release does not explore yet: remove batchInferenceJobConfig.itemExplorationConfig."
-    if "filterArn" in request.params:
-        yield "This release does not apply filters yet: remove filterArn."
 
 
 def _notes(request: BatchInferenceRequest, recipe: Recipe) -> Iterator[str]:
@@ -166,26 +173,3 @@ def _notes(request: BatchInferenceRequest, recipe: Recipe) -> Iterator[str]:
         yield f"rankingInfluence has no effect: the recipe {recipe.name} does not use it."
     if request.mode == BATCH_INFERENCE and request.params.get("themeGenerationConfig"):
         yield f"themeGenerationConfig has no effect in the mode {BATCH_INFERENCE}."
-
-
-def _running(catalog: Catalog) -> Iterator[Record]:
-    for record in catalog.list(KIND):
-        if reap(catalog, record).fields["status"] in {PENDING, IN_PROGRESS}:
-            yield record
-
-
-def _shown(record: Record, names: tuple[str, ...]) -> Fields:
-    return {name: record.fields[name] for name in names if name in record.fields}
-
-
-def _age(record: Record) -> tuple[float, str]:
-    """Ascending from the newest."""
-    return -record.fields["creationDateTime"], str(record.arn)
-
-
-def _untoken(token: str) -> tuple[float, str]:
-    try:
-        age, arn = orjson.loads(base64.urlsafe_b64decode(token))
-        return float(age), str(arn)
-    except (binascii.Error, ValueError, TypeError) as error:
-        raise InvalidNextTokenException("The nextToken is not one that ListBatchInferenceJobs returned.") from error

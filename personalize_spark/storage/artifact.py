@@ -85,11 +85,22 @@ class Artifact:
             return pa.ipc.open_file(file).get_batch(0)
 
     def path(self, name: str) -> Path:
-        """The file on this host."""
+        """The file on this host.
+
+        Raises:
+            ArtifactError: there is no such file, or it is damaged.
+        """
         entry = self.entries.get(name)
         if entry is None:
             raise ArtifactError(f"{self.store.root}{_MANIFEST} names no file {name}.")
-        return local_path(self.store, name, entry.sha256)
+        path = local_path(self.store, name, entry.sha256)
+        size = path.stat().st_size if path.exists() else 0
+        if size != entry.size:  # a damage that is cheap to see, also where the file is mapped in place
+            raise ArtifactError(
+                f"{self.store.root}{name} is damaged: it has {size} bytes, not the manifest's {entry.size}; "
+                "restore or retrain it."
+            )
+        return path
 
 
 def write_column(store: Store, name: str, array: NDArray[Any]) -> Entry:

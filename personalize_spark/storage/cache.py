@@ -42,7 +42,7 @@ def local_path(store: Store, name: str, sha256: str) -> Path:
         if not path.exists():
             _make_room(folder)
             _fetch(store, name, sha256, path)
-    os.utime(path)
+        os.utime(path)
     return path
 
 
@@ -68,12 +68,15 @@ def _fetch(store: Store, name: str, sha256: str, path: Path) -> None:
 
 def _make_room(folder: Path) -> None:
     """Drop what was not used for longest while the cache takes more than its share of the disk."""
-    files = sorted((path for path in folder.iterdir() if path.suffix == ""), key=lambda path: path.stat().st_mtime)
-    used = sum(path.stat().st_size for path in files)
+    files = []
+    for path in (path for path in folder.iterdir() if path.suffix == ""):
+        with contextlib.suppress(FileNotFoundError):  # another worker makes room as well
+            state = path.stat()
+            files.append((state.st_mtime_ns, state.st_size, path))
+    used = sum(size for _, size, _ in files)
     allowed = (shutil.disk_usage(folder).free + used) * _MAX_SHARE_OF_DISK
-    for path in files:
+    for _, size, path in sorted(files):
         if used <= allowed:
             return
-        used -= path.stat().st_size
-        with contextlib.suppress(FileNotFoundError):  # a worker that has it mapped keeps it until it lets go
-            path.unlink()
+        used -= size
+        path.unlink(missing_ok=True)  # a worker that has it mapped keeps it until it lets go

@@ -93,6 +93,10 @@ class Catalog:
             raise ResourceInUseException(f"{record.arn} was changed by somebody else in the meantime.") from error
         record.fields = fields
 
+    def delete(self, record: Record) -> None:
+        """Remove a resource."""
+        self.store.delete(_path(record.arn))
+
     def list(self, kind: str, name: str | None = None) -> Iterator[Record]:
         """All resources of a kind; with `name`, the versions below that resource. Ascending by path."""
         prefix = f"records/{kind}/{name}/" if name else f"records/{kind}/"

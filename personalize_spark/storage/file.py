@@ -36,25 +36,16 @@ class FileStore:
 
     def list(self, prefix: str = "") -> Iterator[Object]:
         """See `Store.list`."""
-        start = checked(prefix).rpartition("/")[0]
-        names = (
-            os.path.relpath(f"{folder}/{name}", self.folder)
-            for folder, _, files in os.walk(self.folder / start)
-            for name in files
-            if not name.endswith(_UNFINISHED)
-        )
-        for name in sorted((name for name in names if name.startswith(prefix)), key=os.fsencode):
+        names = (name for name in self._names(prefix) if not name.endswith(_UNFINISHED))
+        for name in sorted(names, key=os.fsencode):
             with contextlib.suppress(FileNotFoundError):  # deleted since the walk saw it
                 yield _object(name, self.path(name))
 
     def read(self, name: str, start: int = 0, end: int | None = None, etag: str | None = None) -> bytes:
         """See `Store.read`."""
-        with self._says_where(name), self.path(name).open("rb", buffering=0) as file:
-            state = os.fstat(file.fileno())
-            if etag is not None and _etag(state) != etag:
-                raise ObjectChanged(f"{self.root}{name} changed after it was listed; run again when nobody writes it.")
+        with self._opened(name, etag) as (file, size):
             file.seek(start)
-            return _read_fully(file, max(0, min(end if end is not None else state.st_size, state.st_size) - start))
+            return _read_fully(file, max(0, min(end if end is not None else size, size) - start))
 
     def write(self, name: str, data: bytes) -> None:
         """See `Store.write`."""
@@ -103,21 +94,36 @@ class FileStore:
         with self._says_where(name), source._unfinished("compose") as path:
             with path.open("wb") as target:
                 for piece in pieces:
-                    with source.path(piece.name).open("rb") as part:
+                    with source._opened(piece.name, piece.etag) as (part, _):
                         shutil.copyfileobj(part, target, READ_CHUNK)
             _sync(path)
             self.path(name).parent.mkdir(parents=True, exist_ok=True)
             path.replace(self.path(name))
 
     def delete(self, prefix: str) -> None:
-        """See `Store.delete`; folders that are left empty go as well."""
-        for found in list(self.list(prefix)):
-            self.path(found.name).unlink(missing_ok=True)
+        """See `Store.delete`; what a killed writer left unfinished and folders that are left empty go as well."""
+        for name in list(self._names(prefix)):
+            self.path(name).unlink(missing_ok=True)
         top = self.path(prefix)
         for folder, _, _ in os.walk(top if top.is_dir() else top.parent, topdown=False):
             if folder.startswith(str(top)):
                 with contextlib.suppress(OSError):  # not empty, or gone
                     Path(folder).rmdir()
+
+    def _names(self, prefix: str) -> Iterator[str]:
+        start = checked(prefix).rpartition("/")[0]
+        for folder, _, files in os.walk(self.folder / start):
+            names = (os.path.relpath(f"{folder}/{name}", self.folder) for name in files)
+            yield from (name for name in names if name.startswith(prefix))
+
+    @contextlib.contextmanager
+    def _opened(self, name: str, etag: str | None) -> Iterator[tuple[BinaryIO, int]]:
+        """The file and its size."""
+        with self._says_where(name), self.path(name).open("rb", buffering=0) as file:
+            state = os.fstat(file.fileno())
+            if etag is not None and _etag(state) != etag:
+                raise ObjectChanged(f"{self.root}{name} changed after it was listed; run again when nobody writes it.")
+            yield file, state.st_size
 
     @contextlib.contextmanager
     def _unfinished(self, name: str) -> Iterator[Path]:

@@ -239,11 +239,14 @@ def forget_clients() -> None:
 def _cached_client(role_arn: str | None) -> S3Client:
     session = get_session()
     if role_arn is not None:
+        own = session.get_credentials()
+        if own is None:
+            raise AccessDenied(
+                f"The role {role_arn} could not be assumed: this host has no AWS credentials of its own to assume it "
+                "with. Give the host a role, or set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+            )
         fetcher = AssumeRoleCredentialFetcher(
-            session.create_client,
-            session.get_credentials(),
-            role_arn,
-            extra_args={"RoleSessionName": "personalize-spark"},
+            session.create_client, own, role_arn, extra_args={"RoleSessionName": "personalize-spark"}
         )
         # The role's keys live an hour at most; each process renews them by itself.
         # botocore has no public way to give a session credentials that renew themselves.

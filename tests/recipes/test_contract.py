@@ -94,6 +94,12 @@ def test_the_order_of_lines_changes_nothing_else(recipe: str, model: Model, orde
     assert mixed == [straight[n] for n in order]
 
 
+def test_a_second_run_gives_the_same_bytes(recipe: str, model: Model, tmp_path: Path) -> None:
+    lines = [line.encode() for line in lines_of(120)]
+    again = model_of(world(), recipe, tmp_path)
+    assert answer(RECIPES[recipe], again, Settings(25), lines) == answer(RECIPES[recipe], model, Settings(25), lines)
+
+
 def test_lists_are_whole_distinct_and_descending(recipe: str, model: Model) -> None:
     data = answer(RECIPES[recipe], model, Settings(50), [b'{"userId":"u1"}', b'{"userId":"?"}']).data
     for line in map(json.loads, data.splitlines()):

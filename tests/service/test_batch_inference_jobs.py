@@ -108,8 +108,8 @@ def test_themes_are_for_similar_items(catalog: Catalog) -> None:
 def test_settings_without_effect_are_accepted_and_said(catalog: Catalog) -> None:
     version = golden_version(catalog, "aws-popularity-count")
     config = {"itemExplorationConfig": {"explorationWeight": "0.3"}, "rankingInfluence": {"FRESHNESS": 0.5}}
-    _, _, notes = check_batch_inference_job(catalog, ask(version, batchInferenceJobConfig=config))
-    assert [note.split()[0] for note in notes] == ["itemExplorationConfig", "rankingInfluence"]
+    checked = check_batch_inference_job(catalog, ask(version, batchInferenceJobConfig=config))
+    assert [note.split()[0] for note in checked.notes] == ["itemExplorationConfig", "rankingInfluence"]
 
 
 def test_the_services_limit_of_jobs_is_kept_on_demand(catalog: Catalog) -> None:

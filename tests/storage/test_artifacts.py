@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +78,19 @@ def test_a_column_of_objects_is_never_written_or_read(tmp_path: Path) -> None:
         write_column(store, "objects", np.array([{}], object))
 
 
+@pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_bytes(b"short")])
+def test_a_file_that_is_short_or_gone_is_said(tmp_path: Path, damage: Callable[[Path], object]) -> None:
+    artifact = make(open_store(f"file://{tmp_path}"))
+    damage(tmp_path / "numbers.npy")
+    with pytest.raises(ArtifactError, match=r"numbers\.npy is damaged: it has [05] bytes, not the manifest's 148"):
+        artifact.column("numbers")
+
+
+def test_two_users_of_one_key_are_told_apart() -> None:
+    first, second = keys_of([name.encode() for name in COLLIDING])
+    assert first == second
+
+
 @given(keys=st.lists(st.integers(0, 2**32 - 1), min_size=1), count=st.integers(1, 1000))
 def test_shards_are_ranges_of_keys(keys: list[int], count: int) -> None:
     ordered = np.sort(np.array(keys, np.uint32))
@@ -129,6 +145,20 @@ def test_shards_are_written_one_after_the_other(tmp_path: Path) -> None:
     assert all(table.schema == schema for table in tables)
 
 
+def _fetch_slowly(uri: str, sha256: str, log: str) -> str:
+    """In a process of its own: fetch, and leave a line in the log if the store was asked."""
+    fetch = cache._fetch
+
+    def told(store: Store, name: str, sha256: str, path: Path) -> None:
+        with Path(log).open("a") as file:
+            file.write("fetched\n")
+        time.sleep(0.2)
+        fetch(store, name, sha256, path)
+
+    cache._fetch = told
+    return _fetch(uri, sha256)
+
+
 def _fetch(uri: str, sha256: str) -> str:
     return str(local_path(open_store(uri), "numbers.npy", sha256))
 
@@ -138,8 +168,10 @@ def test_the_hosts_cache_fetches_once_and_checks(s3: str, tmp_path: Path, monkey
     monkeypatch.setenv("SPARK_LOCAL_DIRS", str(tmp_path))
     store = open_store(s3)
     entry = make(store).entries["numbers.npy"]
-    with multiprocessing.get_context("spawn").Pool(4) as pool:
-        [path] = set(pool.starmap(_fetch, [(s3, entry.sha256)] * 4))
+    log = tmp_path / "log"
+    with ProcessPoolExecutor(4, multiprocessing.get_context("spawn")) as pool:
+        [path] = set(pool.map(_fetch_slowly, [s3] * 4, [entry.sha256] * 4, [str(log)] * 4))
+    assert log.read_text() == "fetched\n"
     assert Path(path).stat().st_size == entry.size
     assert np.load(path, allow_pickle=False).tolist() == [0, 1, 2, 3, 4]
     store.write("numbers.npy", b"damaged on its way")
@@ -163,3 +195,24 @@ def test_the_hosts_cache_drops_what_was_not_used_for_longest(
     entries = [write_column(store, name, np.arange(n + 1)) for n, name in enumerate("abc")]
     paths = [local_path(store, entry.name, entry.sha256) for entry in entries]
     assert [path.exists() for path in paths] == [False, False, True]
+
+
+@pytest.mark.s3
+def test_what_another_worker_drops_in_the_meantime_does_not_matter(
+    s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPARK_LOCAL_DIRS", str(tmp_path))
+    cache.cache_folder().mkdir()
+    (cache.cache_folder() / "gone").symlink_to("nowhere")  # listed, but not there when it is looked at
+    store = open_store(s3)
+    entry = write_column(store, "numbers", np.arange(5))
+    assert local_path(store, entry.name, entry.sha256).stat().st_size == entry.size
+
+
+def test_a_mounted_folder_is_no_local_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPARK_LOCAL_DIRS", str(tmp_path / "local"))
+    monkeypatch.setattr(cache, "_MOUNTS", (str(tmp_path / "Volumes"),))
+    for folder, copied in (("Volumes", True), ("disk", False)):
+        store = open_store(f"file://{tmp_path}/{folder}")
+        entry = write_column(store, "numbers", np.arange(5))
+        assert local_path(store, entry.name, entry.sha256).is_relative_to(tmp_path / "local") == copied

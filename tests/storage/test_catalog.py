@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,28 @@ def test_who_changes_an_old_version_is_told(catalog: Catalog) -> None:
     with pytest.raises(ResourceInUseException, match="changed by somebody else"):
         catalog.update(stale, status="CREATE FAILED")
     assert catalog.read(ARN).fields["status"] == "ACTIVE"
+
+
+def test_of_eight_changes_of_one_version_one_is_made(catalog: Catalog) -> None:
+    catalog.create(ARN, {})
+    records = [catalog.read(ARN) for _ in range(8)]
+
+    def change(number: int) -> int | None:
+        try:
+            catalog.update(records[number], owner=number)
+        except ResourceInUseException:
+            return None
+        return number
+
+    with ThreadPoolExecutor(8) as pool:
+        won = [number for number in pool.map(change, range(8)) if number is not None]
+    assert won == [catalog.read(ARN).fields["owner"]]
+
+
+def test_a_record_is_not_found_under_an_arn_of_another_region(catalog: Catalog) -> None:
+    catalog.create(ARN, {})
+    with pytest.raises(ResourceNotFoundException, match=f"holds {ARN}"):
+        catalog.read(replace(ARN, region="us-east-1"))
 
 
 def test_lists_are_by_kind_and_below_a_resource(catalog: Catalog) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from personalize_spark.errors import StorageError
+from personalize_spark.errors import ObjectChanged, StorageError
 from personalize_spark.records import MAX_LINE
 from personalize_spark.storage import splits
 from personalize_spark.storage.file import FileStore
@@ -82,12 +82,31 @@ def test_packed_objects_are_read_with_all_their_members(
     assert lines_by_split(store, 3) == [[b"one\n", b"two\n", b"three\n", b"four"]]
 
 
-@pytest.mark.parametrize("damage", [slice(0, -9), slice(5, None)])
-def test_a_damaged_packed_object_is_said(tmp_path: Path, damage: slice) -> None:
+@pytest.mark.parametrize("suffix", [".gz", ".bz2", ".zst"])
+def test_a_packed_object_that_lacks_its_end_is_said_wherever_it_ends(tmp_path: Path, suffix: str) -> None:
+    store, packed = FileStore(str(tmp_path)), PACKERS[suffix](b"one\ntwo\nthree\n" * 20)
+    for length in range(1, len(packed)):
+        store.write(f"a{suffix}", packed[:length])
+        with pytest.raises(StorageError, match=rf"a\{suffix} is not a whole .* file: Truncated"):
+            lines_by_split(store, 1)
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK\3\4", b'{"userId":"u1"}\n'])
+def test_what_is_not_packed_as_its_name_says_is_said(tmp_path: Path, damage: bytes) -> None:
     store = FileStore(str(tmp_path))
-    store.write("a.gz", gzip.compress(b"one\ntwo\n" * 1_000)[damage])
+    store.write("a.gz", damage + gzip.compress(b"one\n")[5:])
     with pytest.raises(StorageError, match=r"a\.gz is not a whole gzip file"):
         lines_by_split(store, 1)
+
+
+@pytest.mark.parametrize("name", ["a", "a.gz"])
+def test_an_object_that_changes_under_the_reader_is_said(tmp_path: Path, name: str) -> None:
+    store = FileStore(str(tmp_path))
+    store.write(name, gzip.compress(b"one\n"))
+    [source] = store.list()
+    store.write(name, gzip.compress(b"another\n"))
+    with pytest.raises(ObjectChanged, match="changed after it was listed"):
+        list(blocks(store, cut(source, 1 << 20)[0]))
 
 
 def test_an_empty_object_has_no_split(tmp_path: Path) -> None:

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import io
+import random
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import boto3
 import pytest
 
-from personalize_spark.errors import (
-    AccessDenied,
-    InvalidInputException,
-    ObjectChanged,
-    ObjectExists,
-    ObjectNotFound,
-    StorageError,
-)
-from personalize_spark.storage import s3 as s3_module
-from personalize_spark.storage.location import hadoop_uri, open_store, split_prefix
-from personalize_spark.storage.s3 import MIN_PART, forget_clients
-from personalize_spark.storage.store import Access, Object, Store, stream
+from personalize_spark.errors import ObjectChanged, ObjectExists, ObjectNotFound, StorageError
+from personalize_spark.storage.location import open_store
+from personalize_spark.storage.s3 import MIN_PART, S3Store
+from personalize_spark.storage.store import Object, Store, stream
 
 
 @pytest.fixture(params=["files", pytest.param("s3", marks=pytest.mark.s3)])
@@ -39,10 +32,11 @@ def found(store: Store, name: str) -> Object:
 
 
 def test_what_is_written_is_read(store: Store) -> None:
-    for name in ("a.json", "sub/b c%20é+#.json", "sub/.hidden", "empty"):
+    given = ["a.json", "empty", "sub/.hidden", "sub/b c%20é+#?&=.json", "sub/ü\u0308"]
+    for name in given:
         store.write(name, name.encode() if name != "empty" else b"")
-    assert store.read("sub/b c%20é+#.json") == "sub/b c%20é+#.json".encode()
-    assert store.read("empty") == b""
+    assert names(store) == given
+    assert [store.read(name) for name in given] == [name.encode() if name != "empty" else b"" for name in given]
     store.write("a.json", b"anew")
     assert store.read("a.json") == b"anew"
 
@@ -102,6 +96,25 @@ def test_a_change_needs_the_version_it_is_based_on(store: Store) -> None:
     with pytest.raises(ObjectChanged):
         store.replace("record", b"3", first)
     assert store.load("record") == (b"2", second)
+    with pytest.raises(ObjectNotFound):
+        store.replace("another", b"1", first)
+
+
+def test_no_change_is_lost_among_eight_who_change(store: Store) -> None:
+    store.create("count", b"0")
+
+    def add(_: int) -> None:
+        while True:
+            data, version = store.load("count")
+            try:
+                store.replace("count", b"%d" % (int(data) + 1), version)
+            except ObjectChanged:
+                continue
+            return
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(add, range(24)))
+    assert store.read("count") == b"24"
 
 
 @pytest.mark.parametrize(
@@ -124,13 +137,44 @@ def test_pieces_become_one_object_in_their_order(store: Store, sizes: list[int])
     staging = store.at("_staging/job")
     whole = b""
     for number, size in enumerate(sizes):
-        piece = bytes([65 + number % 26]) * size
-        staging.write(f"pieces/{number:03d}", piece)
+        piece = random.Random(number).randbytes(size)
+        staging.write(f"pieces/{number:03d} %2B+é", piece)
         whole += piece
-    store.compose("out/whole.out", staging, list(staging.list("pieces/")))
-    assert store.read("out/whole.out") == whole
+    store.compose("out/whole é.out", staging, list(staging.list("pieces/")))
+    assert store.read("out/whole é.out") == whole
     staging.delete("")
-    assert names(store) == ["out/whole.out"]
+    assert names(store) == ["out/whole é.out"]
+
+
+@pytest.mark.parametrize("sizes", [[5], [5, 6], [5, MIN_PART]], ids=str)
+def test_pieces_that_changed_make_no_object(store: Store, sizes: list[int]) -> None:
+    for number, size in enumerate(sizes):
+        store.write(f"p/{number}", b"x" * size)
+    pieces = list(store.list("p/"))
+    store.write("p/0", b"y" * sizes[0])
+    with pytest.raises(ObjectChanged):
+        store.compose("whole", store, pieces)
+    assert "whole" not in names(store)
+
+
+@pytest.mark.parametrize("size", [5, MIN_PART])
+def test_pieces_that_went_make_no_object(store: Store, size: int) -> None:
+    store.write("p", b"x" * size)
+    pieces = list(store.list("p"))
+    store.delete("p")
+    with pytest.raises(ObjectNotFound):
+        store.compose("whole", store, pieces)
+    assert names(store) == []
+    if isinstance(store, S3Store):
+        assert "Uploads" not in boto3.client("s3").list_multipart_uploads(Bucket=store.bucket)
+
+
+def test_pieces_are_not_carried_from_one_kind_of_store_to_another(tmp_path: Path) -> None:
+    files, bucket = open_store(f"file://{tmp_path}"), open_store("s3://bucket")
+    with pytest.raises(StorageError, match="stage on a file:// URI"):
+        files.compose("a", bucket, [])
+    with pytest.raises(StorageError, match="stage on an s3:// URI"):
+        bucket.compose("a", files, [])
 
 
 def test_a_deleted_folder_is_gone(store: Store) -> None:
@@ -153,82 +197,3 @@ def test_a_name_never_leaves_the_folder(store: Store, name: str) -> None:
         store.read(name)
     with pytest.raises(StorageError, match="leads out of its folder"):
         store.at(name)
-
-
-@pytest.mark.s3
-def test_s3_copies_what_is_large_and_sends_what_is_small(s3: str) -> None:
-    store = open_store(s3)
-    for number, size in enumerate([MIN_PART * 2, 10, 20, MIN_PART + 30]):
-        store.write(f"p/{number}", b"x" * size)
-    parts = list(s3_module._parts(list(store.list("p/"))))
-    assert [s3_module._is_copy(part) for part in parts] == [True, False, False]
-    assert [sum(end - start for _, start, end in part) for part in parts] == [MIN_PART * 2, MIN_PART, 60]
-    huge = [Object("h", s3_module.MAX_COPY * 2 + 1, "e")]
-    assert [[end - start for _, start, end in part] for part in s3_module._parts(huge)] == [
-        [s3_module.MAX_COPY]
-    ] * 2 + [[1]]
-
-
-@pytest.mark.s3
-def test_a_missing_bucket_is_said(s3: str) -> None:
-    with pytest.raises(ObjectNotFound, match="The bucket of s3://no-such-bucket-here/a does not exist"):
-        open_store("s3://no-such-bucket-here").read("a")
-
-
-@pytest.mark.s3
-def test_a_role_is_assumed_and_may_write(s3: str) -> None:
-    access = Access(role_arn="arn:aws:iam::111122223333:role/PersonalizeBatch")
-    open_store(s3, access).write("a", b"by the role")
-    assert open_store(s3).read("a") == b"by the role"
-    assert s3_module._client(access.role_arn).meta is not s3_module._client(None).meta
-
-
-@pytest.mark.s3
-def test_a_folder_marker_is_no_object(s3: str) -> None:
-    boto3.client("s3").put_object(Bucket=s3.removeprefix("s3://"), Key="in/")
-    open_store(s3).write("in/a", b"")
-    assert names(open_store(s3)) == ["in/a"]
-
-
-def test_a_file_that_may_not_be_read_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise PermissionError(13, "Permission denied")  # as root, every file may be read
-
-    monkeypatch.setattr(Path, "open", refuse)
-    with pytest.raises(AccessDenied, match="Permission denied; give the user that runs Spark access"):
-        open_store(f"file://{tmp_path}").read("a")
-
-
-@pytest.mark.parametrize("uri", ["http://x/y", "s3://", "relative/path", "file://relative"])
-def test_what_is_no_place_is_refused(uri: str) -> None:
-    with pytest.raises(InvalidInputException, match="not a place"):
-        open_store(uri)
-
-
-@pytest.mark.parametrize(
-    ("uri", "expected"),
-    [
-        ("s3://b/in/us", ("s3://b/in/", "us")),
-        ("s3://b/in/", ("s3://b/in/", "")),
-        ("s3://b/x.json", ("s3://b/", "x.json")),
-        ("s3://b", ("s3://b/", "")),
-        ("file:///data/in", ("file:///data/", "in")),
-        ("file:///in", ("file:///", "in")),
-    ],
-)
-def test_a_path_is_a_folder_and_a_prefix(uri: str, expected: tuple[str, str]) -> None:
-    assert split_prefix(uri) == expected
-
-
-def test_spark_names_s3_otherwise() -> None:
-    assert [hadoop_uri(uri) for uri in ("s3://b/k", "file:///x", "s3a://b/k")] == [
-        "s3a://b/k",
-        "file:///x",
-        "s3a://b/k",
-    ]
-
-
-def test_clients_are_made_once() -> None:
-    forget_clients()
-    with ThreadPoolExecutor(4) as pool:
-        assert len({id(client) for client in pool.map(lambda _: s3_module._client(None), range(8))}) == 1

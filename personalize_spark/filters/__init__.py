@@ -1,0 +1,1 @@
+"""Filters: a small compiler. Text -> tree (`parser`) -> bound to a schema (`binding`) -> masks over items (`mask`)."""

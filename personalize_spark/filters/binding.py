@@ -1,0 +1,192 @@
+"""From a tree to one that a dataset group's data can answer: names resolved, types checked, all mistakes at once."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from personalize_spark.errors import InvalidInputException
+from personalize_spark.filters.expression import (
+    ACTION_ID,
+    ITEM_ID,
+    USER_ID,
+    And,
+    Comparison,
+    Condition,
+    Expression,
+    Field,
+    Filter,
+    Literal,
+    Membership,
+    Operand,
+    Or,
+    Parameter,
+    Values,
+    leaves,
+)
+from personalize_spark.filters.schema import (
+    CURRENT_ITEM,
+    CURRENT_USER,
+    EVENT_TYPE,
+    INTERACTIONS,
+    ITEMS,
+    USERS,
+    Column,
+    GroupSchema,
+    dataset_named,
+)
+from personalize_spark.filters.values import number
+
+MAX_FIELDS = 10
+_DATASETS = {
+    ITEM_ID: (ITEMS, INTERACTIONS),
+    USER_ID: (USERS, INTERACTIONS),
+    ACTION_ID: ("Actions", "Action_Interactions"),
+}
+_EVENTS = {INTERACTIONS, "Action_Interactions"}
+
+
+@dataclass(frozen=True)
+class BoundFilter:
+    """A filter whose fields exist, spelled as the schema spells them, with literals of the fields' types."""
+
+    filter: Filter
+    schema: GroupSchema
+
+    def column(self, field: Field) -> Column:
+        """The column that a field of the filter names."""
+        dataset = {CURRENT_USER: USERS, CURRENT_ITEM: ITEMS}.get(field.dataset, field.dataset)
+        return self.schema.datasets[dataset][field.name.upper()]
+
+    @property
+    def subject(self) -> str:
+        """What it keeps or drops: `ItemID` is for recommendations, the others are not for batch inference."""
+        return self.filter.expressions[0].subject
+
+    @property
+    def needs_user(self) -> bool:
+        """It looks at what a line's user is or did."""
+        return any(each.user is not None or dataset_of(each) in _EVENTS for each in self.filter.expressions)
+
+    @property
+    def user_fields(self) -> list[str]:
+        """The fields of Users that its IFs look at."""
+        conditions = [each.user for each in self.filter.expressions if each.user is not None]
+        return sorted({leaf.field.name for condition in conditions for leaf in leaves(condition)})
+
+    @property
+    def needs_item(self) -> bool:
+        """It compares with the item that a line asks about."""
+        operands = (leaf.operand for each in self.filter.expressions for leaf in leaves(each.condition))
+        return any(isinstance(operand, Field) for operand in operands)
+
+
+def bind(parsed: Filter, schema: GroupSchema) -> BoundFilter:
+    """Resolve the names of a filter and check it against a schema.
+
+    Raises:
+        InvalidInputException: one message with everything that is wrong.
+    """
+    binder = _Binder(schema)
+    expressions = tuple(binder.expression(each) for each in parsed.expressions)
+    if len({each.subject for each in expressions}) > 1:
+        binder.problems.append("all expressions must have the same subject")
+    if len(binder.fields) > MAX_FIELDS:
+        binder.problems.append(f"{len(binder.fields)} fields are more than the {MAX_FIELDS} that a filter may have")
+    if binder.problems:
+        raise InvalidInputException(f"Could not create filter. {' '.join(_sentence(each) for each in binder.problems)}")
+    return BoundFilter(Filter(expressions), schema)
+
+
+def dataset_of(expression: Expression) -> str:
+    """The one dataset that an expression's condition is about."""
+    return leaves(expression.condition)[0].field.dataset
+
+
+class _Binder:
+    def __init__(self, schema: GroupSchema) -> None:
+        self.schema = schema
+        self.problems: list[str] = []
+        self.fields: set[tuple[str, str]] = set()
+
+    def expression(self, given: Expression) -> Expression:
+        allowed = _DATASETS[given.subject]
+        condition = self.condition(given.condition, allowed)
+        user = self.condition(given.user, (CURRENT_USER,)) if given.user is not None else None
+        datasets = {leaf.field.dataset for leaf in leaves(condition)}
+        if len(datasets) > 1:
+            self.problems.append(f"an expression cannot mix {' and '.join(sorted(datasets))}: chain two with |")
+        return replace(given, condition=condition, user=user)
+
+    def condition(self, given: Condition, allowed: tuple[str, ...]) -> Condition:
+        if isinstance(given, And | Or):
+            return replace(given, parts=tuple(self.condition(part, allowed) for part in given.parts))
+        field, column = self.field(given.field, allowed)
+        if column is None:
+            return given
+        self.problems += _leaf_problems(given, field, column)
+        operand = self.operand(given.operand, column)
+        return replace(given, field=field, operand=operand)
+
+    def field(self, given: Field, allowed: tuple[str, ...]) -> tuple[Field, Column | None]:
+        dataset = dataset_named(given.dataset)
+        if dataset not in allowed:
+            self.problems.append(f"{given} cannot stand there: use a field of {' or '.join(allowed)}")
+            return given, None
+        source = USERS if dataset == CURRENT_USER else ITEMS if dataset == CURRENT_ITEM else dataset
+        columns = self.schema.datasets.get(source)
+        if columns is None:
+            self.problems.append(f"the dataset group has no {source} dataset, which {given} needs")
+            return given, None
+        column = columns.get(given.name.upper())
+        if column is None:
+            near = difflib.get_close_matches(given.name.upper(), columns, 1, 0.6)
+            hint = f", did you mean {columns[near[0]].name}?" if near else ""
+            self.problems.append(f"{source} has no field {given.name}{hint}")
+            return given, None
+        self.fields.add((source, column.name))
+        return Field(dataset, column.name), column
+
+    def operand(self, given: Operand, column: Column) -> Operand:
+        if isinstance(given, Field):
+            field, other = self.field(given, (CURRENT_ITEM,))
+            if other is not None and other.is_text != column.is_text:
+                self.problems.append(
+                    f"{given} is {other.type} and cannot be compared with {column.name}, which is {column.type}"
+                )
+            return field
+        if isinstance(given, Values):
+            return Values(tuple(self.literal(each, column) for each in given.literals))
+        return given
+
+    def literal(self, given: Literal, column: Column) -> Literal:
+        if column.is_text:
+            return str(given)
+        value = number(given) if isinstance(given, str) else given
+        if value is None:
+            self.problems.append(f"'{given}' is no number, and {column.name} is {column.type}")
+            return given
+        return value
+
+
+def _leaf_problems(leaf: Comparison | Membership, field: Field, column: Column) -> Iterator[str]:
+    if column.textual:
+        yield f"{field} is textual and cannot be filtered"
+    if column.type == "boolean":
+        yield f'{field} is boolean and cannot be filtered: use a string field with "True" and "False"'
+    if field.dataset in _EVENTS and column.name.upper() != EVENT_TYPE:
+        yield f"{field.dataset} can be filtered only by {EVENT_TYPE}, not by {field.name}"
+    if isinstance(leaf, Membership) and leaf.negated and isinstance(leaf.operand, Parameter):
+        yield f"Invalid input symbol: {leaf.operand}. Placeholders are not allowed with NOT_IN operator"
+    if isinstance(leaf, Comparison) and column.is_text and leaf.operator not in {"=", "!="}:
+        yield f"{field} is a string and cannot be compared by {leaf.operator}"
+    if isinstance(leaf, Comparison) and field.dataset in _EVENTS:
+        yield f"{field} is filtered by IN"
+    literals = leaf.operand.literals if isinstance(leaf.operand, Values) else ()
+    if "*" in literals and field.dataset not in _EVENTS:
+        yield f'"*" stands for any event type, and {field} is none'
+
+
+def _sentence(problem: str) -> str:
+    return problem[0].upper() + problem[1:] + "."

@@ -1,0 +1,136 @@
+"""From text to tree; the only error that leaves is `InvalidInputException`, with place and expectation."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Any, cast
+
+from lark import Lark, Token, Transformer
+from lark.exceptions import UnexpectedEOF, UnexpectedInput, UnexpectedToken
+
+from personalize_spark.errors import InvalidInputException
+from personalize_spark.filters.expression import (
+    And,
+    Comparison,
+    Condition,
+    Expression,
+    Field,
+    Filter,
+    Literal,
+    Membership,
+    Operand,
+    Or,
+    Parameter,
+    Values,
+)
+
+MAX_EXPRESSION = 2_500
+_MAX_DEPTH = 100
+_QUOTED_PARAMETER = re.compile(r"\$[A-Za-z0-9_]+")
+_WORDS = {
+    "ACTION": "INCLUDE or EXCLUDE",
+    "SUBJECT": "ItemID",
+    "NAME": "a field",
+    "PARAMETER": "a $PLACEHOLDER",
+    "NUMBER": "a number",
+    "TEXT": 'a "text"',
+    "OPERATOR": "=, !=, <, <=, > or >=",
+    "NOT": "NOT IN",
+    "VBAR": "|",
+    "LPAR": "(",
+    "RPAR": ")",
+    "COMMA": ",",
+    "DOT": ".",
+    "$END": "the end",
+}
+_SUBJECTS = {"ITEMID": "ItemID", "USERID": "UserID", "ACTIONID": "ActionID"}
+
+
+def parse(text: str) -> Filter:
+    """Read a filter expression.
+
+    Raises:
+        InvalidInputException: where the text stops being one, and what could stand there.
+    """
+    if not 1 <= len(text) <= MAX_EXPRESSION:
+        raise InvalidInputException(f"A filter expression has 1 to {MAX_EXPRESSION} characters, not {len(text)}.")
+    if text.count("(") > _MAX_DEPTH * 20 or _depth(text) > _MAX_DEPTH:
+        raise InvalidInputException(f"The filter expression is nested more than {_MAX_DEPTH} levels deep.")
+    try:
+        tree = _lark().parse(text)
+    except UnexpectedInput as error:
+        raise InvalidInputException(_explained(text, error)) from None
+    return cast(Filter, _Builder().transform(tree))
+
+
+@cache
+def _lark() -> Lark:
+    return Lark.open("grammar.lark", rel_to=__file__, parser="lalr", start="filter", maybe_placeholders=True)
+
+
+def _depth(text: str) -> int:
+    depth = most = 0
+    for character in text:
+        depth += (character == "(") - (character == ")")
+        most = max(most, depth)
+    return most
+
+
+def _explained(text: str, error: UnexpectedInput) -> str:
+    column = (
+        len(text) + 1 if isinstance(error, UnexpectedEOF) or error.pos_in_stream is None else error.pos_in_stream + 1
+    )
+    if isinstance(error, UnexpectedToken) and error.token.type == "$END":
+        column = len(text) + 1
+    names = getattr(error, "accepts", None) or getattr(error, "expected", None) or getattr(error, "allowed", None) or ()
+    expected = ", ".join(sorted({_WORDS.get(name, name) for name in names}))
+    near = text[max(0, column - 20) : column - 1], text[column - 1 : column + 20]
+    return f"Invalid filter expression at character {column}, '{near[0]}' here -> '{near[1]}'; expected one of: {expected}."
+
+
+class _Builder(Transformer[Token, Any]):
+    """Lark's tree into ours; a method for each rule of the grammar."""
+
+    def filter(self, expressions: list[Expression]) -> Filter:
+        return Filter(tuple(expressions))
+
+    def expression(self, parts: list[Any]) -> Expression:
+        action, subject, condition, user = parts
+        return Expression(action.upper(), _SUBJECTS[subject.upper()], condition, user)
+
+    def condition(self, parts: list[Condition]) -> Condition:
+        return parts[0]
+
+    def or_(self, parts: list[Condition]) -> Condition:
+        return Or(tuple(parts))
+
+    def and_(self, parts: list[Condition]) -> Condition:
+        return parts[0] if len(parts) == 1 else And(tuple(parts))
+
+    def comparison(self, parts: list[Any]) -> Comparison:
+        field, operator, operand = parts
+        return Comparison(
+            field, str(operator), operand if isinstance(operand, Field | Parameter) else Values((operand,))
+        )
+
+    def membership(self, parts: list[Any]) -> Membership:
+        negated = isinstance(parts[1], Token)
+        return Membership(parts[0], negated, parts[-1])
+
+    def values(self, literals: list[Literal]) -> Operand:
+        if len(literals) == 1 and isinstance(literals[0], str) and _QUOTED_PARAMETER.fullmatch(literals[0]):
+            return Parameter(literals[0][1:])  # IN ("$CATEGORY"), as an example for the CLI has it
+        return Values(tuple(literals))
+
+    def field(self, parts: list[Token]) -> Field:
+        return Field(str(parts[0]), str(parts[1]))
+
+    def parameter(self, parts: list[Token]) -> Parameter:
+        return Parameter(str(parts[0])[1:])
+
+    def number(self, parts: list[Token]) -> Literal:
+        return float(parts[0]) if "." in parts[0] else int(parts[0])
+
+    def text(self, parts: list[Token]) -> Literal:
+        return re.sub(r"\\(.)", r"\1", parts[0][1:-1], flags=re.DOTALL)

@@ -1,0 +1,197 @@
+"""From lines to what each may get: lines of equal bound values are grouped, and masks are computed once a binding."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from personalize_spark.filters.binding import BoundFilter, dataset_of
+from personalize_spark.filters.expression import (
+    EXCLUDE,
+    INCLUDE,
+    Condition,
+    Expression,
+    Literal,
+    Parameter,
+    Values,
+    leaves,
+)
+from personalize_spark.filters.mask import Columns, MaskCache, evaluate, holds
+from personalize_spark.filters.schema import EVENT_TYPE, INTERACTIONS
+from personalize_spark.filters.values import BadValue, check_values, typed_values
+from personalize_spark.scoring.selection import Ragged, Selection
+
+_MEMO = 100_000
+
+Bound = tuple[tuple[Literal, ...], ...]
+"""The literals of each leaf of a condition."""
+
+Binding = tuple[Bound | None, ...]
+"""For each expression its literals, or `None` where it has no effect on a line."""
+
+
+@dataclass(frozen=True)
+class Lines:
+    """What a filter looks at, of U lines.
+
+    Attributes:
+        filter_values: each line's `filterValues`, `None` where it has none.
+        attributes: each line's user's attributes; empty for an unknown user.
+        indptr: int64 (U + 1,); line u's user did `items[indptr[u]:indptr[u + 1]]`.
+        items: int64 (m,), rows of the model's items.
+        events: int16 (m,), codes of the event types.
+    """
+
+    filter_values: Sequence[Any]
+    attributes: Sequence[Mapping[str, Literal | None]]
+    indptr: NDArray[np.int64]
+    items: NDArray[np.int64]
+    events: NDArray[np.int16]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Lines of one binding, int64 (g,), and what they may get."""
+
+    lines: NDArray[np.int64]
+    selection: Selection
+
+
+class Selector:
+    """A filter over one model's items.
+
+    Args:
+        bound: the filter.
+        columns: the fields of Items, over V items and, last, one that has no values.
+        rows: int64 (I,), for each row of the model the row in `columns`; V for an item that Items does not hold.
+        events: the event types, by code.
+    """
+
+    def __init__(self, bound: BoundFilter, columns: Columns, rows: NDArray[np.int64], events: Sequence[str]) -> None:
+        self._bound, self._columns, self._rows, self._events = bound, columns, rows, events
+        self._expressions = bound.filter.expressions
+        self._masks = MaskCache()
+        self._bindings: dict[Any, Binding | BadValue] = {}
+        self._parameters = sorted({name for each in self._expressions for name in _parameters(each)})
+        self._attributes = bound.user_fields
+
+    def select(self, lines: Lines) -> tuple[list[Group], dict[int, str]]:
+        """The groups of the lines that can be answered, and by line the error of the others."""
+        by_binding: dict[Binding, list[int]] = defaultdict(list)
+        errors: dict[int, str] = {}
+        for line, (values, attributes) in enumerate(zip(lines.filter_values, lines.attributes, strict=True)):
+            binding = self._bind_line(values, attributes)
+            if isinstance(binding, BadValue):
+                errors[line] = binding.message
+            else:
+                by_binding[binding].append(line)
+        groups = [np.array(members, np.int64) for members in by_binding.values()]
+        selections = [self._selection(each, members, lines) for each, members in zip(by_binding, groups, strict=True)]
+        return [Group(*each) for each in zip(groups, selections, strict=True)], errors
+
+    def _bind_line(self, values: Any, attributes: Mapping[str, Literal | None]) -> Binding | BadValue:
+        if not self._parameters:
+            values = {}  # nothing asks for them
+        bad = check_values(values) if values is not None else None
+        if bad is not None:
+            return bad
+        given = {name: str(values[name]) for name in self._parameters if name in values} if values else {}
+        key = tuple(given.items()), tuple(attributes.get(name) for name in self._attributes)
+        if key not in self._bindings:
+            if len(self._bindings) >= _MEMO:
+                self._bindings.clear()
+            self._bindings[key] = self._resolve(given, attributes)
+        return self._bindings[key]
+
+    def _resolve(self, given: Mapping[str, str], attributes: Mapping[str, Literal | None]) -> Binding | BadValue:
+        binding: list[Bound | None] = []
+        for expression in self._expressions:
+            missing = [name for name in _parameters(expression) if name not in given]
+            if missing and expression.action == INCLUDE:
+                return BadValue(f"filterValues must have a value for ${missing[0]}")
+            bound = None if missing else self._bound_operands(expression.condition, given)
+            if isinstance(bound, BadValue):
+                return bound
+            if bound is not None and expression.user is not None:
+                user = self._bound_operands(expression.user, given)
+                if isinstance(user, BadValue):
+                    return user
+                bound = bound if holds(expression.user, user, attributes) else None
+            binding.append(bound)
+        return tuple(binding)
+
+    def _bound_operands(self, condition: Condition, given: Mapping[str, str]) -> Bound | BadValue:
+        bound: list[tuple[Literal, ...]] = []
+        for leaf in leaves(condition):
+            if isinstance(leaf.operand, Values):
+                bound.append(leaf.operand.literals)
+            elif isinstance(leaf.operand, Parameter):
+                name = leaf.operand.name
+                values = typed_values(name, given[name], self._bound.column(leaf.field).type)
+                if isinstance(values, BadValue):
+                    return values
+                bound.append(values)
+        return tuple(bound)
+
+    def _selection(self, binding: Binding, members: NDArray[np.int64], lines: Lines) -> Selection:
+        keep, excluding = self._item_masks(binding)
+        kept, gone = self._touched(binding, INCLUDE, members, lines), self._touched(binding, EXCLUDE, members, lines)
+        if kept is not None:
+            dropped = np.zeros(len(self._rows), np.bool_) if keep is None else keep
+            lines_of, items = kept.lines(), kept.items.astype(np.int64)
+            wanted = ~dropped[items] & ~excluding[items] if excluding is not None else ~dropped[items]
+            if gone is not None:
+                wanted &= ~np.isin(lines_of << 32 | items, gone.lines() << 32 | gone.items)
+            kept = Ragged.of(lines_of[wanted], items[wanted], len(members))
+            keep = dropped
+        if excluding is not None:
+            keep = ~excluding if keep is None else keep & ~excluding
+        return Selection(keep, gone, kept)
+
+    def _item_masks(self, binding: Binding) -> tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None]:
+        """What the expressions on Items keep and what they drop; `None` where none of them does."""
+        masks: dict[str, NDArray[np.bool_]] = {}
+        for number, (expression, bound) in enumerate(zip(self._expressions, binding, strict=True)):
+            if bound is not None and dataset_of(expression) != INTERACTIONS:
+                mask = self._masks.get((number, bound), partial(self._mask, expression.condition, bound))
+                masks[expression.action] = masks[expression.action] | mask if expression.action in masks else mask
+        return masks.get(INCLUDE), masks.get(EXCLUDE)
+
+    def _mask(self, condition: Condition, bound: Bound) -> NDArray[np.bool_]:
+        return evaluate(condition, bound, self._columns)[self._rows]
+
+    def _touched(self, binding: Binding, action: str, members: NDArray[np.int64], lines: Lines) -> Ragged | None:
+        """By line, the items that the expressions on Interactions of one action are about."""
+        flags = np.zeros(len(self._events), np.bool_)
+        any_of_them = False
+        for expression, bound in zip(self._expressions, binding, strict=True):
+            if bound is not None and expression.action == action and dataset_of(expression) == INTERACTIONS:
+                flags |= [_is_about(expression.condition, bound, event) for event in self._events]
+                any_of_them = True
+        if not any_of_them:
+            return None
+        counts = lines.indptr[members + 1] - lines.indptr[members]
+        owners = np.repeat(np.arange(len(members)), counts)
+        positions = np.arange(counts.sum()) + np.repeat(lines.indptr[members] - np.cumsum(counts) + counts, counts)
+        hits = flags[lines.events[positions]]
+        return Ragged.of(owners[hits], lines.items[positions][hits], len(members))
+
+
+def _parameters(expression: Expression) -> list[str]:
+    conditions = [expression.condition] + ([expression.user] if expression.user is not None else [])
+    operands = [leaf.operand for condition in conditions for leaf in leaves(condition)]
+    return [operand.name for operand in operands if isinstance(operand, Parameter)]
+
+
+def _is_about(condition: Condition, bound: Bound, event: str) -> bool:
+    """Event types match in any case, and `*` matches every one."""
+    lowered = tuple(
+        tuple(event.lower() if each == "*" else str(each).lower() for each in literals) for literals in bound
+    )
+    return holds(condition, lowered, {EVENT_TYPE: event.lower()})

@@ -1,0 +1,110 @@
+"""CreateFilter, DescribeFilter, ListFilters, DeleteFilter; and what a batch inference job needs of a filter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from personalize_spark.arns import Arn
+from personalize_spark.errors import InvalidInputException, ResourceInUseException
+from personalize_spark.filters.binding import BoundFilter, bind
+from personalize_spark.filters.expression import ITEM_ID
+from personalize_spark.filters.parser import parse
+from personalize_spark.filters.schema import GroupSchema
+from personalize_spark.job.lease import ACTIVE, running
+from personalize_spark.job.plan import Filtering, Pinned
+from personalize_spark.request import validate
+from personalize_spark.service.pages import page_of, shown
+from personalize_spark.storage.artifact import Artifact
+from personalize_spark.storage.catalog import Catalog, Fields, Record
+from personalize_spark.storage.location import open_store
+
+KIND = "filter"
+_LISTED = ("name", "filterArn", "creationDateTime", "lastUpdatedDateTime", "datasetGroupArn", "failureReason", "status")
+_DESCRIBED = (*_LISTED, "filterExpression")
+
+
+def create_filter(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
+    """Compile an expression against the dataset group's schemas and keep it.
+
+    Raises:
+        InvalidInputException: the expression is not one, or does not fit the group.
+        ResourceAlreadyExistsException: the name is taken.
+        ResourceNotFoundException: there is no such dataset group.
+    """
+    validate("CreateFilter", params)
+    group = catalog.read(Arn.parse(params["datasetGroupArn"]))
+    bind(parse(params["filterExpression"]), _schema(group))
+    arn = group.arn.sibling(KIND, params["name"])
+    fields = {name: params[name] for name in ("name", "datasetGroupArn", "filterExpression")}
+    catalog.create(arn, {**fields, "filterArn": str(arn), "tags": params.get("tags", []), "status": ACTIVE})
+    return {"filterArn": str(arn)}
+
+
+def describe_filter(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
+    """A filter, its expression included."""
+    validate("DescribeFilter", params)
+    return {"filter": shown(read_filter(catalog, params["filterArn"]), _DESCRIBED)}
+
+
+def list_filters(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
+    """The filters of the catalog, or of one dataset group, the newest first."""
+    validate("ListFilters", params)
+    group = params.get("datasetGroupArn")
+    records = [each for each in catalog.list(KIND) if group in (None, each.fields["datasetGroupArn"])]
+    page, rest = page_of(records, params)
+    return {"Filters": [shown(record, _LISTED) for record in page], **rest}
+
+
+def delete_filter(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
+    """Delete a filter.
+
+    Raises:
+        ResourceInUseException: a batch inference job in progress uses it.
+    """
+    validate("DeleteFilter", params)
+    record = read_filter(catalog, params["filterArn"])
+    users = [job.arn.name for job in running(catalog) if job.fields.get("filterArn") == str(record.arn)]
+    if users:
+        raise ResourceInUseException(f"{record.arn} is in use by the batch inference job {users[0]}; wait for its end.")
+    catalog.delete(record)
+    return {}
+
+
+def read_filter(catalog: Catalog, text: str) -> Record:
+    """The record of a filter.
+
+    Raises:
+        InvalidInputException: the ARN is that of something else.
+        ResourceNotFoundException: there is no such filter.
+    """
+    arn = Arn.parse(text)
+    if arn.kind != KIND:
+        raise InvalidInputException(f"The ARN '{text}' is not the ARN of a filter.")
+    return catalog.read(arn)
+
+
+def filtering_of(catalog: Catalog, text: str, group: str | None) -> tuple[Filtering, BoundFilter]:
+    """A filter as a job on a solution version of that dataset group carries it, pinned to the group's current view.
+
+    Raises:
+        InvalidInputException: it is another group's, it is not for items, or it no longer fits the group's schemas.
+    """
+    record = read_filter(catalog, text)
+    if record.fields["datasetGroupArn"] != group:
+        raise InvalidInputException(f"The filter {text} belongs to another dataset group than the solution version.")
+    owner = catalog.read(Arn.parse(record.fields["datasetGroupArn"]))
+    bound = bind(parse(record.fields["filterExpression"]), _schema(owner))
+    if bound.subject != ITEM_ID:
+        raise InvalidInputException(
+            f"The filter {text} is for {bound.subject}; a batch inference job needs one for ItemID."
+        )
+    view = Pinned(owner.fields["view"], owner.fields["viewSha256"])
+    return Filtering(record.fields["filterExpression"], view), bound
+
+
+def _schema(group: Record) -> GroupSchema:
+    if "view" not in group.fields:
+        raise InvalidInputException(f"{group.arn} has no data yet: import datasets before creating a filter.")
+    view = Artifact(open_store(group.fields["view"]), group.fields["viewSha256"])
+    return GroupSchema.of(view.properties["schemas"].values())

@@ -1,0 +1,143 @@
+"""A view as filters read it: the items' fields as columns, the users' histories and attributes by lookup."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from personalize_spark.filters.binding import BoundFilter
+from personalize_spark.filters.expression import Literal
+from personalize_spark.filters.mask import Columns, Numbers, Texts
+from personalize_spark.filters.schema import GroupSchema
+from personalize_spark.filters.selector import Group, Lines, Selector
+from personalize_spark.scoring import model as scoring
+from personalize_spark.storage.artifact import Artifact
+from personalize_spark.storage.shards import Shards
+
+USERS = "users"
+
+
+@dataclass(frozen=True)
+class Histories:
+    """What U users did and are; `items` are rows of the view's items, see `filters.selector.Lines`."""
+
+    indptr: NDArray[np.int64]
+    items: NDArray[np.int64]
+    events: NDArray[np.int16]
+    attributes: list[Mapping[str, Literal | None]]
+
+    @classmethod
+    def empty(cls, users: int) -> Histories:
+        """Of users whom nobody looked up."""
+        nothing = np.empty(0, np.int64)
+        return cls(np.zeros(users + 1, np.int64), nothing, nothing.astype(np.int16), [{}] * users)
+
+
+class View:
+    """A dataset group's view."""
+
+    def __init__(self, artifact: Artifact) -> None:
+        self._artifact = artifact
+        self._shards = Shards(artifact, USERS)
+        self.schema = GroupSchema.of(artifact.properties["schemas"].values())
+        self.events: list[str] = artifact.properties["eventTypes"]
+        self.items: int = artifact.properties["items"]
+
+    def columns(self) -> Columns:
+        """The fields of Items over all V items and, last, one without values."""
+        entries = self._artifact.entries
+        columns: dict[str, Texts | Numbers] = {}
+        for column in self.schema.datasets.get("Items", {}).values():
+            name = f"items/{column.name}"
+            if f"{name}.codes.npy" in entries:
+                columns[column.name] = self._texts(name)
+            elif f"{name}.valid.npy" in entries:
+                values, valid = self._artifact.column(name), self._artifact.column(f"{name}.valid")
+                columns[column.name] = Numbers(np.append(values, values.dtype.type(0)), np.append(valid, False))
+        items = self._artifact.table("items")
+        there = np.append(np.ones(items.num_rows, np.bool_), False)
+        columns["CREATION_TIMESTAMP"] = Numbers(np.append(items.column("creation_timestamp").to_numpy(), 0), there)
+        return columns
+
+    def rows_of(self, texts: scoring.Texts) -> NDArray[np.int64]:
+        """int64 (I,): for each item of a model its row here, V for one that is not here.
+
+        Args:
+            texts: the items' ids as JSON texts.
+        """
+        ids = self._artifact.table("items").column("id")
+        encoded = pa.array([_unquoted(text) for text in _split(texts)], pa.binary())
+        found = pc.fill_null(pc.index_in(encoded, ids), len(ids))
+        rows: NDArray[np.int64] = found.to_numpy(zero_copy_only=False).astype(np.int64)
+        return rows
+
+    def lookup(self, ids: Sequence[bytes], attributes: Sequence[str]) -> Histories:
+        """The histories and the named attributes of users, empty for an unknown one."""
+        counts = np.zeros(len(ids), np.int64)
+        values: list[dict[str, Literal | None]] = [{} for _ in ids]
+        parts: list[tuple[NDArray[np.int64], Any, Any]] = []
+        for found in self._shards.find(ids):
+            taken = found.table.take(pa.array(found.rows))
+            lengths = pc.list_value_length(taken.column("history_items")).to_numpy(zero_copy_only=False)
+            counts[found.positions] = lengths
+            flat = [pc.list_flatten(taken.column(f"history_{part}")).to_numpy() for part in ("items", "events")]
+            parts.append((np.repeat(found.positions, lengths), *flat))
+            for name in attributes:
+                for position, value in zip(found.positions.tolist(), taken.column(name).to_pylist(), strict=True):
+                    values[position][name] = value.decode() if isinstance(value, bytes) else value
+        lines, items, events = (np.concatenate(each) for each in zip(*parts, strict=True)) if parts else ([], [], [])
+        order = np.argsort(lines, kind="stable")
+        indptr = np.concatenate([[0], np.cumsum(counts)])
+        return Histories(indptr, np.asarray(items, np.int64)[order], np.asarray(events, np.int16)[order], list(values))
+
+    def _texts(self, name: str) -> Texts:
+        values = self._artifact.table(f"{name}.values").column("value").to_pylist()
+        indptr = self._artifact.column(f"{name}.indptr")
+        return Texts(
+            {value.decode(): code for code, value in enumerate(values)},
+            np.append(indptr, indptr[-1]),
+            self._artifact.column(f"{name}.codes"),
+        )
+
+
+def _split(texts: scoring.Texts) -> list[bytes]:
+    data = texts.data.tobytes()
+    return [data[start:end] for start, end in zip(texts.offsets[:-1], texts.offsets[1:], strict=True)]
+
+
+def _unquoted(text: bytes) -> bytes:
+    if b"\\" not in text:
+        return text[1:-1]
+    decoded: str = orjson.loads(text)
+    return decoded.encode()
+
+
+class ViewFilter:
+    """A bound filter over one view and one model; what `answer` asks for each block of lines."""
+
+    def __init__(self, view: View, bound: BoundFilter, model: scoring.Model) -> None:
+        rows = view.rows_of(model.texts)
+        columns = view.columns()
+        self._view, self._bound = view, bound
+        self._selector = Selector(bound, columns, rows, view.events)
+        self._model_rows = np.full(view.items + 1, -1, np.int64)
+        self._model_rows[rows] = np.arange(len(rows))
+        self._model_rows[-1] = -1
+
+    def select(self, users: Sequence[bytes], filter_values: Sequence[Any]) -> tuple[list[Group], dict[int, str]]:
+        """What lines of these users, with these `filterValues`, may get; and the errors of lines that cannot be filtered."""
+        if self._bound.needs_user:
+            known = self._view.lookup(users, self._bound.user_fields)
+        else:
+            known = Histories.empty(len(users))
+        items = self._model_rows[known.items]
+        there = items >= 0  # the model may be older than the view
+        indptr = np.concatenate([[0], np.cumsum(there)])[known.indptr]
+        return self._selector.select(Lines(filter_values, known.attributes, indptr, items[there], known.events[there]))

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from personalize_spark.errors import InvalidInputException
+from personalize_spark.filters.expression import And, Comparison, Field, Membership, Or, Parameter, Values
+from personalize_spark.filters.parser import parse
+
+CORPUS = (Path(__file__).parent / "corpus.txt").read_text().splitlines()
+
+
+@pytest.mark.parametrize("text", CORPUS)
+def test_every_published_expression_is_read_and_printed(text: str) -> None:
+    parsed = parse(text)
+    assert parse(str(parsed)) == parsed
+    assert str(parse(str(parsed))) == str(parsed)
+
+
+def test_the_corpus_is_whole() -> None:
+    assert len(CORPUS) == 84
+
+
+def test_keywords_and_names_may_be_in_any_case() -> None:
+    text = 'exclude itemid where ITEMS.genre not in ("a") if currentuser.AGE >= 18'
+    assert str(parse(text)) == 'EXCLUDE ItemID WHERE ITEMS.genre NOT IN ("a") IF currentuser.AGE >= 18'
+
+
+def test_and_binds_tighter_than_or() -> None:
+    [expression] = parse("INCLUDE ItemID WHERE Items.A = 1 OR Items.B = 2 AND Items.C = 3").expressions
+    a, b, c = (Comparison(Field("Items", name), "=", Values((n,))) for n, name in enumerate("ABC", 1))
+    assert expression.condition == Or((a, And((b, c))))
+    [grouped] = parse("INCLUDE ItemID WHERE (Items.A = 1 OR Items.B = 2) AND Items.C = 3").expressions
+    assert grouped.condition == And((Or((a, b)), c))
+
+
+@pytest.mark.parametrize("text", ["IN ($G)", 'IN ("$G")', "in ( $G )"])
+def test_a_placeholder_may_be_quoted(text: str) -> None:
+    [expression] = parse(f"INCLUDE ItemID WHERE Items.GENRE {text}").expressions
+    assert expression.condition == Membership(Field("Items", "GENRE"), negated=False, operand=Parameter("G"))
+
+
+def test_literals_keep_quotes_escapes_and_foreign_letters() -> None:
+    [expression] = parse("""INCLUDE ItemID WHERE Items.A IN ("a\\"b", 'it "is"', "Japan購入", -1.5, 7)""").expressions
+    assert isinstance(expression.condition, Membership)
+    assert expression.condition.operand == Values(('a"b', 'it "is"', "Japan購入", -1.5, 7))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "EXCLUDE ItemID Items.A IN (1)",
+            "at character 16, 'EXCLUDE ItemID ' here -> 'Items.A IN (1)'; expected one of: WHERE",
+        ),
+        ("EXCLUDE ItemID WHERE Items.A IN (", 'expected one of: a "text", a $PLACEHOLDER, a number'),
+        ('INCLUDE ItemID WHERE Items.A IN ("a") AND', "expected one of: (, a field"),
+        ("DROP ItemID WHERE Items.A = 1", "expected one of: INCLUDE or EXCLUDE"),
+        ('INCLUDE ItemID WHERE Items.A IN ("a")) ', "at character 38"),
+        ("INCLUDE ItemID WHERE Items.A < < 3", "at character 32"),
+        ("", "1 to 2500 characters, not 0"),
+        ("x" * 2501, "1 to 2500 characters, not 2501"),
+        ("INCLUDE ItemID WHERE " + "(" * 150 + "Items.A = 1" + ")" * 150, "nested more than 100 levels"),
+    ],
+)
+def test_a_mistake_is_shown_where_it_is(text: str, said: str) -> None:
+    with pytest.raises(InvalidInputException) as raised:
+        parse(text)
+    assert said in raised.value.message
+
+
+PIECES = [
+    "INCLUDE",
+    "EXCLUDE",
+    "ItemID",
+    "WHERE",
+    "Items.A",
+    "IN",
+    "NOT",
+    "(",
+    ")",
+    '"a"',
+    ",",
+    "$P",
+    "=",
+    "<=",
+    "AND",
+    "OR",
+    "IF",
+    "|",
+    "'",
+    '"',
+    "\\",
+    "7",
+    ".",
+]
+
+
+@given(st.lists(st.sampled_from(PIECES) | st.text(max_size=3), max_size=40))
+def test_no_text_raises_anything_else(pieces: list[str]) -> None:
+    try:
+        parsed = parse(" ".join(pieces))
+    except InvalidInputException:
+        return
+    assert parse(str(parsed)) == parsed
+
+
+@given(st.sampled_from(CORPUS), st.integers(0, 200), st.integers(0, 3), st.text(max_size=3))
+def test_no_damage_to_a_published_one_raises_anything_else(text: str, place: int, gone: int, new: str) -> None:
+    damaged = text[:place] + new + text[place + gone :]
+    try:
+        parsed = parse(damaged)
+    except InvalidInputException:
+        return
+    assert parse(str(parsed)) == parsed
+
+
+@pytest.mark.parametrize("unit", ["(", '"a",', "Items.A = 1 AND ", "INCLUDE ", "\\", '"', "$A "])
+def test_hostile_texts_of_full_length_cost_little(unit: str) -> None:
+    started = time.process_time()
+    for head in ("", "INCLUDE ItemID WHERE ", "INCLUDE ItemID WHERE Items.A IN ("):
+        with pytest.raises(InvalidInputException):
+            parse((head + unit * 2_500)[:2_500])
+    assert time.process_time() - started < 5  # seconds where a quadratic reader would need minutes

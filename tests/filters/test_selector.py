@@ -1,0 +1,185 @@
+"""Masks and sparse lists against the row-by-row interpreter."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from personalize_spark.filters.binding import bind
+from personalize_spark.filters.expression import (
+    And,
+    Comparison,
+    Expression,
+    Field,
+    Filter,
+    Membership,
+    Or,
+    Parameter,
+    Values,
+)
+from personalize_spark.filters.mask import Columns, MaskCache, Numbers, Texts
+from personalize_spark.filters.parser import parse
+from personalize_spark.filters.schema import GroupSchema
+from personalize_spark.filters.selector import Lines, Selector
+from tests.filters.interpreter import User, allowed, parameters
+
+GENRES, EVENTS = ["drama", "horror", "comedy"], ["Watch", "click", ""]
+SCHEMA = GroupSchema.of(
+    [
+        {
+            "name": "Items",
+            "fields": [
+                {"name": "GENRE", "type": ["null", "string"]},
+                {"name": "YEAR", "type": ["null", "long"]},
+                {"name": "PRICE", "type": ["null", "double"]},
+            ],
+        },
+        {"name": "Interactions", "fields": [{"name": "EVENT_TYPE", "type": "string"}]},
+        {"name": "Users", "fields": [{"name": "AGE", "type": "long"}, {"name": "PLAN", "type": "string"}]},
+    ]
+)
+TEXT, NUMBER = st.sampled_from([*GENRES, "none"]), st.integers(-2, 3)
+ROW = st.fixed_dictionaries(
+    {
+        "GENRE": st.none() | st.lists(st.sampled_from(GENRES), min_size=1, max_size=2, unique=True).map("|".join),
+        "YEAR": st.none() | NUMBER,
+        "PRICE": st.none() | st.sampled_from([-1.5, 0.0, 2.5]),
+    }
+)
+USER = st.builds(
+    User,
+    st.fixed_dictionaries({"AGE": st.none() | NUMBER, "PLAN": st.none() | st.sampled_from(["gold", "free"])}),
+    st.lists(st.tuples(st.sampled_from(EVENTS), st.sampled_from(["i0", "i1", "i2", "i3"])), max_size=4),
+)
+
+
+def leaf(dataset: str, texts: list[str], numbers: list[str], values: st.SearchStrategy[str]) -> st.SearchStrategy[Any]:
+    of_text = st.sampled_from([Field(dataset, name) for name in texts])
+    literals = st.lists(values, min_size=1, max_size=3).map(lambda each: Values(tuple(each)))
+    text = st.builds(Membership, of_text, st.booleans(), literals) | st.builds(
+        Membership,
+        of_text,
+        st.just(value=False),
+        st.sampled_from([Parameter("A"), Parameter("B")]),
+    )
+    if not numbers:
+        return text
+    of_number = st.sampled_from([Field(dataset, name) for name in numbers])
+    one = NUMBER.map(lambda each: Values((each,))) | st.just(Parameter("N"))
+    signs = st.sampled_from(["=", "!=", "<", "<=", ">", ">="])
+    return text | st.builds(Comparison, of_number, signs, one)
+
+
+def tree(leaves: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    pair = st.lists(leaves, min_size=2, max_size=3).map(tuple)
+    flat = leaves | st.builds(And, pair) | st.builds(Or, pair)
+    return flat | st.builds(And, st.tuples(st.builds(Or, pair), leaves))
+
+
+ITEMS = tree(leaf("Items", ["GENRE"], ["YEAR", "PRICE"], TEXT))
+HISTORY = leaf("Interactions", ["EVENT_TYPE"], [], st.sampled_from(["watch", "CLICK", "*", "other"]))
+OF_USER = st.none() | tree(leaf("CurrentUser", ["PLAN"], ["AGE"], st.sampled_from(["gold", "free"])))
+EXPRESSION = st.builds(Expression, st.sampled_from(["INCLUDE", "EXCLUDE"]), st.just("ItemID"), ITEMS | HISTORY, OF_USER)
+FILTER = st.lists(EXPRESSION, min_size=1, max_size=3).map(lambda each: Filter(tuple(each)))
+VALUES = st.fixed_dictionaries(
+    {},
+    optional={
+        "A": st.lists(st.sampled_from([*GENRES, "watch", "gold"]), min_size=1, max_size=2),
+        "B": st.just(["drama"]),
+        "N": NUMBER.map(lambda each: [each]),
+    },
+)
+
+
+def columns_of(rows: list[dict[str, Any]]) -> Columns:
+    """The fields of the rows and, last, of an item without any."""
+    rows = [*rows, {}]
+    lists = [row["GENRE"].split("|") if row.get("GENRE") else [] for row in rows]
+    codes = {genre: code for code, genre in enumerate(sorted(GENRES))}
+    indptr = np.concatenate([[0], np.cumsum([len(each) for each in lists])])
+    texts = Texts(codes, indptr, np.array([codes[genre] for each in lists for genre in each], np.int32))
+
+    def numbers(name: str, kind: type) -> Numbers:
+        values: NDArray[Any] = np.array([row.get(name) or 0 for row in rows], kind)
+        return Numbers(values, np.array([row.get(name) is not None for row in rows]))
+
+    return {"GENRE": texts, "YEAR": numbers("YEAR", np.int64), "PRICE": numbers("PRICE", np.float64)}
+
+
+@settings(max_examples=1_000)
+@given(FILTER, st.lists(ROW, min_size=4, max_size=7), st.lists(st.tuples(USER, VALUES), min_size=1, max_size=6))
+def test_what_lines_may_get_is_what_the_interpreter_says(
+    parsed: Filter, rows: list[dict[str, Any]], lines: list[tuple[User, dict[str, list[Any]]]]
+) -> None:
+    parsed = parse(str(parsed))
+    bound = bind(parsed, SCHEMA)
+    order = np.random.default_rng(len(rows)).permutation(
+        len(rows) + 1
+    )  # the model has other rows, and one item that is new
+    selector = Selector(bound, columns_of(rows), order, EVENTS)
+    place = {f"i{row}": number for number, row in enumerate(order.tolist())}
+    done: list[list[tuple[int, int]]] = [[(place[item], EVENTS.index(event)) for event, item in user.events] for user, _ in lines]
+    flat = [pair for each in done for pair in each]
+    groups, errors = selector.select(
+        Lines(
+            [{name: ",".join(f'"{each}"' for each in given) for name, given in values.items()} for _, values in lines],
+            [user.attributes for user, _ in lines],
+            np.concatenate([[0], np.cumsum([len(each) for each in done])]),
+            np.array([item for item, _ in flat], np.int64),
+            np.array([event for _, event in flat], np.int16),
+        )
+    )
+    for line, (_, values) in enumerate(lines):
+        needed = {name for each in parsed.expressions if each.action == "INCLUDE" for name in parameters(each)}
+        assert (line in errors) == bool(needed - values.keys())
+    seen = set(errors)
+    for group in groups:
+        for number, line in enumerate(group.lines.tolist()):
+            seen.add(line)
+            may = np.ones(len(order), np.bool_) if group.selection.keep is None else group.selection.keep.copy()
+            if group.selection.excluded is not None:
+                may[group.selection.excluded.items[slice(*group.selection.excluded.indptr[number : number + 2])]] = (
+                    False
+                )
+            if group.selection.extra is not None:
+                extra = group.selection.extra.items[slice(*group.selection.extra.indptr[number : number + 2])]
+                assert not may[extra].any()
+                may[extra] = True
+            user, values = lines[line]
+            for item, position in place.items():
+                row = rows[int(item[1:])] if int(item[1:]) < len(rows) else {}
+                assert may[position] == allowed(parsed, item, row, user, values), (item, str(parsed))
+    assert seen == set(range(len(lines)))
+
+
+def test_lines_of_equal_values_share_a_group() -> None:
+    bound = bind(parse("INCLUDE ItemID WHERE Items.GENRE IN ($G)"), SCHEMA)
+    selector = Selector(bound, columns_of([{"GENRE": "drama"}, {"GENRE": "horror"}]), np.arange(2), EVENTS)
+    values: list[Any] = [{"G": '"drama"'}, {"G": '"horror"'}, {"G": '"drama"', "UNUSED": "x"}, None, {"G": '"open'}]
+    nothing = np.empty(0, np.int64)
+    groups, errors = selector.select(Lines(values, [{}] * 5, np.zeros(6, np.int64), nothing, nothing.astype(np.int16)))
+    assert [group.lines.tolist() for group in groups] == [[0, 2], [1]]
+    assert errors == {
+        3: "filterValues must have a value for $G",
+        4: 'filterValues: the value of $G must be "texts" or numbers, separated by commas',
+    }
+
+
+def test_the_cache_of_masks_is_bounded_and_exact() -> None:
+    cache = MaskCache(limit=40)
+    made: list[int] = []
+
+    def make(key: int) -> NDArray[np.bool_]:
+        made.append(key)
+        mask: NDArray[np.bool_] = np.arange(100) % 7 == key
+        return mask
+
+    for key in (0, 1, 2, 0, 3, 4, 0):
+        np.testing.assert_array_equal(cache.get(key, partial(make, key)), np.arange(100) % 7 == key)
+    assert made.count(0) == 1
+    assert cache._size <= 40

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from personalize_spark.scoring.products import products
+from personalize_spark.scoring.selection import Ragged, Selection, best_of, popular_of
+from personalize_spark.scoring.topn import ItemMatrix
+
+ITEMS, LINES = 12, 5
+MATRIX, _ = ItemMatrix.sort(
+    np.random.default_rng(2).integers(-2, 3, (ITEMS, 3)).astype(np.float32), np.arange(ITEMS, dtype=np.int32)
+)
+VECTORS = np.random.default_rng(3).integers(-2, 3, (LINES, 3)).astype(np.float32)
+POPULAR = np.random.default_rng(4).permutation(ITEMS).astype(np.int32)
+
+MASK = st.lists(st.booleans(), min_size=ITEMS, max_size=ITEMS).map(np.array)
+PAIRS = st.lists(st.tuples(st.integers(0, LINES - 1), st.integers(0, ITEMS - 1)), max_size=25)
+
+
+def ragged(pairs: list[tuple[int, int]]) -> Ragged:
+    lines, items = np.array([line for line, _ in pairs], np.int64), np.array([item for _, item in pairs], np.int64)
+    return Ragged.of(lines, items, LINES)
+
+
+def selection(
+    keep: NDArray[np.bool_] | None, gone: list[tuple[int, int]] | None, more: list[tuple[int, int]] | None
+) -> Selection:
+    extra = None if more is None or keep is None else ragged([pair for pair in more if not keep[pair[1]]])
+    return Selection(keep, None if gone is None else ragged(gone), extra)
+
+
+def candidates(chosen: Selection, line: int) -> list[int]:
+    may = np.ones(ITEMS, np.bool_) if chosen.keep is None else chosen.keep.copy()
+    if chosen.excluded is not None:
+        may[chosen.excluded.items[chosen.excluded.lines() == line]] = False
+    if chosen.extra is not None:
+        may[chosen.extra.items[chosen.extra.lines() == line]] = True
+    return [int(item) for item in np.flatnonzero(may)]
+
+
+SELECTION = st.builds(selection, st.none() | MASK, st.none() | PAIRS, st.none() | PAIRS)
+
+
+@given(SELECTION, st.integers(1, ITEMS + 2))
+def test_the_best_are_those_of_brute_force(chosen: Selection, n: int) -> None:
+    best = best_of(VECTORS, MATRIX, n, chosen)
+    for line in range(LINES):
+        scored = [(float(products(VECTORS[line], MATRIX.factors[item])), item) for item in candidates(chosen, line)]
+        ordered = sorted(scored, key=lambda pair: (-pair[0], MATRIX.ranks[pair[1]]))[:n]
+        expected = [item for _, item in ordered] + [-1] * (n - len(ordered))
+        assert best.items[line].tolist() == expected
+        assert best.products[line][: len(ordered)].tolist() == [product for product, _ in ordered]
+
+
+@given(SELECTION, st.integers(1, ITEMS + 2))
+def test_the_popular_are_those_of_brute_force(chosen: Selection, n: int) -> None:
+    found = popular_of(POPULAR, LINES, n, chosen)
+    for line in range(LINES):
+        may = set(candidates(chosen, line))
+        expected = [item for item in POPULAR.tolist() if item in may][:n]
+        assert found[line].tolist() == expected + [-1] * (n - len(expected))
+
+
+@given(SELECTION, st.sets(st.integers(0, LINES - 1)))
+def test_a_part_of_the_lines_may_get_what_it_might(chosen: Selection, lines: set[int]) -> None:
+    part = chosen.of(np.array(sorted(lines), np.int64))
+    for number, line in enumerate(sorted(lines)):
+        assert candidates(part, number) == candidates(chosen, line)

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import pytest
+
+from personalize_spark.errors import InvalidInputException
+from personalize_spark.storage.location import hadoop_uri, open_store, split_prefix
+
+
+@pytest.mark.parametrize("uri", ["http://x/y", "s3://", "relative/path", "file://relative"])
+def test_what_is_no_place_is_refused(uri: str) -> None:
+    with pytest.raises(InvalidInputException, match="not a place"):
+        open_store(uri)
+
+
+@pytest.mark.parametrize(
+    ("uri", "expected"),
+    [
+        ("s3://b/in/us", ("s3://b/in/", "us")),
+        ("s3://b/in/", ("s3://b/in/", "")),
+        ("s3://b/x.json", ("s3://b/", "x.json")),
+        ("s3://b", ("s3://b/", "")),
+        ("file:///data/in", ("file:///data/", "in")),
+        ("file:///in", ("file:///", "in")),
+    ],
+)
+def test_a_path_is_a_folder_and_a_prefix(uri: str, expected: tuple[str, str]) -> None:
+    assert split_prefix(uri) == expected
+
+
+def test_spark_names_s3_otherwise() -> None:
+    assert [hadoop_uri(uri) for uri in ("s3://b/k", "file:///x", "s3a://b/k")] == [
+        "s3a://b/k",
+        "file:///x",
+        "s3a://b/k",
+    ]

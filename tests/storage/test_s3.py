@@ -1,0 +1,175 @@
+"""What only S3 knows: copies, keys, roles, permissions, pages, buckets; on a real S3 server."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import urllib.request
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import boto3
+import pytest
+
+from personalize_spark.errors import AccessDenied, ObjectNotFound, StorageError
+from personalize_spark.storage import s3 as s3_module
+from personalize_spark.storage.location import open_store
+from personalize_spark.storage.s3 import MIN_PART, forget_clients
+from personalize_spark.storage.store import Access, Object
+
+
+@pytest.fixture
+def denied(s3: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A bucket on a server that asks who may do what, for a caller who may do nothing."""
+    iam = boto3.client("iam")
+    iam.create_user(UserName="caller")
+    key = iam.create_access_key(UserName="caller")["AccessKey"]
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", key["AccessKeyId"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key["SecretAccessKey"])
+    forget_clients()
+    before = _actions_without_asking("0")
+    yield s3
+    _actions_without_asking(before)
+    monkeypatch.undo()
+    forget_clients()
+    iam.delete_access_key(UserName="caller", AccessKeyId=key["AccessKeyId"])
+    iam.delete_user(UserName="caller")
+
+
+def _actions_without_asking(count: str) -> str:
+    """Tell the server after how many actions it asks for permissions; returns what held before."""
+    url = f"{os.environ['AWS_ENDPOINT_URL']}/moto-api/reset-auth"
+    order = urllib.request.Request(url, count.encode(), {"Content-Type": "text/plain"})  # noqa: S310
+    with urllib.request.urlopen(order) as answer:  # noqa: S310
+        return str(json.load(answer)["PREVIOUS_INITIAL_NO_AUTH_ACTION_COUNT"])
+
+
+def test_s3_copies_what_is_large_and_sends_what_is_small(s3: str) -> None:
+    store = open_store(s3)
+    for number, size in enumerate([MIN_PART * 2, 10, 20, MIN_PART + 30]):
+        store.write(f"p/{number}", b"x" * size)
+    parts = list(s3_module._parts(list(store.list("p/"))))
+    assert [s3_module._is_copy(part) for part in parts] == [True, False, False]
+    assert [sum(end - start for _, start, end in part) for part in parts] == [MIN_PART * 2, MIN_PART, 60]
+    huge = [Object("h", s3_module.MAX_COPY * 2 + 1, "e")]
+    assert [[end - start for _, start, end in part] for part in s3_module._parts(huge)] == [
+        [s3_module.MAX_COPY]
+    ] * 2 + [[1]]
+
+
+def test_large_pieces_never_pass_through_here(s3: str) -> None:
+    store = open_store(s3)
+    for number, size in enumerate([MIN_PART * 2, 10, 20, MIN_PART + 30]):
+        store.write(f"p/{number}", b"x" * size)
+    forget_clients()
+    called: dict[str, list[dict[str, str]]] = {"GetObject": [], "UploadPart": [], "UploadPartCopy": []}
+    for action, calls in called.items():
+        s3_module._client(None).meta.events.register(
+            f"before-call.s3.{action}", lambda params, calls=calls, **_: calls.append(dict(params["headers"]))
+        )
+    pieces = list(store.list("p/"))
+    store.compose("whole", store, pieces)
+    assert {action: len(calls) for action, calls in called.items()} == {
+        "GetObject": 4,  # 10, 20, the beginning of the last piece, and its end
+        "UploadPart": 2,
+        "UploadPartCopy": 1,
+    }
+    [headers] = called["UploadPartCopy"]
+    assert headers["x-amz-copy-source-range"] == f"bytes=0-{MIN_PART * 2 - 1}"
+    assert headers["x-amz-copy-source-if-match"] == pieces[0].etag
+
+
+@pytest.mark.parametrize("action", ["write", "upload", "create", "replace", "compose small", "compose large"])
+def test_whatever_is_written_is_encrypted_with_the_key(s3: str, action: str) -> None:
+    key = "arn:aws:kms:us-east-1:111122223333:key/0f0f"
+    store, plain = open_store(s3, Access(kms_key_arn=key)), open_store(s3)
+    plain.write("p", b"x" * (MIN_PART if action == "compose large" else 5))
+    writes: dict[str, Callable[[], object]] = {
+        "write": lambda: store.write("a", b"x"),
+        "upload": lambda: store.upload("a", io.BytesIO(b"x")),
+        "create": lambda: store.create("a", b"x"),
+        "replace": lambda: store.replace("a", b"x", plain.create("a", b"before")),
+        "compose small": lambda: store.compose("a", plain, list(plain.list("p"))),
+        "compose large": lambda: store.compose("a", plain, list(plain.list("p"))),
+    }
+    writes[action]()
+    head = boto3.client("s3").head_object(Bucket=s3.removeprefix("s3://"), Key="a")
+    assert (head["ServerSideEncryption"], head["SSEKMSKeyId"]) == ("aws:kms", key)
+
+
+def test_many_objects_are_listed_and_deleted_page_by_page(s3: str) -> None:
+    store = open_store(s3)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: store.write(f"a/{number:04d}", b""), range(1_001)))
+    assert [found.name for found in store.list("a/")] == [f"a/{number:04d}" for number in range(1_001)]
+    store.delete("a/")
+    assert list(store.list()) == []
+
+
+def test_a_missing_bucket_is_said(s3: str) -> None:
+    store = open_store("s3://no-such-bucket-here")
+    actions: list[Callable[[], object]] = [
+        lambda: store.read("a"),
+        lambda: store.write("a", b""),
+        lambda: list(store.list("a")),
+        lambda: store.create("a", b""),
+    ]
+    for action in actions:
+        with pytest.raises(ObjectNotFound, match="The bucket of s3://no-such-bucket-here/a does not exist"):
+            action()
+
+
+def test_who_may_not_is_told_what_to_allow(denied: str) -> None:
+    store = open_store(denied)
+    actions: list[tuple[str, Callable[[], object]]] = [
+        ("s3:GetObject", lambda: store.read("a")),
+        ("s3:GetObject", lambda: store.load("a")),
+        ("s3:ListBucket", lambda: list(store.list("a"))),
+        ("s3:PutObject", lambda: store.write("a", b"")),
+        ("s3:PutObject", lambda: store.upload("a", io.BytesIO(b"x"))),
+        ("s3:PutObject", lambda: store.create("a", b"")),
+        ("s3:PutObject", lambda: store.replace("a", b"", '"version"')),
+    ]
+    for permission, action in actions:
+        with pytest.raises(AccessDenied, match=f"the credentials in use may not do {permission} on {denied}/a "):
+            action()
+
+
+def test_a_role_that_may_not_be_assumed_is_said_with_the_remedy(denied: str) -> None:
+    access = Access(role_arn="arn:aws:iam::111122223333:role/PersonalizeBatch")
+    with pytest.raises(AccessDenied, match=r"role/PersonalizeBatch could not be assumed \(AccessDenied\)\. Its trust"):
+        open_store(denied, access).read("a")
+
+
+def test_a_role_needs_somebody_to_assume_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    forget_clients()
+    with pytest.raises(AccessDenied, match="this host has no AWS credentials of its own"):
+        open_store("s3://bucket", Access(role_arn="arn:aws:iam::111122223333:role/PersonalizeBatch")).read("a")
+    with pytest.raises(StorageError, match="s3://bucket/a: Unable to locate credentials"):
+        open_store("s3://bucket").read("a")
+    forget_clients()
+
+
+def test_a_role_is_assumed_and_may_write(s3: str) -> None:
+    access = Access(role_arn="arn:aws:iam::111122223333:role/PersonalizeBatch")
+    open_store(s3, access).write("a", b"by the role")
+    assert open_store(s3).read("a") == b"by the role"
+    assert s3_module._client(access.role_arn).meta is not s3_module._client(None).meta
+
+
+def test_a_folder_marker_is_no_object(s3: str) -> None:
+    boto3.client("s3").put_object(Bucket=s3.removeprefix("s3://"), Key="in/")
+    open_store(s3).write("in/a", b"")
+    assert [found.name for found in open_store(s3).list()] == ["in/a"]
+
+
+def test_clients_are_made_once() -> None:
+    forget_clients()
+    with ThreadPoolExecutor(4) as pool:
+        assert len({id(client) for client in pool.map(lambda _: s3_module._client(None), range(8))}) == 1
