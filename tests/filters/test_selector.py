@@ -61,6 +61,7 @@ USER = st.builds(
 def leaf(dataset: str, texts: list[str], numbers: list[str], values: st.SearchStrategy[str]) -> st.SearchStrategy[Any]:
     of_text = st.sampled_from([Field(dataset, name) for name in texts])
     literals = st.lists(values, min_size=1, max_size=3).map(lambda each: Values(tuple(each)))
+    one_text = values.map(lambda each: Values((each,))) | st.just(Parameter("A"))
     text = st.builds(Membership, of_text, st.booleans(), literals) | st.builds(
         Membership,
         of_text,
@@ -69,6 +70,7 @@ def leaf(dataset: str, texts: list[str], numbers: list[str], values: st.SearchSt
     )
     if not numbers:
         return text
+    text |= st.builds(Comparison, of_text, st.sampled_from(["=", "!="]), one_text)
     of_number = st.sampled_from([Field(dataset, name) for name in numbers])
     one = NUMBER.map(lambda each: Values((each,))) | st.just(Parameter("N"))
     signs = st.sampled_from(["=", "!=", "<", "<=", ">", ">="])
@@ -155,6 +157,15 @@ def test_what_lines_may_get_is_what_the_interpreter_says(
                 row = rows[int(item[1:])] if int(item[1:]) < len(rows) else {}
                 assert may[position] == allowed(parsed, item, row, user, values), (item, str(parsed))
     assert seen == set(range(len(lines)))
+
+
+def test_what_is_included_and_excluded_by_history_is_excluded() -> None:
+    text = 'INCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("*") | EXCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("click")'
+    selector = Selector(bind(parse(text), SCHEMA), columns_of([{}] * 4), np.arange(4), EVENTS)
+    items, events = np.array([0, 1, 1, 2], np.int64), np.array([0, 0, 1, 1], np.int16)
+    [group], _ = selector.select(Lines([None], [{}], np.array([0, 4]), items, events))
+    assert group.selection.extra is not None
+    assert group.selection.extra.items.tolist() == [0]
 
 
 def test_lines_of_equal_values_share_a_group() -> None:
