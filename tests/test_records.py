@@ -83,9 +83,12 @@ def test_a_line_that_is_too_long_is_so_whatever_stands_at_its_beginning(space: b
 
 
 def test_a_line_that_is_nested_too_deeply_is_no_crash() -> None:
-    for depth in (300, 2_000):
-        _, error = only(b'{"userId":"u","x":' + b"[" * depth + b"]" * depth + b"}")
-        assert error is not None
+    def error(depth: int) -> str | None:
+        return only(b'{"userId":"u","x":' + b"[" * depth + b"]" * depth + b"}")[1]
+
+    assert error(200) is None
+    assert error(300) == error(1_000) == "The line is nested too deeply"
+    assert error(2_000) == "The line is not valid JSON at character 1043"
 
 
 def test_two_required_fields_are_named_together() -> None:

@@ -76,8 +76,10 @@ def _leaf(leaf: Comparison | Membership, literals: tuple[Literal, ...], column: 
     if isinstance(column, Texts):
         return _text_leaf(leaf, literals, column)
     if isinstance(leaf, Membership):
-        found = np.logical_or.reduce([_compare("=", column, literal) for literal in literals])
-        return ~found if leaf.negated else found  # type: ignore[no-any-return]
+        found = np.zeros(len(column.values), np.bool_)
+        for literal in literals:
+            found |= _compare("=", column, literal)
+        return ~found if leaf.negated else found
     return _compare(leaf.operator, column, literals[0]) if literals else np.zeros(len(column.values), np.bool_)
 
 

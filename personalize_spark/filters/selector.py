@@ -137,6 +137,8 @@ class Selector:
                 if isinstance(values, BadValue):
                     return values
                 bound.append(values)
+            else:  # a field of CurrentItem: these lines ask about none, so nothing compares with it
+                bound.append(())
         return tuple(bound)
 
     def _selection(self, binding: Binding, members: NDArray[np.int64], lines: Lines) -> Selection:

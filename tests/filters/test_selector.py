@@ -125,7 +125,9 @@ def test_what_lines_may_get_is_what_the_interpreter_says(
     )  # the model has other rows, and one item that is new
     selector = Selector(bound, columns_of(rows), order, EVENTS)
     place = {f"i{row}": number for number, row in enumerate(order.tolist())}
-    done: list[list[tuple[int, int]]] = [[(place[item], EVENTS.index(event)) for event, item in user.events] for user, _ in lines]
+    done: list[list[tuple[int, int]]] = [
+        [(place[item], EVENTS.index(event)) for event, item in user.events] for user, _ in lines
+    ]
     flat = [pair for each in done for pair in each]
     groups, errors = selector.select(
         Lines(
@@ -166,6 +168,16 @@ def test_what_is_included_and_excluded_by_history_is_excluded() -> None:
     [group], _ = selector.select(Lines([None], [{}], np.array([0, 4]), items, events))
     assert group.selection.extra is not None
     assert group.selection.extra.items.tolist() == [0]
+
+
+def test_nothing_compares_with_an_item_that_is_not_asked_about() -> None:
+    text = "EXCLUDE ItemID WHERE Items.YEAR < CurrentItem.YEAR OR Items.GENRE IN CurrentItem.GENRE OR Items.PRICE IN (0, 2.5)"
+    columns = columns_of([{"YEAR": 1, "GENRE": "drama"}, {"PRICE": 2.5}])
+    selector = Selector(bind(parse(text), SCHEMA), columns, np.arange(2), EVENTS)
+    nothing = np.empty(0, np.int64)
+    [group], _ = selector.select(Lines([None], [{}], np.zeros(2, np.int64), nothing, nothing.astype(np.int16)))
+    assert group.selection.keep is not None
+    assert group.selection.keep.tolist() == [True, False]
 
 
 def test_lines_of_equal_values_share_a_group() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import time
+import types
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -190,11 +191,19 @@ def test_the_hosts_cache_drops_what_was_not_used_for_longest(
     s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SPARK_LOCAL_DIRS", str(tmp_path))
-    monkeypatch.setattr(cache, "_MAX_SHARE_OF_DISK", 0)
+    full = types.SimpleNamespace(free=0)  # so half of what is cached may stay
+    monkeypatch.setattr("shutil.disk_usage", lambda _: full)
+    monkeypatch.setattr(cache, "_MAX_SHARE_OF_DISK", 1)
     store = open_store(s3)
-    entries = [write_column(store, name, np.arange(n + 1)) for n, name in enumerate("abc")]
-    paths = [local_path(store, entry.name, entry.sha256) for entry in entries]
-    assert [path.exists() for path in paths] == [False, False, True]
+    entries = {name: write_column(store, name, np.array([ord(name)])) for name in "abcd"}
+
+    def use(name: str) -> Path:
+        return local_path(store, f"{name}.npy", entries[name].sha256)
+
+    paths = [use(name) for name in "abca"]
+    monkeypatch.setattr(cache, "_MAX_SHARE_OF_DISK", 0.5)
+    paths = [*paths[:3], use("d")]
+    assert [path.exists() for path in paths] == [True, False, False, True]
 
 
 @pytest.mark.s3

@@ -27,6 +27,8 @@ def test_a_record_is_created_read_and_changed(catalog: Catalog) -> None:
     assert again["status"] == "ACTIVE"
     assert "failureReason" not in again
     assert again["lastUpdatedDateTime"] > again["creationDateTime"]
+    catalog.update(record, status="CREATE FAILED")  # the same record, of the version it has now
+    assert catalog.read(ARN) == record
 
 
 def test_of_eight_writers_one_wins(catalog: Catalog) -> None:
