@@ -62,7 +62,7 @@ def leaf(dataset: str, texts: list[str], numbers: list[str], values: st.SearchSt
     of_text = st.sampled_from([Field(dataset, name) for name in texts])
     literals = st.lists(values, min_size=1, max_size=3).map(lambda each: Values(tuple(each)))
     one_text = values.map(lambda each: Values((each,))) | st.just(Parameter("A"))
-    text = st.builds(Membership, of_text, st.booleans(), literals) | st.builds(
+    text: st.SearchStrategy[Any] = st.builds(Membership, of_text, st.booleans(), literals) | st.builds(
         Membership,
         of_text,
         st.just(value=False),
