@@ -2,8 +2,9 @@
 
     python -m benchmarks.endtoend [--lines 100000] [--items 10000] [--runs 3]
 
-Every contender runs as a process of its own, from its start to its end, on the same cores; the seconds of its job alone
-(a session that is up, data that is there) stand beside. Times are medians of several runs in turn.
+Every contender runs as a process of its own on the same cores, and does its job twice: `process` is from the start of the
+process to the end of the first job, `first job` and `second job` are the jobs alone, in a cold session and a warm one. The
+ratios are of the same kind of run. Times are medians of several runs in turn.
 """
 
 from __future__ import annotations
@@ -22,10 +23,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.factors import RANK, factor_sets, resample
 from benchmarks.machine import machine
 
 RESULTS = Path(__file__).parent / "results" / "endtoend.json"
-RANK, N = 64, 25
+N = 25
+
+Seconds = dict[str, float]
+"""Of one run: `process`, `first job`, `second job`."""
 CORES = os.cpu_count() or 1
 
 
@@ -40,7 +45,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.contender:
         run = _three_lines if arguments.contender == FIXED_COST else CONTENDERS[arguments.contender]
-        print(run(arguments.folder))
+        print(json.dumps([run(arguments.folder) for _ in range(2)]))
         return
     result = compare(arguments.lines, arguments.items, arguments.runs)
     RESULTS.parent.mkdir(exist_ok=True)
@@ -52,46 +57,41 @@ def compare(lines: int, items: int, runs: int) -> dict[str, object]:
     """Time all contenders in turn."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        generate(folder, lines, items)
-        process: dict[str, list[float]] = {each: [] for each in CONTENDERS}
-        job: dict[str, list[float]] = {each: [] for each in CONTENDERS}
+        factors = generate(folder, lines, items)
+        times: dict[str, list[Seconds]] = {each: [] for each in (*CONTENDERS, FIXED_COST)}
         for _ in range(runs):
-            for each in CONTENDERS:
-                seconds, inner = _time(each, folder)
-                process[each].append(seconds)
-                job[each].append(inner)
-        three = [_time(FIXED_COST, folder)[0] for _ in range(runs)]
-    ours = "personalize_spark"
+            for each, seconds in times.items():
+                seconds.append(_time(each, folder))
     return {
         "machine": machine(),
-        "work": {"lines": lines, "items": items, "rank": RANK, "numResults": N, "cores": CORES},
-        "process seconds": {each: round(statistics.median(times), 2) for each, times in process.items()},
-        "job seconds": {each: round(statistics.median(times), 2) for each, times in job.items()},
-        "lines per second": {each: round(lines / statistics.median(times)) for each, times in job.items()},
-        "times as fast, process": {each: _ratio(process[each], process[ours]) for each in CONTENDERS},
-        "times as fast, job": {each: _ratio(job[each], job[ours]) for each in CONTENDERS},
-        "3 lines, process seconds": round(statistics.median(three), 2),
+        "work": {
+            "factors": factors,
+            "lines": lines,
+            "items": items,
+            "rank": RANK,
+            "numResults": N,
+            "cores": CORES,
+        },
+        "seconds": {each: _medians(seconds) for each, seconds in times.items()},
+        "lines per second, second job": {
+            each: round(lines / _medians(times[each])["second job"]) for each in CONTENDERS
+        },
+        "times as fast": {each: _ratios(times[each], times[OURS]) for each in CONTENDERS if each != OURS},
     }
 
 
-def generate(folder: Path, lines: int, items: int) -> None:
-    """Factors with the spread of norms that implicit ALS has, a catalog with them, and the lines."""
+def generate(folder: Path, lines: int, items: int) -> str:
+    """Factors, a catalog with them, and the lines; returns what the factors are."""
+    name, (user_factors, item_factors) = list(factor_sets().items())[-2]
     random = np.random.default_rng(7)
-    item_factors = _factors(random, items)
-    user_factors = _factors(random, lines)
-    np.save(folder / "items.npy", item_factors)
-    np.save(folder / "users.npy", user_factors)
+    users, chosen = resample(user_factors, lines, random), resample(item_factors, items, random)
+    np.save(folder / "items.npy", chosen)
+    np.save(folder / "users.npy", users)
     (folder / "in").mkdir()
     (folder / "in" / "users.json").write_text("".join(f'{{"userId": "{user}"}}\n' for user in range(lines)))
     (folder / "three.json").write_text("".join(f'{{"userId": "{user}"}}\n' for user in range(3)))
-    _write_catalog(folder, item_factors, user_factors)
-
-
-def _factors(random: np.random.Generator, count: int) -> NDArray[np.float32]:
-    directions = random.normal(size=(count, RANK))
-    norms = random.gamma(2.0, 0.5, size=(count, 1))
-    factors: NDArray[np.float64] = directions / np.linalg.norm(directions, axis=1, keepdims=True) * norms
-    return factors.astype(np.float32)
+    _write_catalog(folder, chosen, users)
+    return name
 
 
 def _write_catalog(folder: Path, items: NDArray[np.float32], users: NDArray[np.float32]) -> None:
@@ -197,18 +197,25 @@ CONTENDERS: dict[str, Callable[[Path], float]] = {
     "Spark ML ALS": _als,
     "implicit + orjson": _implicit,
 }
-FIXED_COST = "personalize_spark, 3 lines"
+OURS, FIXED_COST = "personalize_spark", "personalize_spark, 3 lines"
 
 
-def _time(contender: str, folder: Path) -> tuple[float, float]:
+def _time(contender: str, folder: Path) -> Seconds:
     command = [sys.executable, "-m", "benchmarks.endtoend", "--folder", str(folder), "--contender", contender]
     started = time.perf_counter()
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)  # our own module
-    return time.perf_counter() - started, float(done.stdout.splitlines()[-1])
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    whole = time.perf_counter() - started
+    first, second = json.loads(done.stdout.splitlines()[-1])
+    return {"process": whole - second, "first job": first, "second job": second}
 
 
-def _ratio(theirs: list[float], ours: list[float]) -> float:
-    return round(statistics.median(a / b for a, b in zip(theirs, ours, strict=True)), 2)
+def _medians(runs: list[Seconds]) -> Seconds:
+    return {kind: round(statistics.median(run[kind] for run in runs), 2) for kind in runs[0]}
+
+
+def _ratios(theirs: list[Seconds], ours: list[Seconds]) -> Seconds:
+    pairs = list(zip(theirs, ours, strict=True))
+    return {kind: round(statistics.median(a[kind] / b[kind] for a, b in pairs), 2) for kind in ours[0]}
 
 
 if __name__ == "__main__":
