@@ -45,6 +45,7 @@ _DATASETS = {
     ACTION_ID: ("Actions", "Action_Interactions"),
 }
 _EVENTS = {INTERACTIONS, "Action_Interactions"}
+_IDS = {"ITEM_ID", "USER_ID"}
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,18 @@ class BoundFilter:
     @property
     def needs_item(self) -> bool:
         """It compares with the item that a line asks about."""
-        operands = (leaf.operand for each in self.filter.expressions for leaf in leaves(each.condition))
-        return any(isinstance(operand, Field) for operand in operands)
+        return bool(self.item_fields)
+
+    @property
+    def item_fields(self) -> list[str]:
+        """The fields of that item, which the filter compares with."""
+        operands = (leaf.operand for each in self.filter.expressions for leaf in each.leaves())
+        return sorted({operand.name for operand in operands if isinstance(operand, Field)})
+
+    @property
+    def parameters(self) -> list[str]:
+        """The names of its placeholders."""
+        return sorted({name for each in self.filter.expressions for name in each.parameters()})
 
 
 def bind(parsed: Filter, schema: GroupSchema) -> BoundFilter:
@@ -126,7 +137,7 @@ class _Binder:
         if column is None:
             return given
         self.problems += _leaf_problems(given, field, column)
-        operand = self.operand(given.operand, column)
+        operand = self.operand(given.operand, field, column)
         return replace(given, field=field, operand=operand)
 
     def field(self, given: Field, allowed: tuple[str, ...]) -> tuple[Field, Column | None]:
@@ -146,11 +157,14 @@ class _Binder:
             self.problems.append(f"{source} has no field {given.name}{hint}")
             return given, None
         self.fields.add((source, column.name))
+        self.problems += _field_problems(Field(dataset, column.name), column)
         return Field(dataset, column.name), column
 
-    def operand(self, given: Operand, column: Column) -> Operand:
+    def operand(self, given: Operand, subject: Field, column: Column) -> Operand:
         if isinstance(given, Field):
             field, other = self.field(given, (CURRENT_ITEM,))
+            if subject.dataset in _EVENTS:
+                self.problems.append(f"{subject} cannot be compared with {given}")
             if other is not None and other.is_text != column.is_text:
                 self.problems.append(
                     f"{given} is {other.type} and cannot be compared with {column.name}, which is {column.type}"
@@ -170,11 +184,16 @@ class _Binder:
         return value
 
 
-def _leaf_problems(leaf: Comparison | Membership, field: Field, column: Column) -> Iterator[str]:
+def _field_problems(field: Field, column: Column) -> Iterator[str]:
     if column.textual:
         yield f"{field} is textual and cannot be filtered"
     if column.type == "boolean":
         yield f'{field} is boolean and cannot be filtered: use a string field with "True" and "False"'
+    if field.dataset not in _EVENTS and column.name.upper() in _IDS:
+        yield f"{field} is an id and cannot be filtered: use a metadata field"
+
+
+def _leaf_problems(leaf: Comparison | Membership, field: Field, column: Column) -> Iterator[str]:
     if field.dataset in _EVENTS and column.name.upper() != EVENT_TYPE:
         yield f"{field.dataset} can be filtered only by {EVENT_TYPE}, not by {field.name}"
     if isinstance(leaf, Membership) and leaf.negated and isinstance(leaf.operand, Parameter):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 
 INCLUDE, EXCLUDE = "INCLUDE", "EXCLUDE"
 ITEM_ID, USER_ID, ACTION_ID = "ItemID", "UserID", "ActionID"
@@ -106,6 +107,14 @@ class Expression:
     condition: Condition
     user: Condition | None = None
 
+    def leaves(self) -> list[Comparison | Membership]:
+        """Those of its condition and of its IF."""
+        return leaves(self.condition) + (leaves(self.user) if self.user is not None else [])
+
+    def parameters(self) -> list[str]:
+        """The names of its placeholders, from left to right."""
+        return [leaf.operand.name for leaf in self.leaves() if isinstance(leaf.operand, Parameter)]
+
     def __str__(self) -> str:
         only_if = f" IF {self.user}" if self.user is not None else ""
         return f"{self.action} {self.subject} WHERE {self.condition}{only_if}"
@@ -131,4 +140,7 @@ def leaves(condition: Condition) -> list[Comparison | Membership]:
 def _spelled(literal: Literal) -> str:
     if isinstance(literal, str):
         return '"' + literal.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    return repr(literal)
+    if isinstance(literal, int):
+        return str(literal)
+    digits = f"{Decimal(repr(literal)):f}"  # the language has no exponents
+    return digits if "." in digits else f"{digits}.0"

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import operator
+import sys
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from personalize_spark.filters.expression import And, Comparison, Condition, Literal, Membership, Or
+from personalize_spark.filters.expression import And, Comparison, Condition, Literal, Membership, Or, leaves
 
 _OPERATORS: Mapping[str, Callable[[Any, Any], Any]] = {
     "=": operator.eq,
@@ -38,6 +41,20 @@ class Texts:
     indptr: NDArray[np.int64]
     codes: NDArray[np.int32]
 
+    @cached_property
+    def owners(self) -> NDArray[np.int32]:
+        """int32 (m,): the item of each code."""
+        return np.repeat(np.arange(len(self.indptr) - 1, dtype=np.int32), np.diff(self.indptr))
+
+    @cached_property
+    def texts(self) -> Mapping[int, str]:
+        """By code, its text."""
+        return {code: text for text, code in self.values.items()}
+
+    def at(self, row: int) -> tuple[Literal, ...]:
+        """The values of one item."""
+        return tuple(self.texts[code] for code in self.codes[self.indptr[row] : self.indptr[row + 1]].tolist())
+
 
 @dataclass(frozen=True)
 class Numbers:
@@ -45,6 +62,10 @@ class Numbers:
 
     values: NDArray[Any]
     valid: NDArray[np.bool_]
+
+    def at(self, row: int) -> tuple[Literal, ...]:
+        """The value of one item, if it has one."""
+        return (self.values[row].item(),) if self.valid[row] else ()
 
 
 Columns = Mapping[str, Texts | Numbers]
@@ -57,7 +78,7 @@ Operands = Sequence[tuple[Literal, ...]]
 def evaluate(condition: Condition, operands: Operands, columns: Columns) -> NDArray[np.bool_]:
     """Bool (I,): where the condition holds.
 
-    A missing value is an empty set: IN and every comparison are false, NOT IN is true. Of a field with several values, IN
+    A missing value, on either side, is an empty set: IN and every comparison are false, NOT IN is true. Of a field with several values, IN
     wants any of them in the list, NOT IN none.
     """
     remaining = iter(operands)
@@ -86,21 +107,32 @@ def _leaf(leaf: Comparison | Membership, literals: tuple[Literal, ...], column: 
 def _text_leaf(leaf: Comparison | Membership, literals: tuple[Literal, ...], column: Texts) -> NDArray[np.bool_]:
     wanted = np.zeros(len(column.values) + 1, np.bool_)
     wanted[[column.values[text] for text in map(str, literals) if text in column.values]] = True
-    hits = np.concatenate([[0], np.cumsum(wanted[column.codes])])
-    found: NDArray[np.bool_] = hits[column.indptr[1:]] > hits[column.indptr[:-1]]
+    found = np.zeros(len(column.indptr) - 1, np.bool_)
+    found[column.owners[wanted[column.codes]]] = True
     if isinstance(leaf, Membership):
         return ~found if leaf.negated else found
     there: NDArray[np.bool_] = np.diff(column.indptr) > 0
-    return there & ~found if leaf.operator == "!=" else found
+    return there & ~found if leaf.operator == "!=" and literals else found
 
 
 def _compare(sign: str, column: Numbers, literal: Literal) -> NDArray[np.bool_]:
     assert not isinstance(literal, str)  # noqa: S101  # bound
-    if isinstance(literal, int) and not _INT64.min <= literal <= _INT64.max:
-        literal = float(literal)
     with np.errstate(invalid="ignore"):
-        result: NDArray[np.bool_] = _OPERATORS[sign](column.values, literal) & column.valid
+        comparable = _comparable(literal, column.values.dtype)
+        result: NDArray[np.bool_] = _OPERATORS[sign](column.values, comparable) & column.valid
     return result
+
+
+def _comparable(literal: float, kind: np.dtype[Any]) -> int | float:
+    """A number that compares with values of a dtype as the literal does, 64-bit integers exactly."""
+    if kind.kind == "f":
+        low, high = -sys.float_info.max, sys.float_info.max
+    else:
+        low, high = _INT64.min, _INT64.max
+        literal = int(literal) if isinstance(literal, float) and literal.is_integer() else literal
+    if low <= literal <= high:
+        return float(literal) if kind.kind == "f" else literal
+    return math.inf if literal > 0 else -math.inf
 
 
 def holds(condition: Condition, operands: Operands, values: Mapping[str, Literal | None]) -> bool:
@@ -116,12 +148,19 @@ def holds(condition: Condition, operands: Operands, values: Mapping[str, Literal
     return walk(condition)
 
 
+def holds_of_event(condition: Condition, operands: Operands, event: str) -> bool:
+    """Whether a condition on Interactions holds for an event type: they match in any case, and `*` matches every one."""
+    event = event.lower()
+    lowered = [tuple(event if each == "*" else str(each).lower() for each in literals) for literals in operands]
+    return holds(condition, lowered, {leaf.field.name: event for leaf in leaves(condition)})
+
+
 def _holds(leaf: Comparison | Membership, literals: tuple[Literal, ...], value: Literal | None) -> bool:
     several = value.split("|") if isinstance(value, str) else [] if value is None else [value]
     if isinstance(leaf, Membership):
         return any(each in literals for each in several) != leaf.negated
     if leaf.operator == "!=":
-        return bool(several) and not any(each in literals for each in several)
+        return bool(several and literals) and not any(each in literals for each in several)
     return any(bool(_OPERATORS[leaf.operator](each, literal)) for each in several for literal in literals)
 
 

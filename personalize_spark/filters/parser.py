@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Iterable
 from functools import cache
 from typing import Any, cast
 
@@ -27,6 +29,12 @@ from personalize_spark.filters.expression import (
 
 MAX_EXPRESSION = 2_500
 _MAX_DEPTH = 100
+_TEXT = re.compile(
+    r"""
+    "(?:\\.|[^"\\])*" | '(?:\\.|[^'\\])*'
+""",
+    re.DOTALL | re.VERBOSE,
+)
 _QUOTED_PARAMETER = re.compile(r"\$[A-Za-z0-9_]+")
 _WORDS = {
     "ACTION": "INCLUDE or EXCLUDE",
@@ -55,7 +63,7 @@ def parse(text: str) -> Filter:
     """
     if not 1 <= len(text) <= MAX_EXPRESSION:
         raise InvalidInputException(f"A filter expression has 1 to {MAX_EXPRESSION} characters, not {len(text)}.")
-    if text.count("(") > _MAX_DEPTH * 20 or _depth(text) > _MAX_DEPTH:
+    if _depth(_TEXT.sub("", text)) > _MAX_DEPTH:
         raise InvalidInputException(f"The filter expression is nested more than {_MAX_DEPTH} levels deep.")
     try:
         tree = _lark().parse(text)
@@ -86,7 +94,18 @@ def _explained(text: str, error: UnexpectedInput) -> str:
     names = getattr(error, "accepts", None) or getattr(error, "expected", None) or getattr(error, "allowed", None) or ()
     expected = ", ".join(sorted({_WORDS.get(name, name) for name in names}))
     near = text[max(0, column - 20) : column - 1], text[column - 1 : column + 20]
-    return f"Invalid filter expression at character {column}, '{near[0]}' here -> '{near[1]}'; expected one of: {expected}."
+    return f"Invalid filter expression at {_place(text, column)}, '{near[0]}' here -> '{near[1]}'; expected one of: {expected}."
+
+
+def _place(text: str, column: int) -> str:
+    before = text[: column - 1]
+    line, character = before.count("\n") + 1, len(before) - before.rfind("\n")
+    return f"character {character}" if line == 1 else f"line {line}, character {character}"
+
+
+def _flat(kind: type[And | Or], parts: Iterable[Condition]) -> tuple[Condition, ...]:
+    """Parentheses that change nothing leave no trace, so that equal conditions are equal trees."""
+    return tuple(each for part in parts for each in (part.parts if isinstance(part, kind) else (part,)))
 
 
 class _Builder(Transformer[Token, Any]):
@@ -103,10 +122,10 @@ class _Builder(Transformer[Token, Any]):
         return parts[0]
 
     def or_(self, parts: list[Condition]) -> Condition:
-        return Or(tuple(parts))
+        return Or(_flat(Or, parts))
 
     def and_(self, parts: list[Condition]) -> Condition:
-        return parts[0] if len(parts) == 1 else And(tuple(parts))
+        return parts[0] if len(parts) == 1 else And(_flat(And, parts))
 
     def comparison(self, parts: list[Any]) -> Comparison:
         field, operator, operand = parts
@@ -130,7 +149,11 @@ class _Builder(Transformer[Token, Any]):
         return Parameter(str(parts[0])[1:])
 
     def number(self, parts: list[Token]) -> Literal:
-        return float(parts[0]) if "." in parts[0] else int(parts[0])
+        whole, dot, _ = parts[0].partition(".")
+        if not dot:
+            return int(whole)
+        value = float(parts[0])
+        return value if math.isfinite(value) else int(whole)
 
     def text(self, parts: list[Token]) -> Literal:
         return re.sub(r"\\(.)", r"\1", parts[0][1:-1], flags=re.DOTALL)

@@ -12,28 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from personalize_spark.filters.binding import BoundFilter, dataset_of
-from personalize_spark.filters.expression import (
-    EXCLUDE,
-    INCLUDE,
-    Condition,
-    Expression,
-    Literal,
-    Parameter,
-    Values,
-    leaves,
-)
-from personalize_spark.filters.mask import Columns, MaskCache, evaluate, holds
-from personalize_spark.filters.schema import EVENT_TYPE, INTERACTIONS
-from personalize_spark.filters.values import BadValue, check_values, typed_values
+from personalize_spark.filters.expression import EXCLUDE, INCLUDE, Condition, Literal
+from personalize_spark.filters.mask import Columns, MaskCache, evaluate, holds_of_event
+from personalize_spark.filters.resolving import Binding, Bound, resolve
+from personalize_spark.filters.schema import INTERACTIONS
+from personalize_spark.filters.values import BadValue, check_values
 from personalize_spark.scoring.selection import Ragged, Selection
 
 _MEMO = 100_000
-
-Bound = tuple[tuple[Literal, ...], ...]
-"""The literals of each leaf of a condition."""
-
-Binding = tuple[Bound | None, ...]
-"""For each expression its literals, or `None` where it has no effect on a line."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +32,7 @@ class Lines:
         indptr: int64 (U + 1,); line u's user did `items[indptr[u]:indptr[u + 1]]`.
         items: int64 (m,), rows of the model's items.
         events: int16 (m,), codes of the event types.
+        current: the row in `columns` of the item that each line asks about; `None` where lines ask about none.
     """
 
     filter_values: Sequence[Any]
@@ -53,6 +40,7 @@ class Lines:
     indptr: NDArray[np.int64]
     items: NDArray[np.int64]
     events: NDArray[np.int16]
+    current: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)
@@ -78,15 +66,15 @@ class Selector:
         self._expressions = bound.filter.expressions
         self._masks = MaskCache()
         self._bindings: dict[Any, Binding | BadValue] = {}
-        self._parameters = sorted({name for each in self._expressions for name in _parameters(each)})
-        self._attributes = bound.user_fields
+        self._parameters, self._attributes, self._item_fields = bound.parameters, bound.user_fields, bound.item_fields
 
     def select(self, lines: Lines) -> tuple[list[Group], dict[int, str]]:
         """The groups of the lines that can be answered, and by line the error of the others."""
         by_binding: dict[Binding, list[int]] = defaultdict(list)
         errors: dict[int, str] = {}
-        for line, (values, attributes) in enumerate(zip(lines.filter_values, lines.attributes, strict=True)):
-            binding = self._bind_line(values, attributes)
+        current = [None] * len(lines.attributes) if lines.current is None else lines.current.tolist()
+        for line, of_line in enumerate(zip(lines.filter_values, lines.attributes, current, strict=True)):
+            binding = self._bind_line(*of_line)
             if isinstance(binding, BadValue):
                 errors[line] = binding.message
             else:
@@ -95,51 +83,22 @@ class Selector:
         selections = [self._selection(each, members, lines) for each, members in zip(by_binding, groups, strict=True)]
         return [Group(*each) for each in zip(groups, selections, strict=True)], errors
 
-    def _bind_line(self, values: Any, attributes: Mapping[str, Literal | None]) -> Binding | BadValue:
+    def _bind_line(
+        self, values: Any, attributes: Mapping[str, Literal | None], current: int | None
+    ) -> Binding | BadValue:
         if not self._parameters:
             values = {}  # nothing asks for them
         bad = check_values(values) if values is not None else None
         if bad is not None:
             return bad
         given = {name: str(values[name]) for name in self._parameters if name in values} if values else {}
-        key = tuple(given.items()), tuple(attributes.get(name) for name in self._attributes)
+        key = tuple(given.items()), tuple(attributes.get(name) for name in self._attributes), current
         if key not in self._bindings:
             if len(self._bindings) >= _MEMO:
                 self._bindings.clear()
-            self._bindings[key] = self._resolve(given, attributes)
+            item = {} if current is None else {name: self._columns[name].at(current) for name in self._item_fields}
+            self._bindings[key] = resolve(self._bound, given, attributes, item)
         return self._bindings[key]
-
-    def _resolve(self, given: Mapping[str, str], attributes: Mapping[str, Literal | None]) -> Binding | BadValue:
-        binding: list[Bound | None] = []
-        for expression in self._expressions:
-            missing = [name for name in _parameters(expression) if name not in given]
-            if missing and expression.action == INCLUDE:
-                return BadValue(f"filterValues must have a value for ${missing[0]}")
-            bound = None if missing else self._bound_operands(expression.condition, given)
-            if isinstance(bound, BadValue):
-                return bound
-            if bound is not None and expression.user is not None:
-                user = self._bound_operands(expression.user, given)
-                if isinstance(user, BadValue):
-                    return user
-                bound = bound if holds(expression.user, user, attributes) else None
-            binding.append(bound)
-        return tuple(binding)
-
-    def _bound_operands(self, condition: Condition, given: Mapping[str, str]) -> Bound | BadValue:
-        bound: list[tuple[Literal, ...]] = []
-        for leaf in leaves(condition):
-            if isinstance(leaf.operand, Values):
-                bound.append(leaf.operand.literals)
-            elif isinstance(leaf.operand, Parameter):
-                name = leaf.operand.name
-                values = typed_values(name, given[name], self._bound.column(leaf.field).type)
-                if isinstance(values, BadValue):
-                    return values
-                bound.append(values)
-            else:  # a field of CurrentItem: these lines ask about none, so nothing compares with it
-                bound.append(())
-        return tuple(bound)
 
     def _selection(self, binding: Binding, members: NDArray[np.int64], lines: Lines) -> Selection:
         keep, excluding = self._item_masks(binding)
@@ -174,7 +133,9 @@ class Selector:
         any_of_them = False
         for expression, bound in zip(self._expressions, binding, strict=True):
             if bound is not None and expression.action == action and dataset_of(expression) == INTERACTIONS:
-                flags |= [_is_about(expression.condition, bound, event) for event in self._events]
+                flags |= np.array(
+                    [holds_of_event(expression.condition, bound, each) for each in self._events], np.bool_
+                )
                 any_of_them = True
         if not any_of_them:
             return None
@@ -183,17 +144,3 @@ class Selector:
         positions = np.arange(counts.sum()) + np.repeat(lines.indptr[members] - np.cumsum(counts) + counts, counts)
         hits = flags[lines.events[positions]]
         return Ragged.of(owners[hits], lines.items[positions][hits], len(members))
-
-
-def _parameters(expression: Expression) -> list[str]:
-    conditions = [expression.condition] + ([expression.user] if expression.user is not None else [])
-    operands = [leaf.operand for condition in conditions for leaf in leaves(condition)]
-    return [operand.name for operand in operands if isinstance(operand, Parameter)]
-
-
-def _is_about(condition: Condition, bound: Bound, event: str) -> bool:
-    """Event types match in any case, and `*` matches every one."""
-    lowered = tuple(
-        tuple(event.lower() if each == "*" else str(each).lower() for each in literals) for literals in bound
-    )
-    return holds(condition, lowered, {EVENT_TYPE: event.lower()})

@@ -44,6 +44,7 @@ SCHEMA = GroupSchema.of(
         {
             "name": "Items",
             "fields": [
+                {"name": "ITEM_ID", "type": "string"},
                 {"name": "GENRE", "type": ["null", "string"], "categorical": True},
                 {"name": "YEAR", "type": "long"},
                 {"name": "TEXT", "type": "string", "textual": True},
@@ -83,6 +84,10 @@ SCHEMA = GroupSchema.of(
             "Items.GENRE IN CurrentItem.YEAR",
             "CurrentItem.YEAR is long and cannot be compared with GENRE, which is string",
         ),
+        ("Items.GENRE IN CurrentItem.TEXT", "CurrentItem.TEXT is textual and cannot be filtered"),
+        ("Items.YEAR = CurrentItem.ADULT", "CurrentItem.ADULT is boolean and cannot be filtered"),
+        ('Items.ITEM_ID IN ("a")', "Items.ITEM_ID is an id and cannot be filtered: use a metadata field"),
+        ("Interactions.EVENT_TYPE IN CurrentItem.GENRE", "cannot be compared with CurrentItem.GENRE"),
         ("Items.GENRE IN CurrentUser.PLAN", "cannot stand there: use a field of CurrentItem"),
         (" AND ".join(f'Items.F{n} IN ("a")' for n in range(11)), "11 fields are more than the 10"),
     ],
@@ -115,3 +120,5 @@ def test_a_bound_filter_knows_what_it_needs() -> None:
     assert (history.needs_user, history.needs_item, history.user_fields) == (True, False, [])
     both = bind(parse("EXCLUDE ItemID WHERE Items.GENRE IN CurrentItem.GENRE IF CurrentUser.AGE > 3"), SCHEMA)
     assert (both.needs_user, both.needs_item, both.user_fields) == (True, True, ["AGE"])
+    only_if = bind(parse("EXCLUDE ItemID WHERE Items.GENRE IN ($G) IF CurrentUser.AGE > CurrentItem.YEAR"), SCHEMA)
+    assert (only_if.needs_item, only_if.item_fields, only_if.parameters) == (True, ["YEAR"], ["G"])

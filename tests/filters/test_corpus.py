@@ -77,7 +77,9 @@ def test_a_published_filter_keeps_what_the_interpreter_keeps(text: str) -> None:
     random = np.random.default_rng(5)
     items, codes = random.integers(0, COUNT, 12), random.integers(0, len(events), 12)
     user = User(
-        {"AGE": 25, "MEMBERSHIP": "gold"}, [(events[code], f"i{item}") for item, code in zip(items, codes, strict=True)]
+        {"AGE": 25, "MEMBERSHIP": "gold"},
+        [(events[code], f"i{item}") for item, code in zip(items, codes, strict=True)],
+        next(row for row in rows if all(row.values())),
     )
     asked = {name for each in bound.filter.expressions for name in parameters(each)}
     values = {name: '"one"' if "GENRE" in name or "CATEGOR" in name or "COUNTRY" in name else "1975" for name in asked}
@@ -87,7 +89,10 @@ def test_a_published_filter_keeps_what_the_interpreter_keeps(text: str) -> None:
         for name, given in values.items()
     }
     selector = Selector(bound, columns, np.arange(COUNT + 1), events)
-    lines = Lines([values], [user.attributes], np.array([0, 12]), items.astype(np.int64), codes.astype(np.int16))
+    current = np.array([rows.index(dict(user.current))])
+    lines = Lines(
+        [values], [user.attributes], np.array([0, 12]), items.astype(np.int64), codes.astype(np.int16), current
+    )
     [group], errors = selector.select(lines)
     assert not errors
     may = np.ones(COUNT + 1, np.bool_) if group.selection.keep is None else group.selection.keep.copy()

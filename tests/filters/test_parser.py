@@ -8,7 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from personalize_spark.errors import InvalidInputException
-from personalize_spark.filters.expression import And, Comparison, Field, Membership, Or, Parameter, Values
+from personalize_spark.filters.expression import (
+    And,
+    Comparison,
+    Expression,
+    Field,
+    Filter,
+    Membership,
+    Or,
+    Parameter,
+    Values,
+)
 from personalize_spark.filters.parser import parse
 
 CORPUS = (Path(__file__).parent / "corpus.txt").read_text().splitlines()
@@ -38,6 +48,37 @@ def test_and_binds_tighter_than_or() -> None:
     assert grouped.condition == And((Or((a, b)), c))
 
 
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "(Items.A = 1 AND Items.B = 2) AND ((Items.C = 3))",
+        "Items.A = 1 OR (Items.B = 2 OR Items.C = 3 AND (Items.D = 4 AND (Items.E = 5 OR Items.F = 6)))",
+        "Items.A IN (0.00001, 100000000000000000000000.0, -7.0, 007)",
+        f"Items.A = {'9' * 400}.5",
+        'Items.A IN ("' + "(" * 150 + '")',
+        'Items.A IN ("a\\\\", \'b\\\'\', "\n")',
+    ],
+)
+def test_the_normal_form_is_read_as_the_same_tree(condition: str) -> None:
+    parsed = parse(f"INCLUDE ItemID WHERE {condition}")
+    assert parse(str(parsed)) == parsed
+
+
+def test_parentheses_that_change_nothing_leave_no_trace() -> None:
+    head = "INCLUDE ItemID WHERE "
+    assert parse(f"{head}(Items.A = 1 AND (Items.B = 2 AND Items.C = 3))") == parse(
+        f"{head}Items.A = 1 AND Items.B = 2 AND Items.C = 3"
+    )
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False), st.text(max_size=20))
+def test_literals_are_printed_as_they_are_read(number: float, text: str) -> None:
+    given = Membership(Field("Items", "A"), negated=False, operand=Values((number, text)))
+    [expression] = parse(str(Filter((Expression("INCLUDE", "ItemID", given),)))).expressions
+    assert isinstance(expression.condition, Membership)
+    assert expression.condition.operand == Values((number, text))
+
+
 @pytest.mark.parametrize("text", ["IN ($G)", 'IN ("$G")', "in ( $G )"])
 def test_a_placeholder_may_be_quoted(text: str) -> None:
     [expression] = parse(f"INCLUDE ItemID WHERE Items.GENRE {text}").expressions
@@ -62,6 +103,7 @@ def test_literals_keep_quotes_escapes_and_foreign_letters() -> None:
         ("DROP ItemID WHERE Items.A = 1", "expected one of: INCLUDE or EXCLUDE"),
         ('INCLUDE ItemID WHERE Items.A IN ("a")) ', "at character 38"),
         ("INCLUDE ItemID WHERE Items.A < < 3", "at character 32"),
+        ('INCLUDE ItemID\nWHERE Items.A IN ("a")\n AND', "at line 3, character 5"),
         ("", "1 to 2500 characters, not 0"),
         ("x" * 2501, "1 to 2500 characters, not 2501"),
         ("INCLUDE ItemID WHERE " + "(" * 150 + "Items.A = 1" + ")" * 150, "nested more than 100 levels"),

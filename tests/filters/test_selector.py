@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -26,7 +28,7 @@ from personalize_spark.filters.mask import Columns, MaskCache, Numbers, Texts
 from personalize_spark.filters.parser import parse
 from personalize_spark.filters.schema import GroupSchema
 from personalize_spark.filters.selector import Lines, Selector
-from tests.filters.interpreter import User, allowed, parameters
+from tests.filters.interpreter import User, allowed, refuses
 
 GENRES, EVENTS = ["drama", "horror", "comedy"], ["Watch", "click", ""]
 SCHEMA = GroupSchema.of(
@@ -61,18 +63,19 @@ USER = st.builds(
 def leaf(dataset: str, texts: list[str], numbers: list[str], values: st.SearchStrategy[str]) -> st.SearchStrategy[Any]:
     of_text = st.sampled_from([Field(dataset, name) for name in texts])
     literals = st.lists(values, min_size=1, max_size=3).map(lambda each: Values(tuple(each)))
-    one_text = values.map(lambda each: Values((each,))) | st.just(Parameter("A"))
+    current = [Field("CurrentItem", name) for name in ("YEAR", "PRICE", "GENRE")] if dataset == "Items" else []
+    one_text = values.map(lambda each: Values((each,))) | st.sampled_from([Parameter("A"), *current[2:]])
     text: st.SearchStrategy[Any] = st.builds(Membership, of_text, st.booleans(), literals) | st.builds(
         Membership,
         of_text,
         st.just(value=False),
-        st.sampled_from([Parameter("A"), Parameter("B")]),
+        st.sampled_from([Parameter("A"), Parameter("B"), *current[2:]]),
     )
     if not numbers:
         return text
     text |= st.builds(Comparison, of_text, st.sampled_from(["=", "!="]), one_text)
     of_number = st.sampled_from([Field(dataset, name) for name in numbers])
-    one = NUMBER.map(lambda each: Values((each,))) | st.just(Parameter("N"))
+    one = NUMBER.map(lambda each: Values((each,))) | st.sampled_from([Parameter("N"), *current[:2]])
     signs = st.sampled_from(["=", "!=", "<", "<=", ">", ">="])
     return text | st.builds(Comparison, of_number, signs, one)
 
@@ -93,7 +96,7 @@ VALUES = st.fixed_dictionaries(
     optional={
         "A": st.lists(st.sampled_from([*GENRES, "watch", "gold"]), min_size=1, max_size=2),
         "B": st.just(["drama"]),
-        "N": NUMBER.map(lambda each: [each]),
+        "N": st.lists(NUMBER, min_size=1, max_size=2),
     },
 )
 
@@ -114,10 +117,16 @@ def columns_of(rows: list[dict[str, Any]]) -> Columns:
 
 
 @settings(max_examples=1_000)
-@given(FILTER, st.lists(ROW, min_size=4, max_size=7), st.lists(st.tuples(USER, VALUES), min_size=1, max_size=6))
+@given(
+    FILTER,
+    st.lists(ROW, min_size=4, max_size=7),
+    st.lists(st.tuples(USER, VALUES, st.integers(0, 4)), min_size=1, max_size=6),
+)
 def test_what_lines_may_get_is_what_the_interpreter_says(
-    parsed: Filter, rows: list[dict[str, Any]], lines: list[tuple[User, dict[str, list[Any]]]]
+    parsed: Filter, rows: list[dict[str, Any]], drawn: list[tuple[User, dict[str, list[Any]], int]]
 ) -> None:
+    current = np.array([row if row < 4 else len(rows) for _, _, row in drawn])  # one that Items does not hold
+    lines = [(replace(user, current=rows[row] if row < 4 else {}), values) for user, values, row in drawn]
     parsed = parse(str(parsed))
     bound = bind(parsed, SCHEMA)
     order = np.random.default_rng(len(rows)).permutation(
@@ -136,11 +145,10 @@ def test_what_lines_may_get_is_what_the_interpreter_says(
             np.concatenate([[0], np.cumsum([len(each) for each in done])]),
             np.array([item for item, _ in flat], np.int64),
             np.array([event for _, event in flat], np.int16),
+            current,
         )
     )
-    for line, (_, values) in enumerate(lines):
-        needed = {name for each in parsed.expressions if each.action == "INCLUDE" for name in parameters(each)}
-        assert (line in errors) == bool(needed - values.keys())
+    assert set(errors) == {line for line, (_, values) in enumerate(lines) if refuses(parsed, values)}
     seen = set(errors)
     for group in groups:
         for number, line in enumerate(group.lines.tolist()):
@@ -178,6 +186,71 @@ def test_nothing_compares_with_an_item_that_is_not_asked_about() -> None:
     [group], _ = selector.select(Lines([None], [{}], np.zeros(2, np.int64), nothing, nothing.astype(np.int16)))
     assert group.selection.keep is not None
     assert group.selection.keep.tolist() == [True, False]
+
+
+def test_lines_about_items_of_equal_values_share_a_group() -> None:
+    bound = bind(parse("INCLUDE ItemID WHERE Items.GENRE IN CurrentItem.GENRE"), SCHEMA)
+    selector = Selector(bound, columns_of([{"GENRE": "drama"}, {"GENRE": "drama"}, {}]), np.arange(3), EVENTS)
+    nothing = np.empty(0, np.int64)
+    groups, _ = selector.select(
+        Lines([None] * 3, [{}] * 3, np.zeros(4, np.int64), nothing, nothing.astype(np.int16), np.array([0, 1, 2]))
+    )
+    assert [group.lines.tolist() for group in groups] == [[0, 1], [2]]
+    assert [masked.tolist() for group in groups if (masked := group.selection.keep) is not None] == [
+        [True, True, False],
+        [False, False, False],
+    ]
+
+
+@pytest.mark.parametrize("value", ["9" * 400, "-" + "9" * 400, "9" * 400 + ".5", "1e999"])
+@pytest.mark.parametrize("field", ["YEAR", "PRICE"])
+def test_a_number_beyond_all_measure_is_compared_too(field: str, value: str) -> None:
+    selector = Selector(
+        bind(parse(f"INCLUDE ItemID WHERE Items.{field} < $N"), SCHEMA), columns_of([{field: 1}]), np.arange(1), EVENTS
+    )
+    nothing = np.empty(0, np.int64)
+    lines = Lines([{"N": value}], [{}], np.zeros(2, np.int64), nothing, nothing.astype(np.int16))
+    [group], _ = selector.select(lines)
+    assert group.selection.keep is not None
+    assert group.selection.keep.tolist() == [not value.startswith("-")]
+
+
+@pytest.mark.parametrize("value", ["9007199254740993", "9007199254740993.0"])
+def test_64_bit_integers_are_compared_exactly(value: str) -> None:
+    rows = [{"YEAR": 9007199254740992}, {"YEAR": 9007199254740993}, {"YEAR": 9223372036854775807}]
+    bound = bind(parse(f"INCLUDE ItemID WHERE Items.YEAR > {value} AND Items.YEAR != 9223372036854775808"), SCHEMA)
+    nothing = np.empty(0, np.int64)
+    lines = Lines([None], [{}], np.zeros(2, np.int64), nothing, nothing.astype(np.int16))
+    [group], _ = Selector(bound, columns_of(rows), np.arange(3), EVENTS).select(lines)
+    assert group.selection.keep is not None
+    assert group.selection.keep.tolist() == [False, value.endswith(".0"), True]
+
+
+def test_a_group_without_event_types_has_no_history() -> None:
+    bound = bind(parse('INCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("*")'), SCHEMA)
+    nothing = np.empty(0, np.int64)
+    lines = Lines([None], [{}], np.zeros(2, np.int64), nothing, nothing.astype(np.int16))
+    [group], _ = Selector(bound, columns_of([{}]), np.arange(1), []).select(lines)
+    assert group.selection.keep is not None
+    assert not group.selection.keep.any()
+
+
+def test_a_comparison_takes_one_value() -> None:
+    bound = bind(parse("EXCLUDE ItemID WHERE Items.YEAR < $N"), SCHEMA)
+    nothing = np.empty(0, np.int64)
+    lines = Lines([{"N": '"1","2"'}], [{}], np.zeros(2, np.int64), nothing, nothing.astype(np.int16))
+    groups, errors = Selector(bound, columns_of([{}]), np.arange(1), EVENTS).select(lines)
+    assert groups == []
+    assert errors == {0: "filterValues: the value of $N must be one value, not 2: Items.YEAR < $N"}
+
+
+def test_event_types_match_however_the_schema_spells_their_field() -> None:
+    schema = GroupSchema.of([{"name": "Interactions", "fields": [{"name": "event_type", "type": "string"}]}])
+    bound = bind(parse('EXCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("WATCH")'), schema)
+    done = Lines([None], [{}], np.array([0, 1]), np.array([0]), np.array([EVENTS.index("Watch")], np.int16))
+    [group], _ = Selector(bound, {}, np.arange(1), EVENTS).select(done)
+    assert group.selection.excluded is not None
+    assert group.selection.excluded.items.tolist() == [0]
 
 
 def test_lines_of_equal_values_share_a_group() -> None:
