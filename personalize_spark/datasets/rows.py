@@ -33,8 +33,8 @@ _ARROW = {
     "boolean": pa.bool_(),
 }
 _NUMBERS = {
-    "long": r"^[+-]?\d{1,18}$",
-    "int": r"^[+-]?\d{1,9}$",
+    "long": r"^-?\d{1,18}$",
+    "int": r"^-?\d{1,9}$",
     "double": r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?$",
     "float": r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,2})?$",
     "boolean": r"^(true|false)$",
@@ -111,7 +111,7 @@ def check_header(name: str, header: Sequence[str], schema: Schema) -> None:
 
 def _reader(file: BinaryIO) -> CsvReader:
     text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
-    rows: Any = csv.reader(text, escapechar="\\")
+    rows: Any = csv.reader(text, escapechar="\\", strict=True)
     reader: CsvReader = rows
     return reader
 

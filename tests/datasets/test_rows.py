@@ -85,6 +85,13 @@ def test_a_bad_row_is_named_by_its_line_and_the_rest_goes_in() -> None:
     assert [row[:3] for row in good(text, CLICKS)] == [("u", "i", 1), ("u\nu", "i", 1), ("u", "i", 2)]
 
 
+def test_a_quote_that_is_never_closed_is_a_bad_row() -> None:
+    text = HEADER + 'u,i,1,\nu,j,2,"unclosed\n'
+    assert good(text, CLICKS) == [("u", "i", 1, None)]
+    assert bad(text, CLICKS) == [(3, "not CSV: unexpected end of data")]
+    assert bad(HEADER + "u,i,+5,\n", CLICKS) == [(2, "TIMESTAMP is not of type long")]
+
+
 def test_a_row_that_is_not_utf8_is_bad() -> None:
     text = HEADER.encode() + b"u,\xff,1,\nu,i,1,\n"
     assert bad(text, CLICKS) == [(2, "ITEM_ID is not valid UTF-8")]
