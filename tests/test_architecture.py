@@ -37,10 +37,11 @@ LEVELS = {
     "service": 7,
     "progress": 8,
     "demo": 9,
-    "cli": 10,
+    "commands": 10,
     "client": 10,
     "endpoint": 10,
-    "__main__": 11,
+    "cli": 11,
+    "__main__": 12,
 }
 # What a place may import besides the standard library; a place without a line may import nothing else.
 LIBRARIES = {
@@ -58,7 +59,7 @@ LIBRARIES = {
     "training": {"numpy", "orjson", "pyarrow", "pyspark"},
     "job": {"orjson", "pyarrow", "pyspark"},
     "service": {"orjson"},
-    "cli": {"botocore"},
+    "commands": {"botocore"},
     "client": {"botocore"},
     "endpoint": {"botocore"},
 }

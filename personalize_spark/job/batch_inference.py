@@ -49,6 +49,9 @@ def run_job(spark: SparkSession, catalog: Catalog, job: Job, show: Callable[[Pro
         except PersonalizeSparkError as error:
             lease.update(status=FAILED, failureReason=error.message)
             raise JobFailed(error.message) from error
+        except KeyboardInterrupt:
+            lease.update(status=FAILED, failureReason="The driver was stopped.")
+            raise
         except BaseException as error:
             lease.update(status=FAILED, failureReason=f"{type(error).__name__}: {error}")
             raise
@@ -90,7 +93,7 @@ def _plan(job: Job) -> tuple[Plan, list[Input]]:
     access = Access(request.role_arn if job.assume_role else None, request.output_kms_key_arn)
     inputs = find_inputs(request.input_path, request.output_path, access)
     if job.service_limits:
-        _check_size(inputs)
+        check_size(inputs)
     output_root = open_store(request.output_path, access).root
     plan = Plan(
         job=str(job.record.arn),
@@ -131,7 +134,12 @@ def _progress(ledger: Ledger, tasks: Sequence[Task]) -> Progress:
     return Progress(len(pieces), len(tasks), sum(piece.lines for piece in pieces), errors)
 
 
-def _check_size(inputs: Sequence[Input]) -> None:
+def check_size(inputs: Sequence[Input]) -> None:
+    """Keep the managed service's quotas.
+
+    Raises:
+        JobFailed: there are more files or bytes.
+    """
     size = sum(each.source.size for each in inputs)
     if len(inputs) > MAX_FILES or size > MAX_BYTES:
         raise JobFailed(

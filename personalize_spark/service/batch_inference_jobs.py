@@ -10,6 +10,7 @@ from personalize_spark.arns import Arn
 from personalize_spark.errors import (
     InvalidInputException,
     LimitExceededException,
+    ResourceAlreadyExistsException,
     ResourceInUseException,
 )
 from personalize_spark.job.job import Job
@@ -69,7 +70,7 @@ class Checked:
     notes: list[str]
 
 
-def check_batch_inference_job(catalog: Catalog, params: Mapping[str, Any]) -> Checked:
+def check_batch_inference_job(catalog: Catalog, params: Mapping[str, Any], *, service_limits: bool = False) -> Checked:
     """Everything that CreateBatchInferenceJob checks, without creating anything.
 
     Raises:
@@ -87,6 +88,11 @@ def check_batch_inference_job(catalog: Catalog, params: Mapping[str, Any]) -> Ch
             )
     if problems:
         raise InvalidInputException(" ".join(problems))
+    arn = version.arn.sibling(KIND, request.job_name)
+    if catalog.holds(arn):
+        raise ResourceAlreadyExistsException(f"Another resource with Arn {arn} already exists.")
+    if service_limits and sum(1 for _ in running(catalog)) >= MAX_RUNNING:
+        raise LimitExceededException(f"More than {MAX_RUNNING} resources with PENDING or IN_PROGRESS status.")
     return Checked(request, version, filtering, list(_notes(request, recipe)))
 
 
@@ -98,10 +104,8 @@ def create_batch_inference_job(
     Raises:
         ServiceError: as the service would refuse the request.
     """
-    checked = check_batch_inference_job(catalog, params)
+    checked = check_batch_inference_job(catalog, params, service_limits=service_limits)
     request, version = checked.request, checked.version
-    if service_limits and sum(1 for _ in running(catalog)) >= MAX_RUNNING:
-        raise LimitExceededException(f"More than {MAX_RUNNING} resources with PENDING or IN_PROGRESS status.")
     arn = version.arn.sibling(KIND, request.job_name)
     record = catalog.create(
         arn,

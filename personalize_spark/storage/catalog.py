@@ -79,6 +79,14 @@ class Catalog:
             )
         return record
 
+    def holds(self, arn: Arn) -> bool:
+        """Whether there is a resource of that ARN."""
+        try:
+            self.read(arn)
+        except ResourceNotFoundException:
+            return False
+        return True
+
     def update(self, record: Record, **changes: Any) -> None:
         """Change fields of a record that nobody else has changed since it was read; a change to `None` drops the field.
 
