@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from personalize_spark.filters.selector import Group
 from personalize_spark.recipes.recipe import Recipe, Settings
-from personalize_spark.records import Recommendations, Records, count_errors, ids_of, parse, render
+from personalize_spark.records import Object, Recommendations, Records, count_errors, merged, parse, render
 from personalize_spark.scoring.model import Model
 from personalize_spark.scoring.selection import EVERYTHING
 
@@ -32,9 +32,15 @@ class Answers:
 
 
 class LineFilter(Protocol):
-    """A filter, ready for lines."""
+    """A filter, ready for lines.
 
-    def select(self, users: Sequence[bytes], filter_values: Sequence[Any]) -> tuple[list[Group], dict[int, str]]:
+    Attributes:
+        required: the keys that it needs of a line, besides those of the recipe.
+    """
+
+    required: Sequence[str]
+
+    def select(self, lines: Sequence[Object]) -> tuple[list[Group], dict[int, str]]:
         """The lines in groups with what each may get, and by line the error of those that cannot be filtered."""
 
 
@@ -42,10 +48,11 @@ def answer(
     recipe: Recipe, model: Model, settings: Settings, lines: Sequence[bytes], line_filter: LineFilter | None = None
 ) -> Answers:
     """Answer lines, in their order; each answer depends on nothing but its own line."""
-    records = parse(lines, recipe.required)
     if line_filter is None:
+        records = parse(lines, recipe.required)
         recommendations = recipe.recommend(model, records.objects, settings, EVERYTHING)
     else:
+        records = parse(lines, list(dict.fromkeys([*recipe.required, *line_filter.required])))
         records, recommendations = _filtered(recipe, model, settings, records, line_filter)
     return Answers(render(records, recommendations, model.texts), len(records.inputs), count_errors(records))
 
@@ -53,16 +60,10 @@ def answer(
 def _filtered(
     recipe: Recipe, model: Model, settings: Settings, records: Records, line_filter: LineFilter
 ) -> tuple[Records, Recommendations]:
-    values = [each.get("filterValues") for each in records.objects]
-    groups, refused = line_filter.select(ids_of(records.objects, "userId"), values)
-    items = np.full((len(records.objects), settings.num_results), -1, np.int32)
-    scores = np.zeros(items.shape)
-    scored = False
-    for group in groups:
-        objects = [records.objects[line] for line in group.lines]
-        part = recipe.recommend(model, objects, settings, group.selection)
-        items[group.lines] = part.items
-        if part.scores is not None:
-            scores[group.lines], scored = part.scores, True
-    kept = np.delete(np.arange(len(items)), list(refused))
-    return records.without(refused), Recommendations(items[kept], scores[kept] if scored else None)
+    groups, refused = line_filter.select(records.objects)
+    parts = [
+        recipe.recommend(model, [records.objects[line] for line in group.lines], settings, group.selection)
+        for group in groups
+    ]
+    lines = np.concatenate([np.empty(0, np.int64), *(group.lines for group in groups)])
+    return records.without(refused), merged(parts, lines, len(model.texts))

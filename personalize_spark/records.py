@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -76,22 +77,68 @@ class Records:
         return Records(self.inputs, self.errors | errors, np.delete(self.good, list(refused)), kept)
 
 
-def ids_of(objects: Sequence[Object], field: str) -> list[bytes]:
-    """The UTF-8 ids in a required field of good lines."""
-    return [_id_text(each[field]).encode() for each in objects]
+def ids_of(objects: Sequence[Object], field: str) -> list[str]:
+    """The ids in a required field of good lines."""
+    return [_id_text(each[field]) for each in objects]
+
+
+def lists_of(objects: Sequence[Object], field: str) -> tuple[NDArray[np.int64], list[str]]:
+    """The ids in a required field of good lines that holds lists: int64 (Q,), how many each has, and all of them."""
+    lists = [each[field] for each in objects]
+    flat = list(chain.from_iterable(lists))
+    if not set(map(type, flat)) <= {str}:
+        flat = list(map(_id_text, flat))
+    return np.fromiter(map(len, lists), np.int64, len(lists)), flat
 
 
 @dataclass(frozen=True)
 class Recommendations:
-    """The answers to Q queries.
+    """The answers to Q queries, one list behind the other, each best first.
 
     Attributes:
-        items: int32 (Q, n), rows of the model's items, best first, -1 behind the last.
-        scores: float64 (Q, n) in [0, 1], or `None` for a recipe without scores.
+        counts: int64 (Q,), the lengths of the lists.
+        items: int64 (m,), rows of the model's I items; I + k is the k-th of the strangers.
+        scores: float64 (m,) in [0, 1], or `None` for a recipe without scores.
+        strangers: JSON texts of items that the model does not know.
     """
 
-    items: NDArray[np.int32]
+    counts: NDArray[np.int64]
+    items: NDArray[np.int64]
     scores: NDArray[np.float64] | None
+    strangers: Sequence[bytes] = ()
+
+    @classmethod
+    def of(cls, items: NDArray[np.int32], scores: NDArray[np.float64] | None) -> Recommendations:
+        """From lists of one length: (Q, n), -1 behind the last item of a shorter one."""
+        there = items >= 0
+        return cls(there.sum(axis=1), items[there].astype(np.int64), None if scores is None else scores[there])
+
+
+def merged(parts: Sequence[Recommendations], lines: NDArray[np.int64], items: int) -> Recommendations:
+    """Answers given in parts as one, in the order of their lines.
+
+    Args:
+        parts: the answers, Q in all.
+        lines: int64 (Q,), the line of each, none twice.
+        items: how many items the model has.
+    """
+    counts = np.concatenate([np.empty(0, np.int64), *(part.counts for part in parts)])
+    order = np.argsort(lines)
+    ends = np.cumsum(counts)
+    starts = np.repeat((ends - counts)[order] - (np.cumsum(counts[order]) - counts[order]), counts[order])
+    places = np.arange(counts.sum()) + starts
+    strangers: list[bytes] = []
+    rows: list[NDArray[np.int64]] = []
+    for part in parts:
+        rows.append(np.where(part.items < items, part.items, part.items + len(strangers)))
+        strangers += part.strangers
+    scores = [part.scores for part in parts if part.scores is not None]
+    return Recommendations(
+        counts[order],
+        np.concatenate([np.empty(0, np.int64), *rows])[places],
+        np.concatenate(scores)[places] if scores else None,
+        strangers,
+    )
 
 
 def parse(lines: Sequence[bytes], required: Sequence[str]) -> Records:
@@ -99,7 +146,7 @@ def parse(lines: Sequence[bytes], required: Sequence[str]) -> Records:
 
     Args:
         lines: without their newline; CRLF and a byte order mark are accepted, blank lines skipped.
-        required: keys from `userId`, `itemId`, in the order that the service names them.
+        required: keys from `userId`, `itemId`, `itemList`, in the order that the service names them.
     """
     inputs: list[bytes] = []
     errors: dict[int, LineError] = {}
@@ -194,7 +241,17 @@ def _check_id(field: str, value: object) -> LineError | None:
     return LineError(Reason.INVALID_ID, f"{field} must be a string")
 
 
-_CHECKS: Mapping[str, Callable[[str, object], LineError | None]] = {"userId": _check_id, "itemId": _check_id}
+def _check_list(field: str, value: object) -> LineError | None:
+    if type(value) is list and set(map(type, value)) <= {str, int}:
+        return None
+    return LineError(Reason.INVALID_ID, f"{field} must be an array of strings")
+
+
+_CHECKS: Mapping[str, Callable[[str, object], LineError | None]] = {
+    "userId": _check_id,
+    "itemId": _check_id,
+    "itemList": _check_list,
+}
 
 
 def _id_text(value: str | int) -> str:
@@ -202,13 +259,12 @@ def _id_text(value: str | int) -> str:
 
 
 def _answered(inputs: pa.Array, answers: Recommendations, texts: Texts) -> pa.Array:
-    there = answers.items >= 0
-    offsets = np.concatenate([[0], np.cumsum(there.sum(axis=1))]).astype(np.int32)
-    ids = _joined(_array(texts).take(pa.array(answers.items[there])), offsets)
+    offsets = np.concatenate([[0], np.cumsum(answers.counts)]).astype(np.int32)
+    ids = _joined(_item_texts(answers, _array(texts)), offsets)
     if answers.scores is None:
         parts = (b'{"input":', inputs, b',"output":{"recommendedItems":[', ids, b']},"error":null}\n')
     else:
-        scores = _joined(score_texts(answers.scores[there]), offsets)
+        scores = _joined(score_texts(answers.scores), offsets)
         head = b',"output":{"recommendedItems":['
         parts = (b'{"input":', inputs, head, ids, b'],"scores":[', scores, b']},"error":null}\n')  # type: ignore[assignment]
     return pc.binary_join_element_wise(*parts, b"")
@@ -217,6 +273,16 @@ def _answered(inputs: pa.Array, answers: Recommendations, texts: Texts) -> pa.Ar
 def _refused(echo: bytes, error: LineError) -> bytes:
     message = orjson.dumps(f"User error: {error.message}")
     return b'{"input":%b,"output":{"recommendedItems":[]},"error":%b}\n' % (echo, message)
+
+
+def _item_texts(answers: Recommendations, texts: pa.Array) -> pa.Array:
+    if not answers.strangers:
+        return texts.take(pa.array(answers.items))
+    strange = answers.items >= len(texts)
+    found = texts.take(pa.array(answers.items[~strange]))
+    others = pa.array(answers.strangers, pa.binary()).take(pa.array(answers.items[strange] - len(texts)))
+    order = np.argsort(np.concatenate([np.flatnonzero(~strange), np.flatnonzero(strange)]))
+    return pa.concat_arrays([found, others]).take(pa.array(order))
 
 
 def _joined(texts: pa.Array, offsets: NDArray[np.int32]) -> pa.Array:

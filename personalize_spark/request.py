@@ -19,6 +19,7 @@ from botocore.model import ListShape, MapShape, ServiceModel, Shape, StructureSh
 from personalize_spark.errors import InvalidInputException, TooManyTagsException
 
 DEFAULT_NUM_RESULTS = 25
+DEFAULT_EXPLORATION_WEIGHT, DEFAULT_ITEM_AGE_CUT_OFF = 0.3, 30.0
 MAX_NUM_RESULTS = 500
 MAX_TAGS = 50
 BATCH_INFERENCE = "BATCH_INFERENCE"
@@ -40,7 +41,7 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
 
 @dataclass(frozen=True)
 class BatchInferenceRequest:
-    """A valid `CreateBatchInferenceJob` request; `params` is the request as it came."""
+    """A valid `CreateBatchInferenceJob` request; `params` is the request as it came, the age cut-off is in days."""
 
     params: Mapping[str, Any]
     job_name: str
@@ -52,6 +53,9 @@ class BatchInferenceRequest:
     output_kms_key_arn: str | None
     num_results: int
     mode: str
+    exploration_weight: float
+    exploration_item_age_cut_off: float
+    ranking_influence: Mapping[str, float]
 
     @classmethod
     def parse(cls, params: Mapping[str, Any]) -> BatchInferenceRequest:
@@ -62,6 +66,8 @@ class BatchInferenceRequest:
             TooManyTagsException: more than 50 tags.
         """
         validate("CreateBatchInferenceJob", params, _rules)
+        config = params.get("batchInferenceJobConfig") or {}
+        exploration = config.get("itemExplorationConfig") or {}
         source, destination = params["jobInput"]["s3DataSource"], params["jobOutput"]["s3DataDestination"]
         return cls(
             params=params,
@@ -74,6 +80,9 @@ class BatchInferenceRequest:
             output_kms_key_arn=destination.get("kmsKeyArn"),
             num_results=params.get("numResults", DEFAULT_NUM_RESULTS),
             mode=params.get("batchInferenceJobMode", BATCH_INFERENCE),
+            exploration_weight=float(exploration.get("explorationWeight", DEFAULT_EXPLORATION_WEIGHT)),
+            exploration_item_age_cut_off=float(exploration.get("explorationItemAgeCutOff", DEFAULT_ITEM_AGE_CUT_OFF)),
+            ranking_influence=config.get("rankingInfluence") or {},
         )
 
 

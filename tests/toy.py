@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import orjson
@@ -12,21 +13,27 @@ from numpy.typing import NDArray
 
 from personalize_spark.arns import Arn
 from personalize_spark.scoring.model import Model, Texts
+from personalize_spark.scoring.products import products
+from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.softmax import log_normaliser
 from personalize_spark.scoring.topn import ItemMatrix
-from personalize_spark.storage.artifact import Artifact, finish, write_table
+from personalize_spark.storage.artifact import Artifact, Entry, finish, write_table
 from personalize_spark.storage.catalog import Catalog
 from personalize_spark.storage.model import USERS, users_schema, write_items
 from personalize_spark.storage.shards import keys_of, shard_name, shards_of
+from personalize_spark.storage.store import Store
+from tests.oracle import NEIGHBOURS, SCORED
 
 GOLDEN = {"a": 0.8449224, "b": 0.1458153, "c": 0.008885, "d": 0.0003773}
 """The whole-catalogue probabilities of the toy model of the golden pairs."""
 
 
-def golden_version(catalog: Catalog, recipe: str = "aws-user-personalization") -> Arn:
+def golden_version(catalog: Catalog, recipe: str = "aws-user-personalization", *, scored: int = SCORED) -> Arn:
     """The golden toy: one user, u1; popularity in the order a, b, c, d."""
     factors = np.log(np.array(list(GOLDEN.values())))[:, None].astype(np.float32)
-    return write_version(catalog, recipe, list(GOLDEN), factors, {"u1": np.ones(1, np.float32)}, [40, 30, 20, 10])
+    counts, queries = [40, 30, 20, 10], np.ones((4, 1), np.float32)
+    users = {"u1": np.ones(1, np.float32)}
+    return write_version(catalog, recipe, list(GOLDEN), factors, users, counts, scored=scored, queries=queries)
 
 
 def write_version(
@@ -40,40 +47,36 @@ def write_version(
     temperature: float = 1.0,
     shards: int = 3,
     name: str = "toy",
+    scored: int = SCORED,
+    queries: NDArray[np.float32] | None = None,
 ) -> Arn:
-    """An ACTIVE solution version; `factors` (I, d) and `counts` (I,) are parallel to `items`, ids in ascending order."""
+    """An ACTIVE solution version; all arrays are parallel to `items`, ids in ascending order; `queries` are the factors."""
     ranks = np.arange(len(items), dtype=np.int32)
-    if recipe == "aws-popularity-count":
+    vectors = np.stack(list(users.values())) if users else np.zeros((0, factors.shape[1]), np.float32)
+    if recipe in {"aws-popularity-count", "aws-sims"}:
         order = np.lexsort((ranks, -np.asarray(counts)))
         matrix = None
     else:
-        matrix, order = ItemMatrix.sort(factors, ranks, np.stack(list(users.values())) if users else None)
+        matrix, order = ItemMatrix.sort(factors, ranks, vectors if users else None)
     shares = np.asarray(counts, np.float64)[order] / np.sum(counts)
     popular = np.lexsort((ranks[order], -shares)).astype(np.int32)
     model = Model(Texts.of([orjson.dumps(items[row]) for row in order]), popular, shares, matrix, None, temperature)
+    questions = (factors if queries is None else queries)[order].copy()
+    if recipe == "aws-semantic-similarity":
+        questions[:, -2:] = 0
+    if recipe in {"aws-similar-items", "aws-semantic-similarity"}:
+        model = replace(model, queries=questions)
+    if recipe == "aws-sims":
+        model = replace(model, neighbours=neighbours_of(questions, factors[order], ranks[order]))
     arn = Arn("aws", "us-east-1", "000000000000", "solution", name, f"{time.time_ns() & 0xFFFFFFFF:08x}")
     store = catalog.store.at(f"models/{arn.name}/{arn.version}")
     entries = write_items(store, model)
-    if matrix is not None:
-        ids = [user.encode() for user in users]
-        vectors = np.stack(list(users.values())) if users else np.zeros((0, factors.shape[1]), np.float32)
-        keys = keys_of(ids)
-        normalisers = log_normaliser(vectors, matrix.factors, temperature)
-        for shard in range(shards):
-            rows = [
-                row
-                for row in sorted(range(len(ids)), key=lambda row: (keys[row], ids[row]))
-                if shards_of(keys, shards)[row] == shard
-            ]
-            columns = [
-                pa.array(keys[rows]),
-                pa.array([ids[row] for row in rows], pa.binary()),
-                pa.FixedSizeListArray.from_arrays(vectors[rows].ravel(), factors.shape[1]),
-                pa.array(normalisers[rows]),
-            ]
-            batch = pa.RecordBatch.from_arrays(columns, schema=users_schema(factors.shape[1]))
-            entries.append(write_table(store, shard_name(USERS, shard), batch))
-    finish(store, entries, {"recipe": recipe, "temperature": temperature})
+    properties: dict[str, object] = {"recipe": recipe, "temperature": temperature}
+    if recipe == "aws-user-personalization-v2":
+        properties["scored"] = scored
+    if matrix is not None and model.queries is None:
+        entries += write_toy_users(store, list(users), vectors, matrix, temperature, shards, properties.get("scored"))
+    finish(store, entries, properties)
     catalog.create(
         arn,
         {
@@ -85,6 +88,52 @@ def write_version(
         },
     )
     return arn
+
+
+def neighbours_of(questions: NDArray[np.float32], factors: NDArray[np.float32], ranks: NDArray[np.int32]) -> Ragged:
+    """The `NEIGHBOURS` items with the largest product, by brute force."""
+    exact = products(questions[:, None], factors[None])
+    np.fill_diagonal(exact, -np.inf)
+    count = min(NEIGHBOURS, len(factors) - 1)
+    best = [np.lexsort((ranks, -row))[:count] for row in exact]
+    return Ragged(np.arange(len(factors) + 1) * count, np.concatenate(best).astype(np.int32))
+
+
+def write_toy_users(
+    store: Store,
+    names: Sequence[str],
+    vectors: NDArray[np.float32],
+    matrix: ItemMatrix,
+    temperature: float,
+    shards: int,
+    scored: object,
+) -> list[Entry]:
+    """The shards of users; with `scored`, only so many items of each have a score."""
+    ids = [user.encode() for user in names]
+    keys = keys_of(ids)
+    exact = products(vectors[:, None], matrix.factors[None])
+    columns = {"log_normaliser": log_normaliser(vectors, matrix.factors, temperature)}
+    if isinstance(scored, int):
+        floors = np.sort(exact, axis=1)[:, -min(scored, exact.shape[1])]
+        inside = np.where(exact >= floors[:, None], exact, -np.inf)
+        columns = {"log_normaliser": np.log(np.exp(temperature * inside).sum(axis=1)), "floor": floors}
+    schema = users_schema(matrix.factors.shape[1], floors=scored is not None)
+    entries = []
+    for shard in range(shards):
+        rows = [
+            row
+            for row in sorted(range(len(ids)), key=lambda row: (keys[row], ids[row]))
+            if shards_of(keys, shards)[row] == shard
+        ]
+        arrays = [
+            pa.array(keys[rows]),
+            pa.array([ids[row] for row in rows], pa.binary()),
+            pa.FixedSizeListArray.from_arrays(vectors[rows].ravel(), matrix.factors.shape[1]),
+            *(pa.array(column[rows]) for column in columns.values()),
+        ]
+        batch = pa.RecordBatch.from_arrays(arrays, schema=schema)
+        entries.append(write_table(store, shard_name(USERS, shard), batch))
+    return entries
 
 
 def request(version: Arn, input_path: str, output_path: str, **more: object) -> dict[str, object]:

@@ -41,6 +41,9 @@ class Texts:
     indptr: NDArray[np.int64]
     codes: NDArray[np.int32]
 
+    def __len__(self) -> int:
+        return len(self.indptr) - 1
+
     @cached_property
     def owners(self) -> NDArray[np.int32]:
         """int32 (m,): the item of each code."""
@@ -62,6 +65,9 @@ class Numbers:
 
     values: NDArray[Any]
     valid: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.values)
 
     def at(self, row: int) -> tuple[Literal, ...]:
         """The value of one item, if it has one."""

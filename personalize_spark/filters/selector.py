@@ -17,7 +17,8 @@ from personalize_spark.filters.mask import Columns, MaskCache, evaluate, holds_o
 from personalize_spark.filters.resolving import Binding, Bound, resolve
 from personalize_spark.filters.schema import INTERACTIONS
 from personalize_spark.filters.values import BadValue, check_values
-from personalize_spark.scoring.selection import Ragged, Selection
+from personalize_spark.scoring.ragged import Ragged
+from personalize_spark.scoring.selection import Selection
 
 _MEMO = 100_000
 
@@ -62,7 +63,8 @@ class Selector:
     """
 
     def __init__(self, bound: BoundFilter, columns: Columns, rows: NDArray[np.int64], events: Sequence[str]) -> None:
-        self._bound, self._columns, self._rows, self._events = bound, columns, rows, events
+        self._bound, self._columns, self._events = bound, columns, events
+        self._rows: NDArray[np.int64] = np.append(rows, _unknown_row(columns))
         self._expressions = bound.filter.expressions
         self._masks = MaskCache()
         self._bindings: dict[Any, Binding | BadValue] = {}
@@ -113,7 +115,9 @@ class Selector:
             keep = dropped
         if excluding is not None:
             keep = ~excluding if keep is None else keep & ~excluding
-        return Selection(keep, gone, kept)
+        if keep is None:
+            return Selection(None, gone, kept)
+        return Selection(keep[:-1], gone, kept, unknown=bool(keep[-1]))
 
     def _item_masks(self, binding: Binding) -> tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None]:
         """What the expressions on Items keep and what they drop; `None` where none of them does."""
@@ -144,3 +148,8 @@ class Selector:
         positions = np.arange(counts.sum()) + np.repeat(lines.indptr[members] - np.cumsum(counts) + counts, counts)
         hits = flags[lines.events[positions]]
         return Ragged.of(owners[hits], lines.items[positions][hits], len(members))
+
+
+def _unknown_row(columns: Columns) -> int:
+    """The row of the item that has no values."""
+    return max((len(each) for each in columns.values()), default=1) - 1

@@ -27,7 +27,6 @@ from personalize_spark.job.preflight import preflight
 from personalize_spark.job.publish import publish
 from personalize_spark.job.report import Progress, Report
 from personalize_spark.job.waves import Ledger, run_waves
-from personalize_spark.recipes import Settings
 from personalize_spark.storage.catalog import Catalog
 from personalize_spark.storage.location import open_store, split_prefix
 from personalize_spark.storage.store import Access
@@ -99,9 +98,10 @@ def _plan(job: Job) -> tuple[Plan, list[Input]]:
         job=str(job.record.arn),
         release=personalize_spark.__version__,
         recipe=job.recipe,
-        settings=Settings(request.num_results),
+        settings=job.settings,
         model=job.model,
         filtering=job.filtering,
+        exploring=job.exploring,
         input_root=split_prefix(request.input_path)[0],
         output_root=output_root,
         staging_root=f"{output_root}{STAGING}/{request.job_name}/",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from personalize_spark.job.plan import Filtering, Pinned
+from personalize_spark.job.plan import Exploring, Filtering, Pinned
+from personalize_spark.recipes import Settings
 from personalize_spark.request import BatchInferenceRequest
 from personalize_spark.storage.catalog import Record
 
@@ -17,7 +18,9 @@ class Job:
         record: its record in the catalog.
         recipe: the name of the solution version's recipe.
         model: the solution version's model.
+        settings: what the request asks of the recipe.
         filtering: the filter, if there is one.
+        exploring: the exploration, if there is one.
         notes: what the report should say of the request.
         assume_role: use the request's role for the input and the output, not the ambient credentials.
         service_limits: refuse what the managed service would not take.
@@ -27,7 +30,9 @@ class Job:
     request: BatchInferenceRequest
     recipe: str
     model: Pinned
+    settings: Settings
     filtering: Filtering | None
+    exploring: Exploring | None
     notes: list[str]
     assume_role: bool = False
     service_limits: bool = False

@@ -58,6 +58,23 @@ class Filtering:
 
 
 @dataclass(frozen=True)
+class Exploring:
+    """The items that are new in a view get a share of the probability.
+
+    Attributes:
+        view: knows all items of the dataset group, with their age and their interactions.
+        weight: 0.0 to 1.0.
+        age_cut_off: days before the latest interaction; older items are not in scope.
+        new_items: items that the model has not learned are in scope too.
+    """
+
+    view: Pinned
+    weight: float
+    age_cut_off: float
+    new_items: bool
+
+
+@dataclass(frozen=True)
 class Plan:
     """What all tasks of a job have in common."""
 
@@ -67,6 +84,7 @@ class Plan:
     settings: Settings
     model: Pinned
     filtering: Filtering | None
+    exploring: Exploring | None
     input_root: str
     output_root: str
     staging_root: str
@@ -93,7 +111,11 @@ class Plan:
         """The plan of a staging folder."""
         fields = orjson.loads(staging.read("plan.json"))
         if fields["filtering"] is not None:
-            fields["filtering"] = Filtering(fields["filtering"]["expression"], Pinned(**fields["filtering"]["view"]))
+            fields["filtering"]["view"] = Pinned(**fields["filtering"]["view"])
+            fields["filtering"] = Filtering(**fields["filtering"])
+        if fields["exploring"] is not None:
+            fields["exploring"]["view"] = Pinned(**fields["exploring"]["view"])
+            fields["exploring"] = Exploring(**fields["exploring"])
         nested: dict[str, type] = {"settings": Settings, "model": Pinned, "access": Access}
         return cls(**fields | {name: kind(**fields[name]) for name, kind in nested.items()})
 

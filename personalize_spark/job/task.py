@@ -20,7 +20,7 @@ from personalize_spark.answer import LineFilter, answer
 from personalize_spark.errors import PersonalizeSparkError
 from personalize_spark.filters.binding import bind
 from personalize_spark.filters.parser import parse
-from personalize_spark.job.plan import Plan, Task, read_bin
+from personalize_spark.job.plan import Pinned, Plan, Task, read_bin
 from personalize_spark.recipes import RECIPES
 from personalize_spark.scoring.model import Model
 from personalize_spark.storage.artifact import Artifact
@@ -28,7 +28,7 @@ from personalize_spark.storage.location import open_store
 from personalize_spark.storage.model import read_model
 from personalize_spark.storage.splits import blocks
 from personalize_spark.storage.store import Access, Store
-from personalize_spark.storage.view import View, ViewFilter
+from personalize_spark.storage.view import Scope, View, ViewFilter, exploration
 
 SIDECARS = "sidecars/"
 PIECES = "pieces/"
@@ -64,16 +64,20 @@ class Worker:
     @cached_property
     def model(self) -> Model:
         """The model, mapped at the first need of it."""
-        pinned = self.plan.model
-        return read_model(Artifact(open_store(pinned.uri), pinned.sha256))
+        pinned, exploring = self.plan.model, self.plan.exploring
+        model = read_model(Artifact(open_store(pinned.uri), pinned.sha256))
+        if exploring is None:
+            return model
+        seed = f"{pinned.sha256}|{exploring.view.sha256}"
+        scope = Scope(exploring.weight, exploring.age_cut_off, exploring.new_items)
+        return exploration(model, _view(exploring.view), scope, seed)
 
     @cached_property
     def line_filter(self) -> LineFilter | None:
         """The job's filter, if it has one, bound to the view that the plan pins."""
         if self.plan.filtering is None:
             return None
-        pinned = self.plan.filtering.view
-        view = View(Artifact(open_store(pinned.uri), pinned.sha256))
+        view = _view(self.plan.filtering.view)
         return ViewFilter(view, bind(parse(self.plan.filtering.expression), view.schema), self.model)
 
     def answer(self, task: Task) -> Piece:
@@ -127,6 +131,10 @@ def _store(store: Store, name: str, file: tempfile.SpooledTemporaryFile[bytes]) 
         store.write(name, file.read())
     else:
         store.upload(name, spooled)
+
+
+def _view(pinned: Pinned) -> View:
+    return View(Artifact(open_store(pinned.uri), pinned.sha256))
 
 
 @lru_cache(maxsize=1)

@@ -12,9 +12,17 @@ from personalize_spark.scoring.selection import Selection
 
 @dataclass(frozen=True)
 class Settings:
-    """What a request asks of a recipe, besides its lines."""
+    """What a request asks of a recipe, besides its lines.
+
+    Attributes:
+        num_results: length of the lists.
+        popularity: influence of popularity on the ranking, 0.0 to 1.0.
+        freshness: influence of an item's age on the ranking, 0.0 to 1.0.
+    """
 
     num_results: int
+    popularity: float = 0.0
+    freshness: float = 0.0
 
 
 @dataclass(frozen=True)

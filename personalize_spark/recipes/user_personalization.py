@@ -1,7 +1,8 @@
-"""User-Personalization: `score(u, i) = exp(t w_u . w_i) / sum_j exp(t w_u . w_j)`, j over all items of the model.
+"""User-Personalization and the HRNN family: `score(u, i) = exp(t w_u . w_i) / sum_j exp(t w_u . w_j)`, j over all items.
 
 The formula is the service's (developer guide, "How recommendation scoring works"); a filter takes items away and changes
 no score. A user without a vector gets the popular items, each with its share of all interactions as score.
+User-Personalization explores: see `scoring.exploration`.
 """
 
 from __future__ import annotations
@@ -9,27 +10,76 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from personalize_spark.recipes.recipe import Recipe, Settings
 from personalize_spark.records import Object, Recommendations, ids_of
-from personalize_spark.scoring.model import Model
+from personalize_spark.scoring.exploration import Audience, Cold, explored, hashes
+from personalize_spark.scoring.items import ItemMatrix
+from personalize_spark.scoring.model import Model, UserRows
 from personalize_spark.scoring.selection import Selection, best_of, popular_of
 from personalize_spark.scoring.softmax import probabilities
 
+USER_ID = "userId"
+
+Lists = tuple[NDArray[np.int32], NDArray[np.float64]]
+"""Items (U, n), -1 past the end, and their scores."""
+
 
 def _recommend(model: Model, lines: Sequence[Object], settings: Settings, selection: Selection) -> Recommendations:
-    if model.matrix is None or model.users is None:
+    matrix, names = model.matrix, ids_of(lines, USER_ID)
+    if matrix is None or model.users is None:
         raise ValueError("the model has no factors")
-    users = model.users.lookup(ids_of(lines, "userId"))
+    users = model.users.lookup([name.encode() for name in names])
     known, strangers = np.flatnonzero(users.known), np.flatnonzero(~users.known)
     items = np.empty((len(lines), settings.num_results), np.int32)
     scores = np.empty(items.shape)
-    best = best_of(users.vectors[known], model.matrix, settings.num_results, selection.of(known))
-    items[known] = best.items
-    scores[known] = probabilities(best.products, users.log_normalisers[known], model.temperature)
+    own = selection.of(known)
+    if model.cold is None:
+        items[known], scores[known] = _relevant(model, matrix, users, known, settings.num_results, own)
+    else:
+        some = [names[line] for line in known]
+        items[known], scores[known] = _exploring(
+            model, matrix, users, known, settings.num_results, own, model.cold, some
+        )
     items[strangers] = popular_of(model.popular, len(strangers), settings.num_results, selection.of(strangers))
     scores[strangers] = model.shares[items[strangers]]
-    return Recommendations(items, scores)
+    return Recommendations.of(items, scores)
 
 
-USER_PERSONALIZATION = Recipe("aws-user-personalization", ("userId",), _recommend, explores=True)
+def _relevant(
+    model: Model, matrix: ItemMatrix, users: UserRows, known: NDArray[np.int64], n: int, selection: Selection
+) -> Lists:
+    best = best_of(users.vectors[known], matrix, n, selection)
+    return best.items, probabilities(best.products, users.log_normalisers[known], model.temperature)
+
+
+def _exploring(
+    model: Model,
+    matrix: ItemMatrix,
+    users: UserRows,
+    known: NDArray[np.int64],
+    n: int,
+    selection: Selection,
+    cold: Cold,
+    names: Sequence[str],
+) -> Lists:
+    """The items in scope of exploration are taken out of the search, and put in again with their bonus."""
+    keep = np.ones(len(model.texts), np.bool_) if selection.keep is None else selection.keep.copy()
+    keep[cold.rows] = False
+    others = Selection(keep, selection.excluded, selection.extra and selection.extra.outside(cold.rows))
+    items, scores = _relevant(model, matrix, users, known, n, others.below(len(matrix.factors)))
+    audience = Audience(hashes(names), users.vectors[known], users.log_normalisers[known], model.temperature)
+    pairs = np.repeat(np.arange(len(known)), len(cold.rows)), np.tile(cold.rows, len(known))
+    allowed = selection.allows(*pairs).reshape(len(known), len(cold.rows))
+    found, bonuses = explored(audience, matrix, cold, allowed, n)
+    scores = np.concatenate([np.where(items < 0, -1.0, scores / (1 + cold.mass)), bonuses], axis=1)
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :n]
+    both = np.concatenate([items, found.astype(np.int32)], axis=1)
+    return np.take_along_axis(both, order, axis=1), np.take_along_axis(scores, order, axis=1)
+
+
+USER_PERSONALIZATION = Recipe("aws-user-personalization", (USER_ID,), _recommend, explores=True)
+HRNN = Recipe("aws-hrnn", (USER_ID,), _recommend)
+HRNN_METADATA = Recipe("aws-hrnn-metadata", (USER_ID,), _recommend)
+HRNN_COLDSTART = Recipe("aws-hrnn-coldstart", (USER_ID,), _recommend)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import pairwise, repeat
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from personalize_spark.scoring.topn import ItemMatrix
+from personalize_spark.scoring.exploration import Cold
+from personalize_spark.scoring.items import ItemMatrix
+from personalize_spark.scoring.ragged import Ragged
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,13 @@ class Texts:
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
+
+    def ids(self) -> list[str]:
+        """The texts, each the JSON of a string, as strings."""
+        ends = self.offsets.tolist()
+        data = self.data.tobytes()
+        ids: list[str] = json.loads(b"[" + b",".join(data[start:end] for start, end in pairwise(ends)) + b"]")
+        return ids
 
     @classmethod
     def of(cls, texts: Sequence[bytes]) -> Texts:
@@ -44,12 +56,14 @@ class UserRows:
     Attributes:
         known: bool (U,); the other arrays hold zeros where it is false.
         vectors: float32 (U, d).
-        log_normalisers: float64 (U,), log sum_j exp(t * w_u . w_j) over all items j of the model.
+        log_normalisers: float64 (U,), log sum_j exp(t * w_u . w_j) over the items j that are scored.
+        floors: float64 (U,): only items with w_u . w_j >= floor are scored; `None`: all items are.
     """
 
     known: NDArray[np.bool_]
     vectors: NDArray[np.float32]
     log_normalisers: NDArray[np.float64]
+    floors: NDArray[np.float64] | None = None
 
 
 class Users(Protocol):
@@ -70,6 +84,10 @@ class Model:
         matrix: the item factors, (I, d); `None` where the recipe has none.
         users: the user side; `None` where the recipe has none.
         temperature: t > 0 in `exp(t * w_u . w_i)`.
+        queries: float32 (I, d), each item as a question for items like it: their order is that of `q_i . w_j`; `None` where
+            the recipe has none. A question that is all zeros has no answer.
+        neighbours: by item, those like it, best first; `None` where the recipe has none.
+        cold: what exploration adds; `None` where there is nothing to explore.
     """
 
     texts: Texts
@@ -78,3 +96,24 @@ class Model:
     matrix: ItemMatrix | None = None
     users: Users | None = None
     temperature: float = 1.0
+    queries: NDArray[np.float32] | None = None
+    neighbours: Ragged | None = None
+    cold: Cold | None = None
+
+    def with_items(self, texts: Texts) -> Model:
+        """The model with more items, which it has not learned: they come last, as the least popular ones."""
+        all_texts = Texts(
+            np.concatenate([self.texts.data, texts.data]),
+            np.concatenate([self.texts.offsets, texts.offsets[1:] + self.texts.offsets[-1]]),
+        )
+        new = np.arange(len(self.texts), len(all_texts), dtype=np.int32)
+        popular, shares = np.concatenate([self.popular, new]), np.concatenate([self.shares, np.zeros(len(new))])
+        return replace(self, texts=all_texts, popular=popular, shares=shares)
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        return {name: row for row, name in enumerate(self.texts.ids())}
+
+    def rows_of(self, ids: Sequence[str]) -> NDArray[np.int64]:
+        """int64 (n,): the row of each id, -1 for an unknown one. The first call builds an index of some 100 bytes an item."""
+        return np.fromiter(map(self._rows.get, ids, repeat(-1)), np.int64, len(ids))

@@ -2,44 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from personalize_spark.scoring.products import paired_products
+from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.topn import ItemMatrix, TopN, top_n
-
-
-@dataclass(frozen=True)
-class Ragged:
-    """A list of items for each of U lines: line u has `items[indptr[u]:indptr[u + 1]]`.
-
-    Attributes:
-        indptr: int64 (U + 1,).
-        items: int32 (m,), rows of the model's items, none twice in a line.
-    """
-
-    indptr: NDArray[np.int64]
-    items: NDArray[np.int32]
-
-    def lines(self) -> NDArray[np.int64]:
-        """int64 (m,): the line of each item."""
-        return np.repeat(np.arange(len(self.indptr) - 1), np.diff(self.indptr))
-
-    def of_lines(self, lines: NDArray[np.int64]) -> Ragged:
-        """The lists of some of the lines."""
-        counts = np.diff(self.indptr)[lines]
-        indptr = np.concatenate([[0], np.cumsum(counts)])
-        positions = np.arange(indptr[-1]) + np.repeat(self.indptr[lines] - indptr[:-1], counts)
-        return Ragged(indptr, self.items[positions])
-
-    @classmethod
-    def of(cls, lines: NDArray[np.int64], items: NDArray[np.int64], count: int) -> Ragged:
-        """From pairs (line, item) in any order, of `count` lines; doubles go."""
-        keys = np.unique(lines << 32 | items)
-        indptr = np.searchsorted(keys >> 32, np.arange(count + 1)).astype(np.int64)
-        return cls(indptr, (keys & 0xFFFFFFFF).astype(np.int32))
 
 
 @dataclass(frozen=True)
@@ -50,17 +21,43 @@ class Selection:
         keep: bool (I,), for all lines; `None` keeps every item.
         excluded: by line, items that `keep` keeps; `None`: none.
         extra: by line, items that `keep` does not keep; `None`: none.
+        unknown: whether a line may get an item that the model does not know.
     """
 
     keep: NDArray[np.bool_] | None = None
     excluded: Ragged | None = None
     extra: Ragged | None = None
+    unknown: bool = True
 
     def of(self, lines: NDArray[np.int64]) -> Selection:
         """What some of the lines may get; `lines` are ascending."""
-        return Selection(
-            self.keep, self.excluded and self.excluded.of_lines(lines), self.extra and self.extra.of_lines(lines)
-        )
+        excluded, extra = (part and part.of_lines(lines) for part in (self.excluded, self.extra))
+        return replace(self, excluded=excluded, extra=extra)
+
+    def without(self, items: NDArray[np.int64]) -> Selection:
+        """The same, but line u must not get items[u] either: int64 (U,)."""
+        gone = Ragged(np.arange(len(items) + 1), items.astype(np.int32))
+        return self.but(gone)
+
+    def but(self, gone: Ragged) -> Selection:
+        """The same, without what is in a list."""
+        excluded = gone if self.excluded is None else self.excluded.plus(gone)
+        return replace(self, excluded=excluded, extra=self.extra and self.extra.minus(gone))
+
+    def below(self, count: int) -> Selection:
+        """What there is of it among the first `count` items."""
+        keep = None if self.keep is None else self.keep[:count]
+        excluded, extra = (part and part.below(count) for part in (self.excluded, self.extra))
+        return replace(self, keep=keep, excluded=excluded, extra=extra)
+
+    def allows(self, lines: NDArray[np.int64], items: NDArray[Any]) -> NDArray[np.bool_]:
+        """Bool (m,): whether line lines[k] may get items[k], for all k."""
+        allowed = np.ones(len(items), np.bool_) if self.keep is None else self.keep[items]
+        if self.excluded is not None:
+            allowed &= ~self.excluded.holds(lines, items)
+        if self.extra is not None:
+            allowed |= self.extra.holds(lines, items)
+        return allowed
 
 
 EVERYTHING = Selection()
@@ -100,6 +97,39 @@ def popular_of(popular: NDArray[np.int32], count: int, n: int, selection: Select
         if count
         else np.empty((0, n), np.int32)
     )
+
+
+def first_of(lists: Ragged, n: int, selection: Selection) -> NDArray[np.int32]:
+    """int32 (U, n): the first n items of each list that its line may get; -1 past the end."""
+    lines = lists.lines()
+    there = selection.allows(lines, lists.items)
+    lines, items = lines[there], lists.items[there]
+    places = np.arange(len(lines)) - np.searchsorted(lines, lines)
+    first = places < n
+    result = np.full((len(lists.indptr) - 1, n), -1, np.int32)
+    result[lines[first], places[first]] = items[first]
+    return result
+
+
+def filled(items: NDArray[np.int32], popular: NDArray[np.int32], selection: Selection) -> NDArray[np.int32]:
+    """int32 (U, n): the lists, where they are too short followed by the most popular of the other items that each line may get.
+
+    Args:
+        items: int32 (U, n), -1 behind the last item of a list.
+        popular: int32 (I,), all items, the most popular first.
+        selection: of the U lines.
+    """
+    short = np.flatnonzero((items < 0).any(axis=1))
+    if not len(short):
+        return items
+    lines, places = np.nonzero(items[short] >= 0)
+    listed = Ragged.of(lines, items[short][lines, places].astype(np.int64), len(short))
+    more = popular_of(popular, len(short), items.shape[1], selection.of(short).but(listed))
+    result = items.copy()
+    for line, row in enumerate(short):
+        count = np.count_nonzero(items[row] >= 0)
+        result[row, count:] = more[line, : items.shape[1] - count]
+    return result
 
 
 def _line(

@@ -48,6 +48,25 @@ def probabilities(
     return np.exp(products * temperature - log_normaliser[:, None])
 
 
+def shares_of_lists(exponents: NDArray[np.float64], owners: NDArray[np.int64], lines: int) -> NDArray[np.float64]:
+    """``exp(x_i) / sum_j exp(x_j)``, j over the same line's list.
+
+    Args:
+        exponents: float64 (m,); where all of a line are -inf, its shares are equal.
+        owners: int64 (m,), the line of each.
+        lines: how many there are.
+
+    Returns:
+        float64 (m,).
+    """
+    peaks = np.full(lines, -np.inf)
+    np.maximum.at(peaks, owners, exponents)
+    flat = ~np.isfinite(peaks[owners])
+    weights = np.exp(np.where(flat, 0.0, exponents) - np.where(flat, 0.0, peaks[owners]))
+    shares: NDArray[np.float64] = weights / np.bincount(owners, weights, lines)[owners]
+    return shares
+
+
 def _log_sum_exp(
     users: NDArray[np.float64], items: NDArray[np.float32], buffer: NDArray[np.float64]
 ) -> NDArray[np.float64]:

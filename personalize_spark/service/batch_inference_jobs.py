@@ -15,8 +15,8 @@ from personalize_spark.errors import (
 )
 from personalize_spark.job.job import Job
 from personalize_spark.job.lease import FAILED, KIND, PENDING, reap, running
-from personalize_spark.job.plan import Filtering, Pinned
-from personalize_spark.recipes import Recipe, recipe_named
+from personalize_spark.job.plan import Exploring, Filtering, Pinned
+from personalize_spark.recipes import Recipe, Settings, recipe_named
 from personalize_spark.request import BATCH_INFERENCE, THEME_GENERATION, BatchInferenceRequest, validate
 from personalize_spark.service.filters import filtering_of
 from personalize_spark.service.pages import page_of, shown
@@ -61,12 +61,14 @@ class Checked:
         request: what was asked.
         version: the record of its solution version.
         filtering: its filter, if it names one.
+        exploring: its exploration, if the recipe explores and there is data to explore.
         notes: what the user should know.
     """
 
     request: BatchInferenceRequest
     version: Record
     filtering: Filtering | None
+    exploring: Exploring | None
     notes: list[str]
 
 
@@ -93,7 +95,8 @@ def check_batch_inference_job(catalog: Catalog, params: Mapping[str, Any], *, se
         raise ResourceAlreadyExistsException(f"Another resource with Arn {arn} already exists.")
     if service_limits and sum(1 for _ in running(catalog)) >= MAX_RUNNING:
         raise LimitExceededException(f"More than {MAX_RUNNING} resources with PENDING or IN_PROGRESS status.")
-    return Checked(request, version, filtering, list(_notes(request, recipe)))
+    exploring = _exploring(catalog, version, request) if recipe.explores else None
+    return Checked(request, version, filtering, exploring, list(_notes(request, recipe)))
 
 
 def create_batch_inference_job(
@@ -122,7 +125,13 @@ def create_batch_inference_job(
         request=request,
         recipe=version.fields["recipeArn"].rpartition("/")[2],
         model=Pinned(version.fields["model"], version.fields["modelSha256"]),
+        settings=Settings(
+            request.num_results,
+            request.ranking_influence.get("POPULARITY", 0.0),
+            request.ranking_influence.get("FRESHNESS", 0.0),
+        ),
         filtering=checked.filtering,
+        exploring=checked.exploring,
         notes=checked.notes,
         assume_role=assume_role,
         service_limits=service_limits,
@@ -161,16 +170,33 @@ def _solution_version(catalog: Catalog, text: str) -> Record:
     return record
 
 
+def _exploring(catalog: Catalog, version: Record, request: BatchInferenceRequest) -> Exploring | None:
+    """The exploration, on the dataset group's current view; what is new in it is for the latest version of the solution only."""
+    group = version.fields.get("datasetGroupArn")
+    if group is None or request.exploration_weight == 0.0:
+        return None
+    fields = catalog.read(Arn.parse(group)).fields
+    if "view" not in fields:
+        return None
+    view = Pinned(fields["view"], fields["viewSha256"])
+    others = catalog.list("solution", version.arn.name)
+    latest = max(
+        (each for each in others if each.fields["status"] == "ACTIVE"), key=lambda each: each.fields["creationDateTime"]
+    )
+    return Exploring(
+        view, request.exploration_weight, request.exploration_item_age_cut_off, new_items=latest.arn == version.arn
+    )
+
+
 def _problems(request: BatchInferenceRequest, recipe: Recipe) -> Iterator[str]:
-    config = request.params.get("batchInferenceJobConfig") or {}
     if request.mode == THEME_GENERATION and not recipe.themed:
         yield f"The mode {THEME_GENERATION} needs a solution version of the recipe aws-similar-items, not of {recipe.name}."
-    if recipe.explores and config.get("itemExplorationConfig"):
-        yield "This release does not explore yet: remove batchInferenceJobConfig.itemExplorationConfig."
 
 
 def _notes(request: BatchInferenceRequest, recipe: Recipe) -> Iterator[str]:
     config = request.params.get("batchInferenceJobConfig") or {}
+    if "itemList" in recipe.required and request.params.get("numResults") is not None:
+        yield f"numResults has no effect: the recipe {recipe.name} returns each list whole."
     if config.get("itemExplorationConfig") and not recipe.explores:
         yield f"itemExplorationConfig has no effect: the recipe {recipe.name} does not explore."
     if config.get("rankingInfluence") and not recipe.influenced:

@@ -1,13 +1,17 @@
 """A model on disk: written once by a training, read by every task of every job.
 
-texts.data.npy  texts.offsets.npy  popular.npy  shares.npy           always
-factors.npy  norms.npy  ranks.npy                                    the item matrix, rows by descending norm
-users/00000.arrow ...   key, id, vector: float32[d], log_normaliser  the shards of the user side
+texts.data.npy  texts.offsets.npy  popular.npy  shares.npy   always
+factors.npy  norms.npy  ranks.npy  basis.npy                 the item matrix, rows by descending norm
+queries.npy                                                  items as questions, parallel to the factors
+neighbours.indptr.npy  neighbours.items.npy                  for each item those like it, best first
+users/00000.arrow ...                                        the shards of the user side: key, id, vector: float32[d],
+                                                             log_normaliser and, where not all items are scored, floor
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,19 +19,30 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from personalize_spark.scoring.model import Model, Texts, UserRows
+from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.topn import ItemMatrix
 from personalize_spark.storage.artifact import Artifact, Entry, write_column
 from personalize_spark.storage.shards import Shards
 from personalize_spark.storage.store import Store
 
 USERS = "users"
+_COLUMNS = (
+    *("texts.data", "texts.offsets", "popular", "shares"),
+    *("factors", "norms", "ranks", "basis"),
+    *("queries", "neighbours.indptr", "neighbours.items"),
+)
 
 
-def users_schema(rank: int) -> pa.Schema:
-    """The columns of a shard of users."""
-    return pa.schema(
-        {"key": pa.uint32(), "id": pa.binary(), "vector": pa.list_(pa.float32(), rank), "log_normaliser": pa.float64()}
-    )
+def users_schema(rank: int, *, floors: bool = False) -> pa.Schema:
+    """The columns of a shard of users.
+
+    Args:
+        rank: length of the vectors.
+        floors: not all items are scored, only those whose product reaches a user's floor.
+    """
+    columns = {"key": pa.uint32(), "id": pa.binary(), "vector": pa.list_(pa.float32(), rank)}
+    numbers = ("log_normaliser", "floor") if floors else ("log_normaliser",)
+    return pa.schema({**columns, **dict.fromkeys(numbers, pa.float64())})
 
 
 class ShardedUsers:
@@ -35,18 +50,22 @@ class ShardedUsers:
 
     def __init__(self, artifact: Artifact, rank: int) -> None:
         self._shards, self._rank = Shards(artifact, USERS), rank
+        self._floors = "scored" in artifact.properties
 
     def lookup(self, ids: Sequence[bytes]) -> UserRows:
         """See `scoring.model.Users`."""
         known = np.zeros(len(ids), np.bool_)
         vectors = np.zeros((len(ids), self._rank), np.float32)
-        log_normalisers = np.zeros(len(ids), np.float64)
+        numbers = {
+            name: np.zeros(len(ids)) for name in (["log_normaliser", "floor"] if self._floors else ["log_normaliser"])
+        }
         for found in self._shards.find(ids):
             column = found.table.column("vector")
             known[found.positions] = True
             vectors[found.positions] = column.flatten().to_numpy().reshape(-1, self._rank)[found.rows]
-            log_normalisers[found.positions] = found.table.column("log_normaliser").to_numpy()[found.rows]
-        return UserRows(known, vectors, log_normalisers)
+            for name, values in numbers.items():
+                values[found.positions] = found.table.column(name).to_numpy()[found.rows]
+        return UserRows(known, vectors, numbers["log_normaliser"], numbers.get("floor"))
 
 
 def write_items(store: Store, model: Model) -> list[Entry]:
@@ -61,16 +80,26 @@ def write_items(store: Store, model: Model) -> list[Entry]:
         columns |= {"factors": model.matrix.factors, "norms": model.matrix.norms, "ranks": model.matrix.ranks}
         if model.matrix.basis is not None:
             columns["basis"] = model.matrix.basis
+    if model.queries is not None:
+        columns["queries"] = model.queries
+    if model.neighbours is not None:
+        columns |= {"neighbours.indptr": model.neighbours.indptr, "neighbours.items": model.neighbours.items}
     return [write_column(store, name, column) for name, column in columns.items()]
 
 
 def read_model(artifact: Artifact) -> Model:
     """Map a model."""
-    texts = Texts(artifact.column("texts.data"), artifact.column("texts.offsets"))
-    popular, shares = artifact.column("popular"), artifact.column("shares")
-    if "factors.npy" not in artifact.entries:
-        return Model(texts, popular, shares)
-    basis = artifact.column("basis") if "basis.npy" in artifact.entries else None
-    matrix = ItemMatrix(artifact.column("factors"), artifact.column("norms"), artifact.column("ranks"), basis)
+    columns = {name: artifact.column(name) for name in _COLUMNS if f"{name}.npy" in artifact.entries}
+    model = Model(
+        Texts(columns["texts.data"], columns["texts.offsets"]),
+        columns["popular"],
+        columns["shares"],
+        queries=columns.get("queries"),
+    )
+    if "neighbours.items" in columns:
+        model = replace(model, neighbours=Ragged(columns["neighbours.indptr"], columns["neighbours.items"]))
+    if "factors" not in columns:
+        return model
+    matrix = ItemMatrix(columns["factors"], columns["norms"], columns["ranks"], columns.get("basis"))
     users = ShardedUsers(artifact, matrix.factors.shape[1])
-    return Model(texts, popular, shares, matrix, users, artifact.properties["temperature"])
+    return replace(model, matrix=matrix, users=users, temperature=artifact.properties.get("temperature", 1.0))

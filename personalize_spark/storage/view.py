@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,14 @@ from personalize_spark.filters.expression import Literal
 from personalize_spark.filters.mask import Columns, Numbers, Texts
 from personalize_spark.filters.schema import GroupSchema
 from personalize_spark.filters.selector import Group, Lines, Selector
+from personalize_spark.records import Object, ids_of
 from personalize_spark.scoring import model as scoring
+from personalize_spark.scoring.exploration import MASS_PER_WEIGHT, MAX_ITEMS, Cold, hashes
 from personalize_spark.storage.artifact import Artifact
 from personalize_spark.storage.shards import Shards
 
 USERS = "users"
+_DAY = 86_400
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,11 @@ class View:
         self.schema = GroupSchema.of(artifact.properties["schemas"].values())
         self.events: list[str] = artifact.properties["eventTypes"]
         self.items: int = artifact.properties["items"]
+        self.latest: int | None = artifact.properties["latestTimestamp"]
+
+    def items_table(self) -> pa.RecordBatch:
+        """All items by ascending id: id, creation_timestamp (epoch seconds), interactions."""
+        return self._artifact.table("items")
 
     def columns(self) -> Columns:
         """The fields of Items over all V items and, last, one without values."""
@@ -66,15 +75,10 @@ class View:
         columns["CREATION_TIMESTAMP"] = Numbers(np.append(items.column("creation_timestamp").to_numpy(), 0), there)
         return columns
 
-    def rows_of(self, texts: scoring.Texts) -> NDArray[np.int64]:
-        """int64 (I,): for each item of a model its row here, V for one that is not here.
-
-        Args:
-            texts: the items' ids as JSON texts.
-        """
-        ids = self._artifact.table("items").column("id")
-        encoded = pa.array([_unquoted(text) for text in _split(texts)], pa.binary())
-        found = pc.fill_null(pc.index_in(encoded, ids), len(ids))
+    def rows_of(self, ids: Sequence[str]) -> NDArray[np.int64]:
+        """int64 (n,): the row of each item, V for one that is not here."""
+        known = self._artifact.table("items").column("id")
+        found = pc.fill_null(pc.index_in(pa.array(ids, pa.binary()), known), len(known))
         rows: NDArray[np.int64] = found.to_numpy(zero_copy_only=False).astype(np.int64)
         return rows
 
@@ -107,37 +111,73 @@ class View:
         )
 
 
-def _split(texts: scoring.Texts) -> list[bytes]:
-    data = texts.data.tobytes()
-    return [data[start:end] for start, end in zip(texts.offsets[:-1], texts.offsets[1:], strict=True)]
+@dataclass(frozen=True)
+class Scope:
+    """What exploration may recommend, and how much of it.
+
+    Attributes:
+        weight: 0.0 to 1.0.
+        age_cut_off: days before the latest interaction of the group; older items are not in scope.
+        new_items: items that the model has not learned are.
+    """
+
+    weight: float
+    age_cut_off: float
+    new_items: bool
 
 
-def _unquoted(text: bytes) -> bytes:
-    if b"\\" not in text:
-        return text[1:-1]
-    decoded: str = orjson.loads(text)
-    return decoded.encode()
+def exploration(model: scoring.Model, view: View, scope: Scope, seed: str) -> scoring.Model:
+    """The model with the items that exploration may recommend; the same one where there are none.
+
+    Args:
+        model: with factors.
+        view: the dataset group as it is now.
+        scope: see there.
+        seed: jobs of the same seed draw the same.
+    """
+    items = view.items_table()
+    created, interactions = (items.column(name).to_numpy() for name in ("creation_timestamp", "interactions"))
+    young = np.flatnonzero(created >= (view.latest or 0) - scope.age_cut_off * _DAY)
+    if not scope.new_items:
+        young = young[np.isin(young, view.rows_of(model.texts.ids()))]
+    young = young[np.lexsort((young, -created[young], interactions[young]))][:MAX_ITEMS]
+    if not len(young) or scope.weight == 0:
+        return model
+    names = [each.decode() for each in items.column("id").take(pa.array(young)).to_pylist()]
+    rows = model.rows_of(names)
+    new = np.flatnonzero(rows < 0)
+    rows[new] = len(model.texts) + np.arange(len(new))
+    order = np.argsort(rows)
+    number = int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8])
+    cold = Cold(rows[order], interactions[young][order], hashes(names)[order], scope.weight * MASS_PER_WEIGHT, number)
+    texts = scoring.Texts.of([orjson.dumps(names[each]) for each in new])
+    return replace(model.with_items(texts), cold=cold)
 
 
 class ViewFilter:
     """A bound filter over one view and one model; what `answer` asks for each block of lines."""
 
     def __init__(self, view: View, bound: BoundFilter, model: scoring.Model) -> None:
-        rows = view.rows_of(model.texts)
-        columns = view.columns()
+        rows = view.rows_of(model.texts.ids())
         self._view, self._bound = view, bound
-        self._selector = Selector(bound, columns, rows, view.events)
+        self._selector = Selector(bound, view.columns(), rows, view.events)
         self._model_rows = np.full(view.items + 1, -1, np.int64)
         self._model_rows[rows] = np.arange(len(rows))
         self._model_rows[-1] = -1
+        self.required: Sequence[str] = ("userId",) if bound.needs_user else ()
 
-    def select(self, users: Sequence[bytes], filter_values: Sequence[Any]) -> tuple[list[Group], dict[int, str]]:
-        """What lines of these users, with these `filterValues`, may get; and the errors of lines that cannot be filtered."""
+    def select(self, lines: Sequence[Object]) -> tuple[list[Group], dict[int, str]]:
+        """What lines may get, and by line the error of those that cannot be filtered."""
         if self._bound.needs_user:
-            known = self._view.lookup(users, self._bound.user_fields)
+            ids = [each.encode() for each in ids_of(lines, "userId")]
+            known = self._view.lookup(ids, self._bound.user_fields)
         else:
-            known = Histories.empty(len(users))
+            known = Histories.empty(len(lines))
         items = self._model_rows[known.items]
         there = items >= 0  # the model may be older than the view
         indptr = np.concatenate([[0], np.cumsum(there)])[known.indptr]
-        return self._selector.select(Lines(filter_values, known.attributes, indptr, items[there], known.events[there]))
+        values = [each.get("filterValues") for each in lines]
+        current = self._view.rows_of(ids_of(lines, "itemId")) if self._bound.needs_item else None
+        return self._selector.select(
+            Lines(values, known.attributes, indptr, items[there], known.events[there], current)
+        )

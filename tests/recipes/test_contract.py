@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,7 @@ from personalize_spark.storage.artifact import Artifact
 from personalize_spark.storage.catalog import Catalog
 from personalize_spark.storage.location import open_store
 from personalize_spark.storage.model import read_model
-from tests.oracle import World, answer_line
+from tests.oracle import World, answer_line, keys_of
 from tests.toy import write_version
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -66,20 +68,46 @@ def model(recipe: str, tmp_path_factory: pytest.TempPathFactory) -> Model:
     return model_of(world(), recipe, tmp_path_factory.mktemp("catalog"))
 
 
-def lines_of(count: int) -> list[str]:
-    kinds = ['{"userId": "u%d"}', '{"userId":"stranger-%d"}', '{"n":%d}', "broken %d", '{"userId":%d}', " "]
-    return [kinds[n % 6] % (n % 50) if n % 6 < 5 else kinds[5] for n in range(count)]
+def lines_of(recipe: str, count: int) -> list[str]:
+    """Lines of every kind: of known and unknown users and items, broken ones, and ones for another recipe."""
+    names = list(world().items)
+    chance = random.Random(count)
+    kinds: list[Callable[[int], object]] = [
+        lambda n: {"userId": f"u{n % 50}"},
+        lambda n: {"userId": f"stranger-{n}"},
+        lambda n: {"itemId": names[n % len(names)], "n": n},
+        lambda n: {"itemId": f"strange-{n}", "userId": "u1"},
+        lambda n: {"userId": n, "itemList": [*chance.sample(names, n % 40), "?", *chance.sample(names, 3), n, "?"]},
+        lambda n: {"userId": f"u{n % 50}", "itemList": chance.choices(names, k=n % 30)},
+        lambda n: {"userId": "nobody", "itemList": chance.choices(names, k=n % 30)},
+        lambda n: {"userId": "u1", "itemList": [["a"], [], ["?"], ["?", 4]][n % 4]},
+        lambda n: [{}, [], "text", None][n % 4],
+    ]
+    if "ranking" in recipe:
+        kinds *= 3
+    lines = [json.dumps(kinds[n % len(kinds)](n), ensure_ascii=False) for n in range(count)]
+    return [line for n, line in enumerate(lines) for line in ([line, " ", f"broken {n}"] if n % 20 == 0 else [line])]
+
+
+def good_lines(recipe: str) -> list[bytes]:
+    """A line about what is known, and one about what is not."""
+    if "ranking" in recipe:
+        items = json.dumps(list(world().items)[:50])
+        return [f'{{"userId":"{user}","itemList":{items}}}'.encode() for user in ("u1", "?")]
+    key = keys_of(recipe)[0]
+    return [b'{"%b":"%b"}' % (key.encode(), each) for each in (b"u1" if key == "userId" else b"i1", b"?")]
 
 
 def test_every_answer_is_that_of_the_oracle(recipe: str, model: Model) -> None:
+    lines = lines_of(recipe, 200)
     for n in (1, 25, 500):
-        data = answer(RECIPES[recipe], model, Settings(n), [line.encode() for line in lines_of(200)]).data.decode()
-        expected = [answer_line(world(), recipe, line, n) for line in lines_of(200)]
+        data = answer(RECIPES[recipe], model, Settings(n), [line.encode() for line in lines]).data.decode()
+        expected = [answer_line(world(), recipe, line, n) for line in lines]
         assert data.splitlines() == [line for line in expected if line is not None]
 
 
 def test_one_line_alone_is_answered_like_among_many(recipe: str, model: Model) -> None:
-    lines = [line.encode() for line in lines_of(60)]
+    lines = [line.encode() for line in lines_of(recipe, 60)]
     alone = b"".join(answer(RECIPES[recipe], model, Settings(10), [line]).data for line in lines)
     assert answer(RECIPES[recipe], model, Settings(10), lines).data == alone
 
@@ -87,21 +115,20 @@ def test_one_line_alone_is_answered_like_among_many(recipe: str, model: Model) -
 @given(order=st.permutations(range(24)))
 @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_order_of_lines_changes_nothing_else(recipe: str, model: Model, order: list[int]) -> None:
-    lines = [line.encode() for line in lines_of(24) if line.strip()]
-    order = [n for n in order if n < len(lines)]
+    lines = [line.encode() for line in lines_of(recipe, 40) if line.strip()][:24]
     straight = answer(RECIPES[recipe], model, Settings(5), lines).data.splitlines()
     mixed = answer(RECIPES[recipe], model, Settings(5), [lines[n] for n in order]).data.splitlines()
     assert mixed == [straight[n] for n in order]
 
 
 def test_a_second_run_gives_the_same_bytes(recipe: str, model: Model, tmp_path: Path) -> None:
-    lines = [line.encode() for line in lines_of(120)]
+    lines = [line.encode() for line in lines_of(recipe, 120)]
     again = model_of(world(), recipe, tmp_path)
     assert answer(RECIPES[recipe], again, Settings(25), lines) == answer(RECIPES[recipe], model, Settings(25), lines)
 
 
 def test_lists_are_whole_distinct_and_descending(recipe: str, model: Model) -> None:
-    data = answer(RECIPES[recipe], model, Settings(50), [b'{"userId":"u1"}', b'{"userId":"?"}']).data
+    data = answer(RECIPES[recipe], model, Settings(50), good_lines(recipe)).data
     for line in map(json.loads, data.splitlines()):
         items, scores = line["output"]["recommendedItems"], line["output"].get("scores")
         assert len(set(items)) == len(items) == 50
@@ -109,10 +136,24 @@ def test_lists_are_whole_distinct_and_descending(recipe: str, model: Model) -> N
 
 
 def test_a_small_catalogue_gives_a_short_list(recipe: str, tmp_path: Path) -> None:
-    small = model_of(world(items=3), recipe, tmp_path)
-    for user in (b"u1", b"?"):
-        [line] = answer(RECIPES[recipe], small, Settings(25), [b'{"userId":"%b"}' % user]).data.splitlines()
+    small = world(items=3)
+    model = model_of(small, recipe, tmp_path)
+    lines = good_lines(recipe)
+    for line, data in zip(lines, answer(RECIPES[recipe], model, Settings(25), lines).data.splitlines(), strict=True):
+        assert data.decode() == answer_line(small, recipe, line.decode(), 25)
+    if "ranking" not in recipe:
+        [line] = answer(RECIPES[recipe], model, Settings(25), lines[1:]).data.splitlines()
         assert len(json.loads(line)["output"]["recommendedItems"]) == 3
+
+
+@pytest.mark.parametrize("influence", [(0.0, 0.0), (0.7, 0.0), (0.0, 0.3), (1.0, 1.0)])
+def test_ranking_influence_is_a_part_of_the_product(tmp_path: Path, influence: tuple[float, float]) -> None:
+    recipe = "aws-semantic-similarity"
+    model = model_of(world(), recipe, tmp_path)
+    lines = lines_of(recipe, 60)
+    data = answer(RECIPES[recipe], model, Settings(20, *influence), [line.encode() for line in lines]).data.decode()
+    expected = [answer_line(world(), recipe, line, 20, *influence) for line in lines]
+    assert data.splitlines() == [line for line in expected if line is not None]
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES))

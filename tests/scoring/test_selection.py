@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from personalize_spark.scoring.products import products
-from personalize_spark.scoring.selection import Ragged, Selection, best_of, popular_of
+from personalize_spark.scoring.ragged import Ragged
+from personalize_spark.scoring.selection import Selection, best_of, popular_of
 from personalize_spark.scoring.topn import ItemMatrix
 
 ITEMS, LINES = 12, 5

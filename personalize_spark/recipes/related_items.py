@@ -1,0 +1,72 @@
+"""Similar-Items, SIMS and Semantic-Similarity: items like a given one, without scores; never the item itself.
+
+An item that the model does not know, or of which it knows too little, gets the popular items; these also follow where a list
+would be too short.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from personalize_spark.recipes.recipe import Recipe, Settings
+from personalize_spark.records import Object, Recommendations, ids_of
+from personalize_spark.scoring.model import Model
+from personalize_spark.scoring.selection import Selection, best_of, filled, first_of, popular_of
+
+ITEM_ID = "itemId"
+
+
+def _by_factors(model: Model, lines: Sequence[Object], settings: Settings, selection: Selection) -> Recommendations:
+    """The order is that of `q_i . w_j`."""
+    return _by_products(model, lines, settings.num_results, selection, {})
+
+
+def _by_meaning(model: Model, lines: Sequence[Object], settings: Settings, selection: Selection) -> Recommendations:
+    """The order is that of `q_i . w_j + POPULARITY p_j + FRESHNESS f_j`: p and f are the last two columns of the factors."""
+    influence = {-2: settings.popularity, -1: settings.freshness}
+    return _by_products(model, lines, settings.num_results, selection, influence)
+
+
+def _by_products(
+    model: Model, lines: Sequence[Object], n: int, selection: Selection, influence: Mapping[int, float]
+) -> Recommendations:
+    if model.matrix is None or model.queries is None:
+        raise ValueError("the model has no factors")
+    rows = model.rows_of(ids_of(lines, ITEM_ID))
+    asked = np.flatnonzero(rows >= 0)
+    asked = asked[model.queries[rows[asked]].any(axis=1)]
+    queries = model.queries[rows[asked]]
+    for column, weight in influence.items():
+        queries[:, column] = weight
+    items = np.full((len(lines), n), -1, np.int32)
+    items[asked] = best_of(queries, model.matrix, n, selection.of(asked).without(rows[asked])).items
+    return _completed(model, items, rows, selection)
+
+
+def _by_neighbours(model: Model, lines: Sequence[Object], settings: Settings, selection: Selection) -> Recommendations:
+    """The order is that of the model's lists."""
+    if model.neighbours is None:
+        raise ValueError("the model has no neighbours")
+    rows = model.rows_of(ids_of(lines, ITEM_ID))
+    asked = np.flatnonzero(rows >= 0)
+    items = np.full((len(lines), settings.num_results), -1, np.int32)
+    items[asked] = first_of(model.neighbours.of_lines(rows[asked]), settings.num_results, selection.of(asked))
+    return _completed(model, items, rows, selection)
+
+
+def _completed(
+    model: Model, items: NDArray[np.int32], rows: NDArray[np.int64], selection: Selection
+) -> Recommendations:
+    known = np.flatnonzero(rows >= 0)
+    items[known] = filled(items[known], model.popular, selection.of(known).without(rows[known]))
+    strangers = np.flatnonzero(rows < 0)
+    items[strangers] = popular_of(model.popular, len(strangers), items.shape[1], selection.of(strangers))
+    return Recommendations.of(items, None)
+
+
+SIMILAR_ITEMS = Recipe("aws-similar-items", (ITEM_ID,), _by_factors, themed=True)
+SIMS = Recipe("aws-sims", (ITEM_ID,), _by_neighbours)
+SEMANTIC_SIMILARITY = Recipe("aws-semantic-similarity", (ITEM_ID,), _by_meaning, influenced=True)

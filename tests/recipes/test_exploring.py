@@ -1,0 +1,148 @@
+"""Exploration against a brute force that knows every exponential."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from personalize_spark.answer import answer
+from personalize_spark.filters.selector import Group
+from personalize_spark.recipes import RECIPES, Settings
+from personalize_spark.records import Object
+from personalize_spark.scoring.exploration import MASS_PER_WEIGHT, Cold, hashes
+from personalize_spark.scoring.model import Model, Texts
+from personalize_spark.scoring.ragged import Ragged
+from personalize_spark.scoring.selection import Selection
+from tests.recipes.test_contract import model_of, world
+from tests.recipes.test_golden_pairs import model_of as golden_model
+
+UP = RECIPES["aws-user-personalization"]
+NEW = ["new-0", "new-1", "new-2", "new-3"]
+YOUNG = ["i1", "i3", "i4", "i10", "i50"]
+
+
+def exploring(model: Model, young: Sequence[str], new: Sequence[str], weight: float, seed: int = 7) -> Model:
+    more = model.with_items(Texts.of([json.dumps(name).encode() for name in new]))
+    names = sorted([*young, *new], key=lambda name: int(more.rows_of([name])[0]))
+    interactions = np.arange(len(names)) % 3
+    return replace(more, cold=Cold(more.rows_of(names), interactions, hashes(names), weight * MASS_PER_WEIGHT, seed))
+
+
+def expected(model: Model, user: str, n: int, drop: Sequence[str] = ()) -> tuple[list[str], list[float]]:
+    """By the formula of the module, one user at a time and nothing left out."""
+    assert model.cold is not None
+    w, cold = world(), model.cold
+    names = model.texts.ids()
+    logits = [
+        w.temperature * float(np.dot(w.users[user], w.items[name])) if name in w.items else -np.inf for name in names
+    ]
+    shares = np.exp(logits) / np.exp(logits).sum()
+    bonus = cold.bonuses(hashes([user]))[0]
+    shares[cold.rows] += bonus
+    shares /= 1 + cold.mass
+    order = [row for row in np.argsort(-shares, kind="stable") if names[row] not in drop][:n]
+    return [names[row] for row in order], [round(float(shares[row]), 7) for row in order]
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    return model_of(world(), UP.name, tmp_path_factory.mktemp("catalog"))
+
+
+def out(
+    model: Model, users: Sequence[str], n: int, without: Selection | None = None
+) -> list[tuple[list[str], list[float]]]:
+    lines = [json.dumps({"userId": user}).encode() for user in users]
+    line_filter = None if without is None else Always(without)
+    parsed = [
+        json.loads(line)["output"] for line in answer(UP, model, Settings(n), lines, line_filter).data.splitlines()
+    ]
+    return [(line["recommendedItems"], line["scores"]) for line in parsed]
+
+
+class Always:
+    """One selection for all lines, which are as many as its lists."""
+
+    required: Sequence[str] = ()
+
+    def __init__(self, selection: Selection) -> None:
+        self.selection = selection
+
+    def select(self, lines: Sequence[Object]) -> tuple[list[Group], dict[int, str]]:
+        return [Group(np.arange(len(lines)), self.selection)], {}
+
+
+def same(found: tuple[list[str], list[float]], wanted: tuple[list[str], list[float]]) -> bool:
+    """Twins may stand in either order; all else is equal."""
+    return found[1] == wanted[1] and _but_twins(found) == _but_twins(wanted)
+
+
+def _but_twins(lists: tuple[list[str], list[float]]) -> list[tuple[float, str]]:
+    items, scores = lists
+    return [(score, item) for item, score in zip(items, scores, strict=True) if scores.count(score) == 1]
+
+
+@pytest.mark.parametrize("weight", [0.3, 1.0])
+@pytest.mark.parametrize("n", [3, 25, 400])
+def test_items_in_scope_enter_the_same_softmax(learned: Model, weight: float, n: int) -> None:
+    model = exploring(learned, YOUNG, NEW, weight)
+    for user, found in zip(("u1", "u2", "u3"), out(model, ["u1", "u2", "u3"], n), strict=True):
+        assert same(found, expected(model, user, n))
+
+
+def test_filters_count_for_items_in_scope_too(learned: Model) -> None:
+    model = exploring(learned, YOUNG, NEW, 1.0)
+    dropped = ["new-1", "i1", "i2"]
+    keep = np.ones(len(model.texts), np.bool_)
+    keep[model.rows_of(dropped[:2])] = False
+    gone = Ragged.of(np.arange(2), np.repeat(model.rows_of(["i2"]), 2), 2)
+    for user, found in zip(("u1", "u2"), out(model, ["u1", "u2"], 30, Selection(keep, gone)), strict=True):
+        assert same(found, expected(model, user, 30, dropped))
+    only = Ragged.of(np.arange(2), np.repeat(model.rows_of(["new-2"]), 2), 2)
+    for items, _ in out(model, ["u1", "u2"], 30, Selection(np.zeros(len(keep), np.bool_), None, only)):
+        assert items == ["new-2"]
+
+
+def test_the_golden_cold_item(tmp_path: Path) -> None:
+    model = exploring(golden_model(tmp_path, UP.name), [], ["e"], 1.0)
+    assert b'"recommendedItems":["a","e","b"],"scores":[0.6759379,0.2,0.1166522]' in (
+        answer(UP, model, Settings(3), [b'{"userId":"u1"}']).data
+    )
+
+
+def test_weight_zero_and_no_items_change_nothing(learned: Model) -> None:
+    plain = out(learned, ["u1", "u2", "u3"], 25)
+    assert out(exploring(learned, YOUNG, [], 0.0), ["u1", "u2", "u3"], 25) == plain
+
+
+def test_a_bonus_depends_on_nothing_but_user_and_items(learned: Model) -> None:
+    cold = exploring(learned, YOUNG, NEW, 0.3).cold
+    assert cold is not None
+    users = hashes([f"u{n}" for n in range(50)])
+    together = cold.bonuses(users)
+    np.testing.assert_array_equal(np.concatenate([cold.bonuses(users[n : n + 1]) for n in range(50)]), together)
+    np.testing.assert_allclose(together.sum(axis=1), cold.mass, rtol=1e-12)
+    assert (together != replace(cold, seed=8).bonuses(users)).all()
+
+
+def test_the_share_of_items_in_scope_grows_with_the_weight(learned: Model) -> None:
+    users = [f"u{n}" for n in range(40)]
+    shares: list[float] = []
+    for weight in (0.0, 0.1, 0.3, 0.6, 1.0):
+        lists = out(exploring(learned, YOUNG, NEW, weight), users, 25)
+        shares.append(float(np.mean([len({*YOUNG, *NEW} & set(items)) for items, _ in lists])))
+    assert shares == sorted(shares)
+    assert shares[0] < shares[2] < shares[-1]
+
+
+def test_items_that_many_have_met_are_explored_less(learned: Model) -> None:
+    cold = exploring(learned, [], NEW, 0.3).cold
+    assert cold is not None
+    mean: NDArray[np.float64] = np.median(cold.bonuses(hashes([f"u{n}" for n in range(2000)])), axis=0)
+    assert mean[0] > 1.5 * mean[1] > 1.8 * mean[2]
