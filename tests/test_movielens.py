@@ -19,7 +19,7 @@ from personalize_spark.storage.location import open_store
 from personalize_spark.storage.model import read_model
 from personalize_spark.training.train import Hyperparameters, train
 from tests.job.test_cluster import submit
-from tests.toy import request
+from tests.toy import NO_EXPLORATION, request
 
 pytestmark = [pytest.mark.movielens, pytest.mark.spark]
 
@@ -55,7 +55,9 @@ def _write_lines(folder: Path) -> None:
 
 def _run(spark: SparkSession, place: Path, version: Arn, source: str, target: str) -> dict[str, bytes]:
     catalog = Catalog(f"file://{place}/catalog")
-    job = create_batch_inference_job(catalog, request(version, source, target, numResults=N))
+    job = create_batch_inference_job(
+        catalog, request(version, source, target, numResults=N, batchInferenceJobConfig=NO_EXPLORATION)
+    )
     report = run_job(spark, catalog, job, lambda _: None)
     assert (report.lines, report.errors) == (650, {"MalformedJson": 10, "MissingField": 10})
     return {name: open_store(target).read(f"{name}.out") for name in FILES}
@@ -111,7 +113,9 @@ def test_spark_submit_writes_the_same_bytes(
     where: str, answers: dict[str, bytes], version: Arn, place: Path, cluster: str
 ) -> None:
     master = cluster if where == "cluster" else "local[2]"
-    job = request(version, f"file://{place}/in/", f"file://{place}/{where}/", numResults=N)
+    job = request(
+        version, f"file://{place}/in/", f"file://{place}/{where}/", numResults=N, batchInferenceJobConfig=NO_EXPLORATION
+    )
     code, output = submit(master, Catalog(f"file://{place}/catalog"), job, place)
     assert code == 0, output
     assert "10 error lines: MalformedJson" in output

@@ -24,6 +24,8 @@ from personalize_spark.storage.shards import keys_of, shard_name, shards_of
 from personalize_spark.storage.store import Store
 from tests.oracle import NEIGHBOURS, SCORED
 
+NO_EXPLORATION = {"itemExplorationConfig": {"explorationWeight": "0"}}
+"""A batchInferenceJobConfig."""
 GOLDEN = {"a": 0.8449224, "b": 0.1458153, "c": 0.008885, "d": 0.0003773}
 """The whole-catalogue probabilities of the toy model of the golden pairs."""
 

@@ -17,7 +17,7 @@ from personalize_spark.job.batch_inference import run_job
 from personalize_spark.service.batch_inference_jobs import create_batch_inference_job
 from personalize_spark.service.filters import create_filter, delete_filter, describe_filter, list_filters
 from personalize_spark.storage.catalog import Catalog
-from tests.toy import golden_version, request
+from tests.toy import NO_EXPLORATION, golden_version, request
 
 pytestmark = pytest.mark.spark
 
@@ -68,6 +68,7 @@ def answers(
         f"file://{folder}/out",
         filterArn=arn,
         numResults=3,
+        batchInferenceJobConfig=NO_EXPLORATION,
     )
     run_job(spark, catalog, create_batch_inference_job(catalog, asked), lambda _: None)
     return (folder / "out" / "in.json.out").read_text().splitlines()
@@ -229,7 +230,14 @@ def test_nobody_gets_what_was_watched(spark: SparkSession, movielens: Path, tmp_
     (tmp_path / "in.json").write_text("".join(f'{{"userId":"{user}"}}\n' for user in range(1, 611)))
     lists = {}
     for target, more in {"all": {}, "new": {"filterArn": name["filterArn"]}}.items():
-        asked = request(arn, f"file://{tmp_path}/in.json", f"file://{tmp_path}/{target}", numResults=200, **more)
+        asked = request(
+            arn,
+            f"file://{tmp_path}/in.json",
+            f"file://{tmp_path}/{target}",
+            numResults=200,
+            batchInferenceJobConfig=NO_EXPLORATION,
+            **more,
+        )
         run_job(spark, catalog, create_batch_inference_job(catalog, asked), lambda _: None)
         lists[target] = items((tmp_path / target / "in.json.out").read_text().splitlines())
     for number, (everything, new) in enumerate(zip(lists["all"], lists["new"], strict=True), 1):
