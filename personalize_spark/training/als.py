@@ -1,9 +1,12 @@
-"""Implicit ALS by Spark ML, calibrated; why it is done this way is in docs/decisions/0005-training.md."""
+"""Implicit ALS by Spark ML, with a column for popularity, calibrated; why it is so is in docs/decisions/0005-training.md.
+
+An item's factors are those of ALS and ``c_i = log(1 + n_i) / log(1 + max n)`` of its n_i interactions; a user's vector ends
+with ``POPULARITY log(1 + max n) / t``. So the exponent of the score is ``t x_u . y_i + POPULARITY log(1 + n_i)``.
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -14,48 +17,48 @@ from pyspark.sql import functions as F  # noqa: N812  # as all of Spark's docume
 
 from personalize_spark.errors import DataError
 from personalize_spark.scoring.topn import ItemMatrix
-from personalize_spark.storage.artifact import Entry, write_column
+from personalize_spark.storage.artifact import write_column
 from personalize_spark.storage.model import write_items
-from personalize_spark.training.fold_in import FoldIn, gram
+from personalize_spark.training.calibration import calibrate, finish_users, user_side
+from personalize_spark.training.fold_in import AlsFoldIn, gram
 from personalize_spark.training.interactions import collect_items, known, number_items, number_pairs, persisted
 from personalize_spark.training.popularity import counts_of, item_side
-from personalize_spark.training.temperature import fit_temperature
 from personalize_spark.training.training import Hyperparameters, Trained, Training
-from personalize_spark.training.users import UserSide, calibration_set, write_users
+from personalize_spark.training.users import held_out
 
 _PAIRS_PER_BLOCK = 500_000
 _REMEDY = "lower --alpha or raise --regularization."
+POPULARITY = 0.3
+"""How much a popular item is preferred: the share of its log popularity that joins the exponent."""
 _SAMPLE = 4096
 """Users that `ItemMatrix` learns its bounds from."""
 
 
 def train_als(training: Training) -> Trained:
-    """The recipe aws-user-personalization."""
+    """The recipes aws-user-personalization, aws-hrnn and aws-personalized-ranking, and their kin."""
     with (
         persisted(number_items(training.pairs)) as numbered,
         persisted(number_pairs(training.pairs, numbered)) as pairs,
     ):
         items = collect_items(numbered)
         model = fit(pairs, training.hyperparameters)
-        factors = _item_factors(model, items.num_rows)
+        popularity = np.log1p(counts_of(items))
+        factors = np.column_stack([_item_factors(model, items.num_rows), popularity / popularity.max()])
         ranks = np.arange(items.num_rows, dtype=np.int32)  # an item's number is its rank
-        matrix, order = ItemMatrix.sort(factors, ranks, _sample_of_users(model))
+        matrix, order = ItemMatrix.sort(factors.astype(np.float32), ranks, _sample_of_users(model))
         entries = write_items(training.store, item_side(items, order, matrix))
-        side = _user_side(training, matrix, entries)
-        users, targets = calibration_set(pairs, side)
-        temperature, metrics = _calibrate(users, targets, matrix, counts_of(items)[order])
-        entries += write_users(pairs, side, temperature, training.totals.users)
-    return Trained(
-        entries,
-        {
-            "items": items.num_rows,
-            "users": training.totals.users,
-            "rank": side.rank,
-            "temperature": temperature,
-            "hyperparameters": asdict(training.hyperparameters),
-            "metrics": metrics,
-        },
-    )
+        products = gram(matrix.factors[:, :-1])
+        entries.append(write_column(training.store, "gram", products))  # with it, new interactions can be folded in
+        hyperparameters = training.hyperparameters
+        fold_in = AlsFoldIn(products, hyperparameters.alpha, hyperparameters.regularization)
+        side = user_side(training, entries, fold_in, "factors")
+        out = held_out(pairs, side)
+        prior = POPULARITY * popularity[order]
+        calibration = calibrate(out, matrix, counts_of(items)[order], prior)
+        last = POPULARITY * float(popularity.max()) / calibration.temperature
+        side = replace(side, fold_in=replace(fold_in, popularity=last))
+        out = replace(out, vectors=np.column_stack([out.vectors[:, :-1], np.full(len(out.vectors), last, np.float32)]))
+        return finish_users(training, items, pairs, side, entries, out, calibration)
 
 
 def fit(pairs: DataFrame, hyperparameters: Hyperparameters) -> ALSModel:
@@ -106,34 +109,12 @@ def _item_factors(model: ALSModel, items: int) -> NDArray[np.float32]:
 
 def _sample_of_users(model: ALSModel) -> NDArray[np.float32]:
     """Users are numbered by a hash first, so the first of them are as good as any."""
-    return _matrix(model.userFactors.orderBy("id").limit(_SAMPLE).toArrow(), model.rank)
+    found = _matrix(model.userFactors.orderBy("id").limit(_SAMPLE).toArrow(), model.rank)
+    # what stands in the last component is not known yet; an equal share of the length is near it
+    last = np.sqrt(np.mean(found**2)) if len(found) else 1.0
+    return np.column_stack([found, np.full(len(found), last, np.float32)])
 
 
 def _matrix(table: pa.Table, rank: int) -> NDArray[np.float32]:
     values: NDArray[np.float32] = table.column("features").combine_chunks().flatten().to_numpy()
     return values.reshape(-1, rank)
-
-
-def _user_side(training: Training, matrix: ItemMatrix, entries: list[Entry]) -> UserSide:
-    products = gram(matrix.factors)
-    fold_in = FoldIn(products, training.hyperparameters.alpha, training.hyperparameters.regularization)
-    named = {entry.name: entry for entry in entries}
-    entries.append(write_column(training.store, "gram", products))  # with it, new interactions can be folded in
-    return UserSide(training.store.root, training.store.access, named["factors.npy"], named["ranks.npy"], fold_in)
-
-
-def _calibrate(
-    users: NDArray[np.float32], targets: NDArray[np.int64], matrix: ItemMatrix, counts: NDArray[np.int64]
-) -> tuple[float, dict[str, Any]]:
-    """The temperature, and metrics: mean losses in nats of the held-out items, beside those of simpler scores."""
-    if not len(users):
-        return 1.0, {"heldOutUsers": 0}
-    calibration = fit_temperature(users, targets, matrix.factors)
-    # plus one, as the held-out interaction of an item may be its only one
-    popularity = counts + 1 - np.bincount(targets, minlength=len(counts))
-    return calibration.temperature, {
-        "heldOutUsers": len(users),
-        "logLoss": calibration.log_loss,
-        "logLossUniform": float(np.log(len(counts))),
-        "logLossPopularity": float(np.mean(np.log(popularity.sum()) - np.log(popularity[targets]))),
-    }

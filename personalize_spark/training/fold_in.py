@@ -1,16 +1,19 @@
-"""Users from their interactions: the last half step of implicit ALS, in closed form.
+"""Users from their interactions, in closed form: what a training does for every user, and an import for those with news.
 
-Hu, Koren, Volinsky, "Collaborative Filtering for Implicit Feedback Datasets" (ICDM 2008), equation 4, with the weighted
+`AlsFoldIn` is the last half step of implicit ALS: Hu, Koren, Volinsky, "Collaborative Filtering for Implicit Feedback Datasets" (ICDM 2008), equation 4, with the weighted
 regularisation of Spark ML: for a user with n items y_1 .. y_n of e_1 .. e_n events,
 
     x = (Y'Y + sum_k alpha e_k y_k y_k' + regularization n I)^-1  sum_k (1 + alpha e_k) y_k
 
 where Y are all item factors. For a user that ALS has seen this is the vector that ALS ends with.
+
+`RecentFoldIn` adds up what the user's items lead to, q_1 that of the newest: ``x = sum_k 2^-((k - 1) / half_life) q_k``.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,40 +21,91 @@ from numpy.typing import NDArray
 _SYSTEMS = 256
 """Users whose systems are solved together: 8 MiB at d = 64."""
 _ROWS = 1 << 14
+_TERMS = 1 << 19
+"""Float64 that are added up at once: 4 MiB."""
 
 
 @dataclass(frozen=True)
-class FoldIn:
+class Histories:
+    """What U users did; user u has the entries ``offsets[u]:offsets[u + 1]``, at least one.
+
+    Attributes:
+        items: int32 (m,), rows of the items; no row twice for a user.
+        events: float32 (m,), how often.
+        newest: int64 (m,), when last.
+        offsets: int64 (U + 1,).
+    """
+
+    items: NDArray[np.int32]
+    events: NDArray[np.float32]
+    newest: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+
+
+class FoldIn(Protocol):
+    """How a history becomes a vector."""
+
+    def vectors(self, source: NDArray[np.float32], histories: Histories) -> NDArray[np.float32]:
+        """float32 (U, d), from float32 (I, d), what the items contribute; may be a memory map."""
+
+    def properties(self) -> dict[str, Any]:
+        """What makes it again, see `fold_in_of`."""
+
+
+@dataclass(frozen=True)
+class RecentFoldIn:
+    """What the newest items lead to; `half_life` in items."""
+
+    half_life: float
+
+    def properties(self) -> dict[str, Any]:
+        """See `FoldIn`."""
+        return {"halfLife": self.half_life}
+
+    def vectors(self, source: NDArray[np.float32], histories: Histories) -> NDArray[np.float32]:
+        """See `FoldIn`; of items last met at once, the one of the higher row counts as newer."""
+        users = np.repeat(np.arange(len(histories.offsets) - 1), np.diff(histories.offsets))
+        order = np.lexsort((-histories.items, -histories.newest, users))
+        ages = np.arange(len(order)) - histories.offsets[users]
+        result = np.zeros((len(histories.offsets) - 1, source.shape[1]))
+        step = max(1, _TERMS // source.shape[1])
+        for start in range(0, len(order), step):
+            part = slice(start, start + step)
+            terms = 0.5 ** (ages[part] / self.half_life)[:, None] * source[histories.items[order[part]]]
+            starts = np.flatnonzero(np.diff(users[part], prepend=-1))
+            result[users[part][starts]] += np.add.reduceat(terms, starts, axis=0)
+        return result.astype(np.float32)
+
+
+@dataclass(frozen=True)
+class AlsFoldIn:
     """All that a user's vector depends on, besides the user and the factors of the user's items.
 
     Attributes:
         gram: float64 (d, d), see `gram`.
         alpha: confidence of one event.
         regularization: per item of the user.
+        popularity: every user's last component, which meets the last column of the source: see `als`.
     """
 
     gram: NDArray[np.float64]
     alpha: float
     regularization: float
+    popularity: float = 0.0
 
-    def vectors(
-        self,
-        factors: NDArray[np.float32],
-        items: NDArray[np.int32],
-        events: NDArray[np.float32],
-        offsets: NDArray[np.int64],
-    ) -> NDArray[np.float32]:
-        """The vectors of U users; user u has the entries ``offsets[u]:offsets[u + 1]``, at least one.
+    def properties(self) -> dict[str, Any]:
+        """See `FoldIn`."""
+        return {"alpha": self.alpha, "regularization": self.regularization, "popularity": self.popularity}
 
-        Args:
-            factors: float32 (I, d); may be a memory map.
-            items: int32 (m,), rows of ``factors``; no row twice for a user.
-            events: float32 (m,), how often.
-            offsets: int64 (U + 1,).
+    def vectors(self, source: NDArray[np.float32], histories: Histories) -> NDArray[np.float32]:
+        """See `FoldIn`; the source are the item factors, float32 (I, d + 1), the last column of which is not ALS's."""
+        found = self.solved(source[:, :-1], histories)
+        last = np.full((len(found), 1), self.popularity, np.float32)
+        return np.concatenate([found, last], axis=1)
 
-        Returns:
-            float32 (U, d).
-        """
+    def solved(self, factors: NDArray[np.float32], histories: Histories) -> NDArray[np.float32]:
+        """float32 (U, d), from float32 (I, d)."""
+        items, events, offsets = histories.items, histories.events, histories.offsets
         users, rank = len(offsets) - 1, factors.shape[1]
         result = np.empty((users, rank), np.float32)
         for start in range(0, users, _SYSTEMS):

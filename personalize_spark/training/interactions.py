@@ -71,7 +71,7 @@ def collect_items(items: DataFrame) -> pa.Table:
 
 
 def number_pairs(pairs: DataFrame, items: DataFrame) -> DataFrame:
-    """(user_id, key, user, item, events, target) of all pairs.
+    """(user_id, key, user, item, events, newest, target) of all pairs.
 
     About 2,000 users, chosen by the hash of the id among those with three items or more, have a target: their newest
     item, of several the one of the highest number.
@@ -84,7 +84,7 @@ def number_pairs(pairs: DataFrame, items: DataFrame) -> DataFrame:
         sampled = int(min(1.0, _CALIBRATING_USERS / max(1, users.where(eligible).count())) * (1 << 32))
         target = F.when(eligible & (F.col("key") < sampled), F.col("newest_item")).alias("target")
         users = users.select("user_id", "key", "user", target)
-        return numbered.join(users, "user_id").select("user_id", "key", "user", "item", "events", "target")
+        return numbered.join(users, "user_id").select("user_id", "key", "user", "item", "events", "newest", "target")
 
 
 def known(pairs: DataFrame) -> DataFrame:

@@ -38,4 +38,4 @@ def item_side(items: pa.Table, order: NDArray[np.int64], matrix: ItemMatrix | No
     texts = Texts.of([orjson.dumps(text) for text in items.column("item_id").take(pa.array(order)).to_pylist()])
     counts = counts_of(items)[order]
     popular = np.lexsort((order, -counts)).astype(np.int32)
-    return Model(texts, popular, counts / counts.sum(), matrix)
+    return Model(texts, popular, counts / max(1, counts.sum()), matrix)

@@ -37,26 +37,34 @@ class _Point:
     curvature: float
 
 
-def fit_temperature(users: NDArray[np.float32], targets: NDArray[np.int64], items: NDArray[np.float32]) -> Calibration:
+def fit_temperature(
+    users: NDArray[np.float32],
+    targets: NDArray[np.int64],
+    items: NDArray[np.float32],
+    offsets: NDArray[np.float64] | None = None,
+) -> Calibration:
     """Fit the temperature by maximum likelihood, in constant memory.
 
     Args:
         users: float32 (H, d), learned without the targets; H >= 1.
         targets: int64 (H,), the row of ``items`` that each user came to next.
         items: float32 (I, d); may be a memory map.
+        offsets: float64 (I,), added to each item's exponent whatever the temperature; `None`: nothing.
 
     Returns:
         The optimum; where the products say nothing (or are all equal) a temperature at which the scores are nearly uniform.
     """
-    start = _point(users, targets, items, 0.0)
+    if offsets is None:
+        offsets = np.zeros(len(items))
+    start = _point(users, targets, items, offsets, 0.0)
     if start.curvature <= 0.0:
         return Calibration(1.0, start.loss)
     unit = 1 / np.sqrt(start.curvature)
     low, high, temperature = _LOWEST * unit, _HIGHEST * unit, unit
     if start.slope >= 0.0:
-        return Calibration(low, _point(users, targets, items, low).loss)
+        return Calibration(low, _point(users, targets, items, offsets, low).loss)
     for _ in range(_STEPS):
-        point = _point(users, targets, items, temperature)
+        point = _point(users, targets, items, offsets, temperature)
         low, high = (temperature, high) if point.slope < 0 else (low, temperature)
         step = temperature - point.slope / point.curvature if point.curvature > 0 else high
         following = step if low <= step <= high else np.sqrt(low * high)
@@ -67,27 +75,36 @@ def fit_temperature(users: NDArray[np.float32], targets: NDArray[np.int64], item
 
 
 def _point(
-    users: NDArray[np.float32], targets: NDArray[np.int64], items: NDArray[np.float32], temperature: float
+    users: NDArray[np.float32],
+    targets: NDArray[np.int64],
+    items: NDArray[np.float32],
+    offsets: NDArray[np.float64],
+    temperature: float,
 ) -> _Point:
     total = np.zeros(3)
     for start in range(0, len(users), _USERS):
         rows = slice(start, start + _USERS)
-        total += _block(users[rows].astype(np.float64), items[targets[rows]], items, temperature)
+        total += _block(users[rows].astype(np.float64), targets[rows], items, offsets, temperature)
     loss, slope, curvature = (total / len(users)).tolist()
     return _Point(loss, slope, curvature)
 
 
 def _block(
-    users: NDArray[np.float64], targets: NDArray[np.float32], items: NDArray[np.float32], temperature: float
+    users: NDArray[np.float64],
+    targets: NDArray[np.int64],
+    items: NDArray[np.float32],
+    offsets: NDArray[np.float64],
+    temperature: float,
 ) -> NDArray[np.float64]:
-    """Float64 (3,): loss, slope and curvature, summed over some users; ``targets`` are the factors of their items, (U, d)."""
-    chosen = np.einsum("ij,ij->i", users, targets.astype(np.float64))
+    """Float64 (3,): loss, slope and curvature, summed over some users."""
+    chosen = np.einsum("ij,ij->i", users, items[targets].astype(np.float64))
     peak, sums = np.full(len(users), -np.inf), np.zeros((3, len(users)))
     for start in range(0, len(items), _TILE_SCORES // _USERS):
         # relative to the chosen item: the variance does not suffer from products that are large and alike
         gaps = users @ items[start : start + _TILE_SCORES // _USERS].astype(np.float64).T - chosen[:, None]
-        higher = np.maximum(peak, temperature * gaps.max(axis=1))
-        weights = np.exp(temperature * gaps - higher[:, None])
+        exponents = temperature * gaps + offsets[None, start : start + len(gaps[0])] - offsets[targets][:, None]
+        higher = np.maximum(peak, exponents.max(axis=1))
+        weights = np.exp(exponents - higher[:, None])
         sums *= np.exp(peak - higher)
         sums += weights.sum(axis=1), np.einsum("ij,ij->i", weights, gaps), np.einsum("ij,ij,ij->i", weights, gaps, gaps)
         peak = higher

@@ -14,16 +14,29 @@ from personalize_spark.storage.artifact import Artifact, finish
 from personalize_spark.storage.catalog import Catalog, Fields, Record
 from personalize_spark.training.als import train_als
 from personalize_spark.training.interactions import Totals, persisted, read_interactions, totals
+from personalize_spark.training.metadata import read_metadata
 from personalize_spark.training.popularity import train_popularity
+from personalize_spark.training.related_items import train_semantic_similarity, train_similar_items, train_sims
+from personalize_spark.training.sequences import train_sequences
 from personalize_spark.training.solutions import create_version, did_you_mean, fail, find_interactions, find_solution
 from personalize_spark.training.training import Hyperparameters, Trainer, Training
 
 __all__ = ["TRAINERS", "Hyperparameters", "train"]
 
 TRAINERS: Mapping[str, Trainer] = {
-    "aws-popularity-count": train_popularity,
+    "aws-user-personalization-v2": train_sequences,
     "aws-user-personalization": train_als,
+    "aws-hrnn": train_als,
+    "aws-hrnn-metadata": train_als,
+    "aws-hrnn-coldstart": train_als,
+    "aws-popularity-count": train_popularity,
+    "aws-personalized-ranking-v2": train_sequences,
+    "aws-personalized-ranking": train_als,
+    "aws-similar-items": train_similar_items,
+    "aws-sims": train_sims,
+    "aws-semantic-similarity": train_semantic_similarity,
 }
+_WITH_METADATA = {"aws-similar-items", "aws-semantic-similarity"}
 
 _MIN_INTERACTIONS, _MIN_ACTIVE_USERS = 1000, 25
 
@@ -80,14 +93,16 @@ def _train(
     hyperparameters: Hyperparameters,
 ) -> Fields:
     """Write the model; returns what the record says of it."""
+    recipe = version.fields["recipeArn"].rpartition("/")[2]
     store = catalog.store.at(f"models/{version.arn.name}/{version.arn.version}")
     table = read_interactions(spark, dataset.fields["path"], dataset.fields["deltaVersion"])
     with persisted(table) as pairs:
         counted = totals(pairs)
         _warn_below_minimum(dataset.arn.name, counted)
-        trained = trainer(Training(pairs, counted, hyperparameters, store))
+        metadata = read_metadata(spark, catalog, dataset.arn) if recipe in _WITH_METADATA else None
+        trained = trainer(Training(recipe, pairs, counted, hyperparameters, store, metadata))
     properties = {
-        "recipe": version.fields["recipeArn"].rpartition("/")[2],
+        "recipe": recipe,
         "interactions": counted.interactions,
         "deltaVersions": version.fields["deltaVersions"],
         **trained.properties,

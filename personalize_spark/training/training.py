@@ -12,6 +12,7 @@ from personalize_spark.errors import InvalidInputException
 from personalize_spark.storage.artifact import Entry
 from personalize_spark.storage.store import Store
 from personalize_spark.training.interactions import Totals
+from personalize_spark.training.metadata import Metadata
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,8 @@ class Hyperparameters:
 
     rank: int = 64
     iterations: int = 10
-    regularization: float = 1.0
-    alpha: float = 4.0
+    regularization: float = 0.3
+    alpha: float = 2.0
     seed: int = 42
 
     def __post_init__(self) -> None:
@@ -43,16 +44,20 @@ class Training:
     """One training.
 
     Attributes:
+        recipe: the name of the recipe.
         pairs: the frame of `interactions.read_interactions`, persisted.
         totals: its sums.
         hyperparameters: for recipes that have some.
         store: where the artifact is written.
+        metadata: the Items dataset, if the group has one.
     """
 
+    recipe: str
     pairs: DataFrame
     totals: Totals
     hyperparameters: Hyperparameters
     store: Store
+    metadata: Metadata | None
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,11 @@
 """The user side, on executors: histories in, vectors and normalisers out.
 
-Tasks map the item factors from the artifact that is being written; what travels to them is `UserSide`.
+Tasks map the item side from the artifact that is being written; what travels to them is `UserSide`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,118 +15,175 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812  # as all of Spark's documents do
 
+from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.softmax import log_normaliser
+from personalize_spark.scoring.topn import ItemMatrix, top_n
 from personalize_spark.storage.artifact import Entry
 from personalize_spark.storage.cache import local_path
 from personalize_spark.storage.location import open_store
 from personalize_spark.storage.model import USERS, users_schema
 from personalize_spark.storage.shards import shard_count, write_missing, write_shards
 from personalize_spark.storage.store import Access, Store
-from personalize_spark.training.fold_in import FoldIn
+from personalize_spark.training.fold_in import FoldIn, Histories
 from personalize_spark.training.interactions import known
 
 Batches = Iterable[pa.RecordBatch]
 Run = Callable[[Batches], Iterator[pa.RecordBatch]]
 
 _ENTRY = pa.schema({"name": pa.string(), "sha256": pa.string(), "size": pa.int64(), "rows": pa.int64()})
+_HISTORY = ("items", "events", "newest")
 
 
 @dataclass(frozen=True)
 class UserSide:
-    """How a user's history becomes the user's vector."""
+    """How a user's history becomes the user's row.
+
+    Attributes:
+        root: where the item side lies.
+        access: how it is read.
+        entries: the files of the item side.
+        fold_in: makes the vectors.
+        source: the column that vectors are folded in from, `factors` or `queries`.
+        scored: how many items of a user have a score; `None`: all.
+    """
 
     root: str
     access: Access
-    factors: Entry
-    ranks: Entry
+    entries: Mapping[str, Entry]
     fold_in: FoldIn
-
-    @property
-    def rank(self) -> int:
-        """The length d of the vectors."""
-        return len(self.fold_in.gram)
+    source: str
+    scored: int | None = None
 
     def store(self) -> Store:
         """The artifact's store."""
         return open_store(self.root, self.access)
 
-    def items(self) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-        """The factors, float32 (I, d), mapped; and int32 (I,), the row of each item number."""
-        ranks: NDArray[np.int32] = self._column(self.ranks)
-        rows = np.empty_like(ranks)
-        rows[ranks] = np.arange(len(ranks), dtype=np.int32)
-        return self._column(self.factors), rows
+    def matrix(self) -> ItemMatrix:
+        """The items, mapped."""
+        basis = self.column("basis") if "basis.npy" in self.entries else None
+        return ItemMatrix(self.column("factors"), self.column("norms"), self.column("ranks"), basis)
 
-    def vectors(
-        self, batch: pa.RecordBatch, factors: NDArray[np.float32], rows: NDArray[np.int32]
-    ) -> NDArray[np.float32]:
-        """The vectors, float32 (U, d), of a batch of histories."""
-        lists = batch.column("items"), batch.column("events")
-        items, events = (column.flatten().to_numpy() for column in lists)
-        offsets = np.concatenate([[0], np.cumsum(lists[0].value_lengths().to_numpy())])
-        return self.fold_in.vectors(factors, rows[items], events, offsets)
-
-    def _column(self, entry: Entry) -> NDArray[Any]:
-        path = local_path(self.store(), entry.name, entry.sha256)
+    def column(self, name: str) -> NDArray[Any]:
+        """A column of the item side, mapped."""
+        path = local_path(self.store(), f"{name}.npy", self.entries[f"{name}.npy"].sha256)
         column: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
         return column
 
 
-def calibration_set(pairs: DataFrame, side: UserSide) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """The users that have a target, without it.
+@dataclass(frozen=True)
+class HeldOut:
+    """Users without their newest item: `vectors` float32 (H, d); `targets` int64 (H,), its row; `seen`, the rows of the others."""
 
-    Returns:
-        Their vectors, float32 (H, d), and the rows of their targets, int64 (H,).
-    """
+    vectors: NDArray[np.float32]
+    targets: NDArray[np.int64]
+    seen: Ragged
+
+
+def held_out(pairs: DataFrame, side: UserSide) -> HeldOut:
+    """The users that have a target, without it."""
     chosen = known(pairs.where(F.col("target").isNotNull()))
-    frame = _histories(chosen, "target", "user_id").mapInArrow(_calibrating(side), "target int, vector array<float>")
-    table = frame.toArrow()
-    vectors: NDArray[np.float32] = table.column("vector").combine_chunks().flatten().to_numpy()
-    return vectors.reshape(-1, side.rank), table.column("target").to_numpy().astype(np.int64)
+    frame = _histories(chosen, "target", "user_id")
+    columns = "user_id string, target int, vector array<float>, seen array<int>"
+    table = frame.mapInArrow(_without_targets(side), columns).toArrow().sort_by("user_id")
+    vectors = table.column("vector").combine_chunks()
+    seen = table.column("seen").combine_chunks()
+    rank = side.column("factors").shape[1]
+    indptr = np.concatenate([[0], np.cumsum(seen.value_lengths().to_numpy())]).astype(np.int64)
+    rows: NDArray[np.float32] = vectors.flatten().to_numpy().reshape(-1, rank)
+    return HeldOut(rows, table.column("target").to_numpy().astype(np.int64), Ragged(indptr, seen.flatten().to_numpy()))
 
 
 def write_users(pairs: DataFrame, side: UserSide, temperature: float, users: int) -> list[Entry]:
     """Write the shards of all users, folded in with all that they did."""
     count = shard_count(users)
     shard = F.shiftright(F.col("key") * count, 32).cast("int").alias("shard")
-    placed = pairs.select(shard, "key", "user_id", "item", "events").repartition(count, "shard")
+    placed = pairs.select(shard, "key", "user_id", "item", "events", "newest").repartition(count, "shard")
     frame = _histories(placed, "shard", "key", "user_id").sortWithinPartitions("shard", "key", "user_id")
     rows = frame.mapInArrow(_writing(side, temperature), "name string, sha256 string, size long, rows long").collect()
-    return write_missing(side.store(), USERS, count, users_schema(side.rank), [Entry(**row.asDict()) for row in rows])
+    schema = _schema(side)
+    return write_missing(side.store(), USERS, count, schema, [Entry(**row.asDict()) for row in rows])
+
+
+def user_rows(
+    vectors: NDArray[np.float32], matrix: ItemMatrix, temperature: float, scored: int | None
+) -> list[NDArray[np.float64]]:
+    """What a shard holds of users besides their vectors: the log-normalisers and, where not all items are scored, the floors.
+
+    Args:
+        vectors: float32 (U, d).
+        matrix: the items.
+        temperature: the factor of the products.
+        scored: how many items of a user have a score; items that tie with the last of them have one too.
+
+    Returns:
+        float64 (U,) each.
+    """
+    if scored is None:
+        return [log_normaliser(vectors, matrix.factors, temperature)]
+    best = top_n(vectors, matrix, min(scored + 1, len(matrix.factors)))
+    floors = best.products[:, min(scored, len(matrix.factors)) - 1]
+    exponents = np.where(best.products >= floors[:, None], best.products * temperature, -np.inf)
+    peaks = exponents[:, 0]
+    return [peaks + np.log(np.exp(exponents - peaks[:, None]).sum(axis=1)), floors]
 
 
 def _histories(pairs: DataFrame, *by: str) -> DataFrame:
-    """A row a user, with its items in ascending order and their events: what is added up is added in one order."""
-    history = F.sort_array(F.collect_list(F.struct("item", F.col("events").cast("float").alias("events"))))
-    items, events = F.col("history.item").alias("items"), F.col("history.events").alias("events")
-    return pairs.groupBy(*by).agg(history.alias("history")).select(*by, items, events)
+    """A row a user, with its items in ascending order and what goes with them: what is added up is added in one order."""
+    entry = F.struct("item", F.col("events").cast("float").alias("events"), "newest")
+    history = F.sort_array(F.collect_list(entry)).alias("history")
+    columns = [
+        F.col(f"history.{name}").alias(alias)
+        for name, alias in zip(("item", "events", "newest"), _HISTORY, strict=True)
+    ]
+    return pairs.groupBy(*by).agg(history).select(*by, *columns)
 
 
-def _calibrating(side: UserSide) -> Run:
+def _folded_in(batch: pa.RecordBatch, side: UserSide, rows: NDArray[np.int32]) -> tuple[NDArray[np.float32], Histories]:
+    """The vectors, float32 (U, d), of a batch of histories; `rows` holds the row of each item number."""
+    items, events, newest = (batch.column(name).flatten().to_numpy() for name in _HISTORY)
+    offsets = np.concatenate([[0], np.cumsum(batch.column("items").value_lengths().to_numpy())])
+    histories = Histories(rows[items], events, newest, offsets)
+    return side.fold_in.vectors(side.column(side.source), histories), histories
+
+
+def _rows(matrix: ItemMatrix) -> NDArray[np.int32]:
+    """int32 (I,): the row of each item number, which is the item's rank."""
+    rows = np.empty_like(matrix.ranks)
+    rows[matrix.ranks] = np.arange(len(rows), dtype=np.int32)
+    return rows
+
+
+def _schema(side: UserSide) -> pa.Schema:
+    return users_schema(side.column("factors").shape[1], floors=side.scored is not None)
+
+
+def _without_targets(side: UserSide) -> Run:
     def run(batches: Batches) -> Iterator[pa.RecordBatch]:
-        factors, rows = side.items()
+        rows = _rows(side.matrix())
         for batch in batches:
-            vectors = side.vectors(batch, factors, rows)
+            vectors, histories = _folded_in(batch, side, rows)
             target = pa.array(rows[batch.column("target").to_numpy()])
-            ends = pa.array(np.arange(len(vectors) + 1, dtype=np.int32) * side.rank)
+            ends = pa.array(np.arange(len(vectors) + 1, dtype=np.int32) * vectors.shape[1])
             lists = pa.ListArray.from_arrays(ends, vectors.ravel())
-            yield pa.RecordBatch.from_arrays([target, lists], ["target", "vector"])
+            seen = pa.ListArray.from_arrays(pa.array(histories.offsets.astype(np.int32)), histories.items)
+            names = ["user_id", "target", "vector", "seen"]
+            yield pa.RecordBatch.from_arrays([batch.column("user_id"), target, lists, seen], names)
 
     return run
 
 
 def _writing(side: UserSide, temperature: float) -> Run:
-    schema = users_schema(side.rank).insert(0, pa.field("shard", pa.int32()))
-
     def run(batches: Batches) -> Iterator[pa.RecordBatch]:
-        factors, rows = side.items()
+        matrix = side.matrix()
+        rows = _rows(matrix)
+        schema = _schema(side).insert(0, pa.field("shard", pa.int32()))
 
         def finished(batch: pa.RecordBatch) -> pa.RecordBatch:
-            vectors = side.vectors(batch, factors, rows)
-            normalisers = pa.array(log_normaliser(vectors, factors, temperature))
+            vectors, _ = _folded_in(batch, side, rows)
+            numbers = [pa.array(column) for column in user_rows(vectors, matrix, temperature, side.scored)]
             keys, ids = batch.column("key").cast(pa.uint32()), batch.column("user_id").cast(pa.binary())
-            lists = pa.FixedSizeListArray.from_arrays(vectors.ravel(), side.rank)
-            return pa.RecordBatch.from_arrays([batch.column("shard"), keys, ids, lists, normalisers], schema=schema)
+            lists = pa.FixedSizeListArray.from_arrays(vectors.ravel(), vectors.shape[1])
+            return pa.RecordBatch.from_arrays([batch.column("shard"), keys, ids, lists, *numbers], schema=schema)
 
         for entry in write_shards(side.store(), USERS, map(finished, batches)):
             yield pa.RecordBatch.from_pylist([asdict(entry)], _ENTRY)

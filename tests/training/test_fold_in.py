@@ -1,14 +1,23 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from personalize_spark.training.fold_in import FoldIn, gram
+from personalize_spark.training import fold_in
+from personalize_spark.training.fold_in import AlsFoldIn, Histories, RecentFoldIn, gram
 
 ALPHA, REGULARIZATION = 3.0, 0.5
+
+
+def solved(
+    factors: NDArray[np.float32], items: NDArray[np.int32], events: NDArray[np.float32], offsets: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    histories = Histories(items, events, np.zeros(len(items), np.int64), offsets)
+    return AlsFoldIn(gram(factors), ALPHA, REGULARIZATION).solved(factors, histories)
 
 
 def loss(x: NDArray[np.float64], factors: NDArray[np.float64], events: NDArray[np.float64]) -> float:
@@ -26,7 +35,7 @@ def test_a_vector_minimises_the_loss_over_all_items(seed: int, rank: int, histor
     items = np.concatenate([sorted(history) for history in histories]).astype(np.int32)
     events = rng.integers(1, 6, len(items)).astype(np.float32)
     offsets = np.cumsum([0, *map(len, histories)])
-    vectors = FoldIn(gram(factors), ALPHA, REGULARIZATION).vectors(factors, items, events, offsets).astype(np.float64)
+    vectors = solved(factors, items, events, offsets).astype(np.float64)
     for user, vector in enumerate(vectors):
         entries = slice(offsets[user], offsets[user + 1])
         counts = np.zeros(12)
@@ -42,11 +51,10 @@ def test_many_users_are_solved_as_one_by_one() -> None:
     factors = rng.standard_normal((30, 4)).astype(np.float32)
     items = np.concatenate([rng.permutation(30)[:3] for _ in range(600)]).astype(np.int32)
     events, offsets = np.ones(len(items), np.float32), np.arange(601) * 3
-    fold_in = FoldIn(gram(factors), ALPHA, REGULARIZATION)
-    together = fold_in.vectors(factors, items, events, offsets)
+    together = solved(factors, items, events, offsets)
     for user in (0, 255, 256, 599):
         part = slice(3 * user, 3 * user + 3)
-        alone = fold_in.vectors(factors, items[part], events[part], np.array([0, 3]))
+        alone = solved(factors, items[part], events[part], np.array([0, 3]))
         np.testing.assert_array_equal(together[user], alone[0])
 
 
@@ -54,3 +62,28 @@ def test_many_users_are_solved_as_one_by_one() -> None:
 def test_the_gram_matrix_is_the_sum_of_outer_products(factors: NDArray[np.float32]) -> None:
     outer = [np.outer(row, row) for row in factors.astype(np.float64)]
     np.testing.assert_allclose(gram(factors), np.sum(outer, axis=0) if outer else np.zeros((factors.shape[1],) * 2))
+
+
+def test_the_last_component_is_for_popularity() -> None:
+    factors = np.random.default_rng(0).standard_normal((9, 4)).astype(np.float32)
+    histories = Histories(
+        np.array([2, 5], np.int32), np.ones(2, np.float32), np.zeros(2, np.int64), np.array([0, 1, 2])
+    )
+    als = AlsFoldIn(gram(factors[:, :-1]), ALPHA, REGULARIZATION, popularity=0.25)
+    vectors = als.vectors(factors, histories)
+    np.testing.assert_array_equal(vectors[:, -1], 0.25)
+    np.testing.assert_array_equal(vectors[:, :-1], als.solved(factors[:, :-1], histories))
+
+
+def test_the_newest_items_count_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = np.eye(4, dtype=np.float32)
+    histories = Histories(
+        np.array([0, 1, 2, 3, 1], np.int32),
+        np.ones(5, np.float32),
+        np.array([30, 10, 20, 20, 7], np.int64),
+        np.array([0, 4, 5]),
+    )
+    expected = [[1, 0.125, 0.25, 0.5], [0, 1, 0, 0]]  # of items met at once the one of the higher row is the newer
+    np.testing.assert_allclose(RecentFoldIn(1.0).vectors(source, histories), expected)
+    monkeypatch.setattr(fold_in, "_TERMS", 8)  # two rows at a time: users are cut in two
+    np.testing.assert_allclose(RecentFoldIn(1.0).vectors(source, histories), expected)

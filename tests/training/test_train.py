@@ -109,7 +109,7 @@ def counts(rows: Iterable[Row]) -> dict[str, int]:
     return result
 
 
-@pytest.mark.parametrize("recipe", module.TRAINERS)
+@pytest.mark.parametrize("recipe", module.TRAINERS.keys() - {"aws-semantic-similarity"})
 def test_items_are_popular_by_their_count_then_by_the_bytes_of_their_id(learn: Learn, recipe: str) -> None:
     rows = interactions()
     model = read_model(learn(rows, recipe))
@@ -183,7 +183,7 @@ def test_a_folded_in_user_has_the_vector_that_als_ends_with(learn: Learn, monkey
     untouched = [user for user in seen if len({item for name, item, _ in rows if name == user}) < 3]
     assert len(untouched) > 4
     found = model.users.lookup([user.encode() for user in untouched])
-    np.testing.assert_allclose(found.vectors, [seen[user] for user in untouched], rtol=2e-5, atol=2e-6)
+    np.testing.assert_allclose(found.vectors[:, :-1], [seen[user] for user in untouched], rtol=2e-5, atol=2e-6)
 
 
 def test_every_user_is_folded_in_with_all_that_it_did(learned: Artifact) -> None:
@@ -191,14 +191,14 @@ def test_every_user_is_folded_in_with_all_that_it_did(learned: Artifact) -> None
     assert model.users is not None
     assert model.matrix is not None
     row_of = {name: row for row, name in enumerate(ids(model))}
-    factors = model.matrix.factors.astype(np.float64)
+    factors = model.matrix.factors[:, :-1].astype(np.float64)
     np.testing.assert_allclose(learned.column("gram"), factors.T @ factors, rtol=1e-12)
     for user in ("üser-0", "üser-16", "üser-39"):
         events = np.bincount([row_of[item] for name, item, _ in interactions() if name == user], minlength=len(row_of))
         weights = np.where(events, 1 + SMALL.alpha * events, 1)
         penalty = SMALL.regularization * np.count_nonzero(events) * np.eye(SMALL.rank)
         expected = np.linalg.solve((factors.T * weights) @ factors + penalty, (weights * (events > 0)) @ factors)
-        np.testing.assert_allclose(model.users.lookup([user.encode()]).vectors[0], expected, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(model.users.lookup([user.encode()]).vectors[0, :-1], expected, rtol=1e-5, atol=1e-6)
 
 
 def test_the_same_data_and_seed_give_the_same_bytes(learned: Artifact, learn: Learn) -> None:
@@ -230,7 +230,7 @@ def test_als_does_not_see_what_is_held_out_but_the_item_is_there(learn: Learn) -
     assert model.users is not None
     assert model.matrix is not None
     row = ids(model).index("brand new")
-    assert np.flatnonzero(~model.matrix.factors.any(axis=1)).tolist() == [row]
+    assert np.flatnonzero(~model.matrix.factors[:, :-1].any(axis=1)).tolist() == [row]
     assert model.users.lookup(["üser-16".encode()]).vectors.any()
 
 

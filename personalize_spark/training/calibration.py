@@ -1,0 +1,107 @@
+"""The end of every training of users: scores become probabilities, and all users are written."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame
+
+from personalize_spark.scoring.topn import ItemMatrix
+from personalize_spark.storage.artifact import Entry, write_column
+from personalize_spark.storage.store import Store
+from personalize_spark.training.fold_in import FoldIn
+from personalize_spark.training.temperature import fit_temperature
+from personalize_spark.training.training import Trained, Training
+from personalize_spark.training.users import HeldOut, UserSide, write_users
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """The temperature, and how good the scores are as probabilities."""
+
+    temperature: float
+    metrics: dict[str, Any]
+
+
+def user_side(
+    training: Training, entries: list[Entry], fold_in: FoldIn, source: str, scored: int | None = None
+) -> UserSide:
+    """The user side over an item side that is written."""
+    named = {entry.name: entry for entry in entries}
+    return UserSide(training.store.root, training.store.access, named, fold_in, source, scored)
+
+
+def finish_users(
+    training: Training,
+    items: pa.Table,
+    pairs: DataFrame,
+    side: UserSide,
+    entries: list[Entry],
+    out: HeldOut,
+    calibration: Calibrated,
+) -> Trained:
+    """Write all users, and those that were held out.
+
+    Args:
+        training: the training.
+        items: the table of `interactions.collect_items`.
+        pairs: the frame of `interactions.number_pairs`.
+        side: the user side.
+        entries: the files that are written.
+        out: the users that were held out.
+        calibration: what they taught.
+    """
+    users = write_users(pairs, side, calibration.temperature, training.totals.users)
+    properties = {
+        "items": items.num_rows,
+        "users": training.totals.users,
+        "rank": out.vectors.shape[1],
+        "temperature": calibration.temperature,
+        "hyperparameters": asdict(training.hyperparameters),
+        "metrics": calibration.metrics,
+        "foldIn": side.fold_in.properties(),
+    }
+    if side.scored is not None:
+        properties["scored"] = side.scored
+    return Trained([*entries, *write_held_out(training.store, out), *users], properties)
+
+
+def write_held_out(store: Store, out: HeldOut) -> list[Entry]:
+    """Keep what was held out, for evaluations."""
+    columns = {
+        "vectors": out.vectors,
+        "targets.indptr": np.arange(len(out.targets) + 1),
+        "targets.items": out.targets.astype(np.int32),
+        "seen.indptr": out.seen.indptr,
+        "seen.items": out.seen.items,
+    }
+    return [write_column(store, f"heldout.{name}", column) for name, column in columns.items()]
+
+
+def calibrate(
+    out: HeldOut, matrix: ItemMatrix, counts: NDArray[np.int64], prior: NDArray[np.float64] | None = None
+) -> Calibrated:
+    """The temperature, and the mean losses in nats of the held-out items, beside those of simpler scores.
+
+    Args:
+        out: users and what they met next.
+        matrix: the items.
+        counts: int64 (I,), the interactions of each row.
+        prior: float64 (I,), added to the exponents whatever the temperature.
+    """
+    if not len(out.targets):
+        return Calibrated(1.0, {"heldOutUsers": 0})
+    fitted = fit_temperature(out.vectors, out.targets, matrix.factors, prior)
+    # plus one, as the held-out interaction of an item may be its only one
+    popularity = counts + 1 - np.bincount(out.targets, minlength=len(counts))
+    metrics = {
+        "heldOutUsers": len(out.targets),
+        "logLoss": fitted.log_loss,
+        "logLossUniform": float(np.log(len(counts))),
+        "logLossPopularity": float(np.mean(np.log(popularity.sum()) - np.log(popularity[out.targets]))),
+    }
+    return Calibrated(fitted.temperature, metrics)

@@ -1,0 +1,102 @@
+"""Items that the same users met one soon after the other.
+
+The items of a user stand in the order in which the user last met them. For items i and j, which n_i and n_j users met,
+
+    d_ij = sum over users who met both of 2^-(gap / half_life)        gap: places between them, at most 64
+    s_ij = d_ij / ((n_i n_j)^power + shrinkage)
+
+The denominator corrects for popularity; with power 0.5 and without gaps it is the cosine of binary vectors, with the shrinkage
+of Bell and Koren ("Lessons from the Netflix Prize Challenge", 2007). Measurements are in docs/decisions/0007-models.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame, Window
+from pyspark.sql import functions as F  # noqa: N812  # as all of Spark's documents do
+from scipy.sparse import csr_array
+
+KEPT = 500
+"""Items that are kept for each item, those with the largest s."""
+_GAP = 64
+_UNIT = 1 << 20
+"""Weights are added as integers: their sum does not depend on the order."""
+
+
+@dataclass(frozen=True)
+class Closeness:
+    """The constants of s; `half_life` in places."""
+
+    half_life: float
+    power: float
+    shrinkage: float
+
+
+@dataclass(frozen=True)
+class Cooccurrences:
+    """For each of I items others, best first: those of item i are `items[indptr[i]:indptr[i + 1]]`, with `scores`."""
+
+    indptr: NDArray[np.int64]
+    items: NDArray[np.int32]
+    scores: NDArray[np.float64]
+
+    def symmetric(self) -> csr_array:
+        """All s as a sparse float64 (I, I): what either item of a pair keeps."""
+        count = len(self.indptr) - 1
+        kept = csr_array((self.scores, self.items, self.indptr), shape=(count, count))
+        return kept.maximum(kept.T)
+
+
+def cooccurrences(pairs: DataFrame, items: int, closeness: Closeness) -> Cooccurrences:
+    """Count.
+
+    Args:
+        pairs: with the columns user, item and newest.
+        items: how many there are.
+        closeness: the constants.
+    """
+    met = pairs.groupBy("item").agg(F.count("*").alias("users"))
+    history = F.sort_array(F.collect_list(F.struct("newest", "item")))["item"].alias("items")
+    histories = pairs.groupBy("user").agg(history)
+    counted = histories.mapInArrow(partial(_count, closeness.half_life), "one int, other int, weight long").groupBy(
+        "one", "other"
+    )
+    half = counted.agg((F.sum("weight") / _UNIT).alias("weight"))
+    both = half.union(half.select(F.col("other").alias("one"), F.col("one").alias("other"), "weight"))
+    for side in ("one", "other"):
+        both = both.join(met.select(F.col("item").alias(side), F.col("users").alias(f"users_{side}")), side)
+    score = F.col("weight") / (
+        F.pow(F.col("users_one") * F.col("users_other"), F.lit(closeness.power)) + F.lit(closeness.shrinkage)
+    )
+    best = Window.partitionBy("one").orderBy(F.desc("score"), "other")
+    ranked = both.select("one", "other", score.alias("score")).withColumn("place", F.row_number().over(best))
+    table = ranked.where(F.col("place") <= KEPT).toArrow().sort_by([("one", "ascending"), ("place", "ascending")])
+    ends = np.searchsorted(table.column("one").to_numpy(), np.arange(items + 1)).astype(np.int64)
+    return Cooccurrences(ends, table.column("other").to_numpy(), table.column("score").to_numpy())
+
+
+def _count(half_life: float, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The pairs of some users' items, the smaller number first, and their weights."""
+    weights = np.rint(_UNIT * 0.5 ** (np.arange(_GAP + 1) / half_life)).astype(np.int64)
+    for batch in batches:
+        column = batch.column("items")
+        items, users = column.flatten().to_numpy().astype(np.int64), column.value_parent_indices().to_numpy()
+        keys, sums = np.empty(0, np.int64), np.empty(0, np.int64)
+        for gap in range(1, min(_GAP, len(items) - 1) + 1):
+            same = np.flatnonzero(users[gap:] == users[:-gap])
+            if not len(same):
+                break
+            low, high = np.sort([items[same], items[same + gap]], axis=0)
+            keys = np.concatenate([keys, low << 32 | high])
+            sums = np.concatenate([sums, np.full(len(same), weights[gap])])
+        found, places = np.unique(keys, return_inverse=True)
+        totals = np.zeros(len(found), np.int64)
+        np.add.at(totals, places, sums)
+        columns = [(found >> 32).astype(np.int32), (found & 0xFFFFFFFF).astype(np.int32), totals]
+        yield pa.RecordBatch.from_arrays([pa.array(each) for each in columns], ["one", "other", "weight"])

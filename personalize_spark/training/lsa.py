@@ -1,0 +1,92 @@
+"""Short vectors from large sparse matrices: latent semantic analysis of words, and factors of a symmetric matrix.
+
+Deerwester et al., "Indexing by Latent Semantic Analysis" (1990), on TF-IDF weights. ARPACK, which scipy brings, starts from a
+vector that is always the same, so that the same words give the same vectors.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.sparse.linalg import eigsh
+
+_WORD = re.compile(r"[^\W_]+")
+_NOTHING = 1e-9
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text, in lower case."""
+    return _WORD.findall(text.lower())
+
+
+def tf_idf(documents: Sequence[Iterable[str]], most: int) -> Any:
+    """The matrix of documents and words: sparse float64 (D, W), rows of length 1, or 0 where no word counts.
+
+    Args:
+        documents: the words of each.
+        most: how many words count: the most frequent ones of those that two documents or more have, but not all of them.
+    """
+    counted = [Counter(document) for document in documents]
+    frequencies = Counter(word for words in counted for word in words)
+    kept = [word for word, count in frequencies.items() if 1 < count < len(documents)]
+    code = {
+        word: number for number, word in enumerate(sorted(kept, key=lambda word: (-frequencies[word], word))[:most])
+    }
+    entries = [
+        (row, code[word], count) for row, words in enumerate(counted) for word, count in words.items() if word in code
+    ]
+    rows, columns, counts = np.array(entries, np.int64).reshape(-1, 3).T
+    idf = np.log(len(documents) / np.array([frequencies[word] for word in code] or [1]))
+    weights = (1 + np.log(counts)) * idf[columns]
+    lengths = np.sqrt(np.bincount(rows, weights**2, len(documents)))
+    return csr_array((weights / lengths[rows], (rows, columns)), shape=(len(documents), len(code)))
+
+
+def embed(words: Any, rank: int) -> NDArray[np.float32]:
+    """float32 (D, rank): vectors of length 1, zeros for a document without words; their products are nearest to those of the rows.
+
+    Args:
+        words: the matrix of `tf_idf`.
+        rank: their length.
+    """
+    values, vectors = _largest(words.T @ words, rank)
+    found = words @ vectors
+    lengths = np.linalg.norm(found, axis=1, keepdims=True)
+    result = np.zeros((words.shape[0], rank), np.float32)
+    result[:, : len(values)] = np.where(lengths > _NOTHING, found / np.maximum(lengths, _NOTHING), 0.0)
+    return result
+
+
+def factors_of(symmetric: Any, rank: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The positive part of the best approximation of that rank, ``V diag(values) V'``.
+
+    Args:
+        symmetric: sparse (n, n).
+        rank: how many dimensions, at most.
+
+    Returns:
+        The values, float64 (r,), descending and above 0, and V, float64 (n, r).
+    """
+    values, vectors = _largest(symmetric, rank)
+    return values[values > 0], vectors[:, values > 0]
+
+
+def _largest(symmetric: Any, rank: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The eigenpairs of the largest eigenvalues, descending, the largest component of each vector positive."""
+    count = symmetric.shape[0]
+    if rank == 0 or count <= rank + 1:
+        values, vectors = np.linalg.eigh(symmetric.toarray() if count else np.zeros((0, 0)))
+    else:
+        start = np.random.default_rng(0).standard_normal(count)
+        values, vectors = eigsh(symmetric, rank, which="LA", v0=start)
+    order = np.argsort(-values, kind="stable")[:rank]
+    values, vectors = values[order], vectors[:, order]
+    if len(order):
+        vectors = vectors * np.where(vectors[np.abs(vectors).argmax(axis=0), np.arange(len(order))] < 0, -1.0, 1.0)
+    return values, vectors

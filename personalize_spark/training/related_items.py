@@ -1,0 +1,127 @@
+"""SIMS, Similar-Items and Semantic-Similarity; what lies behind each is in docs/recipes.md."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from personalize_spark.errors import DataError
+from personalize_spark.scoring.ragged import Ragged
+from personalize_spark.scoring.topn import ItemMatrix
+from personalize_spark.storage.model import write_items
+from personalize_spark.training.cooccurrence import Closeness, Cooccurrences, cooccurrences
+from personalize_spark.training.interactions import collect_items, number_items, number_pairs, persisted
+from personalize_spark.training.lsa import embed, factors_of, tf_idf
+from personalize_spark.training.popularity import item_side
+from personalize_spark.training.training import Trained, Training
+
+_CLOSENESS = Closeness(half_life=20.0, power=0.3, shrinkage=5.0)
+_TAG_SHARE, _TAG_WEIGHT = 4, 0.3
+_MAX_TAGS, _MAX_WORDS = 20_000, 4_096
+_SAMPLE = 4096
+"""Questions that `ItemMatrix` learns its bounds from."""
+
+
+def train_sims(training: Training) -> Trained:
+    """The recipe aws-sims: for each item the items that the same users met soon before or after."""
+    items, met = _met(training)
+    order = np.argsort(-items.column("events").to_numpy(), kind="stable")
+    rows = np.empty(len(order), np.int32)
+    rows[order] = np.arange(len(order), dtype=np.int32)
+    lists = Ragged(met.indptr, rows[met.items]).of_lines(order)
+    entries = write_items(training.store, replace(item_side(items, order), neighbours=lists))
+    return Trained(entries, {"items": len(order)})
+
+
+def train_similar_items(training: Training) -> Trained:
+    """The recipe aws-similar-items: factors of what `train_sims` counts, and the items' categories."""
+    learned, met = _met(training)
+    rank = training.hyperparameters.rank
+    values, vectors = factors_of(met.symmetric(), rank - rank // _TAG_SHARE)
+    factors = vectors * np.sqrt(values)
+    lengths = np.linalg.norm(factors, axis=1, keepdims=True)
+    scale = np.sqrt(np.mean(np.sqrt(lengths[lengths > 0]))) if len(values) else 1.0
+    factors = factors / np.maximum(lengths, np.finfo(float).tiny) ** 0.75 / scale
+    metadata = training.metadata
+    items = _all_items(learned, [] if metadata is None else metadata.ids)
+    wide = np.zeros((items.num_rows, factors.shape[1] + rank // _TAG_SHARE), np.float32)
+    wide[_places(items, learned.column("item_id").to_pylist()), : factors.shape[1]] = factors
+    if metadata is not None:
+        tags = embed(tf_idf(list(metadata.tags()), _MAX_TAGS), rank // _TAG_SHARE)
+        wide[_places(items, metadata.ids), factors.shape[1] :] = np.sqrt(_TAG_WEIGHT) * tags
+    return _write(training, items, wide, wide)
+
+
+def train_semantic_similarity(training: Training) -> Trained:
+    """The recipe aws-semantic-similarity: the words of the items' names and texts.
+
+    Raises:
+        DataError: no item is described.
+    """
+    metadata = training.metadata
+    if metadata is None or not metadata.has_text:
+        raise DataError('aws-semantic-similarity needs an Items dataset with a field that is "textual": true.')
+    words = tf_idf(list(metadata.words()), _MAX_WORDS)
+    vectors = embed(words, max(1, training.hyperparameters.rank - 2))
+    described = np.flatnonzero(vectors.any(axis=1))
+    if not len(described):
+        raise DataError(
+            "aws-semantic-similarity finds no word that two items share: the texts say nothing of likeness."
+        )
+    with persisted(number_items(training.pairs)) as numbered:
+        learned = collect_items(numbered)
+    everything = _all_items(learned, metadata.ids)
+    items = everything.take(pa.array(_places(everything, metadata.ids)[described]))
+    created = metadata.created()
+    counts = items.column("events").to_numpy()
+    columns = [_percentiles(counts), _percentiles(np.zeros(len(counts)) if created is None else created[described])]
+    factors = np.column_stack([vectors[described], *columns]).astype(np.float32)
+    queries = factors.copy()
+    queries[:, -2:] = 0
+    return _write(training, items, factors, queries)
+
+
+def _met(training: Training) -> tuple[pa.Table, Cooccurrences]:
+    with (
+        persisted(number_items(training.pairs)) as numbered,
+        persisted(number_pairs(training.pairs, numbered)) as pairs,
+    ):
+        items = collect_items(numbered)
+        return items, cooccurrences(pairs.select("user", "item", "newest"), items.num_rows, _CLOSENESS)
+
+
+def _all_items(learned: pa.Table, ids: Sequence[str]) -> pa.Table:
+    """(item_id, events) of the items of both datasets, by ascending id; 0 events where nobody has met an item."""
+    others = pa.array(ids, pa.string())
+    new = pc.filter(others, pc.invert(pc.is_in(others, learned.column("item_id"))))
+    rows = pa.table({"item_id": new, "events": pa.array(np.zeros(len(new), np.int64))})
+    both = pa.concat_tables([learned.select(["item_id", "events"]), rows])
+    key = both.column("item_id").cast(pa.binary())
+    return both.append_column("key", key).sort_by("key").drop_columns(["key"])
+
+
+def _places(items: pa.Table, ids: Sequence[str]) -> NDArray[np.int64]:
+    """int64 (n,): the row of each id."""
+    found: NDArray[np.int64] = pc.index_in(
+        pa.array(ids, pa.string()), items.column("item_id").combine_chunks()
+    ).to_numpy()
+    return found.astype(np.int64)
+
+
+def _percentiles(values: NDArray[np.generic]) -> NDArray[np.float64]:
+    """Float64 (n,) in [0, 1]: the share of the others that are smaller; one outlier does not press all others together."""
+    ordered = np.sort(values)
+    return np.searchsorted(ordered, values) / max(1, len(values) - 1)
+
+
+def _write(training: Training, items: pa.Table, factors: NDArray[np.float32], queries: NDArray[np.float32]) -> Trained:
+    ranks = np.arange(items.num_rows, dtype=np.int32)
+    sample = queries[np.argsort(-items.column("events").to_numpy(), kind="stable")[:_SAMPLE]]
+    matrix, order = ItemMatrix.sort(factors, ranks, sample)
+    entries = write_items(training.store, replace(item_side(items, order, matrix), queries=queries[order]))
+    return Trained(entries, {"items": items.num_rows, "rank": factors.shape[1]})
