@@ -11,12 +11,21 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from personalize_spark.commands import batch_inference, compare, demo, explain_filter, import_datasets, operations, train
+from personalize_spark.commands import (
+    batch_inference,
+    compare,
+    demo,
+    evaluate,
+    explain_filter,
+    import_datasets,
+    operations,
+    train,
+)
 from personalize_spark.errors import PersonalizeSparkError, ServiceError
 
 DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 
-_COMMANDS = (batch_inference, import_datasets, train, compare, explain_filter, demo, operations)
+_COMMANDS = (batch_inference, import_datasets, train, evaluate, compare, explain_filter, demo, operations)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -10,13 +10,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
+from personalize_spark.evaluate import evaluate, known_shares, solution_metrics
 from personalize_spark.scoring.topn import ItemMatrix
-from personalize_spark.storage.artifact import Entry, write_column
-from personalize_spark.storage.store import Store
+from personalize_spark.storage.artifact import Entry
+from personalize_spark.storage.heldout import HeldOut, write_held_out
 from personalize_spark.training.fold_in import FoldIn
+from personalize_spark.training.popularity import counts_of
 from personalize_spark.training.temperature import fit_temperature
 from personalize_spark.training.training import Trained, Training
-from personalize_spark.training.users import HeldOut, UserSide, write_users
+from personalize_spark.training.users import UserSide, write_users
 
 
 @dataclass(frozen=True)
@@ -56,30 +58,19 @@ def finish_users(
         calibration: what they taught.
     """
     users = write_users(pairs, side, calibration.temperature, training.totals.users)
+    metrics = calibration.metrics | _measured(items, side.matrix(), out, calibration.temperature)
     properties = {
         "items": items.num_rows,
         "users": training.totals.users,
         "rank": out.vectors.shape[1],
         "temperature": calibration.temperature,
         "hyperparameters": asdict(training.hyperparameters),
-        "metrics": calibration.metrics,
+        "metrics": metrics,
         "foldIn": side.fold_in.properties(),
     }
     if side.scored is not None:
         properties["scored"] = side.scored
     return Trained([*entries, *write_held_out(training.store, out), *users], properties)
-
-
-def write_held_out(store: Store, out: HeldOut) -> list[Entry]:
-    """Keep what was held out, for evaluations."""
-    columns = {
-        "vectors": out.vectors,
-        "targets.indptr": np.arange(len(out.targets) + 1),
-        "targets.items": out.targets.astype(np.int32),
-        "seen.indptr": out.seen.indptr,
-        "seen.items": out.seen.items,
-    }
-    return [write_column(store, f"heldout.{name}", column) for name, column in columns.items()]
 
 
 def calibrate(
@@ -93,15 +84,26 @@ def calibrate(
         counts: int64 (I,), the interactions of each row.
         prior: float64 (I,), added to the exponents whatever the temperature.
     """
-    if not len(out.targets):
+    targets = out.targets.items.astype(np.int64)
+    if not len(targets):
         return Calibrated(1.0, {"heldOutUsers": 0})
-    fitted = fit_temperature(out.vectors, out.targets, matrix.factors, prior)
+    fitted = fit_temperature(out.vectors, targets, matrix.factors, prior)
     # plus one, as the held-out interaction of an item may be its only one
-    popularity = counts + 1 - np.bincount(out.targets, minlength=len(counts))
+    popularity = counts + 1 - np.bincount(targets, minlength=len(counts))
     metrics = {
-        "heldOutUsers": len(out.targets),
+        "heldOutUsers": len(targets),
         "logLoss": fitted.log_loss,
         "logLossUniform": float(np.log(len(counts))),
-        "logLossPopularity": float(np.mean(np.log(popularity.sum()) - np.log(popularity[out.targets]))),
+        "logLossPopularity": float(np.mean(np.log(popularity.sum()) - np.log(popularity[targets]))),
     }
     return Calibrated(fitted.temperature, metrics)
+
+
+def _measured(items: pa.Table, matrix: ItemMatrix, out: HeldOut, temperature: float) -> dict[str, float]:
+    """What `GetSolutionMetrics` tells; nothing where nobody was held out."""
+    if not len(out.vectors):
+        return {}
+    counts = counts_of(items)[matrix.ranks]  # an item's number is its rank
+    shares = known_shares(counts / counts.sum(), int(counts.sum()), out.targets)
+    measured = evaluate(out.vectors, matrix.factors, out.targets, out.seen, shares, temperature, matrix.ranks)
+    return solution_metrics(measured)

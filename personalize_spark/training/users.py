@@ -20,6 +20,7 @@ from personalize_spark.scoring.softmax import log_normaliser
 from personalize_spark.scoring.topn import ItemMatrix, top_n
 from personalize_spark.storage.artifact import Entry
 from personalize_spark.storage.cache import local_path
+from personalize_spark.storage.heldout import HeldOut
 from personalize_spark.storage.location import open_store
 from personalize_spark.storage.model import USERS, users_schema
 from personalize_spark.storage.shards import shard_count, write_missing, write_shards
@@ -70,17 +71,8 @@ class UserSide:
         return column
 
 
-@dataclass(frozen=True)
-class HeldOut:
-    """Users without their newest item: `vectors` float32 (H, d); `targets` int64 (H,), its row; `seen`, the rows of the others."""
-
-    vectors: NDArray[np.float32]
-    targets: NDArray[np.int64]
-    seen: Ragged
-
-
 def held_out(pairs: DataFrame, side: UserSide) -> HeldOut:
-    """The users that have a target, without it."""
+    """The users that have a target, learned without it: their newest item."""
     chosen = known(pairs.where(F.col("target").isNotNull()))
     frame = _histories(chosen, "target", "user_id")
     columns = "user_id string, target int, vector array<float>, seen array<int>"
@@ -90,7 +82,8 @@ def held_out(pairs: DataFrame, side: UserSide) -> HeldOut:
     rank = side.column("factors").shape[1]
     indptr = np.concatenate([[0], np.cumsum(seen.value_lengths().to_numpy())]).astype(np.int64)
     rows: NDArray[np.float32] = vectors.flatten().to_numpy().reshape(-1, rank)
-    return HeldOut(rows, table.column("target").to_numpy().astype(np.int64), Ragged(indptr, seen.flatten().to_numpy()))
+    targets = Ragged(np.arange(len(rows) + 1), table.column("target").to_numpy().astype(np.int32))
+    return HeldOut(rows, targets, Ragged(indptr, seen.flatten().to_numpy()))
 
 
 def write_users(pairs: DataFrame, side: UserSide, temperature: float, users: int) -> list[Entry]:
