@@ -23,6 +23,7 @@ def add(commands: Commands) -> None:
 def _import(arguments: argparse.Namespace) -> None:
     from personalize_spark.datasets.imports import ImportMode, Source, import_datasets
     from personalize_spark.job.session import open_session
+    from personalize_spark.training.update import update_users
 
     catalog = catalog_of(arguments)
     sources = {
@@ -36,3 +37,6 @@ def _import(arguments: argparse.Namespace) -> None:
     session = open_session(f"personalize-spark import {arguments.group}", data=True)
     report = import_datasets(session, catalog, arguments.group, sources, ImportMode(arguments.import_mode))
     sys.stderr.write(f"{report}\n")
+    if "Interactions" in sources:
+        for arn, users in update_users(session, catalog, arguments.group).items():
+            sys.stderr.write(f"{users:,} users have moved in {arn}\n")

@@ -100,6 +100,7 @@ def _plan(job: Job) -> tuple[Plan, list[Input]]:
         recipe=job.recipe,
         settings=job.settings,
         model=job.model,
+        update=job.update,
         filtering=job.filtering,
         exploring=job.exploring,
         input_root=split_prefix(request.input_path)[0],

@@ -18,6 +18,7 @@ class Job:
         record: its record in the catalog.
         recipe: the name of the solution version's recipe.
         model: the solution version's model.
+        update: what it has been told of its users since, if anything.
         settings: what the request asks of the recipe.
         filtering: the filter, if there is one.
         exploring: the exploration, if there is one.
@@ -30,6 +31,7 @@ class Job:
     request: BatchInferenceRequest
     recipe: str
     model: Pinned
+    update: Pinned | None
     settings: Settings
     filtering: Filtering | None
     exploring: Exploring | None

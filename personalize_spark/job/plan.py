@@ -83,6 +83,7 @@ class Plan:
     recipe: str
     settings: Settings
     model: Pinned
+    update: Pinned | None
     filtering: Filtering | None
     exploring: Exploring | None
     input_root: str
@@ -113,6 +114,8 @@ class Plan:
         if fields["filtering"] is not None:
             fields["filtering"]["view"] = Pinned(**fields["filtering"]["view"])
             fields["filtering"] = Filtering(**fields["filtering"])
+        if fields["update"] is not None:
+            fields["update"] = Pinned(**fields["update"])
         if fields["exploring"] is not None:
             fields["exploring"]["view"] = Pinned(**fields["exploring"]["view"])
             fields["exploring"] = Exploring(**fields["exploring"])

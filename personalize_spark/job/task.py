@@ -25,7 +25,7 @@ from personalize_spark.recipes import RECIPES
 from personalize_spark.scoring.model import Model
 from personalize_spark.storage.artifact import Artifact
 from personalize_spark.storage.location import open_store
-from personalize_spark.storage.model import read_model
+from personalize_spark.storage.model import read_model, updated
 from personalize_spark.storage.splits import blocks
 from personalize_spark.storage.store import Access, Store
 from personalize_spark.storage.view import Scope, View, ViewFilter, exploration
@@ -65,7 +65,9 @@ class Worker:
     def model(self) -> Model:
         """The model, mapped at the first need of it."""
         pinned, exploring = self.plan.model, self.plan.exploring
-        model = read_model(Artifact(open_store(pinned.uri), pinned.sha256))
+        model = read_model(_artifact(pinned))
+        if self.plan.update is not None:
+            model = updated(model, _artifact(self.plan.update))
         if exploring is None:
             return model
         seed = f"{pinned.sha256}|{exploring.view.sha256}"
@@ -134,7 +136,11 @@ def _store(store: Store, name: str, file: tempfile.SpooledTemporaryFile[bytes]) 
 
 
 def _view(pinned: Pinned) -> View:
-    return View(Artifact(open_store(pinned.uri), pinned.sha256))
+    return View(_artifact(pinned))
+
+
+def _artifact(pinned: Pinned) -> Artifact:
+    return Artifact(open_store(pinned.uri), pinned.sha256)
 
 
 @lru_cache(maxsize=1)

@@ -125,6 +125,7 @@ def create_batch_inference_job(
         request=request,
         recipe=version.fields["recipeArn"].rpartition("/")[2],
         model=Pinned(version.fields["model"], version.fields["modelSha256"]),
+        update=Pinned(version.fields["update"], version.fields["updateSha256"]) if "update" in version.fields else None,
         settings=Settings(
             request.num_results,
             request.ranking_influence.get("POPULARITY", 0.0),

@@ -18,7 +18,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from personalize_spark.scoring.model import Model, Texts, UserRows
+from personalize_spark.errors import ArtifactError
+from personalize_spark.scoring.model import Model, Texts, UserRows, Users
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.topn import ItemMatrix
 from personalize_spark.storage.artifact import Artifact, Entry, write_column
@@ -66,6 +67,36 @@ class ShardedUsers:
             for name, values in numbers.items():
                 values[found.positions] = found.table.column(name).to_numpy()[found.rows]
         return UserRows(known, vectors, numbers["log_normaliser"], numbers.get("floor"))
+
+
+class UpdatedUsers:
+    """Users looked up in an update of a model first, then in the model."""
+
+    def __init__(self, update: Users, model: Users) -> None:
+        self._update, self._model = update, model
+
+    def lookup(self, ids: Sequence[bytes]) -> UserRows:
+        """See `scoring.model.Users`."""
+        new = self._update.lookup(ids)
+        rest = np.flatnonzero(~new.known)
+        old = self._model.lookup([ids[each] for each in rest.tolist()])
+        for mine, theirs in (
+            (new.known, old.known),
+            (new.vectors, old.vectors),
+            (new.log_normalisers, old.log_normalisers),
+        ):
+            mine[rest] = theirs
+        if new.floors is not None and old.floors is not None:
+            new.floors[rest] = old.floors
+        return new
+
+
+def updated(model: Model, update: Artifact) -> Model:
+    """The model with newer rows of some users."""
+    if model.matrix is None or model.users is None:
+        raise ArtifactError(f"{update.store.root} updates a model that has no users.")
+    users = ShardedUsers(update, model.matrix.factors.shape[1])
+    return replace(model, users=UpdatedUsers(users, model.users))
 
 
 def write_items(store: Store, model: Model) -> list[Entry]:

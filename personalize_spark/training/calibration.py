@@ -57,7 +57,7 @@ def finish_users(
         out: the users that were held out.
         calibration: what they taught.
     """
-    users = write_users(pairs, side, calibration.temperature, training.totals.users)
+    users = write_users(pairs, side, calibration.temperature, training.totals.users, training.store)
     metrics = calibration.metrics | _measured(items, side.matrix(), out, calibration.temperature)
     properties = {
         "items": items.num_rows,

@@ -12,6 +12,7 @@ where Y are all item factors. For a user that ALS has seen this is the vector th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -60,7 +61,7 @@ class RecentFoldIn:
 
     def properties(self) -> dict[str, Any]:
         """See `FoldIn`."""
-        return {"halfLife": self.half_life}
+        return {"half_life": self.half_life}
 
     def vectors(self, source: NDArray[np.float32], histories: Histories) -> NDArray[np.float32]:
         """See `FoldIn`; of items last met at once, the one of the higher row counts as newer."""
@@ -134,3 +135,13 @@ def gram(factors: NDArray[np.float32]) -> NDArray[np.float64]:
         wide = factors[start : start + _ROWS].astype(np.float64)
         result += wide.T @ wide
     return result
+
+
+def fold_in_of(properties: Mapping[str, Any], gram: NDArray[np.float64] | None) -> FoldIn:
+    """The fold-in that has these properties.
+
+    Args:
+        properties: see `FoldIn.properties`.
+        gram: of ALS's factors; `None` where they are not ALS's.
+    """
+    return RecentFoldIn(**properties) if gram is None else AlsFoldIn(gram, **properties)

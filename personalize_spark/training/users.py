@@ -86,15 +86,25 @@ def held_out(pairs: DataFrame, side: UserSide) -> HeldOut:
     return HeldOut(rows, targets, Ragged(indptr, seen.flatten().to_numpy()))
 
 
-def write_users(pairs: DataFrame, side: UserSide, temperature: float, users: int) -> list[Entry]:
-    """Write the shards of all users, folded in with all that they did."""
+def write_users(pairs: DataFrame, side: UserSide, temperature: float, users: int, target: Store) -> list[Entry]:
+    """Write the shards of all users of the pairs, folded in with all that they did.
+
+    Args:
+        pairs: with the columns key, user_id, item, events and newest.
+        side: how users become rows.
+        temperature: the factor of the products.
+        users: how many there are.
+        target: where the shards go.
+    """
     count = shard_count(users)
     shard = F.shiftright(F.col("key") * count, 32).cast("int").alias("shard")
     placed = pairs.select(shard, "key", "user_id", "item", "events", "newest").repartition(count, "shard")
     frame = _histories(placed, "shard", "key", "user_id").sortWithinPartitions("shard", "key", "user_id")
-    rows = frame.mapInArrow(_writing(side, temperature), "name string, sha256 string, size long, rows long").collect()
-    schema = _schema(side)
-    return write_missing(side.store(), USERS, count, schema, [Entry(**row.asDict()) for row in rows])
+    written = frame.mapInArrow(
+        _writing(side, temperature, target.root), "name string, sha256 string, size long, rows long"
+    )
+    entries = [Entry(**row.asDict()) for row in written.collect()]
+    return write_missing(target, USERS, count, _schema(side), entries)
 
 
 def user_rows(
@@ -165,7 +175,7 @@ def _without_targets(side: UserSide) -> Run:
     return run
 
 
-def _writing(side: UserSide, temperature: float) -> Run:
+def _writing(side: UserSide, temperature: float, target: str) -> Run:
     def run(batches: Batches) -> Iterator[pa.RecordBatch]:
         matrix = side.matrix()
         rows = _rows(matrix)
@@ -178,7 +188,7 @@ def _writing(side: UserSide, temperature: float) -> Run:
             lists = pa.FixedSizeListArray.from_arrays(vectors.ravel(), vectors.shape[1])
             return pa.RecordBatch.from_arrays([batch.column("shard"), keys, ids, lists, *numbers], schema=schema)
 
-        for entry in write_shards(side.store(), USERS, map(finished, batches)):
+        for entry in write_shards(open_store(target, side.access), USERS, map(finished, batches)):
             yield pa.RecordBatch.from_pylist([asdict(entry)], _ENTRY)
 
     return run

@@ -100,6 +100,7 @@ def test_a_plan_and_its_lists_survive_the_staging_folder(tmp_path: Path) -> None
         settings=Settings(25),
         model=Pinned("file:///m/", "0" * 64),
         exploring=Exploring(Pinned("file:///views/1/", "cc"), 0.3, 30.0, new_items=True),
+        update=Pinned("file:///u/", "d" * 64),
         filtering=Filtering("EXCLUDE ItemID WHERE Items.A IN (1)", Pinned("file:///v/", "1" * 64)),
         input_root="file:///in/",
         output_root=f"file://{tmp_path}/",

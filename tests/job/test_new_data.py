@@ -1,0 +1,125 @@
+"""What is imported after a training counts in the next job, without another training; a job sees what was there when it was made."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pyspark.sql import SparkSession
+
+from personalize_spark.arns import Arn
+from personalize_spark.datasets.imports import ImportMode, Source, import_datasets
+from personalize_spark.job.batch_inference import run_job
+from personalize_spark.service.batch_inference_jobs import create_batch_inference_job
+from personalize_spark.storage.artifact import Artifact
+from personalize_spark.storage.catalog import Catalog
+from personalize_spark.storage.location import open_store
+from personalize_spark.storage.model import read_model, updated
+from personalize_spark.training.fold_in import AlsFoldIn, Histories
+from personalize_spark.training.train import Hyperparameters, train
+from personalize_spark.training.update import update_users
+from tests.toy import NO_EXPLORATION, request
+from tests.training.test_train import interactions
+
+pytestmark = pytest.mark.spark
+
+USERS = ["üser-0", "üser-1", "üser-39", "late", "nobody"]
+NEWS = [("üser-0", "item-3", 5000), ("üser-0", "item-3", 5001), ("üser-1", "fresh", 5002), ("late", "item-4", 5003)]
+Answer = dict[str, Any]
+
+
+def write(path: Path, rows: Iterable[Sequence[object]]) -> Source:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("USER_ID", "ITEM_ID", "TIMESTAMP"), *rows])
+    return Source(f"file://{path}")
+
+
+class World:
+    """A catalog in which something happens between two jobs."""
+
+    def __init__(self, spark: SparkSession, folder: Path, recipe: str) -> None:
+        self.spark, self.folder, self.catalog = spark, folder, Catalog(f"file://{folder}/catalog")
+        self.load(interactions(), ImportMode.FULL)
+        self.arn = train(spark, self.catalog, "films", recipe, "films", Hyperparameters(rank=4, iterations=3))
+        (folder / "in.json").write_text("\n".join(json.dumps({"userId": user}, ensure_ascii=False) for user in USERS))
+
+    def load(self, rows: Iterable[Sequence[object]], mode: ImportMode) -> dict[Arn, int]:
+        source = write(self.folder / f"{mode}.csv", rows)
+        import_datasets(self.spark, self.catalog, "films", {"Interactions": source}, mode)
+        return update_users(self.spark, self.catalog, "films")
+
+    def run(self, config: Any = NO_EXPLORATION, between: Callable[[], object] = lambda: None) -> dict[str, Answer]:
+        asked = request(
+            self.arn, f"file://{self.folder}/in.json", f"file://{self.folder}/out/", batchInferenceJobConfig=config
+        )
+        job = create_batch_inference_job(self.catalog, asked)
+        between()
+        run_job(self.spark, self.catalog, job, lambda _: None)
+        lines = map(json.loads, (self.folder / "out" / "in.json.out").read_text().splitlines())
+        return {line["input"]["userId"]: line["output"] for line in lines}
+
+
+@pytest.mark.parametrize("recipe", ["aws-user-personalization", "aws-user-personalization-v2"])
+def test_new_interactions_move_their_users_and_nobody_else(spark: SparkSession, tmp_path: Path, recipe: str) -> None:
+    world = World(spark, tmp_path, recipe)
+    before = world.run()
+    assert before["late"] == before["nobody"]
+    assert world.run(between=lambda: world.load(NEWS, ImportMode.INCREMENTAL)) == before
+    after = world.run()
+    assert {user for user in USERS if before[user] != after[user]} == {"üser-0", "late"}
+    assert world.load([("nobody at all", "unheard of", 6000)], ImportMode.INCREMENTAL) == {world.arn: 3}
+    assert world.run() == after
+
+
+def test_a_moved_user_is_what_a_training_would_make_of_it(spark: SparkSession, tmp_path: Path) -> None:
+    world = World(spark, tmp_path, "aws-user-personalization")
+    assert world.load(NEWS, ImportMode.INCREMENTAL) == {world.arn: 3}
+    fields = world.catalog.read(world.arn).fields
+    artifact = Artifact(open_store(fields["model"]))
+    model = updated(read_model(artifact), Artifact(open_store(fields["update"]), fields["updateSha256"]))
+    assert model.matrix is not None
+    assert model.users is not None
+    rows = [item for user, item, _ in [*interactions(), *NEWS] if user == "üser-0"]
+    items, events = np.unique(model.rows_of(rows), return_counts=True)
+    histories = Histories(
+        items.astype(np.int32), events.astype(np.float32), np.zeros(len(items), np.int64), np.array([0, len(items)])
+    )
+    fold_in = AlsFoldIn(artifact.column("gram"), **artifact.properties["foldIn"])
+    found = model.users.lookup(["üser-0".encode()])
+    np.testing.assert_allclose(found.vectors, fold_in.vectors(model.matrix.factors, histories), rtol=1e-5)
+    exponents = artifact.properties["temperature"] * found.vectors.astype(np.float64) @ model.matrix.factors.T
+    np.testing.assert_allclose(found.log_normalisers, np.log(np.exp(exponents).sum(axis=1)), rtol=1e-9)
+
+
+def test_new_items_join_exploration_and_the_others_shrink_by_one_factor(spark: SparkSession, tmp_path: Path) -> None:
+    world = World(spark, tmp_path, "aws-user-personalization")
+    world.load([*NEWS, ("late", "fresh too", 40 * 86_400)], ImportMode.INCREMENTAL)
+    everything = {"itemExplorationConfig": {"explorationWeight": "1.0", "explorationItemAgeCutOff": "1"}}
+    plain, exploring = world.run(), world.run(everything)
+    for user in ("üser-0", "üser-39", "late"):
+        scores = [
+            dict(zip(each[user]["recommendedItems"], each[user]["scores"], strict=True)) for each in (plain, exploring)
+        ]
+        assert scores[1]["fresh too"] == pytest.approx(0.25 / 1.25, abs=1e-7)
+        assert all(
+            scores[1][item] == pytest.approx(scores[0][item] / 1.25, abs=1e-7)
+            for item in scores[1].keys() & scores[0].keys()
+        )
+    assert plain["nobody"] == exploring["nobody"]
+    world.arn = train(spark, world.catalog, "films", "aws-popularity-count", "popular", Hyperparameters())
+    assert "fresh too" in world.run()["nobody"]["recommendedItems"]
+
+
+def test_an_older_version_does_not_get_new_items(spark: SparkSession, tmp_path: Path) -> None:
+    world = World(spark, tmp_path, "aws-user-personalization")
+    older = world.arn
+    train(spark, world.catalog, "films", "aws-user-personalization", "films", Hyperparameters(rank=4, iterations=3))
+    world.load([("late", "fresh too", 40 * 86_400)], ImportMode.INCREMENTAL)
+    everything = {"itemExplorationConfig": {"explorationWeight": "1.0", "explorationItemAgeCutOff": "1"}}
+    world.arn = older
+    assert all("fresh too" not in each["recommendedItems"] for each in world.run(everything).values())
