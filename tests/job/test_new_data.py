@@ -76,9 +76,19 @@ def test_new_interactions_move_their_users_and_nobody_else(spark: SparkSession, 
     assert world.run() == after
 
 
-def test_a_moved_user_is_what_a_training_would_make_of_it(spark: SparkSession, tmp_path: Path) -> None:
-    world = World(spark, tmp_path, "aws-user-personalization")
-    assert world.load(NEWS, ImportMode.INCREMENTAL) == {world.arn: 3}
+EVERYTHING = {"itemExplorationConfig": {"explorationWeight": "1.0", "explorationItemAgeCutOff": "1"}}
+
+
+@pytest.fixture(scope="module")
+def world(_spark_session: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A world with news, among them an item that is forty days younger than all others."""
+    world = World(_spark_session, tmp_path_factory.mktemp("world"), "aws-user-personalization")
+    news = [*NEWS, ("late", "fresh too", 40 * 86_400)]
+    assert world.load(news, ImportMode.INCREMENTAL) == {world.arn: 3}
+    return world
+
+
+def test_a_moved_user_is_what_a_training_would_make_of_it(world: World) -> None:
     fields = world.catalog.read(world.arn).fields
     artifact = Artifact(open_store(fields["model"]))
     model = updated(read_model(artifact), Artifact(open_store(fields["update"]), fields["updateSha256"]))
@@ -96,30 +106,20 @@ def test_a_moved_user_is_what_a_training_would_make_of_it(spark: SparkSession, t
     np.testing.assert_allclose(found.log_normalisers, np.log(np.exp(exponents).sum(axis=1)), rtol=1e-9)
 
 
-def test_new_items_join_exploration_and_the_others_shrink_by_one_factor(spark: SparkSession, tmp_path: Path) -> None:
-    world = World(spark, tmp_path, "aws-user-personalization")
-    world.load([*NEWS, ("late", "fresh too", 40 * 86_400)], ImportMode.INCREMENTAL)
-    everything = {"itemExplorationConfig": {"explorationWeight": "1.0", "explorationItemAgeCutOff": "1"}}
-    plain, exploring = world.run(), world.run(everything)
+def test_new_items_join_exploration_and_the_others_shrink_by_one_factor(world: World) -> None:
+    plain, exploring = world.run(), world.run(EVERYTHING)
     for user in ("üser-0", "üser-39", "late"):
-        scores = [
-            dict(zip(each[user]["recommendedItems"], each[user]["scores"], strict=True)) for each in (plain, exploring)
-        ]
-        assert scores[1]["fresh too"] == pytest.approx(0.25 / 1.25, abs=1e-7)
-        assert all(
-            scores[1][item] == pytest.approx(scores[0][item] / 1.25, abs=1e-7)
-            for item in scores[1].keys() & scores[0].keys()
-        )
+        lists = [each[user] for each in (plain, exploring)]
+        was, now = (dict(zip(each["recommendedItems"], each["scores"], strict=True)) for each in lists)
+        assert now["fresh too"] == pytest.approx(0.25 / 1.25, abs=1e-7)
+        assert all(now[item] == pytest.approx(was[item] / 1.25, abs=1e-7) for item in now.keys() & was.keys())
     assert plain["nobody"] == exploring["nobody"]
-    world.arn = train(spark, world.catalog, "films", "aws-popularity-count", "popular", Hyperparameters())
-    assert "fresh too" in world.run()["nobody"]["recommendedItems"]
 
 
-def test_an_older_version_does_not_get_new_items(spark: SparkSession, tmp_path: Path) -> None:
-    world = World(spark, tmp_path, "aws-user-personalization")
-    older = world.arn
-    train(spark, world.catalog, "films", "aws-user-personalization", "films", Hyperparameters(rank=4, iterations=3))
-    world.load([("late", "fresh too", 40 * 86_400)], ImportMode.INCREMENTAL)
-    everything = {"itemExplorationConfig": {"explorationWeight": "1.0", "explorationItemAgeCutOff": "1"}}
-    world.arn = older
-    assert all("fresh too" not in each["recommendedItems"] for each in world.run(everything).values())
+def test_an_older_version_gets_no_new_items(world: World) -> None:
+    copy = Arn.parse(f"{world.arn}").sibling("solution", "films", "later")
+    world.catalog.create(copy, {**world.catalog.read(world.arn).fields, "arn": str(copy)})
+    try:
+        assert all("fresh too" not in each["recommendedItems"] for each in world.run(EVERYTHING).values())
+    finally:
+        world.catalog.delete(world.catalog.read(copy))
