@@ -83,7 +83,9 @@ def test_the_newest_items_count_most(monkeypatch: pytest.MonkeyPatch) -> None:
         np.array([30, 10, 20, 20, 7], np.int64),
         np.array([0, 4, 5]),
     )
-    expected = np.array([[1, 0.125, 0.25, 0.5], [0, 1, 0, 0]], np.float32)  # of items met at once the one of the higher row is the newer
+    expected = np.array(
+        [[1, 0.125, 0.25, 0.5], [0, 1, 0, 0]], np.float32
+    )  # of items met at once the one of the higher row is the newer
     np.testing.assert_allclose(RecentFoldIn(1.0).vectors(source, histories), expected)
     monkeypatch.setattr(fold_in, "_TERMS", 8)  # two rows at a time: users are cut in two
     np.testing.assert_allclose(RecentFoldIn(1.0).vectors(source, histories), expected)
