@@ -19,8 +19,12 @@ from personalize_spark.records import Object, Recommendations, ids_of, lists_of
 from personalize_spark.scoring.items import ItemMatrix
 from personalize_spark.scoring.model import Model, UserRows
 from personalize_spark.scoring.products import paired_products
+from personalize_spark.scoring.ragged import sorted_within
 from personalize_spark.scoring.selection import EVERYTHING, Selection
 from personalize_spark.scoring.softmax import shares_of_lists
+
+_MOST, _BEHIND = 1e12, 1e15
+"""Exponents count up to here; and what the model does not know comes behind."""
 
 
 def _recommend(model: Model, lines: Sequence[Object], settings: Settings, selection: Selection) -> Recommendations:  # noqa: ARG001  # a list comes back whole
@@ -28,35 +32,58 @@ def _recommend(model: Model, lines: Sequence[Object], settings: Settings, select
     if matrix is None or model.users is None:
         raise ValueError("the model has no factors")
     counts, names = lists_of(lines, "itemList")
-    rows, owners = model.rows_of(names), np.repeat(np.arange(len(lines)), counts)
-    strange = np.flatnonzero(rows < 0)
-    texts = list(dict.fromkeys(names[place] for place in strange))
-    number = {text: len(model.texts) + place for place, text in enumerate(texts)}
-    rows[strange] = [number[names[place]] for place in strange]
-    rows, owners = _first_ones(rows, owners)
-    known = rows < len(model.texts)
-    scores, logits = np.zeros(len(rows)), np.full(len(rows), -np.inf)
+    rows, strangers = _numbered(model, names)
+    owners, known = np.repeat(np.arange(len(lines)), counts), rows < len(model.texts)
     users = model.users.lookup([name.encode() for name in ids_of(lines, "userId")])
-    logits[known] = _logits(model, matrix, users, owners[known], rows[known])
-    scores[known] = shares_of_lists(logits[known], owners[known], len(lines))
-    ranks = np.zeros(len(rows), np.int64)
-    ranks[known] = matrix.ranks[rows[known]]
-    order = np.lexsort((ranks, -logits, ~known, owners))
+    keys = _BEHIND + np.arange(len(rows), dtype=np.float64)
+    logits = _logits(model, matrix, users, owners[known], rows[known])
+    keys[known] = np.clip(-logits, -_MOST, _MOST)
+    order = _ordered(keys, counts, owners, np.where(known, matrix.ranks[np.where(known, rows, 0)], 0))
+    order = _first_ones(order, owners, rows, known)
+    rows, owners, known, keys = rows[order], owners[order], known[order], keys[order]
+    scores = np.zeros(len(rows))
+    scores[known] = shares_of_lists(-keys[known], owners[known], len(lines))
     if selection is not EVERYTHING:
-        order = order[_allowed(selection, owners[order], rows[order], len(model.texts))]
-    found = np.bincount(owners[order], minlength=len(lines))
-    return Recommendations(
-        found, rows[order], scores[order], [json.dumps(text, ensure_ascii=False).encode() for text in texts]
-    )
+        allowed = _allowed(selection, owners, rows, len(model.texts))
+        rows, owners, scores = rows[allowed], owners[allowed], scores[allowed]
+    return Recommendations(np.bincount(owners, minlength=len(lines)), rows, scores, strangers)
 
 
-def _first_ones(rows: NDArray[np.int64], owners: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Without repetitions, in the order of the lists."""
-    keys = owners << 32 | rows
-    if len(np.unique(keys)) == len(keys):
-        return rows, owners
-    first = np.sort(np.unique(keys, return_index=True)[1])
-    return rows[first], owners[first]
+def _numbered(model: Model, names: Sequence[str]) -> tuple[NDArray[np.int64], list[bytes]]:
+    """The row of each item, I + k for the k-th that the model does not know; and the JSON texts of those."""
+    rows = model.rows_of(names)
+    strange = np.flatnonzero(rows < 0).tolist()
+    numbers = {
+        name: place for place, name in enumerate(dict.fromkeys(names[place] for place in strange), len(model.texts))
+    }
+    rows[strange] = [numbers[names[place]] for place in strange]
+    return rows, [json.dumps(name, ensure_ascii=False).encode() for name in numbers]
+
+
+def _ordered(
+    keys: NDArray[np.float64], counts: NDArray[np.int64], owners: NDArray[np.int64], ranks: NDArray[np.int32]
+) -> NDArray[np.int64]:
+    """int64 (m,): the order of each list by key, then rank; only lists in which keys are equal look at the ranks."""
+    order = sorted_within(keys, counts)
+    ordered = keys[order]
+    tied = np.zeros(len(counts), np.bool_)
+    tied[owners[1:][(ordered[1:] == ordered[:-1]) & (owners[1:] == owners[:-1])]] = True
+    part = np.flatnonzero(tied[owners])
+    order[part] = part[np.lexsort((ranks[part], keys[part], owners[part]))]
+    return order
+
+
+def _first_ones(
+    order: NDArray[np.int64], owners: NDArray[np.int64], rows: NDArray[np.int64], known: NDArray[np.bool_]
+) -> NDArray[np.int64]:
+    """The order without the repetitions of an item in a list; a known item lies beside itself, others may lie anywhere."""
+    keys = owners[order] << 32 | rows[order]
+    fresh = np.ones(len(order), np.bool_)
+    fresh[1:] = keys[1:] != keys[:-1]
+    strange = np.flatnonzero(~known[order])
+    fresh[strange] = False
+    fresh[strange[np.unique(keys[strange], return_index=True)[1]]] = True
+    return order[fresh]
 
 
 def _logits(

@@ -8,6 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+_CELLS = 1 << 18
+"""Values that are sorted at once, of at most as many lists as below."""
+_LISTS = 1 << 10
+
 
 @dataclass(frozen=True)
 class Ragged:
@@ -64,3 +68,29 @@ class Ragged:
     def _where(self, wanted: NDArray[np.bool_]) -> Ragged:
         ends = np.concatenate([[0], np.cumsum(wanted)])
         return Ragged(ends[self.indptr], self.items[wanted])
+
+
+def sorted_within(values: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """int64 (m,): the places that put the values of each list in ascending order; equal ones in no order.
+
+    Args:
+        values: float64 (m,), finite, list behind list.
+        counts: int64 (U,), how many each has.
+    """
+    starts = np.cumsum(counts) - counts
+    order = np.arange(len(values))
+    by_count = np.argsort(counts, kind="stable")
+    sizes = counts[by_count]
+    first = int(np.searchsorted(sizes, 2))
+    while first < len(by_count):
+        longest = int(sizes[first : first + _LISTS][-1])
+        last = min(len(by_count), first + min(_LISTS, max(1, _CELLS // longest)))
+        lists = by_count[first:last]
+        width = int(sizes[last - 1])
+        inside = np.arange(width) < counts[lists][:, None]
+        places = np.where(inside, starts[lists][:, None] + np.arange(width), 0)
+        padded = np.where(inside, values[places], np.inf)
+        turned = np.take_along_axis(places, np.argsort(padded, axis=1), axis=1)
+        order[places[inside]] = turned[inside]
+        first = last
+    return order

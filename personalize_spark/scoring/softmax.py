@@ -52,17 +52,18 @@ def shares_of_lists(exponents: NDArray[np.float64], owners: NDArray[np.int64], l
     """``exp(x_i) / sum_j exp(x_j)``, j over the same line's list.
 
     Args:
-        exponents: float64 (m,); where all of a line are -inf, its shares are equal.
-        owners: int64 (m,), the line of each.
+        exponents: float64 (m,), finite.
+        owners: int64 (m,), the line of each, ascending.
         lines: how many there are.
 
     Returns:
         float64 (m,).
     """
-    peaks = np.full(lines, -np.inf)
-    np.maximum.at(peaks, owners, exponents)
-    flat = ~np.isfinite(peaks[owners])
-    weights = np.exp(np.where(flat, 0.0, exponents) - np.where(flat, 0.0, peaks[owners]))
+    starts = np.flatnonzero(np.diff(owners, prepend=-1))
+    peaks = np.repeat(
+        np.maximum.reduceat(exponents, starts) if len(starts) else exponents, np.diff([*starts, len(owners)])
+    )
+    weights = np.exp(exponents - peaks)
     shares: NDArray[np.float64] = weights / np.bincount(owners, weights, lines)[owners]
     return shares
 
