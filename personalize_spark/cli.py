@@ -18,6 +18,7 @@ from personalize_spark.commands import (
     evaluate,
     explain_filter,
     import_datasets,
+    import_model,
     operations,
     train,
 )
@@ -25,7 +26,7 @@ from personalize_spark.errors import PersonalizeSparkError, ServiceError
 
 DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 
-_COMMANDS = (batch_inference, import_datasets, train, evaluate, compare, explain_filter, demo, operations)
+_COMMANDS = (batch_inference, import_datasets, train, import_model, evaluate, compare, explain_filter, demo, operations)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

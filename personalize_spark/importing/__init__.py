@@ -1,0 +1,3 @@
+"""Models from anywhere: factors that something else has learned become a solution version."""
+
+from __future__ import annotations

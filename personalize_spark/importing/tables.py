@@ -1,0 +1,83 @@
+"""Tables that are handed in: a CSV, JSON Lines or Parquet file, or a folder of such files, or a Delta table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import reduce
+from operator import or_
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F  # noqa: N812  # as all of Spark's documents do
+
+from personalize_spark.errors import DataError
+from personalize_spark.storage.location import hadoop_uri, open_store, split_prefix
+
+EXAMPLES = 3
+"""How many bad values an error names."""
+_TEXT = {".csv": "csv", ".json": "json", ".jsonl": "json"}
+
+
+def names_below(uri: str) -> list[str]:
+    """The names, relative to the folder of `uri`, of the file or of all files of the folder that it is.
+
+    Raises:
+        DataError: there is nothing.
+    """
+    folder, prefix = split_prefix(uri.rstrip("/"))
+    store = open_store(folder)
+    names = [each.name for each in store.list(prefix) if each.name == prefix or each.name.startswith(f"{prefix}/")]
+    if not names:
+        raise DataError(f"There is nothing at {uri}: give the file or the folder that holds what is to be imported.")
+    return [name.removeprefix(f"{prefix}/") for name in names]
+
+
+def open_table(spark: SparkSession, uri: str) -> DataFrame:
+    """The table as Spark reads it; the values of a CSV file, which has a header, are strings.
+
+    Raises:
+        DataError: there is nothing, or nothing that Spark can read.
+    """
+    names = names_below(uri)
+    if any(name.startswith("_delta_log/") for name in names):
+        kind = "delta"
+    else:
+        plain = [name.removesuffix(".gz") for name in names if not name.rpartition("/")[2].startswith(("_", "."))]
+        kind = next((_TEXT[end] for end in _TEXT for name in plain if name.endswith(end)), "parquet")
+    reader = spark.read.format(kind)
+    if kind == "csv":
+        reader = reader.options(header=True, escape='"', multiLine=True)
+    try:
+        return reader.load(hadoop_uri(uri))
+    except Exception as error:  # py4j's errors have no common base
+        raise DataError(f"{uri} cannot be read as {kind}: {str(error).strip().partition(chr(10))[0]}") from error
+
+
+def select(table: DataFrame, uri: str, *names: str) -> DataFrame:
+    """Some columns.
+
+    Raises:
+        DataError: the table lacks one.
+    """
+    missing = [name for name in names if name.lower() not in map(str.lower, table.columns)]
+    if missing:
+        raise DataError(
+            f"{uri} has the columns {', '.join(table.columns)}; it needs {' and '.join(names)}: "
+            f"rename or add {' and '.join(missing)}."
+        )
+    return table.select(*(F.col(name).alias(name) for name in names))
+
+
+def read_table(spark: SparkSession, uri: str, columns: Mapping[str, str]) -> DataFrame:
+    """Some columns, each cast to a type of Spark SQL.
+
+    Raises:
+        DataError: the table lacks one, or a value is missing or not of the type.
+    """
+    raw = select(open_table(spark, uri), uri, *columns)
+    typed = {name: F.expr(f"try_cast(`{name}` as {kind})") for name, kind in columns.items()}
+    missing = reduce(or_, (value.isNull() for value in typed.values()))
+    if bad := raw.where(missing).take(EXAMPLES):
+        rows = "; ".join(", ".join(f"{name} {row[name]!r}" for name in columns) for row in bad)
+        wanted = " and ".join(f"{name} of type {kind}" for name, kind in columns.items())
+        raise DataError(f"{uri} has rows like {rows}: every row must have {wanted}.")
+    return raw.select(*(value.alias(name) for name, value in typed.items()))
