@@ -36,9 +36,11 @@ class LineFilter(Protocol):
 
     Attributes:
         required: the keys that it needs of a line, besides those of the recipe.
+        varies: what it keeps may differ from line to line.
     """
 
     required: Sequence[str]
+    varies: bool
 
     def select(self, lines: Sequence[Object]) -> tuple[list[Group], dict[int, str]]:
         """The lines in groups with what each may get, and by line the error of those that cannot be filtered."""

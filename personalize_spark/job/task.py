@@ -20,7 +20,7 @@ from personalize_spark.answer import LineFilter, answer
 from personalize_spark.errors import PersonalizeSparkError
 from personalize_spark.filters.binding import bind
 from personalize_spark.filters.parser import parse
-from personalize_spark.job.plan import Pinned, Plan, Task, read_bin
+from personalize_spark.job.plan import MAX_LINES, Pinned, Plan, Task, read_bin
 from personalize_spark.recipes import RECIPES
 from personalize_spark.scoring.model import Model
 from personalize_spark.storage.artifact import Artifact
@@ -59,7 +59,6 @@ class Worker:
         self.plan = Plan.read(staging)
         self.input = self.plan.input()
         self.recipe = RECIPES[self.plan.recipe]
-        self._block = max(64, min(_MAX_BLOCK, _SCORES_PER_BLOCK // self.plan.settings.num_results))
 
     @cached_property
     def model(self) -> Model:
@@ -81,6 +80,13 @@ class Worker:
             return None
         view = _view(self.plan.filtering.view)
         return ViewFilter(view, bind(parse(self.plan.filtering.expression), view.schema), self.model)
+
+    @cached_property
+    def _block(self) -> int:
+        """Lines that are answered together: many where a filter cuts them into groups, so that groups are worth their cost."""
+        many = self.line_filter is not None and self.line_filter.varies
+        scores = _SCORES_PER_BLOCK << 4 if many else _SCORES_PER_BLOCK
+        return max(64, min(MAX_LINES if many else _MAX_BLOCK, scores // self.plan.settings.num_results))
 
     def answer(self, task: Task) -> Piece:
         """Answer a split and store its piece."""

@@ -41,7 +41,9 @@ class Candidates:
 
     def factors(self, start: int, stop: int) -> NDArray[np.float32]:
         """The factors of the positions from ``start`` to ``stop``."""
-        return self.items.factors[start:stop] if self.rows is None else self.items.factors[self.rows[start:stop]]
+        if self.rows is None:
+            return self.items.factors[start:stop]
+        return self.items.factors.take(self.rows[start:stop], axis=0)
 
     def at(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         """Positions as rows of the item matrix."""

@@ -87,16 +87,14 @@ def popular_of(popular: NDArray[np.int32], count: int, n: int, selection: Select
         n: length of the lists.
         selection: see there.
     """
+    if not count:
+        return np.empty((0, n), np.int32)
     kept = popular if selection.keep is None else popular[selection.keep[popular]]
     if selection.excluded is None and selection.extra is None:
         return np.broadcast_to(_padded(kept[:n], n), (count, n))
     place = np.empty(len(popular), np.int64)
     place[popular] = np.arange(len(popular))
-    return (
-        np.stack([_line(kept, place, popular, n, selection, line) for line in range(count)])
-        if count
-        else np.empty((0, n), np.int32)
-    )
+    return np.stack([_line(kept, place, popular, n, selection, line) for line in range(count)])
 
 
 def first_of(lists: Ragged, n: int, selection: Selection) -> NDArray[np.int32]:

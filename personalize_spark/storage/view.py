@@ -165,6 +165,7 @@ class ViewFilter:
         self._model_rows[rows] = np.arange(len(rows))
         self._model_rows[-1] = -1
         self.required: Sequence[str] = ("userId",) if bound.needs_user else ()
+        self.varies = bool(bound.parameters or bound.user_fields or bound.item_fields)
 
     def select(self, lines: Sequence[Object]) -> tuple[list[Group], dict[int, str]]:
         """What lines may get, and by line the error of those that cannot be filtered."""

@@ -70,6 +70,7 @@ class Always:
     """One selection for all lines, which are as many as its lists."""
 
     required: Sequence[str] = ()
+    varies = False
 
     def __init__(self, selection: Selection) -> None:
         self.selection = selection

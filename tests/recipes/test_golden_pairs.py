@@ -36,6 +36,7 @@ class Without:
     """A filter that drops one item."""
 
     required: Sequence[str] = ()
+    varies = False
 
     def __init__(self, row: int) -> None:
         self.keep = np.arange(4) != row
