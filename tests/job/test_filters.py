@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -207,42 +209,145 @@ def test_a_filter_of_another_group_is_refused(catalog: Catalog, group: str) -> N
         )
 
 
-@pytest.mark.movielens
-def test_nobody_gets_what_was_watched(spark: SparkSession, movielens: Path, tmp_path: Path) -> None:
-    from personalize_spark.training.train import Hyperparameters, train
+@pytest.mark.parametrize(
+    ("recipe", "expression", "lines", "expected"),
+    [
+        (
+            "aws-personalized-ranking",
+            'EXCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("watch")',
+            ['{"userId":"u1","itemList":["zz","d","a","b"]}', '{"userId":"?","itemList":["d","a"]}'],
+            [["b", "d", "zz"], ["a", "d"]],
+        ),
+        (
+            "aws-personalized-ranking",
+            'INCLUDE ItemID WHERE Items.GENRE IN ("drama")',
+            ['{"userId":"u1","itemList":["zz","c","d","a","b"]}'],
+            [["a", "c"]],
+        ),
+        (
+            "aws-similar-items",
+            "INCLUDE ItemID WHERE Items.GENRE IN CurrentItem.GENRE",
+            ['{"itemId":"a"}', '{"itemId":"c"}', '{"itemId":"b"}', '{"itemId":"unheard of"}'],
+            [["c"], ["a"], [], []],
+        ),
+        (
+            "aws-sims",
+            'EXCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("*")',
+            ['{"itemId":"b","userId":"u1"}', '{"itemId":"b","userId":"?"}'],
+            [["d"], ["a", "c", "d"]],
+        ),
+        (
+            "aws-sims",
+            "INCLUDE ItemID WHERE Items.YEAR < CurrentItem.YEAR",
+            ['{"itemId":"c"}', '{"itemId":"a"}', '{"itemId":"unheard of"}'],
+            [["a", "b"], [], []],
+        ),
+    ],
+)
+def test_rankings_and_related_items_are_filtered_too(
+    spark: SparkSession,
+    catalog: Catalog,
+    group: str,
+    tmp_path: Path,
+    recipe: str,
+    expression: str,
+    lines: list[str],
+    expected: list[list[str]],
+) -> None:
+    assert items(answers(spark, catalog, group, expression, lines, tmp_path, recipe=recipe)) == expected
 
-    catalog = Catalog(f"file://{tmp_path}/catalog")
-    given = {
-        "Interactions": Source(f"file://{movielens}/interactions.csv"),
-        "Items": Source(f"file://{movielens}/item-meta.csv"),
-    }
-    import_datasets(spark, catalog, "movies", given, ImportMode.FULL)
-    arn = train(spark, catalog, "movies", "aws-user-personalization", "movies", Hyperparameters(rank=8, iterations=2))
+
+def test_an_item_line_needs_the_user_that_its_filter_asks_for(
+    spark: SparkSession, catalog: Catalog, group: str, tmp_path: Path
+) -> None:
+    expression = 'EXCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("click")'
+    [line] = answers(spark, catalog, group, expression, ['{"itemId":"b"}'], tmp_path, recipe="aws-sims")
+    assert json.loads(line)["error"] == "User error: Required fields for the provided recipe are itemId, userId"
+
+
+@pytest.fixture(scope="module")
+def movies(_spark_session: SparkSession, movielens: Path, tmp_path_factory: pytest.TempPathFactory) -> Movies:
+    """MovieLens with made-up ages, and a solution version of it."""
+    return Movies(_spark_session, movielens, tmp_path_factory.mktemp("movies"))
+
+
+class Movies:
+    """Jobs for all users of MovieLens."""
+
+    def __init__(self, spark: SparkSession, movielens: Path, folder: Path) -> None:
+        from personalize_spark.training.train import Hyperparameters, train
+
+        self.spark, self.folder, self.catalog = spark, folder, Catalog(f"file://{folder}/catalog")
+        ages = "".join(f"{user},{10 + user % 30}\n" for user in range(1, 611))
+        (folder / "users.csv").write_text(f"USER_ID,AGE\n{ages}")
+        given = {
+            "Interactions": Source(f"file://{movielens}/interactions.csv"),
+            "Items": Source(f"file://{movielens}/item-meta.csv"),
+            "Users": Source(f"file://{folder}/users.csv"),
+        }
+        import_datasets(spark, self.catalog, "movies", given, ImportMode.FULL)
+        [record] = self.catalog.list("dataset-group")
+        self.group = str(record.arn)
+        settings = Hyperparameters(rank=8, iterations=2)
+        self.version = train(spark, self.catalog, "movies", "aws-user-personalization", "movies", settings)
+        with (movielens / "item-meta.csv").open(newline="") as file:
+            self.genres = {row["ITEM_ID"]: set(row["GENRE"].split("|")) for row in csv.DictReader(file)}
+        self.everything = self.run(None, [{} for _ in range(610)], 5000)
+
+    def run(self, expression: str | None, values: list[dict[str, str]], n: int = 200) -> list[list[str]]:
+        name = f"f{abs(hash(expression))}"
+        lines = [
+            {"userId": str(user)} | ({"filterValues": each} if each else {}) for user, each in enumerate(values, 1)
+        ]
+        (self.folder / "in.json").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+        params = {"name": name, "datasetGroupArn": self.group, "filterExpression": expression}
+        more = {"filterArn": create_filter(self.catalog, params)["filterArn"]} if expression else {}
+        asked = request(
+            self.version,
+            f"file://{self.folder}/in.json",
+            f"file://{self.folder}/out",
+            numResults=min(n, 500),
+            batchInferenceJobConfig=NO_EXPLORATION,
+            **more,
+        )
+        run_job(self.spark, self.catalog, create_batch_inference_job(self.catalog, asked), lambda _: None)
+        return items((self.folder / "out" / "in.json.out").read_text().splitlines())
+
+    def check(self, user: int, found: list[str], gone: Callable[[str], bool]) -> None:
+        """A list begins with what the unfiltered one keeps, and holds nothing that must go."""
+        kept = [item for item in self.everything[user - 1] if not gone(item)]
+        assert not any(map(gone, found))
+        assert found[: len(kept)] == kept[: len(found)]
+
+
+@pytest.mark.movielens
+def test_nobody_gets_what_was_watched(movies: Movies, movielens: Path) -> None:
     watched: dict[str, list[tuple[int, str]]] = defaultdict(list)
     for line in (movielens / "interactions.csv").read_text().splitlines()[1:]:
         user, item, time, event = line.split(",")
         if event == "watch":
             watched[user].append((-int(time), item))
     newest = {user: {item for _, item in sorted(done)[:100]} for user, done in watched.items()}
-    [record] = catalog.list("dataset-group")
-    expression = 'EXCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("watch")'
-    name = create_filter(catalog, {"name": "new", "datasetGroupArn": str(record.arn), "filterExpression": expression})
-    (tmp_path / "in.json").write_text("".join(f'{{"userId":"{user}"}}\n' for user in range(1, 611)))
-    lists = {}
-    for target, more in {"all": {}, "new": {"filterArn": name["filterArn"]}}.items():
-        asked = request(
-            arn,
-            f"file://{tmp_path}/in.json",
-            f"file://{tmp_path}/{target}",
-            numResults=200,
-            batchInferenceJobConfig=NO_EXPLORATION,
-            **more,
-        )
-        run_job(spark, catalog, create_batch_inference_job(catalog, asked), lambda _: None)
-        lists[target] = items((tmp_path / target / "in.json.out").read_text().splitlines())
-    for number, (everything, new) in enumerate(zip(lists["all"], lists["new"], strict=True), 1):
-        gone = newest.get(str(number), set())
+    found = movies.run('EXCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("watch")', [{}] * 610)
+    for number, new in enumerate(found, 1):
         assert len(new) == 200
-        assert not gone & set(new)
-        kept = [item for item in everything if item not in gone]
-        assert new[: len(kept)] == kept
+        movies.check(number, new, newest.get(str(number), set()).__contains__)
+
+
+@pytest.mark.movielens
+def test_each_line_gets_its_own_genres(movies: Movies) -> None:
+    wanted = [[("Horror",), ("Comedy", "War"), ("Film-Noir",)][user % 3] for user in range(1, 611)]
+    values = [{"G": ",".join(f'"{genre}"' for genre in genres)} for genres in wanted]
+    found = movies.run("INCLUDE ItemID WHERE Items.GENRE IN ($G)", values, 20)
+    for user, (new, genres) in enumerate(zip(found, wanted, strict=True), 1):
+        assert len(new) == 20
+        movies.check(user, new, lambda item, genres=genres: not movies.genres.get(item, set()) & set(genres))  # type: ignore[misc]
+
+
+@pytest.mark.movielens
+def test_what_a_user_is_decides_for_the_user_alone(movies: Movies) -> None:
+    expression = 'EXCLUDE ItemID WHERE Items.GENRE IN ("Horror", "Thriller", "Crime") IF CurrentUser.AGE < 18'
+    dark = {"Horror", "Thriller", "Crime"}
+    for user, new in enumerate(movies.run(expression, [{}] * 610, 50), 1):
+        child = 10 + user % 30 < 18
+        movies.check(user, new, lambda item, child=child: child and bool(movies.genres.get(item, set()) & dark))  # type: ignore[misc]
