@@ -23,7 +23,7 @@ def add(commands: Commands) -> None:
 def _import(arguments: argparse.Namespace) -> None:
     from personalize_spark.datasets.imports import ImportMode, Source, import_datasets
     from personalize_spark.job.session import open_session
-    from personalize_spark.training.update import update_users
+    from personalize_spark.training.moved_users import update_users
 
     catalog = catalog_of(arguments)
     sources = {
