@@ -6,7 +6,7 @@ with ``POPULARITY log(1 + max n) / t``. So the exponent of the score is ``t x_u 
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +17,7 @@ from pyspark.sql import functions as F  # noqa: N812  # as all of Spark's docume
 
 from personalize_spark.errors import DataError
 from personalize_spark.scoring.topn import ItemMatrix
-from personalize_spark.storage.artifact import write_column
+from personalize_spark.storage.artifact import Entry, write_column
 from personalize_spark.storage.model import write_items
 from personalize_spark.training.calibration import calibrate, finish_users, user_side
 from personalize_spark.training.fold_in import AlsFoldIn, gram
@@ -42,23 +42,63 @@ def train_als(training: Training) -> Trained:
     ):
         items = collect_items(numbered)
         model = fit(pairs, training.hyperparameters)
-        popularity = np.log1p(counts_of(items))
-        factors = np.column_stack([_item_factors(model, items.num_rows), popularity / popularity.max()])
-        ranks = np.arange(items.num_rows, dtype=np.int32)  # an item's number is its rank
-        matrix, order = ItemMatrix.sort(factors.astype(np.float32), ranks, _sample_of_users(model))
-        entries = write_items(training.store, item_side(items, order, matrix))
-        products = gram(matrix.factors[:, :-1])
-        entries.append(write_column(training.store, "gram", products))  # with it, new interactions can be folded in
+        written = write_factors(training, items, _item_factors(model, items.num_rows), _sample_of_users(model))
         hyperparameters = training.hyperparameters
-        fold_in = AlsFoldIn(products, hyperparameters.alpha, hyperparameters.regularization)
-        side = user_side(training, entries, fold_in, "factors")
+        fold_in = AlsFoldIn(written.gram, hyperparameters.alpha, hyperparameters.regularization)
+        side = user_side(training, written.entries, fold_in, "factors")
         out = held_out(pairs, side)
-        prior = POPULARITY * popularity[order]
-        calibration = calibrate(out, matrix, counts_of(items)[order], prior)
-        last = POPULARITY * float(popularity.max()) / calibration.temperature
+        prior = POPULARITY * written.popularity
+        calibration = calibrate(out, side.matrix(), counts_of(items)[written.order], prior)
+        last = written.last_component(calibration.temperature)
         side = replace(side, fold_in=replace(fold_in, popularity=last))
         out = replace(out, vectors=np.column_stack([out.vectors[:, :-1], np.full(len(out.vectors), last, np.float32)]))
-        return finish_users(training, items, pairs, side, entries, out, calibration)
+        return finish_users(training, items, pairs, side, written.entries, out, calibration)
+
+
+@dataclass(frozen=True)
+class Written:
+    """An item side that is written.
+
+    Attributes:
+        order: int64 (I,), the item of each row.
+        entries: its files.
+        gram: float64 (d, d), of ALS's factors; with it, new interactions can be folded in.
+        popularity: float64 (I,), ``log(1 + n_i)`` of each row.
+    """
+
+    order: NDArray[np.int64]
+    entries: list[Entry]
+    gram: NDArray[np.float64]
+    popularity: NDArray[np.float64]
+
+    def last_component(self, temperature: float) -> float:
+        """What the users' vectors end with."""
+        return POPULARITY * float(self.popularity.max()) / temperature
+
+
+def write_factors(
+    training: Training, items: pa.Table, factors: NDArray[np.float32], users: NDArray[np.float32]
+) -> Written:
+    """Write the item side.
+
+    Args:
+        training: the training.
+        items: the table of `interactions.collect_items`.
+        factors: float32 (I, d), ALS's, by item number.
+        users: float32 (any number, d), a sample.
+    """
+    popularity = np.log1p(counts_of(items))
+    # what the users' vectors end with is not known yet; an equal share of the length is near it
+    last = np.full(len(users), np.sqrt(np.mean(users**2)) if len(users) else 1.0, np.float32)
+    ranks = np.arange(items.num_rows, dtype=np.int32)  # an item's number is its rank
+    wide = np.column_stack([factors, popularity / popularity.max()]).astype(np.float32)
+    matrix, order = ItemMatrix.sort(wide, ranks, np.column_stack([users, last]))
+    products = gram(matrix.factors[:, :-1])
+    entries = [
+        *write_items(training.store, item_side(items, order, matrix)),
+        write_column(training.store, "gram", products),
+    ]
+    return Written(order, entries, products, popularity[order])
 
 
 def fit(pairs: DataFrame, hyperparameters: Hyperparameters) -> ALSModel:
@@ -109,10 +149,7 @@ def _item_factors(model: ALSModel, items: int) -> NDArray[np.float32]:
 
 def _sample_of_users(model: ALSModel) -> NDArray[np.float32]:
     """Users are numbered by a hash first, so the first of them are as good as any."""
-    found = _matrix(model.userFactors.orderBy("id").limit(_SAMPLE).toArrow(), model.rank)
-    # what stands in the last component is not known yet; an equal share of the length is near it
-    last = np.sqrt(np.mean(found**2)) if len(found) else 1.0
-    return np.column_stack([found, np.full(len(found), last, np.float32)])
+    return _matrix(model.userFactors.orderBy("id").limit(_SAMPLE).toArrow(), model.rank)
 
 
 def _matrix(table: pa.Table, rank: int) -> NDArray[np.float32]:

@@ -62,11 +62,11 @@ def _update(spark: SparkSession, catalog: Catalog, dataset: Record, version: Rec
         return 0
     uri = dataset.fields["path"]
     with persisted(_changed(read_interactions(spark, uri, learned), read_interactions(spark, uri, now))) as changed:
-        numbered = changed.join(_numbers(spark, model), "item_id").withColumn("key", F.crc32("user_id"))
+        numbered = changed.join(numbers_of(spark, model), "item_id").withColumn("key", F.crc32("user_id"))
         users = numbered.select("user_id").distinct().count()
         if users:
             store = catalog.store.at(f"updates/{version.arn.name}/{version.arn.version}/{secrets.token_hex(4)}")
-            entries = write_users(numbered, _side(model), model.properties["temperature"], users, store)
+            entries = write_users(numbered, side_of(model), model.properties["temperature"], users, store)
             about = {name: model.properties[name] for name in ("scored",) if name in model.properties}
             finish(store, entries, {"model": model.sha256, "deltaVersions": {"INTERACTIONS": now}, **about})
             catalog.update(version, update=store.root, updateSha256=Artifact(store).sha256)
@@ -83,14 +83,15 @@ def _changed(before: DataFrame, after: DataFrame) -> DataFrame:
     return after.join(differ.select("user_id"), "user_id", "left_semi")
 
 
-def _numbers(spark: SparkSession, model: Artifact) -> DataFrame:
+def numbers_of(spark: SparkSession, model: Artifact) -> DataFrame:
     """(item_id, item) of the items that the model knows."""
     found = read_model(model)
     assert found.matrix is not None  # noqa: S101  # what can be folded in has factors
     return spark.createDataFrame(pa.table({"item_id": found.texts.ids(), "item": found.matrix.ranks}))
 
 
-def _side(model: Artifact) -> UserSide:
+def side_of(model: Artifact) -> UserSide:
+    """How users become rows of a finished model."""
     properties = model.properties
     gram = model.column("gram") if "gram.npy" in model.entries else None
     fold_in = fold_in_of(properties["foldIn"], None if gram is None else gram[:])

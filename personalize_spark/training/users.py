@@ -86,6 +86,11 @@ def held_out(pairs: DataFrame, side: UserSide) -> HeldOut:
     return HeldOut(rows, targets, Ragged(indptr, seen.flatten().to_numpy()))
 
 
+def vectors_of(pairs: DataFrame, side: UserSide) -> DataFrame:
+    """(user_id string, vector array<float>) of all users of the pairs, folded in with all that they did."""
+    return _histories(pairs, "user_id").mapInArrow(_vectors(side), "user_id string, vector array<float>")
+
+
 def write_users(pairs: DataFrame, side: UserSide, temperature: float, users: int, target: Store) -> list[Entry]:
     """Write the shards of all users of the pairs, folded in with all that they did.
 
@@ -160,17 +165,30 @@ def _schema(side: UserSide) -> pa.Schema:
     return users_schema(side.column("factors").shape[1], floors=side.scored is not None)
 
 
+def _lists(vectors: NDArray[np.float32]) -> pa.ListArray:
+    ends = np.arange(len(vectors) + 1, dtype=np.int32) * vectors.shape[1]
+    return pa.ListArray.from_arrays(pa.array(ends), vectors.ravel())
+
+
+def _vectors(side: UserSide) -> Run:
+    def run(batches: Batches) -> Iterator[pa.RecordBatch]:
+        rows = _rows(side.matrix())
+        for batch in batches:
+            vectors, _ = _folded_in(batch, side, rows)
+            yield pa.RecordBatch.from_arrays([batch.column("user_id"), _lists(vectors)], ["user_id", "vector"])
+
+    return run
+
+
 def _without_targets(side: UserSide) -> Run:
     def run(batches: Batches) -> Iterator[pa.RecordBatch]:
         rows = _rows(side.matrix())
         for batch in batches:
             vectors, histories = _folded_in(batch, side, rows)
             target = pa.array(rows[batch.column("target").to_numpy()])
-            ends = pa.array(np.arange(len(vectors) + 1, dtype=np.int32) * vectors.shape[1])
-            lists = pa.ListArray.from_arrays(ends, vectors.ravel())
             seen = pa.ListArray.from_arrays(pa.array(histories.offsets.astype(np.int32)), histories.items)
             names = ["user_id", "target", "vector", "seen"]
-            yield pa.RecordBatch.from_arrays([batch.column("user_id"), target, lists, seen], names)
+            yield pa.RecordBatch.from_arrays([batch.column("user_id"), target, _lists(vectors), seen], names)
 
     return run
 
