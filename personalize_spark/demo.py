@@ -39,13 +39,13 @@ def demo(keep: Path | None) -> None:
     """Generate, import, train and run; everything is printed, and kept in `keep` if given."""
     if keep is not None:
         keep.mkdir(parents=True, exist_ok=True)
-        _demo(keep.absolute())
+        _demo(keep.absolute(), f"All of it is in {keep.absolute()}; the catalog is {keep.absolute()}/catalog.")
     else:
         with tempfile.TemporaryDirectory(prefix="personalize-spark-demo-") as folder:
-            _demo(Path(folder))
+            _demo(Path(folder), "Nothing was kept; --keep DIR leaves everything there.")
 
 
-def _demo(folder: Path) -> None:
+def _demo(folder: Path, hint: str) -> None:
     started = time.monotonic()
     _say(f"1. Generate {_USERS} users, {_ITEMS} films and what was watched, in {folder}")
     write_catalogue(folder / "data", random.Random(_SEED))  # noqa: S311  # a made-up world, not a secret
@@ -69,7 +69,7 @@ def _demo(folder: Path) -> None:
         report = run_job(spark, catalog, create_batch_inference_job(catalog, request), line.show)
     _say(summary(report))
     _show(folder, request)
-    _say(f"Done in {time.monotonic() - started:.0f} s." + _hint(folder))
+    _say(f"Done in {time.monotonic() - started:.0f} s. {hint}")
 
 
 def write_catalogue(folder: Path, chance: random.Random) -> None:
@@ -123,12 +123,6 @@ def _show(folder: Path, request: dict[str, Any]) -> None:
     print(f"request.json\n{json.dumps(request, indent=2)}\n")  # the demo's result
     print(f"{folder}/input/users.json\n" + "\n".join(_LINES) + "\n")
     print(f"{out}\n{out.read_text(encoding='utf-8')}", flush=True)
-
-
-def _hint(folder: Path) -> str:
-    if folder.name.startswith("personalize-spark-demo-"):
-        return " Nothing was kept; --keep DIR leaves everything there."
-    return f" All of it is in {folder}; the catalog is {folder}/catalog."
 
 
 def _say(text: str) -> None:

@@ -113,9 +113,9 @@ def write_toy_users(
     """The shards of users; with `scored`, only so many items of each have a score."""
     ids = [user.encode() for user in names]
     keys = keys_of(ids)
-    exact = products(vectors[:, None], matrix.factors[None])
     columns = {"log_normaliser": log_normaliser(vectors, matrix.factors, temperature)}
     if isinstance(scored, int):
+        exact = products(vectors[:, None], matrix.factors[None])
         floors = np.sort(exact, axis=1)[:, -min(scored, exact.shape[1])]
         inside = np.where(exact >= floors[:, None], exact, -np.inf)
         columns = {"log_normaliser": np.log(np.exp(temperature * inside).sum(axis=1)), "floor": floors}

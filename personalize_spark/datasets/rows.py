@@ -9,7 +9,6 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, BinaryIO, Protocol
 
 import numpy as np
@@ -32,15 +31,11 @@ _ARROW = {
     "float": pa.float32(),
     "boolean": pa.bool_(),
 }
-_NUMBERS = {
-    "long": r"^-?\d{1,18}$",
-    "int": r"^-?\d{1,9}$",
-    "double": r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?$",
-    "float": r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,2})?$",
-    "boolean": r"^(true|false)$",
-}
-
-_TRUE, _FALSE = pa.scalar(value=True), pa.scalar(value=False)
+_INTEGER, _DECIMAL = r"^-?\d+$", r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+_FORMS = {"long": _INTEGER, "int": _INTEGER, "double": _DECIMAL, "float": _DECIMAL, "boolean": r"^(true|false)$"}
+_TIMES = {"TIMESTAMP", "CREATION_TIMESTAMP"}
+_YEAR_3000 = 32_503_680_000
+"""In epoch seconds; as milliseconds it is January 1971, so real times in milliseconds lie beyond it."""
 
 csv.field_size_limit(16 << 20)
 
@@ -74,25 +69,24 @@ def read_rows(file: BinaryIO, name: str, schema: Schema) -> Iterator[pa.RecordBa
     """All rows of a CSV file, in the columns of `arrow_schema`; a bad row has a reason and no values.
 
     Raises:
+        DataError: there is no header.
         InvalidInputException: the header is not that of the schema.
     """
     reader = _reader(file)
-    check_header(name, next(reader, []), schema)
-    while (raw := _next_rows(reader, len(schema.fields))).rows or raw.rejected:
+    check_header(name, _header(reader, name), schema)
+    while (raw := _next_rows(reader, len(schema.fields), _BATCH)).rows or raw.rejected:
         yield _typed(raw, schema)
 
 
 def sample(file: BinaryIO, name: str, rows: int) -> tuple[list[str], list[list[str]]]:
-    """The header of a CSV file, and the values of each column in its first rows.
+    """The header of a CSV file, and the values of each column in its first rows, bad ones left out.
 
     Raises:
-        DataError: the file is empty.
+        DataError: there is no header.
     """
     reader = _reader(file)
-    header = next(reader, [])
-    if not header:
-        raise DataError(f"{name} is empty: its first line must name the columns.")
-    whole = [row for row in islice(reader, rows) if len(row) == len(header)]
+    header = _header(reader, name)
+    whole = _next_rows(reader, len(header), rows).rows
     return header, [list(column) for column in zip(*whole, strict=True)] if whole else [[] for _ in header]
 
 
@@ -104,9 +98,14 @@ def check_header(name: str, header: Sequence[str], schema: Schema) -> None:
     """
     if list(header) != schema.names:
         raise InvalidInputException(
-            f"The columns of {name} are {', '.join(header) or 'none'}; "
-            f"the schema of {schema.dataset} wants {', '.join(schema.names)}, in this order."
+            f"The columns of {name} are {', '.join(header)}; "
+            f"the schema of {schema.dataset} wants {', '.join(schema.names)}, in this order and in every file."
         )
+
+
+def count(number: int, noun: str) -> str:
+    """A number of things, in words that agree with it: `1 row`, `2,000 rows`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _reader(file: BinaryIO) -> CsvReader:
@@ -116,9 +115,19 @@ def _reader(file: BinaryIO) -> CsvReader:
     return reader
 
 
-def _next_rows(reader: CsvReader, width: int) -> _Raw:
+def _header(reader: CsvReader, name: str) -> list[str]:
+    try:
+        header = next(reader, [])
+    except csv.Error as error:
+        raise DataError(f"{name} has no header: its first line is not CSV: {error}.") from error
+    if not header:
+        raise DataError(f"{name} is empty: its first line must name the columns.")
+    return header
+
+
+def _next_rows(reader: CsvReader, width: int, most: int) -> _Raw:
     raw = _Raw([], [], [])
-    while len(raw.rows) + len(raw.rejected) < _BATCH:
+    while len(raw.rows) + len(raw.rejected) < most:
         try:
             row = next(reader)
         except StopIteration:
@@ -130,7 +139,7 @@ def _next_rows(reader: CsvReader, width: int) -> _Raw:
             raw.lines.append(reader.line_num)
             raw.rows.append(row)
         elif row:  # a blank line is no row
-            raw.rejected.append((reader.line_num, f"{len(row)} fields where the header has {width}"))
+            raw.rejected.append((reader.line_num, f"{count(len(row), 'field')} where the header has {width}"))
     return raw
 
 
@@ -155,10 +164,34 @@ def _column(field: Field, values: Sequence[str], reasons: NDArray[np.object_]) -
         _reject(reasons, pc.is_null(texts), f"{field.name} is missing")
     if field.type == "string":
         return _bounded(field, texts, reasons)
-    pattern = _NUMBERS[field.type]
-    bad = pc.invert(pc.fill_null(pc.match_substring_regex(texts, pattern), _TRUE))
+    bad = pc.invert(pc.match_substring_regex(texts, _FORMS[field.type]))
     _reject(reasons, bad, f"{field.name} is not of type {field.type}")
-    return pc.cast(pc.if_else(bad, None, texts), _ARROW[field.type])
+    return _cast(field, pc.if_else(bad, None, texts), reasons)
+
+
+def _cast(field: Field, texts: pa.Array, reasons: NDArray[np.object_]) -> pa.Array:
+    """The values of texts that have the form of the type."""
+    kind = _ARROW[field.type]
+    if pa.types.is_boolean(kind):
+        return pc.cast(texts, kind)
+    # Arrow reads a decimal that is too large as infinity, but fails at such an integer.
+    beyond = _beyond(texts, kind) if pa.types.is_integer(kind) else pc.is_inf(pc.cast(texts, kind))
+    _reject(reasons, beyond, f"{field.name} is beyond the range of type {field.type}")
+    values = pc.cast(pc.if_else(beyond, None, texts), kind)
+    if field.name in _TIMES:
+        _reject(reasons, pc.less(values, 0), f"{field.name} is negative: epoch seconds are wanted")
+        late = pc.greater(values, _YEAR_3000)
+        _reject(reasons, late, f"{field.name} is beyond the year 3000: epoch seconds are wanted, not milliseconds")
+    return values
+
+
+def _beyond(texts: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Which integers do not fit the type, seen by their digits."""
+    most = 1 << (kind.bit_width - 1)
+    limits = pc.if_else(pc.starts_with(texts, "-"), str(most), str(most - 1))
+    digits = pc.utf8_ltrim(texts, "-0")
+    longer = pc.subtract(pc.binary_length(digits), len(str(most)))
+    return pc.or_(pc.greater(longer, 0), pc.and_(pc.equal(longer, 0), pc.greater(digits, limits)))
 
 
 def _texts(field: Field, values: Sequence[str], reasons: NDArray[np.object_]) -> pa.Array:
@@ -181,12 +214,11 @@ def _bounded(field: Field, texts: pa.Array, reasons: NDArray[np.object_]) -> pa.
         return pc.utf8_slice_codeunits(texts, 0, MAX_TEXTUAL)
     limit = MAX_ID if field.name in {"USER_ID", "ITEM_ID"} else MAX_CATEGORICAL if field.categorical else None
     if limit is not None:
-        long = pc.fill_null(pc.greater(pc.utf8_length(texts), limit), _FALSE)
-        _reject(reasons, long, f"{field.name} has more than {limit} characters")
+        _reject(reasons, pc.greater(pc.utf8_length(texts), limit), f"{field.name} has more than {limit} characters")
     return texts
 
 
 def _reject(reasons: NDArray[np.object_], bad: pa.Array, reason: str) -> None:
-    """Give the bad rows a reason, unless they have one already."""
-    for row in np.flatnonzero(bad.to_numpy(zero_copy_only=False)):
+    """Give the bad rows a reason, unless they have one already; a missing value is not bad."""
+    for row in np.flatnonzero(pc.fill_null(bad, pa.scalar(value=False)).to_numpy(zero_copy_only=False)):
         reasons[row] = reasons[row] or reason

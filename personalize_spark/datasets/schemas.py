@@ -34,6 +34,8 @@ _RESERVED: Mapping[str, Mapping[str, str]] = {
 }
 _MAX_METADATA: Mapping[str, int] = {INTERACTIONS: 5, ITEMS: 100, USERS: 25}
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_LONG = re.compile(r"-?[0-9]{1,19}")
+_DOUBLE = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
 @dataclass(frozen=True)
@@ -100,8 +102,8 @@ class Schema:
 def infer(dataset: str, header: Sequence[str], columns: Sequence[Sequence[str]]) -> Schema:
     """A schema from a CSV file's header and values.
 
-    Fields that the service knows get the service's type. Any other is `long` if all its values are integers, `double` if
-    all are numbers, else `string`, categorical in Items and Users; it takes nulls.
+    Fields that the service knows get the service's type. Any other is `long` if all its values are integers of 64 bits,
+    `double` if all are numbers, else `string`, categorical in Items and Users; it takes nulls.
 
     Raises:
         InvalidInputException: the header cannot be that of the dataset.
@@ -116,11 +118,9 @@ def infer(dataset: str, header: Sequence[str], columns: Sequence[Sequence[str]])
 
 
 def _kind(values: Sequence[str]) -> str:
-    if values and all(re.fullmatch(r"[+-]?\d{1,18}", value) for value in values):
+    if values and all(_LONG.fullmatch(value) and -(1 << 63) <= int(value) < 1 << 63 for value in values):
         return "long"
-    if values and all(re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", value) for value in values):
-        return "double"
-    return "string"
+    return "double" if values and all(_DOUBLE.fullmatch(value) for value in values) else "string"
 
 
 def _field(avro: Any, problems: list[str]) -> Field:

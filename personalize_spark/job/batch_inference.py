@@ -42,19 +42,20 @@ def run_job(spark: SparkSession, catalog: Catalog, job: Job, show: Callable[[Pro
     Raises:
         JobFailed: the job is CREATE FAILED, the message is its `failureReason`.
     """
-    with Lease(catalog, job.record) as lease:
-        try:
+    lease = Lease(catalog, job.record)
+    try:
+        with lease:
             report = _run(spark, job, lease, show)
-        except PersonalizeSparkError as error:
-            lease.update(status=FAILED, failureReason=error.message)
-            raise JobFailed(error.message) from error
-        except KeyboardInterrupt:
-            lease.update(status=FAILED, failureReason="The driver was stopped.")
-            raise
-        except BaseException as error:
-            lease.update(status=FAILED, failureReason=f"{type(error).__name__}: {error}")
-            raise
-        lease.update(status=ACTIVE, report=asdict(report))
+            lease.update(status=ACTIVE, report=asdict(report))
+    except PersonalizeSparkError as error:
+        lease.update(status=FAILED, failureReason=error.message)
+        raise JobFailed(error.message) from error
+    except KeyboardInterrupt:
+        lease.update(status=FAILED, failureReason="The driver was stopped.")
+        raise
+    except BaseException as error:
+        lease.update(status=FAILED, failureReason=f"{type(error).__name__}: {error}")
+        raise
     return report
 
 

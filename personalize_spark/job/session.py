@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import sys
+from pathlib import Path
 
+from pyspark.errors import PySparkRuntimeError
 from pyspark.sql import SparkSession
 
+from personalize_spark.errors import EnvironmentProblem
 from personalize_spark.jars import ensure_jars
 
 # Under these the platform has configured Spark, and the session is taken as it is.
 _PLATFORMS = ("PYSPARK_GATEWAY_PORT", "DATABRICKS_RUNTIME_VERSION")
 
+_LOGGING = f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties').as_uri()}"
 _START_FAST = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 
 _LOCAL = {
@@ -21,7 +27,7 @@ _LOCAL = {
     "spark.ui.enabled": "false",  # a second of start-up, and a port
     "spark.ui.showConsoleProgress": "false",  # our own progress line says more
     "spark.sql.session.timeZone": "UTC",
-    "spark.driver.extraJavaOptions": _START_FAST,  # the JVM only schedules
+    "spark.driver.extraJavaOptions": f"{_START_FAST} {_LOGGING}",  # the JVM only schedules
     "spark.driver.memory": "1g",
 }
 
@@ -39,6 +45,9 @@ def open_session(app: str, *, data: bool = False, short: bool = False) -> SparkS
         app: the application's name, as Spark shows it.
         data: the session imports or trains: it needs Delta, S3 through Hadoop, and memory in the JVM.
         short: little data: a JVM that starts fast is worth more than one that runs fast.
+
+    Raises:
+        EnvironmentProblem: there is no Java.
     """
     builder = SparkSession.builder.appName(app)
     if SparkSession.getActiveSession() is None and not any(name in os.environ for name in _PLATFORMS):
@@ -46,9 +55,20 @@ def open_session(app: str, *, data: bool = False, short: bool = False) -> SparkS
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")  # else Spark warns of host names that resolve to it
         for name, value in (data_settings(short=short) if data else _LOCAL).items():
             builder = builder.config(name, value)
-    session = builder.getOrCreate()
+    try:
+        session = builder.getOrCreate()
+    except (PySparkRuntimeError, FileNotFoundError) as error:
+        if isinstance(error, PySparkRuntimeError) and "JAVA_GATEWAY" not in str(error):
+            raise
+        java = os.environ.get("JAVA_HOME", "not set")
+        raise EnvironmentProblem(
+            f"Spark cannot start its JVM: install Java 17 or 21 and let JAVA_HOME name it (it is {java})."
+        ) from error
     if not any(name in os.environ for name in _PLATFORMS):
         session.sparkContext.setLogLevel("ERROR")
+        with contextlib.suppress(ValueError):  # a notebook's thread gets no signals
+            # Spark's own handler speaks to the JVM, in the middle of what is being said to it
+            signal.signal(signal.SIGINT, signal.default_int_handler)
     return session
 
 
@@ -71,7 +91,7 @@ def data_settings(*, short: bool = False) -> dict[str, str]:
         "spark.sql.shuffle.partitions": str(2 * cores),
         "spark.driver.maxResultSize": "0",  # item factors come home whole, and may be more than the 1 GiB of the default
         "spark.driver.memory": f"{max(1024, min(16_384, memory // 2))}m",
-        "spark.driver.extraJavaOptions": f"-Xss4m {_START_FAST if short else ''}",  # ALS's lineage is deep
+        "spark.driver.extraJavaOptions": f"-Xss4m {_LOGGING} {_START_FAST if short else ''}",  # ALS's lineage is deep
     }
 
 

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -164,3 +166,41 @@ def test_import_and_train_print_the_version_last(tmp_path: Path) -> None:
     refused = run("train", "--group", "g", "--recipe", "aws-popular-count", "--solution", "popular", *catalog)
     assert refused.returncode == 2
     assert "aws-popularity-count" in refused.stderr
+
+
+@pytest.mark.spark
+def test_without_java_nothing_is_created_and_the_user_is_told(
+    job: dict[str, Any], catalog: Catalog, tmp_path: Path
+) -> None:
+    done = run("run", "--request", write(tmp_path, job), "--catalog", catalog.uri, JAVA_HOME=str(tmp_path / "none"))
+    assert done.returncode == 1
+    assert "install Java 17 or 21" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(catalog.list("batch-inference-job")) == []
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_says_so_in_its_record(
+    number: int, job: dict[str, Any], catalog: Catalog, tmp_path: Path
+) -> None:
+    lines = "".join(f'{{"userId":"u{n}"}}\n' for n in range(400_000))
+    (tmp_path / "in" / "more.json").write_text(lines)
+    command = [sys.executable, "-m", "personalize_spark", "run", "--request", write(tmp_path, job)]
+    process = subprocess.Popen([*command, "--catalog", catalog.uri], stderr=subprocess.PIPE, text=True)
+    while not any(each.fields["status"] == "CREATE IN_PROGRESS" for each in catalog.list("batch-inference-job")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(number)
+    _, said = process.communicate()
+    assert process.returncode == 130, said
+    assert "Interrupted." in said
+    [record] = catalog.list("batch-inference-job")
+    assert (record.fields["status"], record.fields["failureReason"]) == ("CREATE FAILED", "The driver was stopped.")
+    assert not list((tmp_path / "out" / "_staging").rglob("*.json"))
+
+
+def test_validate_checks_what_run_would(job: dict[str, Any], catalog: Catalog, tmp_path: Path) -> None:
+    create_batch_inference_job(catalog, job)
+    assert main(["validate", "--request", write(tmp_path, job)]) == 2
+    assert main(["validate", "--request", write(tmp_path, {**job, "jobName": "other"}), "--limits", "service"]) == 0

@@ -21,8 +21,8 @@ from personalize_spark.storage.catalog import Catalog
 from personalize_spark.storage.location import open_store
 from personalize_spark.storage.model import read_model, updated
 from personalize_spark.training.fold_in import AlsFoldIn, Histories
-from personalize_spark.training.train import Hyperparameters, train
 from personalize_spark.training.moved_users import update_users
+from personalize_spark.training.train import Hyperparameters, train
 from tests.toy import NO_EXPLORATION, request
 from tests.training.test_train import interactions
 

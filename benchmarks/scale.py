@@ -1,0 +1,239 @@
+"""A large job, and what it holds in memory while it runs: lines, seconds, and a plot of the memory of every process.
+
+    python -m benchmarks.scale [--lines 10000000] [--items 50000] [--users 10000000]
+
+The job runs as a user runs it, `personalize-spark run` in a process of its own on all cores. Twice a second the private and the
+proportional memory (PSS) of the JVM, the driver's Python and each worker is read from the system. Pages of the model that are
+mapped from disk are shared: they count in the PSS, once for all workers, and not in the private memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from benchmarks.factors import RANK, factor_sets, resample
+from benchmarks.machine import machine
+from personalize_spark.arns import Arn
+from personalize_spark.scoring.model import Model, Texts
+from personalize_spark.scoring.softmax import log_normaliser
+from personalize_spark.scoring.topn import ItemMatrix
+from personalize_spark.storage.artifact import Artifact, Entry, finish, write_table
+from personalize_spark.storage.catalog import Catalog
+from personalize_spark.storage.model import USERS, users_schema, write_items
+from personalize_spark.storage.shards import keys_of, shard_count, shard_name, shards_of
+from personalize_spark.storage.store import Store
+from tests.toy import NO_EXPLORATION, request
+
+RESULTS = Path(__file__).parent / "results"
+N = 25
+VECTORS = 100_000
+"""Different users; the others repeat their vectors, for normalisers of all would take longer than the job."""
+SAMPLE_SECONDS = 0.5
+
+Sample = dict[str, float]
+"""`seconds`, and MiB of each kind of process."""
+
+
+def main() -> None:
+    """Generate, run, and write the results."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--lines", type=int, default=10_000_000)
+    parser.add_argument("--items", type=int, default=50_000)
+    parser.add_argument("--users", type=int, default=10_000_000)
+    parser.add_argument("--folder", type=Path, help="where the work lies; a temporary folder when left out")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = arguments.folder or Path(temporary)
+        name = generate(folder, arguments.lines, arguments.items, arguments.users)
+        runs: dict[str, dict[str, object]] = {}
+        for lines in (3, 100_000, arguments.lines):
+            runs[f"{lines:,}"], samples = measure(folder, lines)
+            print(json.dumps(runs[f"{lines:,}"]), flush=True)
+    work = {"factors": name, "items": arguments.items, "users": arguments.users, "rank": RANK, "numResults": N}
+    result = {"machine": machine(), "work": work, "runs by lines": runs}
+    (RESULTS / "scale.json").write_text(json.dumps(result, indent=2) + "\n")
+    (RESULTS / "scale.svg").write_text(plot(samples, f"{arguments.lines:,} lines x {arguments.items:,} items"))
+
+
+def generate(folder: Path, lines: int, items: int, users: int) -> str:
+    """A catalog with a model, and the inputs; returns what the factors are."""
+    name, (user_factors, item_factors) = list(factor_sets().items())[-2]
+    random = np.random.default_rng(7)
+    vectors = resample(user_factors, min(users, VECTORS), random)
+    matrix, order = ItemMatrix.sort(
+        resample(item_factors, items, random), np.arange(items, dtype=np.int32), vectors[:4096]
+    )
+    catalog = Catalog(f"file://{folder}/catalog")
+    arn = Arn("aws", "us-east-1", "000000000000", "solution", "scale", "1")
+    store = catalog.store.at("models/scale/1")
+    texts = Texts.of([b'"item-%07d"' % item for item in order])
+    popular = np.argsort(order).astype(np.int32)
+    entries = write_items(store, Model(texts, popular, np.full(items, 1 / items), matrix))
+    entries += _write_users(store, vectors, log_normaliser(vectors, matrix.factors, 1.0), users)
+    finish(store, entries, {"recipe": "aws-user-personalization", "temperature": 1.0})
+    about = {"recipeArn": "arn:aws:personalize:::recipe/aws-user-personalization", "status": "ACTIVE"}
+    model = {"model": store.root, "modelSha256": Artifact(store).sha256}
+    catalog.create(arn, {"solutionVersionArn": str(arn), **about, **model})
+    for count in {3, 100_000, lines}:
+        _write_lines(folder / f"in-{count}.json", count, users)
+        job = request(arn, f"file://{folder}/in-{count}.json", f"file://{folder}/out-{count}/", numResults=N)
+        job["batchInferenceJobConfig"] = NO_EXPLORATION
+        (folder / f"request-{count}.json").write_text(json.dumps(job))
+    return name
+
+
+def _write_lines(path: Path, count: int, users: int) -> None:
+    random = np.random.default_rng(count)
+    with path.open("wb") as file:
+        for start in range(0, count, 1_000_000):
+            chosen = random.integers(0, users, min(1_000_000, count - start)).tolist()
+            file.write(b"".join(b'{"userId":"user-%08d"}\n' % user for user in chosen))
+
+
+def _write_users(
+    store: Store, vectors: NDArray[np.float32], normalisers: NDArray[np.float64], users: int
+) -> list[Entry]:
+    ids = [b"user-%08d" % user for user in range(users)]
+    keys = keys_of(ids)
+    shards = shards_of(keys, shard_count(users))
+    by_shard = np.lexsort((np.arange(users), keys, shards))
+    ends = np.searchsorted(shards[by_shard], np.arange(shard_count(users) + 1))
+    entries = []
+    for shard in range(shard_count(users)):
+        rows = by_shard[ends[shard] : ends[shard + 1]]
+        same = rows % len(vectors)
+        columns = [
+            pa.array(keys[rows]),
+            pa.array([ids[row] for row in rows.tolist()], pa.binary()),
+            pa.FixedSizeListArray.from_arrays(vectors[same].ravel(), RANK),
+            pa.array(normalisers[same]),
+        ]
+        batch = pa.RecordBatch.from_arrays(columns, schema=users_schema(RANK))
+        entries.append(write_table(store, shard_name(USERS, shard), batch))
+    return entries
+
+
+def measure(folder: Path, lines: int) -> tuple[dict[str, object], list[Sample]]:
+    """Run one job and watch it."""
+    command = [sys.executable, "-m", "personalize_spark", "run", "--catalog", str(folder / "catalog")]
+    started = time.perf_counter()
+    job = subprocess.Popen(
+        [*command, "--request", str(folder / f"request-{lines}.json")],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    samples: list[Sample] = []
+    shards: set[str] = set()
+    while job.poll() is None:
+        samples.append(_sample(job.pid, time.perf_counter() - started, shards))
+        time.sleep(SAMPLE_SECONDS)
+    seconds = time.perf_counter() - started
+    said = job.stderr.read() if job.stderr else ""
+    assert job.returncode == 0, said
+    answered = re.search(r"answered in ([0-9.]+) s", said)
+    written = sum(path.stat().st_size for path in (folder / f"out-{lines}").glob("*.out"))
+    result: dict[str, object] = {
+        "seconds of the process": round(seconds, 1),
+        "seconds of the job": float(answered[1]) if answered else None,
+        "lines per second": round(lines / float(answered[1])) if answered else None,
+        "MB written": round(written / 1e6, 1),
+        "user shards touched": len(shards),
+        "most MiB": {kind: round(max(sample.get(kind, 0.0) for sample in samples)) for kind in _kinds(samples)},
+    }
+    return result, samples
+
+
+def _kinds(samples: list[Sample]) -> list[str]:
+    return sorted({kind for sample in samples for kind in sample} - {"seconds"})
+
+
+def _sample(root: int, seconds: float, shards: set[str]) -> Sample:
+    sample: Sample = {"seconds": seconds}
+    for pid in _family(root):
+        try:
+            command = Path(f"/proc/{pid}/cmdline").read_bytes()
+            rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+            maps = Path(f"/proc/{pid}/maps").read_text()
+        except OSError:
+            continue
+        shards.update(re.findall(r"/users/(\d+)\.arrow", maps))
+        kind = "JVM" if b"java" in command.split(b"\0")[0] else "driver" if pid == root else "worker"
+        if kind == "worker" and b"pyspark.daemon" not in command and b"worker" not in command:
+            continue
+        # pages of a file that nobody else maps right now are "private" and clean: they are no memory of the process's own
+        for name, field in {"private": "Private_Dirty", "PSS": "Pss"}.items():
+            sample[f"{kind}, {name}"] = max(_number(rollup, field), sample.get(f"{kind}, {name}", 0.0))
+    return sample
+
+
+def _number(rollup: str, field: str) -> float:
+    found = re.search(rf"^{field}:\s+(\d+)", rollup, re.MULTILINE)
+    return int(found[1]) / 1024 if found else 0.0
+
+
+def _family(root: int) -> list[int]:
+    """A process and all below it."""
+    parents: dict[int, list[int]] = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            stat = (entry / "stat").read_text()
+        except OSError:
+            continue
+        parents.setdefault(int(stat.rpartition(")")[2].split()[1]), []).append(int(entry.name))
+    family, open_ = [], [root]
+    while open_:
+        pid = open_.pop()
+        family.append(pid)
+        open_ += parents.get(pid, [])
+    return family
+
+
+def plot(samples: list[Sample], title: str) -> str:
+    """Memory over time as SVG: the private memory of each kind of process, the largest of its kind."""
+    kinds = [kind for kind in _kinds(samples) if kind.endswith("private")]
+    colours = dict(zip(kinds, ("#c0504d", "#4f81bd", "#2e8b57"), strict=False))
+    width, height, left, top = 760, 300, 60, 40
+    longest = max(sample["seconds"] for sample in samples)
+    most = max(max(sample.get(kind, 0.0) for kind in kinds) for sample in samples) * 1.1
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height + 80}" font-family="sans-serif" font-size="12">'
+    ]
+    parts.append(
+        f'<rect width="100%" height="100%" fill="white"/><text x="{left}" y="22" font-size="15">Private memory over a job of {title}</text>'
+    )
+    for step in range(5):
+        value = most * step / 4
+        y = top + height - height * step / 4
+        parts.append(f'<line x1="{left}" x2="{width - 20}" y1="{y:.0f}" y2="{y:.0f}" stroke="#ddd"/>')
+        parts.append(f'<text x="{left - 8}" y="{y + 4:.0f}" text-anchor="end">{value:.0f}</text>')
+        x = left + (width - 20 - left) * step / 4
+        parts.append(
+            f'<text x="{x:.0f}" y="{top + height + 18}" text-anchor="middle">{longest * step / 4:.0f} s</text>'
+        )
+    for number, kind in enumerate(kinds):
+        points = " ".join(
+            f"{left + (width - 20 - left) * sample['seconds'] / longest:.1f},{top + height - height * sample[kind] / most:.1f}"
+            for sample in samples
+            if kind in sample
+        )
+        parts.append(f'<polyline points="{points}" fill="none" stroke="{colours[kind]}" stroke-width="2"/>')
+        parts.append(
+            f'<text x="{left + 180 * number}" y="{top + height + 50}" fill="{colours[kind]}">{kind.partition(",")[0]} (MiB)</text>'
+        )
+    return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+if __name__ == "__main__":
+    main()
