@@ -2,7 +2,7 @@
 
     python -m benchmarks.scale [--lines 10000000] [--items 50000] [--users 10000000]
 
-The job runs as a user runs it, `personalize-spark run` in a process of its own on all cores. Twice a second the private and the
+The job runs as a user runs it, `personalize-spark run` in a process of its own on all cores. Every two seconds the private and the
 proportional memory (PSS) of the JVM, the driver's Python and each worker is read from the system. Pages of the model that are
 mapped from disk are shared: they count in the PSS, once for all workers, and not in the private memory.
 """
@@ -39,7 +39,7 @@ RESULTS = Path(__file__).parent / "results"
 N = 25
 VECTORS = 100_000
 """Different users; the others repeat their vectors, for normalisers of all would take longer than the job."""
-SAMPLE_SECONDS = 0.5
+SAMPLE_SECONDS = 2.0
 
 Sample = dict[str, float]
 """`seconds`, and MiB of each kind of process."""
@@ -173,7 +173,7 @@ def _sample(root: int, seconds: float, shards: set[str]) -> Sample:
         if kind == "worker" and b"pyspark.daemon" not in command and b"worker" not in command:
             continue
         # pages of a file that nobody else maps right now are "private" and clean: they are no memory of the process's own
-        for name, field in {"private": "Private_Dirty", "PSS": "Pss"}.items():
+        for name, field in {"private": "Private_Dirty", "PSS": "Pss", "RSS": "Rss"}.items():
             sample[f"{kind}, {name}"] = max(_number(rollup, field), sample.get(f"{kind}, {name}", 0.0))
     return sample
 

@@ -2,13 +2,18 @@
 
 datasets/GROUP/interactions|items|users/     Delta tables
 datasets/GROUP/rejected/IMPORT/TYPE/         JSON Lines: file, line and reason of every row that was not imported
+
+All files of all datasets are read and checked before the first table is written. The records follow when all tables
+are: if one cannot be written, jobs still see the versions before.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -20,7 +25,7 @@ from pyspark.sql import functions as F  # noqa: N812  # as everybody calls it
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from personalize_spark.arns import Arn
-from personalize_spark.datasets.rows import LINE, REASON, arrow_schema, check_header, read_rows, sample
+from personalize_spark.datasets.rows import LINE, REASON, arrow_schema, check_header, count, read_rows, sample
 from personalize_spark.datasets.schemas import ITEMS, USERS, Schema, infer
 from personalize_spark.datasets.view import build_view
 from personalize_spark.errors import (
@@ -32,12 +37,13 @@ from personalize_spark.errors import (
 )
 from personalize_spark.storage.catalog import Catalog, Record
 from personalize_spark.storage.location import hadoop_uri, open_store, split_prefix
-from personalize_spark.storage.store import Object, Store, stream
+from personalize_spark.storage.store import Object, ObjectReader, Store, stream
 
 FILE = "_file"
 _KEYS = {ITEMS: "ITEM_ID", USERS: "USER_ID"}
 _SHOWN = 10
 _SAMPLE_ROWS = 100_000
+_HEAD = 64 << 10
 
 
 class ImportMode(StrEnum):
@@ -86,11 +92,10 @@ class ImportReport:
         lines = []
         for each in self.datasets:
             types = ", ".join(f"{field.name} {field.type}" for field in each.schema.fields)
-            lines.append(f"{each.dataset}: {each.rows:,} rows imported ({types})")
+            lines.append(f"{each.dataset}: {count(each.rows, 'row')} imported ({types})")
             if each.rejected:
-                lines.append(
-                    f"  {each.rejected:,} rows were not imported; all of them are listed in {each.rejected_uri}"
-                )
+                were = "was not imported; it is" if each.rejected == 1 else "were not imported; all of them are"
+                lines.append(f"  {count(each.rejected, 'row')} {were} listed in {each.rejected_uri}")
                 lines += [f"    {example}" for example in each.examples]
         return "\n".join([*lines, f"view: {self.view}"])
 
@@ -109,12 +114,18 @@ def import_datasets(
 
     Raises:
         InvalidInputException: a schema is wrong, or a file has other columns.
-        DataError: there is nothing to import.
+        DataError: a dataset has no row that can be imported; then none is.
     """
     arn = dataset_group(catalog, group)
     ticket = secrets.token_hex(4)
-    plans = {dataset: _files(dataset, source) for dataset, source in sources.items()}
-    imported = [_import(spark, catalog, arn, ticket, *plans[dataset], mode) for dataset in sources]
+    plans = [_plan(dataset, source) for dataset, source in sources.items()]
+    with ExitStack() as cached:
+        rejected = f"{catalog.uri}/datasets/{group}/rejected/{ticket}"
+        checked = [_check(spark, plan, f"{rejected}/{plan.schema.dataset}", cached) for plan in plans]
+        _refuse_nothing(checked)
+        imported = [_import(spark, catalog, arn, each, mode) for each in checked]
+    for each in imported:
+        _record(catalog, arn, each.schema, each.delta_version)
     view = build_view(spark, catalog, arn, ticket)
     _point(catalog, arn, view.uri, view.sha256)
     return ImportReport(group, imported, view.uri)
@@ -140,56 +151,81 @@ def table_path(group: str, dataset: str) -> str:
     return f"datasets/{group}/{dataset.lower()}"
 
 
-Plan = tuple[str, list[Object], Schema]
-"""The folder of the files, the files, the schema."""
+@dataclass(frozen=True)
+class _Plan:
+    """What to read: the files of a folder, in the columns of the schema."""
+
+    folder: str
+    files: list[Object]
+    schema: Schema
 
 
-def _files(dataset: str, source: Source) -> Plan:
-    """List the files and settle the schema, before anything is written."""
+@dataclass(frozen=True)
+class _Checked:
+    """The rows of a dataset as they were read, good and bad, before any is written; `total` counts them all."""
+
+    schema: Schema
+    rows: DataFrame
+    total: int
+    rejected: int
+    examples: list[str]
+    rejected_uri: str
+
+
+def _plan(dataset: str, source: Source) -> _Plan:
+    """List the files, settle the schema and compare every file's header with it."""
     folder, prefix = split_prefix(source.uri)
     store = open_store(folder)
     found = [each for each in store.list(prefix) if each.name == prefix] or list(store.list(prefix and prefix + "/"))
     files = [each for each in found if each.size]
     if not files:
         raise DataError(f"There is nothing to import: no file with content at {source.uri}.")
-    header, columns = _head(store, files[0])
-    if source.schema is None:
-        return folder, files, infer(dataset, header, columns)
-    schema = Schema.parse(dataset, source.schema)
+    schema = _inferred(dataset, store, files[0]) if source.schema is None else Schema.parse(dataset, source.schema)
     for each in files:
-        check_header(store.root + each.name, _head(store, each)[0], schema)
-    return folder, files, schema
+        check_header(store.root + each.name, _header(store, each), schema)
+    return _Plan(folder, files, schema)
 
 
-def _head(store: Store, found: Object) -> tuple[list[str], list[list[str]]]:
+def _inferred(dataset: str, store: Store, found: Object) -> Schema:
     with stream(store, found) as file:
-        return sample(file, store.root + found.name, _SAMPLE_ROWS)
+        return infer(dataset, *sample(file, store.root + found.name, _SAMPLE_ROWS))
 
 
-def _import(
-    spark: SparkSession,
-    catalog: Catalog,
-    group: Arn,
-    ticket: str,
-    folder: str,
-    files: list[Object],
-    schema: Schema,
-    mode: ImportMode,
-) -> Imported:
-    rejected_uri = f"{catalog.uri}/datasets/{group.name}/rejected/{ticket}/{schema.dataset}"
-    rows = _read(spark, folder, files, schema).persist()
-    try:
-        [counts] = rows.agg(F.count("*").alias("all"), F.count(REASON).alias("rejected")).collect()
-        examples = _list_rejected(rows, rejected_uri) if counts["rejected"] else []
-        if counts["rejected"] == counts["all"]:
-            raise DataError(f"No row of {schema.dataset} could be imported. {' '.join(examples[:3])}")
-        good = _newest(rows.where(f"{REASON} is null"), schema)
-        path = hadoop_uri(f"{catalog.uri}/{table_path(group.name, schema.dataset)}")
-        imported, version = _write(spark, good, path, schema, mode)
-    finally:
-        rows.unpersist()
-    _record(catalog, group, schema, version)
-    return Imported(schema.dataset, schema, imported, counts["rejected"], examples, rejected_uri, version)
+def _header(store: Store, found: Object) -> list[str]:
+    # Of thousands of files no more is read than their first lines.
+    with io.BufferedReader(ObjectReader(store, found), _HEAD) as file:
+        return sample(file, store.root + found.name, 0)[0]
+
+
+def _check(spark: SparkSession, plan: _Plan, rejected_uri: str, cached: ExitStack) -> _Checked:
+    """Read all rows, and list those that will not be imported; the rows stay cached for as long as `cached` is open."""
+    rows = _read(spark, plan).persist()
+    cached.callback(rows.unpersist)
+    [counts] = rows.agg(F.count("*").alias("all"), F.count(REASON).alias("rejected")).collect()
+    examples = _list_rejected(rows, rejected_uri) if counts["rejected"] else []
+    return _Checked(plan.schema, rows, counts["all"], counts["rejected"], examples, rejected_uri)
+
+
+def _refuse_nothing(checked: Sequence[_Checked]) -> None:
+    problems = []
+    for each in checked:
+        if not each.total:
+            problems.append(f"The files of {each.schema.dataset} have a header but no row.")
+        elif each.rejected == each.total:
+            problems.append(
+                f"No row of {each.schema.dataset} could be imported: {count(each.rejected, 'rejected row')} "
+                f"listed in {each.rejected_uri}, as {'; '.join(each.examples[:3])}."
+            )
+    if problems:
+        raise DataError(f"{' '.join(problems)} Nothing was imported.")
+
+
+def _import(spark: SparkSession, catalog: Catalog, group: Arn, checked: _Checked, mode: ImportMode) -> Imported:
+    schema = checked.schema
+    good = _newest(checked.rows.where(f"{REASON} is null"), schema)
+    path = hadoop_uri(f"{catalog.uri}/{table_path(group.name, schema.dataset)}")
+    imported, version = _write(spark, good, path, schema, mode)
+    return Imported(schema.dataset, schema, imported, checked.rejected, checked.examples, checked.rejected_uri, version)
 
 
 def _list_rejected(rows: DataFrame, uri: str) -> list[str]:
@@ -200,22 +236,20 @@ def _list_rejected(rows: DataFrame, uri: str) -> list[str]:
     return [f"{row['file']}, line {row['line']}: {row['reason']}" for row in rejected.take(_SHOWN)]
 
 
-def _read(spark: SparkSession, folder: str, files: list[Object], schema: Schema) -> DataFrame:
+def _read(spark: SparkSession, plan: _Plan) -> DataFrame:
     """All rows of all files, a task a file."""
-    fields = arrow_schema(schema).append(pa.field(FILE, pa.string()))
-    read = partial(_read_files, folder, files, schema, fields)
-    return spark.range(0, len(files), 1, len(files)).mapInArrow(read, from_arrow_schema(fields))
+    fields = arrow_schema(plan.schema).append(pa.field(FILE, pa.string()))
+    read = partial(_read_files, plan, fields)
+    return spark.range(0, len(plan.files), 1, len(plan.files)).mapInArrow(read, from_arrow_schema(fields))
 
 
-def _read_files(
-    folder: str, files: list[Object], schema: Schema, fields: pa.Schema, batches: Iterable[pa.RecordBatch]
-) -> Iterator[pa.RecordBatch]:
-    store = open_store(folder)
+def _read_files(plan: _Plan, fields: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    store = open_store(plan.folder)
     for batch in batches:
         for number in batch.column(0).to_pylist():
-            name = store.root + files[number].name
-            with stream(store, files[number]) as file:
-                for rows in read_rows(file, name, schema):
+            name = store.root + plan.files[number].name
+            with stream(store, plan.files[number]) as file:
+                for rows in read_rows(file, name, plan.schema):
                     where = pa.array([name] * rows.num_rows, pa.string())
                     yield pa.RecordBatch.from_arrays([*rows.columns, where], schema=fields)
 

@@ -8,6 +8,7 @@ import hashlib
 import os
 import shutil
 import uuid
+from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -35,10 +36,10 @@ class FileStore:
         return self.folder / checked(name)
 
     def list(self, prefix: str = "") -> Iterator[Object]:
-        """See `Store.list`."""
-        names = (name for name in self._names(prefix) if not name.endswith(_UNFINISHED))
+        """See `Store.list`; links to folders are followed, but no folder is listed twice."""
+        names = (name for name in self._names(prefix, follow=True) if not name.endswith(_UNFINISHED))
         for name in sorted(names, key=os.fsencode):
-            with contextlib.suppress(FileNotFoundError):  # deleted since the walk saw it
+            with contextlib.suppress(ObjectNotFound), self._says_where(name):  # deleted since the walk saw it
                 yield _object(name, self.path(name))
 
     def read(self, name: str, start: int = 0, end: int | None = None, etag: str | None = None) -> bytes:
@@ -101,8 +102,11 @@ class FileStore:
             path.replace(self.path(name))
 
     def delete(self, prefix: str) -> None:
-        """See `Store.delete`; what a killed writer left unfinished and folders that are left empty go as well."""
-        for name in list(self._names(prefix)):
+        """See `Store.delete`; what a killed writer left unfinished and folders that are left empty go as well.
+
+        Of a link to a folder the link goes, never what is in the folder.
+        """
+        for name in list(self._names(prefix, follow=False)):
             self.path(name).unlink(missing_ok=True)
         top = self.path(prefix)
         for folder, _, _ in os.walk(top if top.is_dir() else top.parent, topdown=False):
@@ -110,11 +114,32 @@ class FileStore:
                 with contextlib.suppress(OSError):  # not empty, or gone
                     Path(folder).rmdir()
 
-    def _names(self, prefix: str) -> Iterator[str]:
-        start = checked(prefix).rpartition("/")[0]
-        for folder, _, files in os.walk(self.folder / start):
-            names = (os.path.relpath(f"{folder}/{name}", self.folder) for name in files)
-            yield from (name for name in names if name.startswith(prefix))
+    def _names(self, prefix: str, *, follow: bool) -> Iterator[str]:
+        """All files whose name starts with the prefix; other folders than theirs are not looked into."""
+        folders, links = deque([checked(prefix).rpartition("/")[0]]), deque[str]()
+        seen = set[tuple[int, int]]()
+        while folders or links:  # links last, so that a file has its own name where it has one
+            for name, entry in self._entries((folders or links).popleft(), seen):
+                if not name.startswith(prefix):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(name)
+                elif follow and entry.is_symlink() and self.path(name).is_dir():
+                    links.append(name)
+                else:
+                    yield name
+
+    def _entries(self, folder: str, seen: set[tuple[int, int]]) -> list[tuple[str, os.DirEntry[str]]]:
+        """What a folder holds, in the order of names; nothing if there is none, or if it was `seen` before."""
+        path = self.path(folder)
+        with self._says_where(folder), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            state = path.stat()
+            if (state.st_dev, state.st_ino) not in seen:
+                seen.add((state.st_dev, state.st_ino))
+                with os.scandir(path) as entries:
+                    found = sorted(entries, key=lambda entry: entry.name)
+                return [(f"{folder}/{entry.name}".removeprefix("/"), entry) for entry in found]
+        return []
 
     @contextlib.contextmanager
     def _opened(self, name: str, etag: str | None) -> Iterator[tuple[BinaryIO, int]]:

@@ -7,6 +7,7 @@ The key of an id is the CRC-32 of its UTF-8 bytes (`zlib.crc32`, Spark SQL's `cr
 
 from __future__ import annotations
 
+import mmap
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from personalize_spark.storage.artifact import Artifact, Entry, write_table
 from personalize_spark.storage.store import Store
 
 ROWS_PER_SHARD = 32_768
+RESIDENT = 256 << 20
+"""Bytes of shards that may stay mapped into a process once they were read."""
 
 
 def shard_count(rows: int) -> int:
@@ -45,7 +48,10 @@ def shards_of(keys: NDArray[np.uint32], count: int) -> NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class Found:
-    """What one shard knows of a batch of ids: `positions` (m,) in the batch, and their `rows` (m,) in the `table`."""
+    """What one shard knows of a batch of ids: `positions` (m,) in the batch, and their `rows` (m,) in the `table`.
+
+    To be copied from before the next one is asked for.
+    """
 
     table: pa.RecordBatch
     positions: NDArray[np.int64]
@@ -57,8 +63,9 @@ class Shards:
 
     def __init__(self, artifact: Artifact, folder: str) -> None:
         self._artifact, self._folder = artifact, folder
-        self._count = sum(name.startswith(f"{folder}/") for name in artifact.entries)
-        self._tables: dict[int, pa.RecordBatch] = {}
+        sizes = [entry.size for name, entry in artifact.entries.items() if name.startswith(f"{folder}/")]
+        self._count, self._large = len(sizes), sum(sizes) > RESIDENT
+        self._tables: dict[int, tuple[mmap.mmap, pa.RecordBatch]] = {}
 
     def find(self, ids: Sequence[bytes]) -> Iterator[Found]:
         """Look ids up; only the shards that may hold one of them are touched, each once."""
@@ -70,15 +77,20 @@ class Shards:
         touched, starts = np.unique(shards[order], return_index=True)
         wanted = pa.array(ids, pa.binary())
         for shard, positions in zip(touched.tolist(), np.split(order, starts[1:]), strict=True):
-            table = self._table(shard)
+            memory, table = self._table(shard)
             rows = _rows(table, keys[positions], wanted.take(positions))
             known = rows >= 0
             if known.any():
                 yield Found(table, positions[known], rows[known])
+            if self._large:
+                # The pages stay in the host's cache, but no longer count as this process's: some platforms kill by that number.
+                memory.madvise(mmap.MADV_DONTNEED)
 
-    def _table(self, shard: int) -> pa.RecordBatch:
+    def _table(self, shard: int) -> tuple[mmap.mmap, pa.RecordBatch]:
         if shard not in self._tables:
-            self._tables[shard] = self._artifact.table(shard_name(self._folder, shard))
+            with self._artifact.path(f"{shard_name(self._folder, shard)}.arrow").open("rb") as file:
+                memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            self._tables[shard] = memory, pa.ipc.open_file(pa.py_buffer(memory)).get_batch(0)
         return self._tables[shard]
 
 

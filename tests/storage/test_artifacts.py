@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import time
 import types
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from personalize_spark.errors import ArtifactError, ObjectExists
-from personalize_spark.storage import cache
+from personalize_spark.storage import cache, shards
 from personalize_spark.storage.artifact import Artifact, finish, write_column, write_table
 from personalize_spark.storage.cache import local_path
 from personalize_spark.storage.catalog import Catalog
@@ -229,3 +230,21 @@ def test_a_mounted_folder_is_no_local_disk(tmp_path: Path, monkeypatch: pytest.M
         store = open_store(f"file://{tmp_path}/{folder}")
         entry = write_column(store, "numbers", np.arange(5))
         assert local_path(store, entry.name, entry.sha256).is_relative_to(tmp_path / "local") == copied
+
+
+def test_a_large_user_side_does_not_stay_in_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shards, "RESIDENT", 0)
+    ids = [f"u{n}".encode() for n in range(50_000)]
+    catalog = Catalog(f"file://{tmp_path}")
+    vectors = {each.decode(): np.full(64, n, np.float32) for n, each in enumerate(ids)}
+    arn = write_version(
+        catalog, "aws-user-personalization", ["a"], np.ones((1, 64), np.float32), vectors, [1], shards=2
+    )
+    users = read_model(Artifact(open_store(catalog.read(arn).fields["model"]))).users
+    assert users is not None
+    for _ in range(2):
+        np.testing.assert_array_equal(users.lookup(ids).vectors[:, 0], np.arange(len(ids)))
+        mapped = Path("/proc/self/smaps").read_text().split("users/0000")
+        resident = [int(re.search(r"Rss:\s+(\d+)", part)[1]) for part in mapped[1:]]  # type: ignore[index]
+        assert len(resident) == 2
+        assert max(resident) < 64
