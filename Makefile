@@ -7,10 +7,10 @@ export PERSONALIZE_SPARK_JARS := $(CURDIR)/.jars
 READY := $(VENV)/ready-$(shell cat requirements.lock pyproject.toml | sha256sum | cut -c1-16)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench clean jars java
+.PHONY: help demo test check bench bench-full clean jars java
 
 help:  ## Show this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: jars  ## The main job on a generated catalogue, from nothing to printed answers (KEEP=folder keeps it)
 	@$(VENV)/bin/personalize-spark demo $(if $(KEEP),--keep "$(KEEP)")
@@ -26,6 +26,13 @@ check: $(READY)  ## Style and types
 bench: jars  ## Benchmarks, quick sizes; results into benchmarks/results
 	$(PYTHON) -m benchmarks.topn --quick
 	$(PYTHON) -m benchmarks.endtoend
+	$(PYTHON) -m benchmarks.report
+
+bench-full: jars  ## All benchmarks; an hour
+	$(PYTHON) -m benchmarks.topn
+	$(PYTHON) -m benchmarks.endtoend --runs 5
+	$(PYTHON) -m benchmarks.scale
+	$(PYTHON) -m benchmarks.report
 
 clean:  ## Remove the environment, the jars and all caches
 	rm -rf $(VENV) .jars .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

@@ -28,3 +28,10 @@ def test_the_package_does_not_ask_for_pyspark() -> None:
     asked = [each for each in requires("personalize-spark") or () if "extra ==" not in each]
     assert asked
     assert not [each for each in asked if each.startswith(("pyspark", "pandas", "delta"))]
+
+
+def test_the_tables_of_the_readme_are_those_of_the_results() -> None:
+    from benchmarks.report import BEGIN, END, ROOT, tables
+
+    written = (ROOT / "README.md").read_text().partition(BEGIN)[2].partition(END)[0]
+    assert written.strip() == tables(ROOT / "benchmarks" / "results").strip()

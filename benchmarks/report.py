@@ -1,0 +1,70 @@
+"""The tables of README, written from the results.
+
+python -m benchmarks.report
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+BEGIN, END = "<!-- benchmarks: written by python -m benchmarks.report -->", "<!-- end of benchmarks -->"
+
+
+def main() -> None:
+    """Put the tables between the two marks."""
+    path = ROOT / "README.md"
+    head, _, rest = path.read_text().partition(BEGIN)
+    _, _, tail = rest.partition(END)
+    path.write_text(f"{head}{BEGIN}\n\n{tables(ROOT / 'benchmarks' / 'results')}\n{END}{tail}")
+
+
+def tables(results: Path) -> str:
+    """All tables, from the files that are there."""
+    parts = [
+        (results / "endtoend.json", _end_to_end),
+        (results / "topn.json", _top_n),
+        (results / "scale.json", _scale),
+    ]
+    return "\n".join(table(json.loads(path.read_text())) for path, table in parts if path.exists())
+
+
+def _end_to_end(result: dict[str, Any]) -> str:
+    work, seconds = result["work"], result["seconds"]
+    rows = [
+        f"| {name} | {seconds[name]['second job']} s | {round(work['lines'] / seconds[name]['second job']):,} | {_times(result, name)} |"
+        for name in result["lines per second, second job"]
+    ]
+    title = f"JSON lines in, JSON lines out: {work['lines']:,} lines x {work['items']:,} items, {work['cores']} cores, warm."
+    return "\n".join([title, "", "| | seconds | lines a second | of our time |", "|---|---|---|---|", *rows, ""])
+
+
+def _times(result: dict[str, Any], name: str) -> str:
+    ratios = result["times as fast"]
+    return f"{ratios[name]['second job']} times" if name in ratios else ""
+
+
+def _top_n(result: dict[str, Any]) -> str:
+    cases = [case for case in result["cases"] if case["n"] == 25 and "Spark" in case["factors"]]
+    peers = list(cases[0]["times sgemm"]) if cases else []
+    rows = [
+        "| " + " | ".join([f"{case['items']:,}", *(f"{case['times sgemm'].get(peer, '')}" for peer in peers)]) + " |"
+        for case in cases
+    ]
+    title = "Exact top 25 of rank 64, one core, as a multiple of the plain matrix product (1.0 is what BLAS needs without looking at a score)."
+    return "\n".join([title, "", f"| items | {' | '.join(peers)} |", f"|{'---|' * (len(peers) + 1)}", *rows, ""])
+
+
+def _scale(result: dict[str, Any]) -> str:
+    lines, run = list(result["runs by lines"].items())[-1]
+    most, work = run["most MiB"], result["work"]
+    return (
+        f"{lines} lines x {work['items']:,} items with a user side of {work['users']:,} users: {run['seconds of the job']:.0f} s on "
+        f"{result['machine']['cores']} cores; a worker holds {most['worker, private']} MiB of its own, the JVM {most['JVM, private']} MiB, from the first line to the last.\n"
+    )
+
+
+if __name__ == "__main__":
+    main()
