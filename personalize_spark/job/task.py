@@ -28,7 +28,7 @@ from personalize_spark.storage.location import open_store
 from personalize_spark.storage.model import read_model, updated
 from personalize_spark.storage.splits import blocks
 from personalize_spark.storage.store import Access, Store
-from personalize_spark.storage.view import Scope, View, ViewFilter, exploration
+from personalize_spark.storage.view import Scope, View, ViewFilter, exploration, with_new_items
 
 SIDECARS = "sidecars/"
 PIECES = "pieces/"
@@ -67,6 +67,8 @@ class Worker:
         model = read_model(_artifact(pinned))
         if self.plan.update is not None:
             model = updated(model, _artifact(self.plan.update))
+        if self.plan.filtering is not None and "itemList" in self.recipe.required:
+            model = with_new_items(model, _view(self.plan.filtering.view))
         if exploring is None:
             return model
         seed = f"{pinned.sha256}|{exploring.view.sha256}"

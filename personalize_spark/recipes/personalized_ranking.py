@@ -33,7 +33,7 @@ def _recommend(model: Model, lines: Sequence[Object], settings: Settings, select
         raise ValueError("the model has no factors")
     counts, names = lists_of(lines, "itemList")
     rows, strangers = _numbered(model, names)
-    owners, known = np.repeat(np.arange(len(lines)), counts), rows < len(model.texts)
+    owners, known = np.repeat(np.arange(len(lines)), counts), rows < len(matrix.factors)
     users = model.users.lookup([name.encode() for name in ids_of(lines, "userId")])
     keys = _BEHIND + np.arange(len(rows), dtype=np.float64)
     logits = _logits(model, matrix, users, owners[known], rows[known])

@@ -134,13 +134,7 @@ class GroupFilter:
     def _top(self, version: Version, text: bytes, clauses: list[Clause], line: Line) -> list[Ranked]:
         answered = orjson.loads(answer(version.recipe, version.model, Settings(TOP), [text]).data)
         items: list[str] = answered["output"]["recommendedItems"][:TOP]
-        strange = self._view.items  # what the model does not know is, to a job's filter, an item without values
-        rows = [
-            row if learned >= 0 else strange
-            for row, learned in zip(
-                self._view.rows_of(items).tolist(), version.model.rows_of(items).tolist(), strict=True
-            )
-        ]
+        rows = self._view.rows_of(items).tolist()
         return [
             Ranked(item, dropped_by(clauses, self._columns, line, row)) for item, row in zip(items, rows, strict=True)
         ]

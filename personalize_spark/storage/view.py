@@ -111,6 +111,13 @@ class View:
         )
 
 
+def with_new_items(model: scoring.Model, view: View) -> scoring.Model:
+    """The model with all items of the view, so that a filter knows those too that the model has not learned."""
+    names = [each.decode() for each in view.items_table().column("id").to_pylist()]
+    new = np.flatnonzero(model.rows_of(names) < 0).tolist()
+    return model.with_items(scoring.Texts.of([orjson.dumps(names[each]) for each in new]))
+
+
 @dataclass(frozen=True)
 class Scope:
     """What exploration may recommend, and how much of it.

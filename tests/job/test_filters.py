@@ -28,7 +28,7 @@ u1,a,watch,10
 u1,c,click,20
 u2,b,Watch,30
 """
-ITEMS = "ITEM_ID,GENRE,YEAR\na,drama|horror,1990\nb,comedy,2000\nc,drama,2010\n"
+ITEMS = "ITEM_ID,GENRE,YEAR\na,drama|horror,1990\nb,comedy,2000\nc,drama,2010\ny,comedy,1980\n"
 USERS = "USER_ID,AGE\nu1,30\nu2,10\n"
 
 
@@ -223,6 +223,12 @@ def test_a_filter_of_another_group_is_refused(catalog: Catalog, group: str) -> N
             'INCLUDE ItemID WHERE Items.GENRE IN ("drama")',
             ['{"userId":"u1","itemList":["zz","c","d","a","b"]}'],
             [["a", "c"]],
+        ),
+        (  # the group has learned of y since the training: a filter knows what it is, the model does not
+            "aws-personalized-ranking",
+            'EXCLUDE ItemID WHERE Items.GENRE IN ("comedy")',
+            ['{"userId":"u1","itemList":["y","d","zz","y","b"]}'],
+            [["d", "zz"]],
         ),
         (
             "aws-similar-items",
