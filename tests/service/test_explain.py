@@ -6,6 +6,7 @@ import argparse
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import orjson
 import pytest
@@ -31,7 +32,7 @@ from personalize_spark.service.filters import create_filter
 from personalize_spark.storage.artifact import Artifact
 from personalize_spark.storage.catalog import Catalog, Record
 from personalize_spark.storage.location import open_store
-from personalize_spark.storage.view import View, ViewFilter
+from personalize_spark.storage.view import View, ViewFilter, with_new_items
 from tests.toy import golden_version
 
 pytestmark = pytest.mark.spark  # the import that makes the view; nothing that is tested here needs it
@@ -206,6 +207,9 @@ def test_what_is_kept_is_what_a_job_returns(
     version_ = version(catalog, recipe)
     text = json.dumps({**line, "filterValues": {"Y": "2000"}}).encode()
     said = explained(group, expression, text, version_)
+    if "itemList" in version_.recipe.required:  # as a job's worker does
+        view = View(Artifact(open_store(group.fields["view"])))
+        version_ = replace(version_, model=with_new_items(version_.model, view))
     returned = answer(version_.recipe, version_.model, Settings(10), [text], job_filter(group, expression, version_))
     items = orjson.loads(returned.data)["output"]["recommendedItems"]
     assert [each.item for each in said.top or [] if not each.dropped_by] == items
