@@ -124,12 +124,12 @@ class FileStore:
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(name)
-                elif follow and entry.is_symlink() and self.path(name).is_dir():
+                elif follow and entry.is_symlink() and os.path.isdir(entry):  # noqa: PTH112  # unlike Path's, never raises
                     links.append(name)
                 else:
                     yield name
 
-    def _entries(self, folder: str, seen: set[tuple[int, int]]) -> list[tuple[str, os.DirEntry[str]]]:
+    def _entries(self, folder: str, seen: set[tuple[int, int]]) -> Sequence[tuple[str, os.DirEntry[str]]]:
         """What a folder holds, in the order of names; nothing if there is none, or if it was `seen` before."""
         path = self.path(folder)
         with self._says_where(folder), contextlib.suppress(FileNotFoundError, NotADirectoryError):

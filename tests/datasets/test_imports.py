@@ -13,7 +13,8 @@ from chispa import assert_df_equality
 from pyspark.sql import SparkSession
 
 from personalize_spark.arns import Arn
-from personalize_spark.datasets.imports import ImportMode, ImportReport, Source, import_datasets
+from personalize_spark.datasets.imports import Imported, ImportMode, ImportReport, Source, import_datasets
+from personalize_spark.datasets.schemas import Field, Schema
 from personalize_spark.errors import DataError, InvalidInputException
 from personalize_spark.storage.artifact import Artifact
 from personalize_spark.storage.catalog import Catalog
@@ -167,10 +168,41 @@ def test_nothing_to_import_is_said(spark: SparkSession, tmp_path: Path) -> None:
     catalog = Catalog(f"file://{tmp_path}/catalog")
     with pytest.raises(DataError, match="no file with content"):
         import_datasets(spark, catalog, "shop", {"Items": Source(f"file://{tmp_path}/none.csv")})
-    with pytest.raises(DataError, match="No row of Interactions could be imported.*line 2"):
+    with pytest.raises(DataError, match="The files of Interactions have a header but no row. Nothing was imported"):
         import_datasets(
-            spark, catalog, "shop", sources(f"file://{tmp_path}", Interactions="USER_ID,ITEM_ID,TIMESTAMP\nu,i,x\n")
+            spark, catalog, "shop", sources(f"file://{tmp_path}", Interactions="USER_ID,ITEM_ID,TIMESTAMP\n")
         )
+
+
+def test_a_dataset_without_a_good_row_keeps_the_others_from_being_written(spark: SparkSession, tmp_path: Path) -> None:
+    catalog = Catalog(f"file://{tmp_path}/catalog")
+    given = sources(f"file://{tmp_path}", Items=ITEMS, Interactions="USER_ID,ITEM_ID,TIMESTAMP\nu,i,1700000000000\n")
+    with pytest.raises(DataError) as caught:
+        import_datasets(spark, catalog, "shop", given)
+    [listed] = [
+        found.name for found in catalog.store.list("datasets/shop/rejected/") if "Interactions/part" in found.name
+    ]
+    folder = listed.rpartition("/")[0]
+    assert caught.value.message == (
+        f"No row of Interactions could be imported: 1 rejected row listed in {catalog.uri}/{folder}, as "
+        f"file://{tmp_path}/csv/Interactions.csv, line 2: TIMESTAMP is beyond the year 3000: epoch seconds are wanted, "
+        "not milliseconds. Nothing was imported."
+    )
+    assert json.loads(catalog.store.read(listed))["line"] == 2
+    assert not [found.name for found in catalog.store.list("datasets/") if "/rejected/" not in found.name]
+    assert not list(catalog.list("dataset", "shop"))
+
+
+def test_records_stay_when_a_table_cannot_be_written(spark: SparkSession, tmp_path: Path) -> None:
+    catalog = Catalog(f"file://{tmp_path}/catalog")
+    given = sources(f"file://{tmp_path}", Interactions=INTERACTIONS, Items=ITEMS)
+    import_datasets(spark, catalog, "shop", given)
+    before = list(catalog.store.list("records/"))
+    assert len(before) == 5  # the group, two datasets, two schemas
+    catalog.store.write("datasets/shop/items/_delta_log/00000000000000000001.json", b"broken")
+    with pytest.raises(Exception, match="broken"):
+        import_datasets(spark, catalog, "shop", given)
+    assert list(catalog.store.list("records/")) == before  # by their etags
 
 
 def test_a_file_that_is_not_the_schemas_is_refused_before_anything_is_written(
@@ -183,6 +215,34 @@ def test_a_file_that_is_not_the_schemas_is_refused_before_anything_is_written(
     with pytest.raises(InvalidInputException, match="wants ITEM_ID, COLOR"):
         import_datasets(spark, catalog, "shop", {"Items": Source(source.uri, schema)})
     assert not list(catalog.store.list("datasets/"))
+
+
+def test_every_file_of_a_folder_has_the_columns_of_the_first(spark: SparkSession, tmp_path: Path) -> None:
+    store = open_store(f"file://{tmp_path}/csv")
+    store.write("a.csv", b"USER_ID,ITEM_ID,TIMESTAMP\nu,i,1\n")
+    store.write("b.csv", b"USER_ID,TIMESTAMP,ITEM_ID\nu,1,i\n")
+    catalog = Catalog(f"file://{tmp_path}/catalog")
+    with pytest.raises(InvalidInputException) as caught:
+        import_datasets(spark, catalog, "shop", {"Interactions": Source(f"file://{tmp_path}/csv")})
+    assert caught.value.message == (
+        f"The columns of file://{tmp_path}/csv/b.csv are USER_ID, TIMESTAMP, ITEM_ID; the schema of Interactions wants "
+        "USER_ID, ITEM_ID, TIMESTAMP, in this order and in every file."
+    )
+    assert not list(catalog.store.list("datasets/"))
+
+
+def test_a_report_counts_in_words_that_agree() -> None:
+    schema = Schema("Users", (Field("USER_ID", "string"), Field("AGE", "long")))
+    one = Imported("Users", schema, 1, 1, ["f, line 3: AGE is missing"], "file:///r", 0)
+    many = Imported("Users", schema, 2_000, 3, [], "file:///r", 0)
+    assert str(ImportReport("shop", [one, many], "file:///v")).splitlines() == [
+        "Users: 1 row imported (USER_ID string, AGE long)",
+        "  1 row was not imported; it is listed in file:///r",
+        "    f, line 3: AGE is missing",
+        "Users: 2,000 rows imported (USER_ID string, AGE long)",
+        "  3 rows were not imported; all of them are listed in file:///r",
+        "view: file:///v",
+    ]
 
 
 @pytest.mark.movielens

@@ -4,9 +4,11 @@ import io
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from personalize_spark.datasets.rows import read_rows, sample
-from personalize_spark.datasets.schemas import INTERACTIONS, ITEMS, Field, Schema
+from personalize_spark.datasets.rows import count, read_rows, sample
+from personalize_spark.datasets.schemas import INTERACTIONS, ITEMS, USERS, Field, Schema
 from personalize_spark.errors import DataError, InvalidInputException
 
 CLICKS = Schema(
@@ -46,8 +48,56 @@ HEADER = "USER_ID,ITEM_ID,TIMESTAMP,EVENT_VALUE\n"
 
 
 def test_rows_are_typed() -> None:
-    text = HEADER + "u,i,1700000000,1.5\nu,i,-1,\n"
-    assert good(text, CLICKS) == [("u", "i", 1_700_000_000, 1.5), ("u", "i", -1, None)]
+    text = HEADER + "u,i,1700000000,1.5\nu,i,0,\n"
+    assert good(text, CLICKS) == [("u", "i", 1_700_000_000, 1.5), ("u", "i", 0, None)]
+
+
+def numbers(kind: str, *texts: str) -> list[Any]:
+    """The value of each text in a column of that type, or the reason why it has none."""
+    schema = Schema(USERS, (Field("USER_ID", "string"), Field("N", kind, nullable=True)))
+    read = rows("USER_ID,N\n" + "".join(f"u,{text}\n" for text in texts), schema)
+    return [row["_reason"] or row["N"] for row in read]
+
+
+@pytest.mark.parametrize(("kind", "bits"), [("int", 32), ("long", 64)])
+def test_an_integer_has_exactly_the_range_of_its_type(kind: str, bits: int) -> None:
+    least, most = -(1 << bits - 1), (1 << bits - 1) - 1
+    assert numbers(kind, str(least), str(most), "-0", f"-000000000000000000000{most}", "007") == [
+        least,
+        most,
+        0,
+        -most,
+        7,
+    ]
+    for text in (str(least - 1), str(most + 1), "9" * 5_000, f"-0{most + 2}", f"1{'0' * 30}"):
+        assert numbers(kind, "1", text, "") == [1, f"N is beyond the range of type {kind}", None]
+    assert numbers(kind, "+5", "1e3", "1.0", "٣", "--1", "-") == [f"N is not of type {kind}"] * 6
+
+
+@pytest.mark.parametrize(("kind", "too_large"), [("float", "3.5e38"), ("double", "1.8e308")])
+def test_a_decimal_is_a_value_or_beyond_its_type(kind: str, too_large: str) -> None:
+    assert numbers(kind, "+5", "-.5", "5.", "1E+2", "1e-400", "0e99999") == [5, -0.5, 5, 100, 0, 0]
+    for text in (too_large, f"-{too_large}", "1e400", "1e99999999999999999999", "9" * 5_000):
+        assert numbers(kind, "1", text, "") == [1, f"N is beyond the range of type {kind}", None]
+    assert numbers(kind, "nan", "inf", "0x1", "1e", "1_0") == [f"N is not of type {kind}"] * 5
+
+
+@given(
+    st.sampled_from(["int", "long", "float", "double"]),
+    st.from_regex(r"[+-]?[0-9]*\.?[0-9]*([eE][+-]?[0-9]*)?", fullmatch=True),
+)
+def test_no_number_stops_an_import(kind: str, text: str) -> None:
+    [found] = numbers(kind, text)
+    assert found is None or isinstance(found, int | float) or found.startswith("N is ")
+
+
+def test_times_are_epoch_seconds() -> None:
+    text = HEADER + "u,i,32503680000,\nu,i,32503680001,\nu,i,1700000000000,\nu,i,-1,\n"
+    assert good(text, CLICKS) == [("u", "i", 32_503_680_000, None)]
+    late = "TIMESTAMP is beyond the year 3000: epoch seconds are wanted, not milliseconds"
+    assert bad(text, CLICKS) == [(3, late), (4, late), (5, "TIMESTAMP is negative: epoch seconds are wanted")]
+    items = Schema(ITEMS, (Field("ITEM_ID", "string"), Field("CREATION_TIMESTAMP", "long", nullable=True)))
+    assert bad("ITEM_ID,CREATION_TIMESTAMP\na,\nb,1700000000000\n", items) == [(3, f"CREATION_{late}")]
 
 
 def test_quotes_escapes_and_newlines_are_the_services() -> None:
@@ -112,12 +162,24 @@ def test_many_rows_come_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_other_columns_than_the_schemas_are_refused() -> None:
-    with pytest.raises(InvalidInputException, match="wants USER_ID, ITEM_ID, TIMESTAMP, EVENT_VALUE, in this order"):
-        rows("ITEM_ID,USER_ID,TIMESTAMP,EVENT_VALUE\n", CLICKS)
+    with pytest.raises(
+        InvalidInputException,
+        match="f.csv are ITEM_ID, USER_ID, TIMESTAMP; .* USER_ID, ITEM_ID, TIMESTAMP, EVENT_VALUE, in this order",
+    ):
+        rows("ITEM_ID,USER_ID,TIMESTAMP\n", CLICKS)
+
+
+def test_one_field_is_not_fields() -> None:
+    assert bad(HEADER + "u\n", CLICKS) == [(2, "1 field where the header has 4")]
+    assert [count(number, "row") for number in (0, 1, 2_000)] == ["0 rows", "1 row", "2,000 rows"]
 
 
 def test_a_sample_is_the_header_and_columns() -> None:
     assert sample(io.BytesIO(b"A,B\n1,2\nragged\n3,4\n"), "f", 10) == (["A", "B"], [["1", "3"], ["2", "4"]])
     assert sample(io.BytesIO(b"A,B\n"), "f", 10) == (["A", "B"], [[], []])
+    assert sample(io.BytesIO(b'A,B\n1,2\n3,"4" 5\n5,6\n'), "f", 10) == (["A", "B"], [["1", "5"], ["2", "6"]])
+    assert sample(io.BytesIO(b"A,B\n1,2\n"), "f", 0) == (["A", "B"], [[], []])
     with pytest.raises(DataError, match="f is empty"):
         sample(io.BytesIO(b""), "f", 10)
+    with pytest.raises(DataError, match="f has no header: its first line is not CSV"):
+        sample(io.BytesIO(b'"A,B\n'), "f", 10)

@@ -85,6 +85,19 @@ def test_what_is_not_given_is_inferred() -> None:
     )
 
 
+def test_only_what_a_row_may_hold_is_inferred_as_a_number() -> None:
+    columns = {
+        "ID": ["1"],
+        "MOST": ["9223372036854775807", "-9223372036854775808"],
+        "MORE": ["9223372036854775808", "1"],
+        "PLUS": ["+5", "6"],
+        "LARGE": ["9" * 5_000],
+        "ARABIC": ["٣"],
+    }
+    found = infer(ITEMS, ["ITEM_ID", *list(columns)[1:]], list(columns.values())).fields
+    assert [field.type for field in found] == ["string", "long", "double", "double", "double", "string"]
+
+
 def test_a_header_that_cannot_be_the_datasets_is_refused() -> None:
     with pytest.raises(InvalidInputException, match="USER_ID is missing"):
         infer(INTERACTIONS, ["ITEM_ID"], [[]])

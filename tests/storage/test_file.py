@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from personalize_spark.errors import AccessDenied
+from personalize_spark.errors import AccessDenied, StorageError
 from personalize_spark.storage.location import open_store
 
 
@@ -24,3 +26,75 @@ def test_a_file_that_may_not_be_read_is_said(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(AccessDenied, match="Permission denied; give the user that runs Spark access"):
         open_store(f"file://{tmp_path}").read("a")
+
+
+def names(folder: Path, prefix: str = "") -> list[str]:
+    return [found.name for found in open_store(f"file://{folder}").list(prefix)]
+
+
+def write(folder: Path, *files: str) -> None:
+    for name in files:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+
+
+@pytest.fixture
+def scanned(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the folders that are looked into; one called `locked` may not be."""
+    seen: list[str] = []
+    scandir: Any = os.scandir
+
+    def scan(path: Path) -> Any:
+        seen.append(path.name)
+        if path.name == "locked":
+            raise PermissionError(13, "Permission denied")  # as root, every folder may be read
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", scan)
+    return seen
+
+
+@pytest.mark.usefixtures("scanned")
+def test_a_folder_that_may_not_be_read_is_never_passed_over(tmp_path: Path) -> None:
+    write(tmp_path, "in/a", "in/locked/b", "other/c")
+    with pytest.raises(AccessDenied, match=f"file://{tmp_path}/in/locked: Permission denied; give the user"):
+        names(tmp_path, "in/")
+    assert names(tmp_path, "other/") == ["other/c"]
+
+
+def test_a_prefix_is_listed_without_the_folders_beside_it(tmp_path: Path, scanned: list[str]) -> None:
+    write(tmp_path, "in/us/1/a", "in/usa/b", "in/eu/c", "out/d")
+    assert names(tmp_path, "in/us") == ["in/us/1/a", "in/usa/b"]
+    assert scanned == ["in", "us", "usa", "1"]
+    assert names(tmp_path, "in/us/1/a/") == []
+    assert names(tmp_path, "nothing/") == []
+
+
+def test_links_to_folders_are_followed_once(tmp_path: Path) -> None:
+    write(tmp_path, "elsewhere/a", "elsewhere/sub/b", "in/c", "in/z/d")
+    (tmp_path / "in/link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "in/link2").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "in/again").symlink_to(tmp_path / "in/z")
+    (tmp_path / "in/z/loop").symlink_to(tmp_path / "in")
+    (tmp_path / "elsewhere/sub/loop").symlink_to(tmp_path)
+    (tmp_path / "in/file").symlink_to(tmp_path / "in/c")
+    (tmp_path / "in/dangling").symlink_to(tmp_path / "nothing")
+    assert names(tmp_path / "in") == ["c", "file", "link/a", "link/sub/b", "z/d"]
+    assert names(tmp_path / "in", "again/") == ["again/d", "again/loop/c", "again/loop/file"] + [
+        f"again/loop/link/{name}" for name in ("a", "sub/b")
+    ]
+
+
+def test_a_link_to_itself_is_named(tmp_path: Path) -> None:
+    (tmp_path / "self").symlink_to(tmp_path / "self")
+    with pytest.raises(StorageError, match="/self: Too many levels of symbolic links"):
+        names(tmp_path)
+
+
+def test_what_lies_behind_a_link_is_never_deleted(tmp_path: Path) -> None:
+    write(tmp_path, "elsewhere/a", "in/b")
+    (tmp_path / "in/link").symlink_to(tmp_path / "elsewhere")
+    open_store(f"file://{tmp_path}").delete("in/")
+    assert names(tmp_path) == ["elsewhere/a"]
+    assert not (tmp_path / "in").exists()
