@@ -62,7 +62,7 @@ LIBRARIES = {
     "importing": {"numpy", "orjson", "pyarrow", "pyspark"},
     "compare": {"numpy", "orjson"},
     "job": {"orjson", "pyarrow", "pyspark"},
-    "service": {"orjson"},
+    "service": {"orjson", "pyspark"},
     "commands": {"botocore"},
     "client": {"botocore"},
     "endpoint": {"botocore"},

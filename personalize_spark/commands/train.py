@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator, Mapping
 
 from personalize_spark.commands.arguments import Commands, add_catalog, add_command, catalog_of
 
@@ -14,7 +15,7 @@ def add(commands: Commands) -> None:
     add_catalog(parser)
     parser.add_argument("--group", required=True, metavar="NAME", help="the dataset group to learn from")
     parser.add_argument(
-        "--recipe", required=True, metavar="NAME", help="aws-user-personalization or aws-popularity-count"
+        "--recipe", required=True, metavar="NAME", help="such as aws-user-personalization; list-recipes names all"
     )
     parser.add_argument("--solution", required=True, metavar="NAME", help="the solution, made if there is none")
     parser.add_argument("--rank", type=int, help="dimensions of the factors")
@@ -33,6 +34,14 @@ def _train(arguments: argparse.Namespace) -> None:
     given = {name: value for name in names if (value := getattr(arguments, name)) is not None}
     session = open_session(f"personalize-spark train {arguments.solution}", data=True)
     arn = train(session, catalog, arguments.group, arguments.recipe, arguments.solution, Hyperparameters(**given))
-    for name, value in catalog.read(arn).fields.get("metrics", {}).items():
-        sys.stderr.write(f"{name}: {value}\n")
+    sys.stderr.writelines(f"{line}\n" for line in _told(catalog.read(arn).fields.get("metrics", {})))
     sys.stdout.write(f"{arn}\n")
+
+
+def _told(metrics: Mapping[str, float]) -> Iterator[str]:
+    """The metrics, and how to read the log-losses."""
+    for name, value in metrics.items():
+        yield f"{name}: {value}" if isinstance(value, int) else f"{name}: {value:.4f}"
+    if "logLossPopularity" in metrics:
+        better = "better" if metrics["logLoss"] < metrics["logLossPopularity"] else "no better"
+        yield f"The scores explain what users did next {better} than popularity does."

@@ -9,9 +9,10 @@ Frames of this module have these columns, as far as they have them:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession, Window
@@ -36,9 +37,46 @@ class Totals:
     active_users: int
 
 
-def read_interactions(spark: SparkSession, uri: str, version: int) -> DataFrame:
-    """The pairs (user_id, item_id, events, newest) of a Delta table at one version."""
+@dataclass(frozen=True)
+class Events:
+    """Which interactions a solution learns from, as its `eventType` and `eventValueThreshold` say.
+
+    Attributes:
+        event_type: only those of this type, in any case; `None`: all.
+        threshold: only those with an `EVENT_VALUE` from here on; `None`: all.
+    """
+
+    event_type: str | None = None
+    threshold: float | None = None
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> Events:
+        """From the fields of a solution, or of a version of it.
+
+        Raises:
+            ValueError: the threshold is no number.
+        """
+        threshold = (fields.get("solutionConfig") or {}).get("eventValueThreshold")
+        return cls(fields.get("eventType"), None if threshold is None else float(threshold))
+
+    def chosen(self, table: DataFrame) -> DataFrame:
+        """The rows of an Interactions table that count.
+
+        Raises:
+            DataError: the table lacks a column.
+        """
+        for value, column in ((self.event_type, "EVENT_TYPE"), (self.threshold, "EVENT_VALUE")):
+            if value is not None and column not in table.columns:
+                raise DataError(f"The solution's configuration needs the column {column}, which the Interactions lack.")
+        if self.event_type is not None:
+            table = table.where(F.lower("EVENT_TYPE") == self.event_type.lower())
+        return table if self.threshold is None else table.where(F.col("EVENT_VALUE") >= self.threshold)
+
+
+def read_interactions(spark: SparkSession, uri: str, version: int, events: Events | None = None) -> DataFrame:
+    """The pairs (user_id, item_id, events, newest) of a Delta table at one version, all of them or the chosen ones."""
     table = spark.read.format("delta").option("versionAsOf", version).load(hadoop_uri(uri))
+    table = table if events is None else events.chosen(table)
     names = F.col("USER_ID").alias("user_id"), F.col("ITEM_ID").alias("item_id")
     counted = F.count("*").alias("events"), F.max("TIMESTAMP").alias("newest")
     return table.groupBy(*names).agg(*counted)

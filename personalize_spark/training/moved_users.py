@@ -20,7 +20,7 @@ from personalize_spark.storage.catalog import Catalog, Record
 from personalize_spark.storage.location import open_store
 from personalize_spark.storage.model import read_model
 from personalize_spark.training.fold_in import fold_in_of
-from personalize_spark.training.interactions import persisted, read_interactions
+from personalize_spark.training.interactions import Events, persisted, read_interactions
 from personalize_spark.training.solutions import find_interactions
 from personalize_spark.training.users import UserSide, write_users
 
@@ -60,8 +60,9 @@ def _update(spark: SparkSession, catalog: Catalog, dataset: Record, version: Rec
     learned, now = version.fields.get("deltaVersions", {}).get("INTERACTIONS"), dataset.fields["deltaVersion"]
     if "foldIn" not in model.properties or learned is None or learned == now:
         return 0
-    uri = dataset.fields["path"]
-    with persisted(_changed(read_interactions(spark, uri, learned), read_interactions(spark, uri, now))) as changed:
+    uri, events = dataset.fields["path"], Events.of(version.fields)
+    was, is_now = (read_interactions(spark, uri, each, events) for each in (learned, now))
+    with persisted(_changed(was, is_now)) as changed:
         numbered = changed.join(numbers_of(spark, model), "item_id").withColumn("key", F.crc32("user_id"))
         users = numbered.select("user_id").distinct().count()
         if users:

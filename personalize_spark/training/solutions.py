@@ -63,21 +63,40 @@ def find_solution(catalog: Catalog, dataset: Record, recipe: str, name: str) -> 
     return solution
 
 
-def create_version(catalog: Catalog, solution: Record, dataset: Record) -> Record:
+def create_version(catalog: Catalog, solution: Record, dataset: Record, mode: str) -> Record:
     """A new solution version, CREATE PENDING, pinned to the dataset's Delta version of now."""
     arn = solution.arn.sibling("solution", solution.arn.name, secrets.token_hex(4))
-    shared = {name: solution.fields[name] for name in ("solutionArn", "recipeArn", "datasetGroupArn")}
+    names = ("solutionArn", "recipeArn", "datasetGroupArn", "eventType", "solutionConfig")
+    shared = {name: solution.fields[name] for name in names if name in solution.fields}
     delta_versions = {"INTERACTIONS": dataset.fields["deltaVersion"]}
     return catalog.create(
         arn,
         {
             "solutionVersionArn": str(arn),
             **shared,
-            "trainingMode": "FULL",
+            "trainingMode": mode,
             "deltaVersions": delta_versions,
             "status": "CREATE PENDING",
         },
     )
+
+
+def last_full_version(catalog: Catalog, solution: Record) -> Record:
+    """The newest ACTIVE version of a solution that was trained in full.
+
+    Raises:
+        InvalidInputException: there is none.
+    """
+    versions = [
+        each
+        for each in catalog.list("solution", solution.arn.name)
+        if each.fields["status"] == "ACTIVE" and each.fields.get("trainingMode") == "FULL"
+    ]
+    if not versions:
+        raise InvalidInputException(
+            f"UPDATE needs an ACTIVE version of {solution.arn} that was trained in the mode FULL."
+        )
+    return max(versions, key=lambda each: each.fields["creationDateTime"])
 
 
 def fail(catalog: Catalog, version: Record, error: BaseException) -> None:

@@ -59,7 +59,7 @@ def fit_temperature(
     start = _point(users, targets, items, offsets, 0.0)
     if start.curvature <= 0.0:
         return Calibration(1.0, start.loss)
-    unit = 1 / np.sqrt(start.curvature)
+    unit = float(1 / np.sqrt(start.curvature))
     low, high, temperature = _LOWEST * unit, _HIGHEST * unit, unit
     if start.slope >= 0.0:
         return Calibration(low, _point(users, targets, items, offsets, low).loss)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
+from functools import partial
 
 from pyspark.sql import SparkSession
 
@@ -12,16 +13,28 @@ from personalize_spark.arns import Arn
 from personalize_spark.errors import InvalidInputException
 from personalize_spark.storage.artifact import Artifact, finish
 from personalize_spark.storage.catalog import Catalog, Fields, Record
+from personalize_spark.storage.location import open_store
 from personalize_spark.training.als import train_als
-from personalize_spark.training.interactions import Totals, persisted, read_interactions, totals
+from personalize_spark.training.interactions import Events, Totals, persisted, read_interactions, totals
 from personalize_spark.training.metadata import read_metadata
 from personalize_spark.training.popularity import train_popularity
 from personalize_spark.training.related_items import train_semantic_similarity, train_similar_items, train_sims
 from personalize_spark.training.sequences import train_sequences
-from personalize_spark.training.solutions import create_version, did_you_mean, fail, find_interactions, find_solution
+from personalize_spark.training.solutions import (
+    create_version,
+    did_you_mean,
+    fail,
+    find_interactions,
+    find_solution,
+    last_full_version,
+)
 from personalize_spark.training.training import Hyperparameters, Trainer, Training
+from personalize_spark.training.update import RECIPES as UPDATED
+from personalize_spark.training.update import update
 
-__all__ = ["TRAINERS", "Hyperparameters", "train"]
+__all__ = ["FULL", "TRAINERS", "UPDATE", "Hyperparameters", "train", "train_version"]
+
+FULL, UPDATE = "FULL", "UPDATE"
 
 TRAINERS: Mapping[str, Trainer] = {
     "aws-user-personalization-v2": train_sequences,
@@ -69,18 +82,38 @@ def train(
         ResourceNotFoundException: no such dataset group, or it has no interactions.
         DataError: the interactions cannot be learned from; like every later error it leaves a version that is CREATE FAILED.
     """
-    trainer = _trainer(recipe)
+    _trainer(recipe)
     dataset = find_interactions(catalog, group)
-    version = create_version(catalog, find_solution(catalog, dataset, recipe, solution), dataset)
+    return train_version(spark, catalog, find_solution(catalog, dataset, recipe, solution), hyperparameters)
+
+
+def train_version(
+    spark: SparkSession, catalog: Catalog, solution: Record, hyperparameters: Hyperparameters, mode: str = FULL
+) -> Arn:
+    """Train a new version of a solution; see `train`.
+
+    Raises:
+        InvalidInputException: also, that UPDATE is not for the recipe, or that there is nothing to update.
+    """
+    recipe = solution.fields["recipeArn"].rpartition("/")[2]
+    trainer = _trainer(recipe)
+    dataset = find_interactions(catalog, Arn.parse(solution.fields["datasetGroupArn"]).name)
+    if mode == UPDATE:
+        if recipe not in UPDATED:
+            raise InvalidInputException(f"The training mode {UPDATE} is for {' and '.join(UPDATED)}, not for {recipe}.")
+        model = last_full_version(catalog, solution).fields
+        base = Artifact(open_store(model["model"]), model["modelSha256"])
+        trainer = partial(update, spark, base=base)
+    version = create_version(catalog, solution, dataset, mode)
     started = time.monotonic()
     try:
         catalog.update(version, status="CREATE IN_PROGRESS")
-        model = _train(spark, catalog, dataset, version, trainer, hyperparameters)
+        fields = _train(spark, catalog, dataset, version, trainer, hyperparameters)
     except BaseException as error:
         fail(catalog, version, error)
         raise
     hours = (time.monotonic() - started) / 3600
-    catalog.update(version, status="ACTIVE", trainingHours=hours, **model)
+    catalog.update(version, status="ACTIVE", trainingHours=hours, **fields)
     return version.arn
 
 
@@ -95,7 +128,8 @@ def _train(
     """Write the model; returns what the record says of it."""
     recipe = version.fields["recipeArn"].rpartition("/")[2]
     store = catalog.store.at(f"models/{version.arn.name}/{version.arn.version}")
-    table = read_interactions(spark, dataset.fields["path"], dataset.fields["deltaVersion"])
+    events = Events.of(version.fields)
+    table = read_interactions(spark, dataset.fields["path"], dataset.fields["deltaVersion"], events)
     with persisted(table) as pairs:
         counted = totals(pairs)
         _warn_below_minimum(dataset.arn.name, counted)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from typing import Any
 
 from pyspark.sql import DataFrame
@@ -32,6 +32,26 @@ class Hyperparameters:
     regularization: float = 0.3
     alpha: float = 2.0
     seed: int = 42
+
+    @classmethod
+    def of(cls, given: Mapping[str, str]) -> Hyperparameters:
+        """From a solution's `algorithmHyperParameters`, names and values as texts.
+
+        Raises:
+            InvalidInputException: one is unknown, or no number.
+        """
+        kinds: dict[str, Callable[[str], float]] = {
+            each.name: int if each.type == "int" else float for each in fields(cls)
+        }
+        if unknown := given.keys() - kinds.keys():
+            raise InvalidInputException(
+                f"Unknown hyperparameters: {', '.join(sorted(unknown))}; known: {', '.join(kinds)}."
+            )
+        try:
+            values: dict[str, Any] = {name: kinds[name](value) for name, value in given.items()}
+        except ValueError as error:
+            raise InvalidInputException(f"A hyperparameter is no number: {error}.") from error
+        return cls(**values)
 
     def __post_init__(self) -> None:
         for name in ("rank", "iterations", "regularization", "alpha"):

@@ -30,7 +30,7 @@ RECIPES = ("aws-user-personalization", "aws-hrnn-coldstart")
 _SAMPLE = 4096
 
 
-def update(spark: SparkSession, training: Training, base: Artifact) -> Trained:
+def update(spark: SparkSession, training: Training, *, base: Artifact) -> Trained:
     """A model of all interactions on the factors of another one.
 
     Args:

@@ -51,6 +51,7 @@ def test_products_that_mislead_give_nearly_uniform_scores() -> None:
     vectors, targets, factors = drawn(1.0)
     found = fit_temperature(-vectors, targets, factors)
     assert found.temperature > 0
+    assert type(found.temperature) is float  # it goes into JSON
     assert found.log_loss == pytest.approx(np.log(50), abs=1e-2)
 
 

@@ -36,7 +36,7 @@ def test_new_items_and_users_are_folded_in_and_known_items_stay(spark: SparkSess
     pairs = read_interactions(spark, f"{catalog.uri}/datasets/films/interactions", 1)
     store = catalog.store.at("models/s/updated")
     training = Training("aws-user-personalization", pairs, totals(pairs), SMALL, store, None)
-    trained = update(spark, training, base)
+    trained = update(spark, training, base=base)
     finish(store, trained.entries, trained.properties)
     old, new = read_model(base), read_model(Artifact(store))
     assert old.matrix is not None

@@ -1,0 +1,38 @@
+"""DescribeRecipe and ListRecipes: the recipes that support batch inference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from personalize_spark.recipes import RECIPES, Recipe, recipe_named
+from personalize_spark.request import validate
+from personalize_spark.storage.catalog import Fields
+
+# by the keys of an input line
+_TYPES = {
+    ("userId",): "USER_PERSONALIZATION",
+    ("userId", "itemList"): "PERSONALIZED_RANKING",
+    ("itemId",): "RELATED_ITEMS",
+}
+
+
+def describe_recipe(params: Mapping[str, Any]) -> Fields:
+    """A recipe.
+
+    Raises:
+        InvalidInputException: there is none that supports batch inference.
+    """
+    validate("DescribeRecipe", params)
+    recipe = recipe_named(params["recipeArn"].rpartition("/")[2])
+    return {"recipe": _listed(recipe) | {"recipeType": _TYPES[recipe.required]}}
+
+
+def list_recipes(params: Mapping[str, Any]) -> Fields:
+    """All recipes; none of a domain, as those do not support batch inference."""
+    validate("ListRecipes", params)
+    return {"recipes": [] if params.get("domain") else [_listed(recipe) for recipe in RECIPES.values()]}
+
+
+def _listed(recipe: Recipe) -> Fields:
+    return {"name": recipe.name, "recipeArn": recipe.arn, "status": "ACTIVE"}

@@ -1,0 +1,202 @@
+"""CreateSolution, CreateSolutionVersion and what tells of them: Describe, List, GetSolutionMetrics, DeleteSolution."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from personalize_spark.arns import Arn
+from personalize_spark.errors import InvalidInputException, ResourceInUseException
+from personalize_spark.job.lease import running
+from personalize_spark.recipes import recipe_named
+from personalize_spark.request import validate
+from personalize_spark.service.pages import page_of, shown
+from personalize_spark.storage.catalog import Catalog, Fields, Record
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+KIND = "solution"
+_ACTIVE = "ACTIVE"
+_LISTED = ("name", "solutionArn", "status", "creationDateTime", "lastUpdatedDateTime", "recipeArn")
+_DESCRIBED = (
+    *(*_LISTED, "datasetGroupArn", "performHPO", "performAutoML", "performAutoTraining"),
+    *("eventType", "solutionConfig"),
+)
+_CONFIG = ("algorithmHyperParameters", "eventValueThreshold")
+_VERSIONS = (
+    *("solutionVersionArn", "status", "trainingMode", "creationDateTime", "lastUpdatedDateTime", "failureReason"),
+)
+_VERSION = (
+    *("name", "solutionVersionArn", "solutionArn", "recipeArn", "datasetGroupArn", "eventType", "solutionConfig"),
+    *("trainingHours", "trainingMode", "status", "failureReason", "creationDateTime", "lastUpdatedDateTime"),
+)
+_METRICS = (
+    "coverage",
+    "mean_reciprocal_rank_at_25",
+    *(f"normalized_discounted_cumulative_gain_at_{depth}" for depth in (5, 10, 25)),
+    *(f"precision_at_{depth}" for depth in (5, 10, 25)),
+)
+
+
+def create_solution(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
+    """Keep a solution: a dataset group, a recipe, and how it is trained.
+
+    Raises:
+        InvalidInputException: no such recipe, a configuration that is not one, or one that is not supported.
+        ResourceAlreadyExistsException: the name is taken.
+        ResourceNotFoundException: there is no such dataset group.
+    """
+    from personalize_spark.training.training import Hyperparameters  # it needs Spark, the others here do not
+
+    validate("CreateSolution", params)
+    group = catalog.read(Arn.parse(params["datasetGroupArn"]))
+    config = params.get("solutionConfig") or {}
+    _refuse(params, "performAutoML", "choose the recipe yourself")
+    _refuse(params, "performHPO", "choose algorithmHyperParameters yourself")
+    _refuse(params, "performAutoTraining", "nothing is trained by itself here, call CreateSolutionVersion")
+    for name in sorted(config.keys() - set(_CONFIG)):
+        _refuse(config, name, f"solutionConfig takes {' and '.join(_CONFIG)}")
+    if not params.get("recipeArn"):
+        raise InvalidInputException("recipeArn is needed: without performAutoML nobody else chooses the recipe.")
+    recipe = recipe_named(params["recipeArn"].rpartition("/")[2])
+    Hyperparameters.of(config.get("algorithmHyperParameters") or {})
+    _check_events(params)
+    arn = group.arn.sibling(KIND, params["name"])
+    fields = {
+        "name": params["name"],
+        "solutionArn": str(arn),
+        "recipeArn": recipe.arn,
+        "datasetGroupArn": params["datasetGroupArn"],
+        "performHPO": False,
+        "performAutoML": False,
+        "performAutoTraining": False,
+        "tags": params.get("tags", []),
+        "status": _ACTIVE,
+    }
+    catalog.create(arn, fields | {name: params[name] for name in ("eventType", "solutionConfig") if params.get(name)})
+    return {"solutionArn": str(arn)}
+
+
+def create_solution_version(catalog: Catalog, params: Mapping[str, Any], spark: SparkSession) -> Fields:
+    """Train a version of a solution, to its end.
+
+    Raises:
+        ServiceError: as the service would refuse the request.
+        DataError: the data cannot be learned from; the version is CREATE FAILED.
+    """
+    from personalize_spark.training.train import FULL, Hyperparameters, train_version
+
+    validate("CreateSolutionVersion", params)
+    solution = read_solution(catalog, params["solutionArn"])
+    config = solution.fields.get("solutionConfig", {})
+    hyperparameters = Hyperparameters.of(config.get("algorithmHyperParameters") or {})
+    mode = params.get("trainingMode", FULL)
+    return {"solutionVersionArn": str(train_version(spark, catalog, solution, hyperparameters, mode))}
+
+
+def describe_solution(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
+    """A solution, and its latest version."""
+    validate("DescribeSolution", params)
+    solution = read_solution(catalog, params["solutionArn"])
+    latest = max(catalog.list(KIND, solution.arn.name), key=_age, default=None)
+    version = {} if latest is None else {"latestSolutionVersion": shown(latest, _VERSIONS)}
+    return {"solution": shown(solution, _DESCRIBED) | version}
+
+
+def list_solutions(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
+    """The solutions of the catalog, or of one dataset group, the newest first."""
+    validate("ListSolutions", params)
+    group = params.get("datasetGroupArn")
+    records = [each for each in catalog.list(KIND) if group in (None, each.fields.get("datasetGroupArn"))]
+    page, rest = page_of(records, params)
+    return {"solutions": [shown(record, _LISTED) for record in page], **rest}
+
+
+def delete_solution(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
+    """Delete a solution and its versions.
+
+    Raises:
+        ResourceInUseException: a batch inference job in progress uses a version, or one is being trained.
+    """
+    validate("DeleteSolution", params)
+    solution = read_solution(catalog, params["solutionArn"])
+    versions = list(catalog.list(KIND, solution.arn.name))
+    names = {str(each.arn) for each in versions}
+    users = [job.arn.name for job in running(catalog) if job.fields["solutionVersionArn"] in names]
+    if users:
+        raise ResourceInUseException(
+            f"{solution.arn} is in use by the batch inference job {users[0]}; wait for its end."
+        )
+    if any(each.fields["status"] in {"CREATE PENDING", "CREATE IN_PROGRESS"} for each in versions):
+        raise ResourceInUseException(f"A version of {solution.arn} is being trained; wait for its end.")
+    for record in (*versions, solution):
+        catalog.delete(record)
+    return {}
+
+
+def describe_solution_version(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
+    """A solution version."""
+    validate("DescribeSolutionVersion", params)
+    return {"solutionVersion": shown(_read_version(catalog, params["solutionVersionArn"]), _VERSION)}
+
+
+def list_solution_versions(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
+    """The versions of a solution, or of all, the newest first."""
+    validate("ListSolutionVersions", params)
+    if params.get("solutionArn"):
+        records = list(catalog.list(KIND, read_solution(catalog, params["solutionArn"]).arn.name))
+    else:
+        records = [each for solution in list(catalog.list(KIND)) for each in catalog.list(KIND, solution.arn.name)]
+    page, rest = page_of(records, params)
+    return {"solutionVersions": [shown(record, _VERSIONS) for record in page], **rest}
+
+
+def get_solution_metrics(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
+    """How good a version is on what its training held out; see `evaluate`."""
+    validate("GetSolutionMetrics", params)
+    record = _read_version(catalog, params["solutionVersionArn"])
+    metrics = record.fields.get("metrics", {})
+    there = {name: metrics[name] for name in _METRICS if name in metrics}
+    return {"solutionVersionArn": str(record.arn), "metrics": there}
+
+
+def read_solution(catalog: Catalog, text: str) -> Record:
+    """The record of a solution.
+
+    Raises:
+        InvalidInputException: the ARN is that of something else.
+        ResourceNotFoundException: there is no such solution.
+    """
+    arn = Arn.parse(text)
+    if arn.kind != KIND or arn.version is not None:
+        raise InvalidInputException(f"The ARN '{text}' is not the ARN of a solution.")
+    return catalog.read(arn)
+
+
+def _read_version(catalog: Catalog, text: str) -> Record:
+    arn = Arn.parse(text)
+    if arn.kind != KIND or arn.version is None:
+        raise InvalidInputException(f"The ARN '{text}' is not the ARN of a solution version.")
+    return catalog.read(arn)
+
+
+def _refuse(params: Mapping[str, Any], name: str, instead: str) -> None:
+    if params.get(name):
+        raise InvalidInputException(f"{name} is not supported: {instead}.")
+
+
+def _check_events(params: Mapping[str, Any]) -> None:
+    from personalize_spark.training.interactions import Events
+
+    try:
+        events = Events.of(params)
+    except ValueError as error:
+        raise InvalidInputException(f"eventValueThreshold must be a number in a string: {error}.") from error
+    if events.threshold is not None and events.event_type is None:
+        raise InvalidInputException("eventValueThreshold needs an eventType.")
+
+
+def _age(record: Record) -> float:
+    created: float = record.fields["creationDateTime"]
+    return created

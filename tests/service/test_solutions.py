@@ -1,0 +1,136 @@
+"""Solutions and their versions, as the service tells of them."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyspark.sql import SparkSession
+
+from personalize_spark.arns import Arn
+from personalize_spark.datasets.imports import ImportMode, Source, import_datasets
+from personalize_spark.errors import (
+    InvalidInputException,
+    ResourceAlreadyExistsException,
+    ResourceInUseException,
+    ResourceNotFoundException,
+)
+from personalize_spark.service import solutions
+from personalize_spark.service.batch_inference_jobs import create_batch_inference_job
+from personalize_spark.storage.artifact import Artifact
+from personalize_spark.storage.catalog import Catalog
+from personalize_spark.storage.location import open_store
+from personalize_spark.storage.model import read_model
+from tests.toy import golden_version, request
+
+GROUP = Arn("aws", "us-east-1", "000000000000", "dataset-group", "shop")
+RECIPE = "arn:aws:personalize:::recipe/aws-user-personalization"
+METRICS = {"coverage": 0.5, "mean_reciprocal_rank_at_25": 0.1, "precision_at_5": 0.2, "logLoss": 8.0}
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Catalog:
+    catalog = Catalog(f"file://{tmp_path}")
+    catalog.create(GROUP, {"name": "shop"})
+    return catalog
+
+
+def params(**more: Any) -> dict[str, Any]:
+    return {"name": "home", "datasetGroupArn": str(GROUP), "recipeArn": RECIPE, **more}
+
+
+def test_a_solution_is_created_described_listed_and_deleted(catalog: Catalog) -> None:
+    config = {"eventValueThreshold": "3", "algorithmHyperParameters": {"rank": "8"}}
+    arn = solutions.create_solution(catalog, params(eventType="watch", solutionConfig=config))["solutionArn"]
+    assert arn == "arn:aws:personalize:us-east-1:000000000000:solution/home"
+    with pytest.raises(ResourceAlreadyExistsException):
+        solutions.create_solution(catalog, params())
+    described = solutions.describe_solution(catalog, {"solutionArn": arn})["solution"]
+    assert (described["status"], described["recipeArn"], described["solutionConfig"]) == ("ACTIVE", RECIPE, config)
+    assert described["eventType"] == "watch"
+    assert "latestSolutionVersion" not in described
+    listed = solutions.list_solutions(catalog, {"datasetGroupArn": str(GROUP)})["solutions"]
+    assert [each["name"] for each in listed] == ["home"]
+    assert solutions.delete_solution(catalog, {"solutionArn": arn}) == {}
+    with pytest.raises(ResourceNotFoundException):
+        solutions.describe_solution(catalog, {"solutionArn": arn})
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"performHPO": True}, "performHPO is not supported"),
+        ({"performAutoML": True}, "performAutoML is not supported"),
+        ({"recipeArn": "arn:aws:personalize:::recipe/aws-trending-now"}, "does not support batch inference"),
+        ({"recipeArn": None}, "recipeArn is needed"),
+        ({"solutionConfig": {"algorithmHyperParameters": {"hidden_dimension": "9"}}}, "known: rank, iterations"),
+        ({"solutionConfig": {"algorithmHyperParameters": {"rank": "many"}}}, "is no number"),
+        ({"solutionConfig": {"eventValueThreshold": "3"}}, "needs an eventType"),
+        ({"eventType": "w", "solutionConfig": {"eventValueThreshold": "x"}}, "must be a number"),
+        ({"performAutoTraining": True}, "call CreateSolutionVersion"),
+        ({"solutionConfig": {"optimizationObjective": {"itemAttribute": "PRICE"}}}, "solutionConfig takes"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(catalog: Catalog, more: dict[str, Any], said: str) -> None:
+    with pytest.raises(InvalidInputException, match=said):
+        solutions.create_solution(catalog, params(**more))
+    assert list(catalog.list("solution")) == []
+
+
+def test_versions_and_their_metrics_are_told(catalog: Catalog, tmp_path: Path) -> None:
+    arn = golden_version(catalog)
+    solution = arn.sibling("solution", arn.name)
+    catalog.create(solution, {"name": arn.name, "solutionArn": str(solution), "status": "ACTIVE"})
+    catalog.update(catalog.read(arn), metrics=METRICS, trainingMode="FULL", trainingHours=0.1)
+    found = solutions.describe_solution_version(catalog, {"solutionVersionArn": str(arn)})["solutionVersion"]
+    assert (found["status"], found["trainingMode"], found["trainingHours"]) == ("ACTIVE", "FULL", 0.1)
+    for asked in ({}, {"solutionArn": str(solution)}):
+        [listed] = solutions.list_solution_versions(catalog, asked)["solutionVersions"]
+        assert listed["solutionVersionArn"] == str(arn)
+    described = solutions.describe_solution(catalog, {"solutionArn": str(solution)})["solution"]
+    assert described["latestSolutionVersion"]["solutionVersionArn"] == str(arn)
+    metrics = solutions.get_solution_metrics(catalog, {"solutionVersionArn": str(arn)})
+    assert metrics == {"solutionVersionArn": str(arn), "metrics": {k: v for k, v in METRICS.items() if k != "logLoss"}}
+    create_batch_inference_job(catalog, request(arn, f"file://{tmp_path}/in", f"file://{tmp_path}/out"))
+    with pytest.raises(ResourceInUseException, match="in use by the batch inference job"):
+        solutions.delete_solution(catalog, {"solutionArn": str(solution)})
+
+
+@pytest.mark.parametrize("operation", ["describe_solution", "delete_solution"])
+def test_an_arn_of_something_else_is_refused(catalog: Catalog, operation: str) -> None:
+    with pytest.raises(InvalidInputException, match="not the ARN of a solution"):
+        getattr(solutions, operation)(catalog, {"solutionArn": str(GROUP)})
+
+
+@pytest.mark.spark
+def test_a_version_learns_from_what_the_configuration_says_and_is_updated(spark: SparkSession, tmp_path: Path) -> None:
+    rows = [f"u{n % 59},i{n * n % 23},{'watch' if n % 3 else 'click'},{n % 5},{n}" for n in range(2000)]
+    header = "USER_ID,ITEM_ID,EVENT_TYPE,EVENT_VALUE,TIMESTAMP"
+    (tmp_path / "i.csv").write_text("\n".join([header, *rows, "u1,clicked,click,5,3000", "u1,cheap,watch,1,3001"]))
+    catalog = Catalog(f"file://{tmp_path}/catalog")
+    source = Source(f"file://{tmp_path}/i.csv")
+    import_datasets(spark, catalog, "shop", {"Interactions": source})
+    [group] = catalog.list("dataset-group")
+    config = {"eventValueThreshold": "2", "algorithmHyperParameters": {"rank": "4", "iterations": "2"}}
+    asked = params(datasetGroupArn=str(group.arn), eventType="Watch", solutionConfig=config)
+    arn = solutions.create_solution(catalog, asked)["solutionArn"]
+    with pytest.raises(InvalidInputException, match="trained in the mode FULL"):
+        solutions.create_solution_version(catalog, {"solutionArn": arn, "trainingMode": "UPDATE"}, spark)
+    first = solutions.create_solution_version(catalog, {"solutionArn": arn}, spark)["solutionVersionArn"]
+    fields = catalog.read(Arn.parse(first)).fields
+    model = read_model(Artifact(open_store(fields["model"])))
+    names = {row.split(",")[1] for row in rows if "watch" in row and int(row.split(",")[3]) >= 2}
+    assert set(model.texts.ids()) == names
+    assert model.matrix is not None
+    assert model.matrix.factors.shape[1] == 5
+    metrics = solutions.get_solution_metrics(catalog, {"solutionVersionArn": first})["metrics"]
+    assert len(metrics) == 8
+    (tmp_path / "i.csv").write_text(f"{header}\nu1,brand new,watch,5,4000\nu2,brand new,watch,5,{int(time.time())}\n")
+    import_datasets(spark, catalog, "shop", {"Interactions": source}, ImportMode.INCREMENTAL)
+    update = {"solutionArn": arn, "trainingMode": "UPDATE"}
+    second = solutions.create_solution_version(catalog, update, spark)["solutionVersionArn"]
+    fields = catalog.read(Arn.parse(second)).fields
+    assert (fields["trainingMode"], fields["status"]) == ("UPDATE", "ACTIVE")
+    assert set(read_model(Artifact(open_store(fields["model"]))).texts.ids()) == {*names, "brand new"}
