@@ -49,7 +49,7 @@ LEVELS = {
 LIBRARIES = {
     "request": {"botocore"},
     "scores": {"numpy", "pyarrow"},
-    "filters": {"lark", "numpy"},
+    "filters": {"lark", "numpy", "orjson"},
     "scoring": {"numpy"},
     "themes": {"boto3", "numpy"},
     "records": {"numpy", "orjson", "pyarrow"},

@@ -6,7 +6,7 @@ import math
 import operator
 import sys
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -45,9 +45,19 @@ class Texts:
         return len(self.indptr) - 1
 
     @cached_property
-    def owners(self) -> NDArray[np.int32]:
-        """int32 (m,): the item of each code."""
-        return np.repeat(np.arange(len(self.indptr) - 1, dtype=np.int32), np.diff(self.indptr))
+    def _by_code(self) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+        """Code c is a value of the items `items[starts[c]:starts[c + 1]]`."""
+        owners = np.repeat(np.arange(len(self), dtype=np.int32), np.diff(self.indptr))
+        order = np.argsort(self.codes, kind="stable")
+        return np.searchsorted(self.codes[order], np.arange(len(self.values) + 1)), owners[order]
+
+    def any_of(self, texts: Iterable[str]) -> NDArray[np.bool_]:
+        """Bool (I,): the items that have one of these values."""
+        starts, items = self._by_code
+        found = np.zeros(len(self), np.bool_)
+        for code in {self.values[text] for text in texts if text in self.values}:
+            found[items[starts[code] : starts[code + 1]]] = True
+        return found
 
     @cached_property
     def texts(self) -> Mapping[int, str]:
@@ -111,10 +121,7 @@ def _leaf(leaf: Comparison | Membership, literals: tuple[Literal, ...], column: 
 
 
 def _text_leaf(leaf: Comparison | Membership, literals: tuple[Literal, ...], column: Texts) -> NDArray[np.bool_]:
-    wanted = np.zeros(len(column.values) + 1, np.bool_)
-    wanted[[column.values[text] for text in map(str, literals) if text in column.values]] = True
-    found = np.zeros(len(column.indptr) - 1, np.bool_)
-    found[column.owners[wanted[column.codes]]] = True
+    found = column.any_of(map(str, literals))
     if isinstance(leaf, Membership):
         return ~found if leaf.negated else found
     there: NDArray[np.bool_] = np.diff(column.indptr) > 0

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 from personalize_spark.filters.binding import BoundFilter, dataset_of
@@ -89,18 +90,24 @@ class Selector:
         self, values: Any, attributes: Mapping[str, Literal | None], current: int | None
     ) -> Binding | BadValue:
         if not self._parameters:
-            values = {}  # nothing asks for them
+            values = None  # nothing asks for them
+        raw = None if values is None else orjson.dumps(values)
+        key = raw, tuple(attributes.get(name) for name in self._attributes), current
+        if key not in self._bindings:
+            if len(self._bindings) >= _MEMO:
+                self._bindings.clear()
+            self._bindings[key] = self._resolved(values, attributes, current)
+        return self._bindings[key]
+
+    def _resolved(
+        self, values: Any, attributes: Mapping[str, Literal | None], current: int | None
+    ) -> Binding | BadValue:
         bad = check_values(values) if values is not None else None
         if bad is not None:
             return bad
         given = {name: str(values[name]) for name in self._parameters if name in values} if values else {}
-        key = tuple(given.items()), tuple(attributes.get(name) for name in self._attributes), current
-        if key not in self._bindings:
-            if len(self._bindings) >= _MEMO:
-                self._bindings.clear()
-            item = {} if current is None else {name: self._columns[name].at(current) for name in self._item_fields}
-            self._bindings[key] = resolve(self._bound, given, attributes, item)
-        return self._bindings[key]
+        item = {} if current is None else {name: self._columns[name].at(current) for name in self._item_fields}
+        return resolve(self._bound, given, attributes, item)
 
     def _selection(self, binding: Binding, members: NDArray[np.int64], lines: Lines) -> Selection:
         keep, excluding = self._item_masks(binding)

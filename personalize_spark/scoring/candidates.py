@@ -39,11 +39,12 @@ class Candidates:
         rows = None if keep is None else np.flatnonzero(keep)
         return cls(items, rows, items.norms if rows is None else items.norms[rows])
 
-    def factors(self, start: int, stop: int) -> NDArray[np.float32]:
-        """The factors of the positions from ``start`` to ``stop``."""
+    def factors(self, start: int, stop: int, buffer: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The factors of the positions from ``start`` to ``stop``, gathered in ``buffer``, float32 (>= stop - start, d), if need be."""
         if self.rows is None:
             return self.items.factors[start:stop]
-        return self.items.factors.take(self.rows[start:stop], axis=0)
+        # clip, as numpy copies once more where it has to raise
+        return self.items.factors.take(self.rows[start:stop], axis=0, out=buffer[: stop - start], mode="clip")
 
     def at(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         """Positions as rows of the item matrix."""

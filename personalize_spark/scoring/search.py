@@ -69,18 +69,21 @@ class Search:
         active, count = np.flatnonzero(self.reach), len(self.candidates.norms)
         enough = self.n * len(self.users)
         scores = np.empty(_BLOCK_USERS * TILE_WIDTH, np.float32)
+        gathered = np.empty((TILE_WIDTH, self.users.shape[1]), np.float32)
         for start in range(0, count, TILE_WIDTH):
             bound = self.reach[active] * bounds.largest(self.candidates.norms[start:])
             active = active[bound >= self.cut[active]]
             if not len(active):
                 break
-            self._tile(start, min(start + TILE_WIDTH, count), active, scores)
+            stop = min(start + TILE_WIDTH, count)
+            self._tile(start, self.candidates.factors(start, stop, gathered), active, scores)
             if self.survivors.held > 2 * enough:
                 self._tighten()
         return self._settle()
 
-    def _tile(self, start: int, stop: int, active: NDArray[np.int64], scores: NDArray[np.float32]) -> None:
-        factors = self.candidates.factors(start, stop)
+    def _tile(
+        self, start: int, factors: NDArray[np.float32], active: NDArray[np.int64], scores: NDArray[np.float32]
+    ) -> None:
         places, columns = self.excluded.tile(start // TILE_WIDTH, len(self.users), active)
         for low in range(0, len(active), _BLOCK_USERS):
             high = low + _BLOCK_USERS
