@@ -18,6 +18,7 @@ from personalize_spark.job.plan import (
     Input,
     Plan,
     Task,
+    bytes_per_answer,
     bytes_per_line,
     find_inputs,
     tasks_of,
@@ -119,7 +120,8 @@ def _cut(spark: SparkSession, plan: Plan, inputs: Sequence[Input]) -> tuple[list
     files = [inflated.get(number, [each.source]) for number, each in enumerate(inputs)]
     line = bytes_per_line(plan.input(), inputs)
     cores = spark.sparkContext.defaultParallelism
-    return list(tasks_of(files, [number in inflated for number in range(len(files))], line, cores)), line, cores
+    there = [number in inflated for number in range(len(files))]
+    return list(tasks_of(files, there, line, bytes_per_answer(plan, line), cores)), line, cores
 
 
 def _clean(plan: Plan) -> list[str]:

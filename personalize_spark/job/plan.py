@@ -20,6 +20,7 @@ import orjson
 
 from personalize_spark.errors import JobFailed
 from personalize_spark.recipes import Settings
+from personalize_spark.storage.artifact import Artifact
 from personalize_spark.storage.location import open_store, split_prefix
 from personalize_spark.storage.splits import Split, compression, cut
 from personalize_spark.storage.store import Access, Object, Store
@@ -30,6 +31,8 @@ OUT = ".out"
 
 MAX_LINES = 65_536
 """Lines of a split, unless its file would then have more than `MAX_PIECES`."""
+MAX_PIECE = 64 << 20
+"""Bytes of the answers to a split, as expected, with the same exception."""
 MAX_PIECES = 9_000
 """Pieces of a file: an upload has at most 10,000 parts."""
 MAX_BIN_LINES = 500_000
@@ -38,6 +41,8 @@ TASKS_PER_CORE = 3
 INFLATE_ABOVE = 64 << 20
 """A larger compressed object is first inflated into plain ones, so that more than one task can answer it."""
 _SAMPLE = 64 << 10
+_SCORE, _FRAME = 11, 64
+"""Bytes of a score, and of what surrounds an answer."""
 _MIN_LINES = 1_024
 
 
@@ -201,17 +206,27 @@ def bytes_per_line(store: Store, inputs: Sequence[Input]) -> float:
     return len(sample) / max(1, sample.count(b"\n"))
 
 
-def tasks_of(files: Sequence[Sequence[Object]], inflated: Sequence[bool], line: float, cores: int) -> Iterator[Task]:
+def bytes_per_answer(plan: Plan, line: float) -> float:
+    """The length of an output line, judged by the item ids of the model; `line` is that of an input line."""
+    entries = Artifact(open_store(plan.model.uri), plan.model.sha256).entries
+    item = entries["texts.data.npy"].rows / max(1, entries["texts.offsets.npy"].rows - 1)
+    return line + _FRAME + plan.settings.num_results * (item + _SCORE)
+
+
+def tasks_of(
+    files: Sequence[Sequence[Object]], inflated: Sequence[bool], line: float, answer: float, cores: int
+) -> Iterator[Task]:
     """Cut every input into splits: small enough to keep all cores busy, large enough to be worth an object.
 
     Args:
         files: per input, the objects that hold its text, in order.
         inflated: per input, whether those lie in the staging folder.
         line: the mean bytes of a line.
+        answer: the mean bytes of an answer.
         cores: how many tasks run at once.
     """
     total = sum(source.size for sources in files for source in sources) / line
-    fair = min(MAX_LINES, max(_MIN_LINES, total / (TASKS_PER_CORE * cores)))
+    fair = min(MAX_LINES, MAX_PIECE / answer, max(_MIN_LINES, total / (TASKS_PER_CORE * cores)))
     for file, sources in enumerate(files):
         lines = sum(source.size for source in sources) / line
         target = int(max(fair, lines / MAX_PIECES) * line) + 1

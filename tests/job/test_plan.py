@@ -11,6 +11,7 @@ from personalize_spark.errors import JobFailed
 from personalize_spark.job.plan import (
     MAX_BIN_LINES,
     MAX_BIN_SPLITS,
+    MAX_PIECE,
     MAX_PIECES,
     Exploring,
     Filtering,
@@ -113,7 +114,7 @@ def test_a_plan_and_its_lists_survive_the_staging_folder(tmp_path: Path) -> None
     inputs = [Input(Object("a.json", 100, "e"), "a.json.out")]
     write_inputs(staging, inputs)
     assert read_inputs(staging) == inputs
-    tasks = list(tasks_of([[Object("a.json", 100, "e")]], [False], 10, 2))
+    tasks = list(tasks_of([[Object("a.json", 100, "e")]], [False], 10, 500, 2))
     write_bins(staging, 3, [tasks])
     assert read_bin(staging, 3, 0) == tasks
 
@@ -125,7 +126,7 @@ def test_a_plan_and_its_lists_survive_the_staging_folder(tmp_path: Path) -> None
 )
 def test_splits_cover_every_byte_once_and_in_order(sizes: list[int], line: float, cores: int) -> None:
     files = [[Object(f"{number}.json", size, "e")] for number, size in enumerate(sizes)]
-    tasks = list(tasks_of(files, [False] * len(files), line, cores))
+    tasks = list(tasks_of(files, [False] * len(files), line, 500, cores))
     assert sorted(tasks, key=lambda task: task.key) == tasks
     for number, size in enumerate(sizes):
         splits = [task.split for task in tasks if task.file == number]
@@ -134,18 +135,23 @@ def test_splits_cover_every_byte_once_and_in_order(sizes: list[int], line: float
 
 
 def test_a_huge_file_stays_below_the_parts_of_an_upload() -> None:
-    tasks = list(tasks_of([[Object("huge.json", 50 << 30, "e")]], [False], 20, 2))
+    tasks = list(tasks_of([[Object("huge.json", 50 << 30, "e")]], [False], 20, 500, 2))
     assert MAX_PIECES * 0.9 < len(tasks) <= MAX_PIECES
 
 
+def test_long_answers_make_small_pieces() -> None:
+    tasks = list(tasks_of([[Object("a.json", 20 << 20, "e")]], [False], 20, 10_000, 2))
+    assert max(task.split.end - task.split.start for task in tasks) / 20 * 10_000 <= MAX_PIECE * 1.01
+
+
 def test_a_compressed_object_is_one_split() -> None:
-    assert len(list(tasks_of([[Object("a.json.gz", 50 << 20, "e")]], [False], 20, 2))) == 1
+    assert len(list(tasks_of([[Object("a.json.gz", 50 << 20, "e")]], [False], 20, 500, 2))) == 1
 
 
 @given(count=st.integers(0, 5_000), size=st.integers(1, 5_000_000), cores=st.integers(1, 16))
 def test_bins_hold_all_tasks_in_order_and_are_bounded(count: int, size: int, cores: int) -> None:
     files = [[Object(f"{number}.json.gz", size, "e")] for number in range(count)]
-    tasks = list(tasks_of(files, [False] * count, 20, cores))
+    tasks = list(tasks_of(files, [False] * count, 20, 500, cores))
     bins = bins_of(tasks, 20, cores)
     assert [task for tasks in bins for task in tasks] == tasks
     for each in bins:
@@ -154,7 +160,7 @@ def test_bins_hold_all_tasks_in_order_and_are_bounded(count: int, size: int, cor
 
 
 def test_all_cores_have_work_when_there_is_some() -> None:
-    tasks = list(tasks_of([[Object("a.json", 2_000_000, "e")]], [False], 20, 4))
+    tasks = list(tasks_of([[Object("a.json", 2_000_000, "e")]], [False], 20, 500, 4))
     assert len(bins_of(tasks, 20, 4)) >= 12
 
 
