@@ -10,6 +10,7 @@ from pyspark.sql import SparkSession
 
 import personalize_spark
 from personalize_spark.errors import JobFailed, PersonalizeSparkError, StorageError
+from personalize_spark.job.gather import gather
 from personalize_spark.job.inflate import inflate
 from personalize_spark.job.job import Job
 from personalize_spark.job.lease import ACTIVE, FAILED, Lease
@@ -66,6 +67,7 @@ def _run(spark: SparkSession, job: Job, lease: Lease, show: Callable[[Progress],
     try:
         preflight(spark, plan)
         tasks, line, cores = _cut(spark, plan, inputs)
+        tasks = gather(spark, plan, tasks, line, cores)
         ledger = run_waves(spark, plan, tasks, line, cores, lambda ledger: show(_progress(ledger, tasks)))
         show(_progress(ledger, tasks))
         if job.service_limits:

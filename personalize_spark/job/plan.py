@@ -140,13 +140,15 @@ class Input:
 class Task:
     """One split of one input; `number` is its place among the splits of that input.
 
-    `inflated` splits are of objects in the staging folder, the others of the input itself.
+    `inflated` splits are of objects in the staging folder, the others of the input itself. Of a `gathered` one, the rows of
+    its users lie in the staging folder too.
     """
 
     file: int
     number: int
     split: Split
     inflated: bool = False
+    gathered: bool = False
 
     @property
     def key(self) -> str:
@@ -264,6 +266,7 @@ def read_bin(staging: Store, wave: int, number: int) -> list[Task]:
             each["number"],
             Split(Object(**each["split"].pop("source")), **each["split"]),
             each["inflated"],
+            each["gathered"],
         )
         for each in orjson.loads(staging.read(_bin_name(wave, number)))
     ]

@@ -9,12 +9,13 @@ import tempfile
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import BinaryIO
 
 import orjson
+import pyarrow as pa
 
 from personalize_spark.answer import LineFilter, answer
 from personalize_spark.errors import PersonalizeSparkError
@@ -22,16 +23,21 @@ from personalize_spark.filters.binding import bind
 from personalize_spark.filters.parser import parse
 from personalize_spark.job.plan import MAX_LINES, Pinned, Plan, Task, read_bin
 from personalize_spark.recipes import RECIPES
+from personalize_spark.recipes.user_personalization import USER_ID
+from personalize_spark.records import ids_of
+from personalize_spark.records import parse as parse_lines
 from personalize_spark.scoring.model import Model
 from personalize_spark.storage.artifact import Artifact
 from personalize_spark.storage.location import open_store
-from personalize_spark.storage.model import read_model, updated
+from personalize_spark.storage.model import USERS, read_model, updated
+from personalize_spark.storage.shards import Carriage, Shards, Slice
 from personalize_spark.storage.splits import blocks
 from personalize_spark.storage.store import Access, Store
 from personalize_spark.storage.view import Scope, View, ViewFilter, exploration, with_new_items
 
 SIDECARS = "sidecars/"
 PIECES = "pieces/"
+GATHERED = "gathered/"
 
 _IN_MEMORY = 16 << 20
 _SIDECAR_SECONDS = 5.0
@@ -61,12 +67,20 @@ class Worker:
         self.recipe = RECIPES[self.plan.recipe]
 
     @cached_property
+    def carriages(self) -> Mapping[str, Carriage]:
+        """Where users are looked up, by the side of the plan that knows them."""
+        sides = {"model": self.plan.model, "update": self.plan.update}
+        if self.plan.filtering is not None:
+            sides["view"] = self.plan.filtering.view
+        return {name: Carriage(Shards(_artifact(pinned), USERS)) for name, pinned in sides.items() if pinned}
+
+    @cached_property
     def model(self) -> Model:
         """The model, mapped at the first need of it."""
         pinned, exploring = self.plan.model, self.plan.exploring
-        model = read_model(_artifact(pinned))
+        model = read_model(_artifact(pinned), self.carriages["model"])
         if self.plan.update is not None:
-            model = updated(model, _artifact(self.plan.update))
+            model = updated(model, _artifact(self.plan.update), self.carriages["update"])
         if self.plan.filtering is not None and "itemList" in self.recipe.required:
             model = with_new_items(model, _view(self.plan.filtering.view))
         if exploring is None:
@@ -80,7 +94,7 @@ class Worker:
         """The job's filter, if it has one, bound to the view that the plan pins."""
         if self.plan.filtering is None:
             return None
-        view = _view(self.plan.filtering.view)
+        view = View(_artifact(self.plan.filtering.view), self.carriages["view"])
         return ViewFilter(view, bind(parse(self.plan.filtering.expression), view.schema), self.model)
 
     @cached_property
@@ -94,6 +108,7 @@ class Worker:
         """Answer a split and store its piece."""
         started = time.perf_counter()
         piece = Piece(task.key, f"{PIECES}{task.key}-{uuid.uuid4().hex}")
+        self._turn_to(task)
         with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
             for lines in self._lines(task):
                 answers = answer(self.recipe, self.model, self.plan.settings, lines, self.line_filter)
@@ -106,6 +121,24 @@ class Worker:
         piece.seconds = time.perf_counter() - started
         return piece
 
+    def users(self, task: Task) -> list[bytes]:
+        """All users that the lines of a split name, each once."""
+        required = [*self.recipe.required, *(self.line_filter.required if self.line_filter else ())]
+        if USER_ID not in required:
+            return []
+        found: set[str] = set()
+        for lines in self._lines(task):
+            found.update(ids_of(parse_lines(lines, required).objects, USER_ID))
+        return [each.encode() for each in sorted(found)]
+
+    def _turn_to(self, task: Task) -> None:
+        """Look users up in what was gathered for the split, if it was."""
+        there = {found.name for found in self.staging.list(f"{GATHERED}{task.key}/")} if task.gathered else set()
+        for side, carriage in self.carriages.items():
+            name = f"{slice_name(task.key, side)}.arrow"
+            table = pa.ipc.open_file(self.staging.read(name)).get_batch(0) if name in there else None
+            carriage.turn_to(Slice(table) if task.gathered else None)
+
     def _lines(self, task: Task) -> Iterator[list[bytes]]:
         for block in blocks(self.staging if task.inflated else self.input, task.split):
             lines = block.removesuffix(b"\n").split(b"\n")
@@ -113,9 +146,14 @@ class Worker:
                 yield lines[first : first + self._block]
 
 
+def slice_name(key: str, side: str) -> str:
+    """The table of the rows that one side has of a split's users."""
+    return f"{GATHERED}{key}/{side}"
+
+
 def answer_bin(wave: int, staging: Store, number: int) -> Iterator[str]:
     """Answer the splits of a bin; yields the failures of those that could not be."""
-    worker = _worker(staging.root, staging.access)
+    worker = worker_of(staging.root, staging.access)
     finished: list[Piece] = []
     told = time.monotonic()
     for task in read_bin(staging, wave, number):
@@ -152,5 +190,6 @@ def _artifact(pinned: Pinned) -> Artifact:
 
 
 @lru_cache(maxsize=1)
-def _worker(staging_root: str, access: Access) -> Worker:
+def worker_of(staging_root: str, access: Access) -> Worker:
+    """The worker of this process, for the job of a staging folder."""
     return Worker(open_store(staging_root, access))

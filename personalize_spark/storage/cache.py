@@ -17,7 +17,7 @@ from personalize_spark.storage.store import Store, stream
 
 # Databricks mounts object storage here: a path, but no local disk to map.
 _MOUNTS = ("/Volumes/", "/dbfs/")
-_MAX_SHARE_OF_DISK = 0.5
+MAX_SHARE_OF_DISK = 0.5
 
 
 def cache_folder() -> Path:
@@ -74,7 +74,7 @@ def _make_room(folder: Path) -> None:
             state = path.stat()
             files.append((state.st_mtime_ns, state.st_size, path))
     used = sum(size for _, size, _ in files)
-    allowed = (shutil.disk_usage(folder).free + used) * _MAX_SHARE_OF_DISK
+    allowed = (shutil.disk_usage(folder).free + used) * MAX_SHARE_OF_DISK
     for _, size, path in sorted(files):
         if used <= allowed:
             return

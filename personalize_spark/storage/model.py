@@ -23,7 +23,7 @@ from personalize_spark.scoring.model import Model, Texts, UserRows, Users
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.topn import ItemMatrix
 from personalize_spark.storage.artifact import Artifact, Entry, write_column
-from personalize_spark.storage.shards import Shards
+from personalize_spark.storage.shards import Carrier, Shards
 from personalize_spark.storage.store import Store
 
 USERS = "users"
@@ -46,12 +46,11 @@ def users_schema(rank: int, *, floors: bool = False) -> pa.Schema:
     return pa.schema({**columns, **dict.fromkeys(numbers, pa.float64())})
 
 
-class ShardedUsers:
-    """Users looked up in the shards of a model."""
+class CarriedUsers:
+    """Users looked up in the shards of a model, or in what was gathered from them."""
 
-    def __init__(self, artifact: Artifact, rank: int) -> None:
-        self._shards, self._rank = Shards(artifact, USERS), rank
-        self._floors = "scored" in artifact.properties
+    def __init__(self, carrier: Carrier, rank: int, *, floors: bool) -> None:
+        self._carrier, self._rank, self._floors = carrier, rank, floors
 
     def lookup(self, ids: Sequence[bytes]) -> UserRows:
         """See `scoring.model.Users`."""
@@ -60,7 +59,7 @@ class ShardedUsers:
         numbers = {
             name: np.zeros(len(ids)) for name in (["log_normaliser", "floor"] if self._floors else ["log_normaliser"])
         }
-        for found in self._shards.find(ids):
+        for found in self._carrier.find(ids):
             column = found.table.column("vector")
             known[found.positions] = True
             vectors[found.positions] = column.flatten().to_numpy().reshape(-1, self._rank)[found.rows]
@@ -91,12 +90,16 @@ class UpdatedUsers:
         return new
 
 
-def updated(model: Model, update: Artifact) -> Model:
-    """The model with newer rows of some users."""
+def updated(model: Model, update: Artifact, carrier: Carrier | None = None) -> Model:
+    """The model with newer rows of some users; `carrier` brings them, if not the shards."""
     if model.matrix is None or model.users is None:
         raise ArtifactError(f"{update.store.root} updates a model that has no users.")
-    users = ShardedUsers(update, model.matrix.factors.shape[1])
-    return replace(model, users=UpdatedUsers(users, model.users))
+    return replace(model, users=UpdatedUsers(_users(update, model.matrix, carrier), model.users))
+
+
+def _users(artifact: Artifact, matrix: ItemMatrix, carrier: Carrier | None) -> CarriedUsers:
+    floors = "scored" in artifact.properties
+    return CarriedUsers(carrier or Shards(artifact, USERS), matrix.factors.shape[1], floors=floors)
 
 
 def write_items(store: Store, model: Model) -> list[Entry]:
@@ -118,8 +121,8 @@ def write_items(store: Store, model: Model) -> list[Entry]:
     return [write_column(store, name, column) for name, column in columns.items()]
 
 
-def read_model(artifact: Artifact) -> Model:
-    """Map a model."""
+def read_model(artifact: Artifact, carrier: Carrier | None = None) -> Model:
+    """Map a model; `carrier` brings its users, if not the shards."""
     columns = {name: artifact.column(name) for name in _COLUMNS if f"{name}.npy" in artifact.entries}
     model = Model(
         Texts(columns["texts.data"], columns["texts.offsets"]),
@@ -132,5 +135,5 @@ def read_model(artifact: Artifact) -> Model:
     if "factors" not in columns:
         return model
     matrix = ItemMatrix(columns["factors"], columns["norms"], columns["ranks"], columns.get("basis"))
-    users = ShardedUsers(artifact, matrix.factors.shape[1])
+    users = _users(artifact, matrix, carrier)
     return replace(model, matrix=matrix, users=users, temperature=artifact.properties.get("temperature", 1.0))

@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -58,31 +59,46 @@ class Found:
     rows: NDArray[np.int64]
 
 
+class Carrier(Protocol):
+    """Brings rows of users to a task."""
+
+    def find(self, ids: Sequence[bytes]) -> Iterator[Found]:
+        """Look ids up."""
+
+
 class Shards:
-    """The shards of one folder of an artifact, opened when first asked for."""
+    """The shards of one folder of an artifact, opened when first asked for.
+
+    Attributes:
+        size: bytes of all of them.
+    """
 
     def __init__(self, artifact: Artifact, folder: str) -> None:
         self._artifact, self._folder = artifact, folder
         sizes = [entry.size for name, entry in artifact.entries.items() if name.startswith(f"{folder}/")]
-        self._count, self._large = len(sizes), sum(sizes) > RESIDENT
+        self._count, self.size = len(sizes), sum(sizes)
         self._tables: dict[int, tuple[mmap.mmap, pa.RecordBatch]] = {}
+
+    def split(self, ids: Sequence[bytes]) -> Iterator[tuple[int, NDArray[np.int64]]]:
+        """The shards that may hold some of the ids, ascending, and the positions of those."""
+        if not ids or not self._count:
+            return
+        shards = shards_of(keys_of(ids), self._count)
+        order = np.argsort(shards, kind="stable")
+        touched, starts = np.unique(shards[order], return_index=True)
+        yield from zip(touched.tolist(), np.split(order, starts[1:]), strict=True)
 
     def find(self, ids: Sequence[bytes]) -> Iterator[Found]:
         """Look ids up; only the shards that may hold one of them are touched, each once."""
-        if not ids or not self._count:
-            return
         keys = keys_of(ids)
-        shards = shards_of(keys, self._count)
-        order = np.argsort(shards, kind="stable")
-        touched, starts = np.unique(shards[order], return_index=True)
         wanted = pa.array(ids, pa.binary())
-        for shard, positions in zip(touched.tolist(), np.split(order, starts[1:]), strict=True):
+        for shard, positions in self.split(ids):
             memory, table = self._table(shard)
             rows = _rows(table, keys[positions], wanted.take(positions))
             known = rows >= 0
             if known.any():
                 yield Found(table, positions[known], rows[known])
-            if self._large:
+            if self.size > RESIDENT:
                 # The pages stay in the host's cache, but no longer count as this process's: some platforms kill by that number.
                 memory.madvise(mmap.MADV_DONTNEED)
 
@@ -92,6 +108,37 @@ class Shards:
                 memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             self._tables[shard] = memory, pa.ipc.open_file(pa.py_buffer(memory)).get_batch(0)
         return self._tables[shard]
+
+
+class Carriage:
+    """Brings rows of the split at hand: from the shards, or from what was gathered for it."""
+
+    def __init__(self, shards: Shards) -> None:
+        self.shards = shards
+        self._slice: Slice | None = None
+
+    def turn_to(self, gathered: Slice | None) -> None:
+        """From now on, look here; `None`: in the shards."""
+        self._slice = gathered
+
+    def find(self, ids: Sequence[bytes]) -> Iterator[Found]:
+        """Look ids up."""
+        return (self._slice or self.shards).find(ids)
+
+
+class Slice:
+    """The rows that were gathered for the lines of one split; `None` where none of its users is known."""
+
+    def __init__(self, table: pa.RecordBatch | None) -> None:
+        self._table = table
+
+    def find(self, ids: Sequence[bytes]) -> Iterator[Found]:
+        """Look ids up."""
+        if self._table is None or not ids:
+            return
+        rows = _rows(self._table, keys_of(ids), pa.array(ids, pa.binary()))
+        known = np.flatnonzero(rows >= 0)
+        yield Found(self._table, known, rows[known])
 
 
 def _rows(table: pa.RecordBatch, keys: NDArray[np.uint32], ids: pa.Array) -> NDArray[np.int64]:

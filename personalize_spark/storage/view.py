@@ -22,7 +22,7 @@ from personalize_spark.records import Object, ids_of
 from personalize_spark.scoring import model as scoring
 from personalize_spark.scoring.exploration import MASS_PER_WEIGHT, MAX_ITEMS, Cold, hashes
 from personalize_spark.storage.artifact import Artifact
-from personalize_spark.storage.shards import Shards
+from personalize_spark.storage.shards import Carrier, Shards
 
 USERS = "users"
 _DAY = 86_400
@@ -45,11 +45,11 @@ class Histories:
 
 
 class View:
-    """A dataset group's view."""
+    """A dataset group's view; `carrier` brings its users, if not the shards."""
 
-    def __init__(self, artifact: Artifact) -> None:
+    def __init__(self, artifact: Artifact, carrier: Carrier | None = None) -> None:
         self._artifact = artifact
-        self._shards = Shards(artifact, USERS)
+        self._carrier = carrier or Shards(artifact, USERS)
         self.schema = GroupSchema.of(artifact.properties["schemas"].values())
         self.events: list[str] = artifact.properties["eventTypes"]
         self.items: int = artifact.properties["items"]
@@ -87,7 +87,7 @@ class View:
         counts = np.zeros(len(ids), np.int64)
         values: list[dict[str, Literal | None]] = [{} for _ in ids]
         parts: list[tuple[NDArray[np.int64], Any, Any]] = []
-        for found in self._shards.find(ids):
+        for found in self._carrier.find(ids):
             taken = found.table.take(pa.array(found.rows))
             lengths = pc.list_value_length(taken.column("history_items")).to_numpy(zero_copy_only=False)
             counts[found.positions] = lengths

@@ -195,7 +195,7 @@ def test_the_hosts_cache_drops_what_was_not_used_for_longest(
     monkeypatch.setenv("SPARK_LOCAL_DIRS", str(tmp_path))
     full = types.SimpleNamespace(free=0)  # so half of what is cached may stay
     monkeypatch.setattr("shutil.disk_usage", lambda _: full)
-    monkeypatch.setattr(cache, "_MAX_SHARE_OF_DISK", 1)
+    monkeypatch.setattr(cache, "MAX_SHARE_OF_DISK", 1)
     store = open_store(s3)
     entries = {name: write_column(store, name, np.array([ord(name)])) for name in "abcd"}
 
@@ -206,7 +206,7 @@ def test_the_hosts_cache_drops_what_was_not_used_for_longest(
     for age, path in enumerate(paths):
         os.utime(path, (age, age))
     use("a")
-    monkeypatch.setattr(cache, "_MAX_SHARE_OF_DISK", 0.5)
+    monkeypatch.setattr(cache, "MAX_SHARE_OF_DISK", 0.5)
     assert use("d").exists()
     assert [path.exists() for path in paths] == [True, False, False]
 

@@ -1,0 +1,137 @@
+"""The stage before the answers, for users' rows that are more than a host may hold: those that a split asks for are laid beside it.
+
+The ids travel once, to the hosts that read the shards, each of which is read in one place; the rows travel once, to the
+writers of the splits' slices. Lines stay where they are, and a task that answers looks into the slice of its split.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
+
+from personalize_spark.errors import InvalidInputException, JobFailed
+from personalize_spark.job.plan import TASKS_PER_CORE, Plan, Task, bins_of, read_bin, write_bins
+from personalize_spark.job.stage import root_cause, run_stage
+from personalize_spark.job.task import Worker, slice_name, worker_of
+from personalize_spark.storage.artifact import write_table
+from personalize_spark.storage.cache import MAX_SHARE_OF_DISK, cache_folder
+
+BUDGET = "spark.personalize.hostBudget"
+"""Spark setting: bytes of users' rows that a host may keep on its disk (`20g`); by default half of what is free there."""
+
+_WAVE = -1
+_SURELY = 1 << 30
+_BYTES = re.compile(r"(\d+)([bkmgt]?)b?", re.IGNORECASE)
+
+_ASKED = pa.schema({"side": pa.string(), "shard": pa.int32(), "task": pa.string(), "ids": pa.list_(pa.binary())})
+_FOUND = pa.schema({"task": pa.string(), "side": pa.string(), "shard": pa.int32(), "rows": pa.binary()})
+
+Batches = Iterable[pa.RecordBatch]
+
+
+def gather(spark: SparkSession, plan: Plan, tasks: Sequence[Task], line: float, cores: int) -> list[Task]:
+    """Lay users' rows beside the splits, if there are more than a host may hold.
+
+    Args:
+        spark: the session.
+        plan: the job's plan.
+        tasks: all splits of the job.
+        line: the mean bytes of a line.
+        cores: how many tasks run at once.
+
+    Returns:
+        The tasks, that know now where to look.
+
+    Raises:
+        JobFailed: a shard or an input could not be read.
+        InvalidInputException: the setting is no size.
+    """
+    size = sum(carriage.shards.size for carriage in Worker(plan.staging()).carriages.values())
+    if not tasks or size <= _budget(spark, plan, size):
+        return list(tasks)
+    bins = bins_of(tasks, line, cores)
+    write_bins(plan.staging(), _WAVE, bins)
+    try:
+        _gathered(spark, plan, len(bins), TASKS_PER_CORE * cores).collect()
+    except Exception as error:  # py4j's errors have no common base
+        raise JobFailed(root_cause(error)) from error
+    return [replace(task, gathered=True) for task in tasks]
+
+
+def _budget(spark: SparkSession, plan: Plan, size: int) -> int:
+    given = spark.conf.get(BUDGET, None)
+    if given is None:
+        return size if size <= _SURELY else int(run_stage(spark, plan, 1, _free)[0])
+    match = _BYTES.fullmatch(given.strip())
+    if match is None:
+        raise InvalidInputException(f"{BUDGET} is no size such as 20g: '{given}'.")
+    return int(match[1]) << 10 * "bkmgt".index(match[2].lower() or "b")
+
+
+def _free(*_: object) -> list[str]:
+    folder = cache_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    return [str(int(shutil.disk_usage(folder).free * MAX_SHARE_OF_DISK))]
+
+
+def _gathered(spark: SparkSession, plan: Plan, bins: int, parts: int) -> DataFrame:
+    """The whole stage; its rows are the slices that were written."""
+    root, access = plan.staging_root, plan.access
+
+    def on(work: Callable[[Worker, Batches], Batches]) -> Callable[[Batches], Batches]:
+        return lambda batches: work(worker_of(root, access), batches)
+
+    asked = spark.range(0, bins, 1, bins).mapInArrow(on(_ask), "side string, shard int, task string, ids array<binary>")
+    beside = asked.repartition(parts, "side", "shard").sortWithinPartitions("side", "shard")
+    found = beside.mapInArrow(on(_find), "task string, side string, shard int, rows binary")
+    together = found.repartition(parts, "task", "side").sortWithinPartitions("task", "side", "shard")
+    return together.mapInArrow(on(_write), "slice string")
+
+
+def _ask(worker: Worker, batches: Batches) -> Batches:
+    """What each split asks of each shard."""
+    for batch in batches:
+        for task in (
+            task for number in batch.column(0).to_pylist() for task in read_bin(worker.staging, _WAVE, number)
+        ):
+            ids = worker.users(task)
+            for side, carriage in worker.carriages.items():
+                for shard, some in carriage.shards.split(ids):
+                    asked = [ids[each] for each in some.tolist()]
+                    yield pa.RecordBatch.from_pylist(
+                        [{"side": side, "shard": shard, "task": task.key, "ids": asked}], _ASKED
+                    )
+
+
+def _find(worker: Worker, batches: Batches) -> Batches:
+    """What each shard answers to each split: a table of its own columns, by ascending key and id."""
+    for row in _rows(batches):
+        for found in worker.carriages[row["side"]].shards.find(row["ids"]):
+            table = found.table.take(pa.array(sorted(found.rows.tolist())))
+            sink = pa.BufferOutputStream()
+            with pa.ipc.new_stream(sink, table.schema) as writer:
+                writer.write_batch(table)
+            fields = {name: row[name] for name in ("task", "side", "shard")}
+            yield pa.RecordBatch.from_pylist([{**fields, "rows": sink.getvalue().to_pybytes()}], _FOUND)
+
+
+def _write(worker: Worker, batches: Batches) -> Batches:
+    """A slice for each split and side: shards ascend, so that keys and ids do; a second attempt writes the same."""
+    for (task, side), rows in groupby(_rows(batches), itemgetter("task", "side")):
+        parts = [pa.ipc.open_stream(row["rows"]).read_all() for row in rows]
+        name = slice_name(task, side)
+        [batch] = pa.concat_tables(parts).combine_chunks().to_batches()
+        write_table(worker.staging, name, batch)
+        yield pa.RecordBatch.from_pydict({"slice": [name]})
+
+
+def _rows(batches: Batches) -> Iterator[dict[str, Any]]:
+    return (row for batch in batches for row in batch.to_pylist())
