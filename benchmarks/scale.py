@@ -137,7 +137,7 @@ def measure(folder: Path, lines: int) -> tuple[dict[str, object], list[Sample]]:
     samples: list[Sample] = []
     shards: set[str] = set()
     while job.poll() is None:
-        samples.append(_sample(job.pid, time.perf_counter() - started, shards))
+        samples.append(sample(job.pid, time.perf_counter() - started, shards))
         time.sleep(SAMPLE_SECONDS)
     seconds = time.perf_counter() - started
     said = job.stderr.read() if job.stderr else ""
@@ -159,8 +159,9 @@ def _kinds(samples: list[Sample]) -> list[str]:
     return sorted({kind for sample in samples for kind in sample} - {"seconds"})
 
 
-def _sample(root: int, seconds: float, shards: set[str]) -> Sample:
-    sample: Sample = {"seconds": seconds}
+def sample(root: int, seconds: float, shards: set[str]) -> Sample:
+    """The largest memory of each kind among a process and all below it; adds the shards that they have mapped."""
+    found: Sample = {"seconds": seconds}
     for pid in _family(root):
         try:
             command = Path(f"/proc/{pid}/cmdline").read_bytes()
@@ -174,8 +175,8 @@ def _sample(root: int, seconds: float, shards: set[str]) -> Sample:
             continue
         # pages of a file that nobody else maps right now are "private" and clean: they are no memory of the process's own
         for name, field in {"private": "Private_Dirty", "PSS": "Pss", "RSS": "Rss"}.items():
-            sample[f"{kind}, {name}"] = max(_number(rollup, field), sample.get(f"{kind}, {name}", 0.0))
-    return sample
+            found[f"{kind}, {name}"] = max(_number(rollup, field), found.get(f"{kind}, {name}", 0.0))
+    return found
 
 
 def _number(rollup: str, field: str) -> float:

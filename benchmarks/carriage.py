@@ -1,0 +1,275 @@
+"""The carriage at its ends: one giant file, many tiny ones, tiny objects on a real S3 server process, one core and two.
+
+    python -m benchmarks.carriage [--only giant|tiny|objects|cores] [--quick]
+
+Every case is a job as a user runs it, in a process of its own; the model is small, so that what is timed is the carriage.
+Objects lie on moto's server, one Python process that is slower than S3: its share is timed by itself, as the listing and
+reading of the same objects without a job.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import boto3
+import pyspark
+
+from benchmarks import scale
+from benchmarks.machine import machine
+from personalize_spark.storage.catalog import Catalog
+from personalize_spark.storage.location import open_store
+from tests.toy import NO_EXPLORATION, golden_version, request
+
+RESULTS = Path(__file__).parent / "results" / "carriage.json"
+ROOT = Path(__file__).parents[1]
+USER_PERSONALIZATION, POPULARITY_COUNT = "aws-user-personalization", "aws-popularity-count"
+_SPARK = Path(pyspark.__file__).parent / "bin"
+_BLOCK = 1 << 20
+
+Measured = dict[str, object]
+
+
+def main() -> None:
+    """Run the cases and write the results; those that are not run keep theirs."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", choices=CASES)
+    parser.add_argument("--quick", action="store_true", help="a hundredth of the sizes, and no results written")
+    arguments = parser.parse_args()
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    results["machine"] = machine()
+    for name in [arguments.only] if arguments.only else CASES:
+        with tempfile.TemporaryDirectory() as folder:
+            results[name] = CASES[name](Path(folder), 100 if arguments.quick else 1)
+        print(json.dumps({name: results[name]}, indent=2), flush=True)
+    if not arguments.quick:
+        RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+
+
+def giant(folder: Path, smaller: int) -> Measured:
+    """One file of 5 GB, some 200 million lines, one item for each."""
+    (folder / "in").mkdir()
+    path, size = folder / "in" / "users.json", 5_000_000_000 // smaller
+    lines = 0
+    with path.open("wb") as file:
+        while file.tell() < size:
+            block = b"".join(b'{"userId":"%d"}\n' % (lines + n) for n in range(_BLOCK))
+            lines += file.write(block) and _BLOCK
+    catalog = Catalog(f"file://{folder}/catalog")
+    version = golden_version(catalog, POPULARITY_COUNT)
+    job = request(version, f"file://{folder}/in/", f"file://{folder}/out/", numResults=1)
+    measured = _run(folder, job, catalog.uri)
+    output = folder / "out" / "users.json.out"
+    with output.open("rb") as file:
+        file.seek(-200, os.SEEK_END)
+        last = file.read().splitlines()[-1]
+    assert last.startswith(b'{"input":{"userId":"%d"}' % (lines - 1)), last
+    return {
+        "lines": lines,
+        "GB": round(path.stat().st_size / 1e9, 2),
+        **measured,
+        "GB written": round(output.stat().st_size / 1e9, 2),
+    }
+
+
+def tiny(folder: Path, smaller: int) -> Measured:
+    """2,000 files of ten lines."""
+    (folder / "in").mkdir()
+    count = 2_000 // smaller
+    for number in range(count):
+        (folder / "in" / f"{number:05d}.json").write_bytes(b'{"userId":"u1"}\n' * 10)
+    catalog = Catalog(f"file://{folder}/catalog")
+    job = request(golden_version(catalog), f"file://{folder}/in/", f"file://{folder}/out/", numResults=3)
+    measured = _run(folder, job, catalog.uri)
+    assert len(list((folder / "out").glob("*.out"))) == count
+    return {"files": count, **measured}
+
+
+def objects(folder: Path, smaller: int) -> Measured:
+    """100,000 objects of one line on an S3 server."""
+    count = 100_000 // smaller
+    with _s3(folder) as environment:
+        client = boto3.client("s3")
+        client.create_bucket(Bucket="carriage")
+        bodies = {f"in/{number:06d}.json": b'{"userId":"u1"}\n' for number in range(count)}
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda each: client.put_object(Bucket="carriage", Key=each[0], Body=each[1]), bodies.items()))
+        server = _serving(count)
+        catalog = Catalog("s3://carriage/catalog")
+        job = request(golden_version(catalog), "s3://carriage/in/", "s3://carriage/out/", numResults=3)
+        measured = _run(folder, job, catalog.uri, environment)
+        written = [each.name for each in open_store("s3://carriage/out/").list()]
+        assert len([name for name in written if name.endswith(".out")]) == count
+    seconds = float(str(measured["seconds of the job"]))
+    share = {"of which the server": f"{100 * server / seconds:.0f} % at the least"}
+    return {"objects": count, **measured, "ms an object": round(seconds / count * 1000, 2), **share}
+
+
+def cores(folder: Path, smaller: int) -> Measured:
+    """A real standalone master with two workers of one core: the same job on one core and on both, three times each."""
+    lines = 1_000_000 // smaller
+    scale.generate(folder, lines, 50_000, 1_000_000 // smaller)
+    seconds: dict[int, list[float]] = {1: [], 2: []}
+    memory: scale.Sample = {}
+    with _cluster(folder) as (url, workers):
+        for count in (1, 2) * 3:
+            asked = json.loads((folder / f"request-{lines}.json").read_text())
+            asked["jobName"] = f"cores-{time.time_ns()}"
+            command = [
+                str(_SPARK / "spark-submit"),
+                "--master",
+                url,
+                "--properties-file",
+                str(ROOT / "conf" / "spark-defaults.conf"),
+            ]
+            settings = {
+                "spark.cores.max": count,
+                "spark.executorEnv.PYTHONPATH": ROOT,
+                "spark.driver.host": "127.0.0.1",
+            }
+            command += [part for name, value in settings.items() for part in ("--conf", f"{name}={value}")]
+            command += [str(ROOT / "jobs" / "batch_inference.py")]
+            measured = _run(
+                folder, asked, f"file://{folder}/catalog", {"PYTHONPATH": str(ROOT)}, command, workers, memory
+            )
+            seconds[count].append(float(str(measured["seconds of the job"])))
+    one, two = (statistics.median(seconds[count]) for count in (1, 2))
+    return {
+        "lines": lines,
+        "seconds on one core": one,
+        "seconds on two": two,
+        "times as fast": round(one / two, 2),
+        "MiB of a worker": {
+            kind.partition(", ")[2]: round(value) for kind, value in memory.items() if kind.startswith("worker")
+        },
+    }
+
+
+CASES: Mapping[str, Callable[[Path, int], Measured]] = {
+    "giant": giant,
+    "tiny": tiny,
+    "objects": objects,
+    "cores": cores,
+}
+
+
+def _run(
+    folder: Path,
+    job: Mapping[str, object],
+    catalog: str,
+    environment: Mapping[str, str] | None = None,
+    command: list[str] | None = None,
+    watched: list[int] | None = None,
+    memory: scale.Sample | None = None,
+) -> Measured:
+    """Run a job to its end; `memory` takes the largest memory of the watched processes and those below them."""
+    (folder / "request.json").write_text(json.dumps({"batchInferenceJobConfig": NO_EXPLORATION, **job}))
+    command = command or [sys.executable, "-m", "personalize_spark", "run"]
+    command += ["--request", str(folder / "request.json"), "--catalog", catalog]
+    started = time.perf_counter()
+    with (folder / "said").open("w+") as said:
+        process = subprocess.Popen(command, stdout=said, stderr=said, env={**os.environ, **(environment or {})})
+        most: scale.Sample = {} if memory is None else memory
+        while process.poll() is None:
+            for root in watched or [process.pid]:
+                for kind, value in scale.sample(root, 0.0, set()).items():
+                    most[kind] = max(value, most.get(kind, 0.0))
+            time.sleep(1)
+        seconds = time.perf_counter() - started
+        said.seek(0)
+        text = said.read()
+    assert process.returncode == 0, text
+    answered = re.search(r"answered in ([0-9.]+) s", text)
+    assert answered, text
+    private = {kind: round(value) for kind, value in most.items() if kind.endswith("private")}
+    return {"seconds of the process": round(seconds, 1), "seconds of the job": float(answered[1]), "most MiB": private}
+
+
+@contextmanager
+def _s3(folder: Path) -> Iterator[Mapping[str, str]]:
+    """A moto server; gives the environment that leads to it, which is this process's too."""
+    port = _free_port()
+    environment = {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "AWS_ACCESS_KEY_ID": "x",
+        "AWS_SECRET_ACCESS_KEY": "x",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    os.environ.update(environment)
+    with _process([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], folder / "s3.log", port):
+        yield environment
+
+
+def _serving(count: int) -> float:
+    """Seconds that the server alone takes to list the objects, and to give and to take each once."""
+    store, started = open_store("s3://carriage/"), time.perf_counter()
+    names = [each.name for each in store.list("in/")]
+    some = names[:: max(1, count // 1_000)]
+    listed = time.perf_counter()
+    for name in some:
+        store.write(f"again/{name}", store.read(name))
+    return listed - started + (time.perf_counter() - listed) * count / len(some)
+
+
+@contextmanager
+def _cluster(folder: Path) -> Iterator[tuple[str, list[int]]]:
+    """A standalone master and two workers of one core; gives its URL and the workers' processes."""
+    port = _free_port()
+    url = f"spark://127.0.0.1:{port}"
+    start = [str(_SPARK / "spark-class"), "org.apache.spark.deploy"]
+    local = ["--host", "127.0.0.1", "--webui-port", "0"]
+    worker = [
+        start[0],
+        f"{start[1]}.worker.Worker",
+        *local,
+        "--cores",
+        "1",
+        "--memory",
+        "2g",
+        "--work-dir",
+        str(folder / "work"),
+        url,
+    ]
+    with ExitStack() as stack:
+        master = [start[0], f"{start[1]}.master.Master", *local, "--port", str(port)]
+        stack.enter_context(_process(master, folder / "master.log", port))
+        workers = [stack.enter_context(_process(worker, folder / f"worker{n}.log")) for n in (1, 2)]
+        time.sleep(5)
+        yield url, [each.pid for each in workers]
+
+
+@contextmanager
+def _process(command: list[str], log: Path, port: int | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that answers on the port and ends with the block."""
+    with log.open("wb") as file, subprocess.Popen(command, stdout=file, stderr=file) as process:
+        try:
+            for _ in range(600 if port else 0):
+                with socket.socket() as client:
+                    if client.connect_ex(("127.0.0.1", port or 0)) == 0:
+                        break
+                time.sleep(0.1)
+            yield process
+        finally:
+            process.terminate()
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+if __name__ == "__main__":
+    main()
