@@ -9,7 +9,8 @@ import tempfile
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import BinaryIO
@@ -31,7 +32,7 @@ from personalize_spark.storage.artifact import Artifact
 from personalize_spark.storage.location import open_store
 from personalize_spark.storage.model import USERS, read_model, updated
 from personalize_spark.storage.shards import Carriage, Shards, Slice
-from personalize_spark.storage.splits import blocks
+from personalize_spark.storage.splits import blocks, compression
 from personalize_spark.storage.store import Access, Store
 from personalize_spark.storage.view import Scope, View, ViewFilter, exploration, with_new_items
 
@@ -40,6 +41,9 @@ PIECES = "pieces/"
 GATHERED = "gathered/"
 
 _IN_MEMORY = 16 << 20
+_SMALL = 32 << 10
+"""Bytes of a split that is read before its turn, and of a piece that is written after it."""
+_REQUESTS = 8
 _SIDECAR_SECONDS = 5.0
 _SCORES_PER_BLOCK = 1 << 17
 _MAX_BLOCK = 8_192
@@ -104,21 +108,34 @@ class Worker:
         scores = _SCORES_PER_BLOCK << 4 if many else _SCORES_PER_BLOCK
         return max(64, min(MAX_LINES if many else _MAX_BLOCK, scores // self.plan.settings.num_results))
 
-    def answer(self, task: Task) -> Piece:
-        """Answer a split and store its piece."""
+    def text(self, task: Task) -> Iterator[bytes]:
+        """The lines of a split, in blocks that each end with a whole one."""
+        return blocks(self.staging if task.inflated else self.input, task.split)
+
+    def answer(self, task: Task, text: Iterable[bytes], writers: Executor) -> Future[Piece]:
+        """Answer a split and store its piece: a small one by the writers, while the next split is answered."""
         started = time.perf_counter()
         piece = Piece(task.key, f"{PIECES}{task.key}-{uuid.uuid4().hex}")
         self._turn_to(task)
         with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
-            for lines in self._lines(task):
+            for lines in self._lines(text):
                 answers = answer(self.recipe, self.model, self.plan.settings, lines, self.line_filter)
                 file.write(answers.data)
                 piece.lines += answers.lines
                 piece.errors += answers.errors
             piece.bytes = file.tell()
+            piece.seconds = time.perf_counter() - started
+            if 0 < piece.bytes <= _SMALL:
+                file.seek(0)
+                return writers.submit(self._written, piece, file.read())
             if piece.bytes:
                 _store(self.staging, piece.name, file)
-        piece.seconds = time.perf_counter() - started
+        done: Future[Piece] = Future()
+        done.set_result(piece)
+        return done
+
+    def _written(self, piece: Piece, data: bytes) -> Piece:
+        self.staging.write(piece.name, data)
         return piece
 
     def users(self, task: Task) -> list[bytes]:
@@ -127,7 +144,7 @@ class Worker:
         if USER_ID not in required:
             return []
         found: set[str] = set()
-        for lines in self._lines(task):
+        for lines in self._lines(self.text(task)):
             found.update(ids_of(parse_lines(lines, required).objects, USER_ID))
         return [each.encode() for each in sorted(found)]
 
@@ -139,8 +156,8 @@ class Worker:
             table = pa.ipc.open_file(self.staging.read(name)).get_batch(0) if name in there else None
             carriage.turn_to(Slice(table) if task.gathered else None)
 
-    def _lines(self, task: Task) -> Iterator[list[bytes]]:
-        for block in blocks(self.staging if task.inflated else self.input, task.split):
+    def _lines(self, text: Iterable[bytes]) -> Iterator[list[bytes]]:
+        for block in text:
             lines = block.removesuffix(b"\n").split(b"\n")
             for first in range(0, len(lines), self._block):
                 yield lines[first : first + self._block]
@@ -152,22 +169,40 @@ def slice_name(key: str, side: str) -> str:
 
 
 def answer_bin(wave: int, staging: Store, number: int) -> Iterator[str]:
-    """Answer the splits of a bin; yields the failures of those that could not be."""
+    """Answer the splits of a bin; yields the failures of those that could not be.
+
+    Requests of small splits overlap: a thousand tiny objects should not cost a thousand times the latency of a store.
+    """
     worker = worker_of(staging.root, staging.access)
-    finished: list[Piece] = []
+    tasks = read_bin(staging, wave, number)
     told = time.monotonic()
-    for task in read_bin(staging, wave, number):
+    with ThreadPoolExecutor(_REQUESTS) as pool:
+        ahead = [pool.submit(list, worker.text(task)) if _small(task) else None for task in tasks]
+        pieces: list[Future[Piece]] = []
+        for task, read in zip(tasks, ahead, strict=True):
+            try:
+                pieces.append(worker.answer(task, read.result() if read else worker.text(task), pool))
+            except PersonalizeSparkError as error:  # of this split; the others of the bin are none the worse
+                yield error.message
+            if time.monotonic() - told > _SIDECAR_SECONDS:
+                written = {piece for piece in pieces if piece.done()}
+                yield from _tell(staging, written)
+                pieces, told = [piece for piece in pieces if piece not in written], time.monotonic()
+        yield from _tell(staging, pieces)
+
+
+def _small(task: Task) -> bool:
+    return task.split.end - task.split.start <= _SMALL and not compression(task.split.source.name)
+
+
+def _tell(staging: Store, written: Iterable[Future[Piece]]) -> Iterator[str]:
+    """Write a sidecar of the pieces; yields the failures of those that could not be written."""
+    finished: list[Piece] = []
+    for each in written:
         try:
-            finished.append(worker.answer(task))
-        except PersonalizeSparkError as error:  # of this split; the others of the bin are none the worse
+            finished.append(each.result())
+        except PersonalizeSparkError as error:
             yield error.message
-        if time.monotonic() - told > _SIDECAR_SECONDS:
-            _tell(staging, finished)
-            finished, told = [], time.monotonic()
-    _tell(staging, finished)
-
-
-def _tell(staging: Store, finished: list[Piece]) -> None:
     if finished:
         staging.write(f"{SIDECARS}{uuid.uuid4().hex}.json", orjson.dumps([vars(piece) for piece in finished]))
 
