@@ -118,7 +118,8 @@ def import_datasets(
     """
     arn = dataset_group(catalog, group)
     ticket = secrets.token_hex(4)
-    plans = [_plan(dataset, source) for dataset, source in sources.items()]
+    kept = {} if mode == ImportMode.FULL else {name: _kept(catalog, arn, name) for name in sources}
+    plans = [_plan(dataset, source, kept.get(dataset)) for dataset, source in sources.items()]
     with ExitStack() as cached:
         rejected = f"{catalog.uri}/datasets/{group}/rejected/{ticket}"
         checked = [_check(spark, plan, f"{rejected}/{plan.schema.dataset}", cached) for plan in plans]
@@ -172,18 +173,37 @@ class _Checked:
     rejected_uri: str
 
 
-def _plan(dataset: str, source: Source) -> _Plan:
-    """List the files, settle the schema and compare every file's header with it."""
+def _kept(catalog: Catalog, group: Arn, dataset: str) -> Schema | None:
+    """The schema of what is there, if anything is."""
+    try:
+        return Schema.parse(dataset, catalog.read(_schema_arn(group, dataset)).fields["schema"])
+    except ResourceNotFoundException:
+        return None
+
+
+def _plan(dataset: str, source: Source, kept: Schema | None) -> _Plan:
+    """List the files, settle the schema and compare every file's header with it; what is added to takes the `kept` schema."""
     folder, prefix = split_prefix(source.uri)
     store = open_store(folder)
     found = [each for each in store.list(prefix) if each.name == prefix] or list(store.list(prefix and prefix + "/"))
-    files = [each for each in found if each.size]
+    files = [each for each in found if each.size and (each.name == prefix or not _is_hidden(each.name))]
     if not files:
         raise DataError(f"There is nothing to import: no file with content at {source.uri}.")
-    schema = _inferred(dataset, store, files[0]) if source.schema is None else Schema.parse(dataset, source.schema)
+    schema = Schema.parse(dataset, source.schema) if source.schema is not None else kept
+    if schema is None:
+        schema = _inferred(dataset, store, files[0])
+    if kept is not None and schema != kept:
+        raise InvalidInputException(
+            f"The schema given for {dataset} is not the one of the rows that are there; an import in the mode FULL may change it."
+        )
     for each in files:
         check_header(store.root + each.name, _header(store, each), schema)
     return _Plan(folder, files, schema)
+
+
+def _is_hidden(name: str) -> bool:
+    """What Spark and others leave beside the data: `_SUCCESS`, `.part-0.csv.crc`."""
+    return name.rpartition("/")[2].startswith(("_", "."))
 
 
 def _inferred(dataset: str, store: Store, found: Object) -> Schema:
@@ -290,9 +310,9 @@ def _is_table(path: str) -> bool:
 
 def _record(catalog: Catalog, group: Arn, schema: Schema, version: int) -> None:
     """Keep the schema and the version of the table that was written."""
-    name = f"{group.name}-{schema.dataset.lower()}"
+    name = _schema_arn(group, schema.dataset).name
     fields = {
-        "schemaArn": _schema_record(catalog, group, name, schema),
+        "schemaArn": _schema_record(catalog, group, schema),
         "datasetGroupArn": str(group),
         "datasetType": schema.dataset,
         "path": f"{catalog.uri}/{table_path(group.name, schema.dataset)}",
@@ -303,10 +323,14 @@ def _record(catalog: Catalog, group: Arn, schema: Schema, version: int) -> None:
     _create_or_update(catalog, arn, {"name": name, "datasetArn": str(arn), **fields})
 
 
-def _schema_record(catalog: Catalog, group: Arn, name: str, schema: Schema) -> str:
-    arn = group.sibling("schema", name)
-    _create_or_update(catalog, arn, {"name": name, "schemaArn": str(arn), "schema": schema.avro()})
+def _schema_record(catalog: Catalog, group: Arn, schema: Schema) -> str:
+    arn = _schema_arn(group, schema.dataset)
+    _create_or_update(catalog, arn, {"name": arn.name, "schemaArn": str(arn), "schema": schema.avro()})
     return str(arn)
+
+
+def _schema_arn(group: Arn, dataset: str) -> Arn:
+    return group.sibling("schema", f"{group.name}-{dataset.lower()}")
 
 
 def _create_or_update(catalog: Catalog, arn: Arn, fields: dict[str, Any]) -> Record:

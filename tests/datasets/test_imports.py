@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 from collections import defaultdict
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -272,3 +274,29 @@ def test_movielens_is_imported_whole(spark: SparkSession, movielens: Path, tmp_p
             if view.properties["eventTypes"][event] == "watch"
         ]
         assert mine == sorted(watched[name])[:100]
+
+
+def test_what_is_added_has_the_schema_of_what_is_there(spark: SparkSession, tmp_path: Path) -> None:
+    root = f"file://{tmp_path}/"
+    catalog = Catalog(f"{root}catalog")
+    import_datasets(spark, catalog, "shop", sources(root, Items=ITEMS))
+    before = view_of(catalog).properties["schemas"]
+    add = partial(import_datasets, spark, catalog, "shop", mode=ImportMode.INCREMENTAL)
+    with pytest.raises(
+        InvalidInputException, match="the schema of Items wants ITEM_ID, GENRES, YEAR, CREATION_TIMESTAMP"
+    ):
+        add(sources(root, Items="ITEM_ID,GENRES,PRICE\nz,drama,3\n"))
+    given = {**before["Items"], "fields": before["Items"]["fields"][:2]}
+    with pytest.raises(InvalidInputException, match="an import in the mode FULL may change it"):
+        add({"Items": replace(sources(root, Items=ITEMS)["Items"], schema=given)})
+    add(sources(root, Items="ITEM_ID,GENRES,YEAR,CREATION_TIMESTAMP\nz,drama,,\n"))  # YEAR would be inferred as text
+    assert view_of(catalog).properties["schemas"] == before
+    assert view_of(catalog).properties["items"] == 4
+
+
+def test_what_spark_leaves_beside_its_files_is_no_data(spark: SparkSession, tmp_path: Path) -> None:
+    store = open_store(f"file://{tmp_path}/items/")
+    for name, text in {"part-0.csv": ITEMS, "_SUCCESS": "x", ".part-0.csv.crc": "crc"}.items():
+        store.write(name, text.encode())
+    report = import_datasets(spark, Catalog(f"file://{tmp_path}/catalog"), "shop", {"Items": Source(store.root)})
+    assert [each.rows for each in report.datasets] == [3]
