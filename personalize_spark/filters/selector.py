@@ -117,7 +117,7 @@ class Selector:
             lines_of, items = kept.lines(), kept.items.astype(np.int64)
             wanted = ~dropped[items] & ~excluding[items] if excluding is not None else ~dropped[items]
             if gone is not None:
-                wanted &= ~np.isin(lines_of << 32 | items, gone.lines() << 32 | gone.items)
+                wanted &= ~gone.holds(lines_of, items)
             kept = Ragged.of(lines_of[wanted], items[wanted], len(members))
             keep = dropped
         if excluding is not None:

@@ -39,7 +39,8 @@ class Ragged:
     @classmethod
     def of(cls, lines: NDArray[np.int64], items: NDArray[np.int64], count: int) -> Ragged:
         """From pairs (line, item) in any order, of `count` lines; doubles go."""
-        keys = np.unique(lines << 32 | items)
+        keys = _sorted_keys(lines, items)
+        keys = keys[np.append(keys[1:] != keys[:-1], True)[: len(keys)]]
         indptr = np.searchsorted(keys >> 32, np.arange(count + 1)).astype(np.int64)
         return cls(indptr, (keys & 0xFFFFFFFF).astype(np.int32))
 
@@ -63,11 +64,19 @@ class Ragged:
 
     def holds(self, lines: NDArray[np.int64], items: NDArray[Any]) -> NDArray[np.bool_]:
         """Bool (m,): whether line lines[k] has items[k]."""
-        return np.isin(lines << 32 | items, self.lines() << 32 | self.items)
+        own, asked = _sorted_keys(self.lines(), self.items), lines << 32 | items
+        places = np.searchsorted(own, asked)
+        found: NDArray[np.bool_] = np.append(own, -1)[places] == asked
+        return found
 
     def _where(self, wanted: NDArray[np.bool_]) -> Ragged:
         ends = np.concatenate([[0], np.cumsum(wanted)])
         return Ragged(ends[self.indptr], self.items[wanted])
+
+
+def _sorted_keys(lines: NDArray[np.int64], items: NDArray[Any]) -> NDArray[np.int64]:
+    """int64 (m,): a number for each pair; sorting them beats `np.unique` and `np.isin`, which hash, by far."""
+    return np.sort(lines << 32 | items)
 
 
 def sorted_within(values: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
