@@ -28,9 +28,12 @@ bench: jars  ## Benchmarks, quick sizes; results into benchmarks/results
 	$(PYTHON) -m benchmarks.endtoend
 	$(PYTHON) -m benchmarks.report
 
-bench-full: jars  ## All benchmarks; an hour
+bench-full: jars  ## All benchmarks; two hours
 	$(PYTHON) -m benchmarks.topn
 	$(PYTHON) -m benchmarks.endtoend --runs 5
+	$(PYTHON) -m benchmarks.filters
+	$(PYTHON) -m benchmarks.quality
+	$(PYTHON) -m benchmarks.carriage
 	$(PYTHON) -m benchmarks.scale
 	$(PYTHON) -m benchmarks.report
 

@@ -119,7 +119,7 @@ def objects(folder: Path, smaller: int) -> Measured:
 
 def cores(folder: Path, smaller: int) -> Measured:
     """A real standalone master with two workers of one core: the same job on one core and on both, three times each."""
-    lines = 1_000_000 // smaller
+    lines = 2_000_000 // smaller
     scale.generate(folder, lines, 50_000, 1_000_000 // smaller)
     seconds: dict[int, list[float]] = {1: [], 2: []}
     memory: scale.Sample = {}
@@ -142,7 +142,13 @@ def cores(folder: Path, smaller: int) -> Measured:
             command += [part for name, value in settings.items() for part in ("--conf", f"{name}={value}")]
             command += [str(ROOT / "jobs" / "batch_inference.py")]
             measured = _run(
-                folder, asked, f"file://{folder}/catalog", {"PYTHONPATH": str(ROOT)}, command, workers, memory
+                folder,
+                asked,
+                f"file://{folder}/catalog",
+                {"PYTHONPATH": str(ROOT), "PYSPARK_PYTHON": sys.executable},
+                command,
+                workers,
+                memory,
             )
             seconds[count].append(float(str(measured["seconds of the job"])))
     one, two = (statistics.median(seconds[count]) for count in (1, 2))
