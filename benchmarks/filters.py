@@ -48,7 +48,7 @@ ITEMS, PEOPLE, SAMPLE = 200_000, 8192, 2048
 WATCHED = 100
 """Events a user."""
 CATEGORIES, PRICES = 2000, 1_000_000
-BLOCK, BLOCK_OF_BINDINGS = 5_242, 65_536
+BLOCK, BLOCK_OF_BINDINGS = 5_242, 105_000
 """Lines that a job answers at a time, without and with values that differ from line to line; see `job.task`."""
 LINES = 20_000
 BINDINGS = 1000

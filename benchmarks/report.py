@@ -80,12 +80,14 @@ def _filters(result: dict[str, Any]) -> str:
 
 
 def _carriage(result: dict[str, Any]) -> str:
-    giant, tiny, objects, cores = (result[name] for name in ("giant", "tiny", "objects", "cores"))
-    return (
-        f"One file of {giant['GB']} GB with {giant['lines']:,} lines: {giant['seconds of the job']:.0f} s (popular items, one each). "
-        f"{tiny['files']:,} files of ten lines: {tiny['seconds of the job']:.0f} s. {objects['objects']:,} objects of one line on an S3 server of one "
-        f"Python process: {objects['seconds of the job']:.0f} s. A standalone cluster: two cores are {cores['times as fast']} times as fast as one.\n"
-    )
+    """A sentence for each case that was measured."""
+    said = {
+        "giant": "One file of {GB} GB with {lines:,} lines: {seconds of the job:.0f} s (popular items, one each).",
+        "tiny": "{files:,} files of ten lines: {seconds of the job:.0f} s.",
+        "objects": "{objects:,} objects of one line on an S3 server of one Python process: {seconds of the job:.0f} s.",
+        "cores": "A standalone cluster: two cores are {times as fast} times as fast as one.",
+    }
+    return " ".join(text.format_map(result[name]) for name, text in said.items() if name in result) + "\n"
 
 
 def _quality(result: dict[str, Any]) -> str:

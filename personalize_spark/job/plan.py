@@ -29,7 +29,7 @@ CHECK = "_CHECK"
 STAGING = "_staging"
 OUT = ".out"
 
-MAX_LINES = 65_536
+MAX_LINES = 131_072
 """Lines of a split, unless its file would then have more than `MAX_PIECES`."""
 MAX_PIECE = 64 << 20
 """Bytes of the answers to a split, as expected, with the same exception."""

@@ -105,7 +105,7 @@ class Worker:
     def _block(self) -> int:
         """Lines that are answered together: many where a filter cuts them into groups, so that groups are worth their cost."""
         many = self.line_filter is not None and self.line_filter.varies
-        scores = _SCORES_PER_BLOCK << 4 if many else _SCORES_PER_BLOCK
+        scores = _SCORES_PER_BLOCK << 5 if many else _SCORES_PER_BLOCK
         return max(64, min(MAX_LINES if many else _MAX_BLOCK, scores // self.plan.settings.num_results))
 
     def text(self, task: Task) -> Iterator[bytes]:
