@@ -85,13 +85,15 @@ def create_solution_version(catalog: Catalog, params: Mapping[str, Any], spark: 
         ServiceError: as the service would refuse the request.
         DataError: the data cannot be learned from; the version is CREATE FAILED.
     """
-    from personalize_spark.training.train import FULL, Hyperparameters, train_version
+    from personalize_spark.training.train import FULL, UPDATE, Hyperparameters, train_version
 
     validate("CreateSolutionVersion", params)
     solution = read_solution(catalog, params["solutionArn"])
     config = solution.fields.get("solutionConfig", {})
     hyperparameters = Hyperparameters.of(config.get("algorithmHyperParameters") or {})
     mode = params.get("trainingMode", FULL)
+    if mode not in (FULL, UPDATE):
+        raise InvalidInputException(f"The trainingMode {mode} is not supported; supported: {FULL} and {UPDATE}.")
     return {"solutionVersionArn": str(train_version(spark, catalog, solution, hyperparameters, mode))}
 
 

@@ -118,6 +118,8 @@ def test_a_version_learns_from_what_the_configuration_says_and_is_updated(spark:
     arn = solutions.create_solution(catalog, asked)["solutionArn"]
     with pytest.raises(InvalidInputException, match="trained in the mode FULL"):
         solutions.create_solution_version(catalog, {"solutionArn": arn, "trainingMode": "UPDATE"}, spark)
+    with pytest.raises(InvalidInputException, match="AUTOTRAIN is not supported; supported: FULL and UPDATE"):
+        solutions.create_solution_version(catalog, {"solutionArn": arn, "trainingMode": "AUTOTRAIN"}, spark)
     first = solutions.create_solution_version(catalog, {"solutionArn": arn}, spark)["solutionVersionArn"]
     fields = catalog.read(Arn.parse(first)).fields
     model = read_model(Artifact(open_store(fields["model"])))
