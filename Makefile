@@ -31,8 +31,10 @@ bench: jars  ## Benchmarks, quick sizes; results into benchmarks/results
 bench-full: jars  ## All benchmarks; two hours
 	$(PYTHON) -m benchmarks.topn
 	$(PYTHON) -m benchmarks.endtoend --runs 5
+	$(PYTHON) -m benchmarks.endtoend --items 100000
 	$(PYTHON) -m benchmarks.filters
 	$(PYTHON) -m benchmarks.quality
+	$(PYTHON) -m benchmarks.training
 	$(PYTHON) -m benchmarks.carriage
 	$(PYTHON) -m benchmarks.scale
 	$(PYTHON) -m benchmarks.report

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from benchmarks.factors import RANK, factor_sets, resample
 from benchmarks.machine import machine
 
-RESULTS = Path(__file__).parent / "results" / "endtoend.json"
+RESULTS = Path(__file__).parent / "results"
 N = 25
 
 Seconds = dict[str, float]
@@ -48,8 +48,8 @@ def main() -> None:
         print(json.dumps([run(arguments.folder) for _ in range(2)]))
         return
     result = compare(arguments.lines, arguments.items, arguments.runs)
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(result, indent=2) + "\n")
+    name = "endtoend.json" if arguments.items == parser.get_default("items") else f"endtoend-{arguments.items}.json"
+    (RESULTS / name).write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps(result, indent=2))
 
 

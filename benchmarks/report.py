@@ -25,6 +25,7 @@ def tables(results: Path) -> str:
     """All tables, from the files that are there."""
     parts = [
         (results / "endtoend.json", _end_to_end),
+        (results / "endtoend-100000.json", _end_to_end),
         (results / "topn.json", _top_n),
         (results / "filters.json", _filters),
         (results / "scale.json", _scale),
