@@ -120,7 +120,7 @@ def objects(folder: Path, smaller: int) -> Measured:
 def cores(folder: Path, smaller: int) -> Measured:
     """A real standalone master with two workers of one core: the same job on one core and on both, three times each."""
     lines = 2_000_000 // smaller
-    scale.generate(folder, lines, 50_000, 1_000_000 // smaller)
+    scale.generate(folder, [lines], 50_000, 1_000_000 // smaller)
     seconds: dict[int, list[float]] = {1: [], 2: []}
     memory: scale.Sample = {}
     with _cluster(folder) as (url, workers):

@@ -62,12 +62,21 @@ def _top_n(result: dict[str, Any]) -> str:
 
 
 def _scale(result: dict[str, Any]) -> str:
-    lines, run = list(result["runs by lines"].items())[-1]
-    most, work = run["most MiB"], result["work"]
-    return (
-        f"{lines} lines x {work['items']:,} items with a user side of {work['users']:,} users: {run['seconds of the job']:.0f} s on "
-        f"{result['machine']['cores']} cores; a worker holds {most['worker, private']} MiB of its own, the JVM {most['JVM, private']} MiB, from the first line to the last.\n"
+    by_lines, by_items = result["by lines"], result["by items"]
+    sizes = [(lines, f"{by_lines['items']:,}", run) for lines, run in by_lines["runs"].items()]
+    sizes += [(f"{by_items['lines']:,}", items, run) for items, run in by_items["runs"].items()]
+    rows = [
+        f"| {lines} | {items} | {run['seconds of the job']:.0f} s | {run['lines per second']:,} | {run['million pairs per core-second']:,.0f} "
+        f"| {run['MB written per second']:.0f} | {run['most MiB']['worker, private']} | {run['most MiB']['JVM, private']} |"
+        for lines, items, run in sizes
+    ]
+    cores = result["machine"]["cores"]
+    title = (
+        f"How it grows: `personalize-spark run` in a process of its own on {cores} cores, the start of Spark's first task included; "
+        f"{by_lines['users']:,} users where lines grow. Memory is a process's own, at its highest."
     )
+    head = "| lines | items | time | lines a second | million pairs a core and second | MB written a second | worker, MiB | JVM, MiB |"
+    return "\n".join([title, "", head, "|---|---|---|---|---|---|---|---|", *rows, ""])
 
 
 def _filters(result: dict[str, Any]) -> str:

@@ -1,6 +1,8 @@
-"""A large job, and what it holds in memory while it runs: lines, seconds, and a plot of the memory of every process.
+"""Jobs that grow, and what they hold in memory while they run: lines, seconds, and a plot of the memory of every process.
 
-    python -m benchmarks.scale [--lines 10000000] [--items 50000] [--users 10000000]
+    python -m benchmarks.scale [--lines 10000000] [--items 50000] [--users 10000000] [--only lines|items]
+
+First the number of lines grows up to `--lines`, then the number of items up to a million, for 200,000 lines.
 
 The job runs as a user runs it, `personalize-spark run` in a process of its own on all cores. Every two seconds the private and the
 proportional memory (PSS) of the JVM, the driver's Python and each worker is read from the system. Pages of the model that are
@@ -11,11 +13,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -35,12 +39,15 @@ from personalize_spark.storage.shards import keys_of, shard_count, shard_name, s
 from personalize_spark.storage.store import Store
 from tests.toy import NO_EXPLORATION, request
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parent / "results" / "scale.json"
+CORES = os.cpu_count() or 1
 N = 25
-VECTORS = 100_000
-"""Different users; the others repeat their vectors, for normalisers of all would take longer than the job."""
+VECTORS, PRODUCTS = 100_000, 5_000_000_000
+"""Different users, and products for their normalisers, at most; the other users repeat their vectors, or it would take longer than the job."""
+ITEMS, LINES_BY_ITEMS = (10_000, 50_000, 200_000, 1_000_000), 200_000
 SAMPLE_SECONDS = 2.0
 
+Work = dict[str, object]
 Sample = dict[str, float]
 """`seconds`, and MiB of each kind of process."""
 
@@ -51,26 +58,45 @@ def main() -> None:
     parser.add_argument("--lines", type=int, default=10_000_000)
     parser.add_argument("--items", type=int, default=50_000)
     parser.add_argument("--users", type=int, default=10_000_000)
-    parser.add_argument("--folder", type=Path, help="where the work lies; a temporary folder when left out")
+    parser.add_argument("--only", choices=("lines", "items"))
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = arguments.folder or Path(temporary)
-        name = generate(folder, arguments.lines, arguments.items, arguments.users)
-        runs: dict[str, dict[str, object]] = {}
-        for lines in (3, 100_000, arguments.lines):
-            runs[f"{lines:,}"], samples = measure(folder, lines)
+    result = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    result |= {"machine": machine(), "rank": RANK, "numResults": N}
+    if arguments.only != "items":
+        result["by lines"] = by_lines(arguments.lines, arguments.items, arguments.users)
+    if arguments.only != "lines":
+        result["by items"] = by_items()
+    RESULTS.write_text(json.dumps(result, indent=2) + "\n")
+
+
+def by_lines(most: int, items: int, users: int) -> Work:
+    """One model, more and more lines; draws the memory of the last job."""
+    sizes, runs = [size for size in (3, 10_000, 100_000, 1_000_000) if size < most], {}
+    with tempfile.TemporaryDirectory() as folder:
+        name = generate(Path(folder), [*sizes, most], items, users)
+        for lines in (*sizes, most):
+            runs[f"{lines:,}"], samples = measure(Path(folder), lines, items)
             print(json.dumps(runs[f"{lines:,}"]), flush=True)
-    work = {"factors": name, "items": arguments.items, "users": arguments.users, "rank": RANK, "numResults": N}
-    result = {"machine": machine(), "work": work, "runs by lines": runs}
-    (RESULTS / "scale.json").write_text(json.dumps(result, indent=2) + "\n")
-    (RESULTS / "scale.svg").write_text(plot(samples, f"{arguments.lines:,} lines x {arguments.items:,} items"))
+    RESULTS.with_suffix(".svg").write_text(plot(samples, f"{most:,} lines x {items:,} items"))
+    return {"factors": name, "items": items, "users": users, "runs": runs}
 
 
-def generate(folder: Path, lines: int, items: int, users: int) -> str:
-    """A catalog with a model, and the inputs; returns what the factors are."""
+def by_items() -> Work:
+    """As many lines, more and more items."""
+    runs = {}
+    for items in ITEMS:
+        with tempfile.TemporaryDirectory() as folder:
+            name = generate(Path(folder), [LINES_BY_ITEMS], items, LINES_BY_ITEMS)
+            runs[f"{items:,}"], _ = measure(Path(folder), LINES_BY_ITEMS, items)
+        print(json.dumps(runs[f"{items:,}"]), flush=True)
+    return {"factors": name, "lines": LINES_BY_ITEMS, "users": LINES_BY_ITEMS, "runs": runs}
+
+
+def generate(folder: Path, sizes: Sequence[int], items: int, users: int) -> str:
+    """A catalog with a model, and inputs of so many lines; returns what the factors are."""
     name, (user_factors, item_factors) = list(factor_sets().items())[-2]
     random = np.random.default_rng(7)
-    vectors = resample(user_factors, min(users, VECTORS), random)
+    vectors = resample(user_factors, min(users, VECTORS, PRODUCTS // items), random)
     matrix, order = ItemMatrix.sort(
         resample(item_factors, items, random), np.arange(items, dtype=np.int32), vectors[:4096]
     )
@@ -85,7 +111,7 @@ def generate(folder: Path, lines: int, items: int, users: int) -> str:
     about = {"recipeArn": "arn:aws:personalize:::recipe/aws-user-personalization", "status": "ACTIVE"}
     model = {"model": store.root, "modelSha256": Artifact(store).sha256}
     catalog.create(arn, {"solutionVersionArn": str(arn), **about, **model})
-    for count in {3, 100_000, lines}:
+    for count in sizes:
         _write_lines(folder / f"in-{count}.json", count, users)
         job = request(arn, f"file://{folder}/in-{count}.json", f"file://{folder}/out-{count}/", numResults=N)
         job["batchInferenceJobConfig"] = NO_EXPLORATION
@@ -124,7 +150,7 @@ def _write_users(
     return entries
 
 
-def measure(folder: Path, lines: int) -> tuple[dict[str, object], list[Sample]]:
+def measure(folder: Path, lines: int, items: int) -> tuple[dict[str, object], list[Sample]]:
     """Run one job and watch it."""
     command = [sys.executable, "-m", "personalize_spark", "run", "--catalog", str(folder / "catalog")]
     started = time.perf_counter()
@@ -143,12 +169,15 @@ def measure(folder: Path, lines: int) -> tuple[dict[str, object], list[Sample]]:
     said = job.stderr.read() if job.stderr else ""
     assert job.returncode == 0, said
     answered = re.search(r"answered in ([0-9.]+) s", said)
-    written = sum(path.stat().st_size for path in (folder / f"out-{lines}").glob("*.out"))
+    assert answered, said
+    of_job, written = float(answered[1]), sum(path.stat().st_size for path in (folder / f"out-{lines}").glob("*.out"))
     result: dict[str, object] = {
         "seconds of the process": round(seconds, 1),
-        "seconds of the job": float(answered[1]) if answered else None,
-        "lines per second": round(lines / float(answered[1])) if answered else None,
+        "seconds of the job": of_job,
+        "lines per second": round(lines / of_job),
+        "million pairs per core-second": round(lines * items / of_job / CORES / 1e6, 1),
         "MB written": round(written / 1e6, 1),
+        "MB written per second": round(written / 1e6 / of_job, 1),
         "user shards touched": len(shards),
         "most MiB": {kind: round(max(sample.get(kind, 0.0) for sample in samples)) for kind in _kinds(samples)},
     }

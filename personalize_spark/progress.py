@@ -43,10 +43,15 @@ class ProgressLine:
 def summary(report: Report) -> str:
     """A job's report, for reading."""
     rate = report.lines / report.seconds if report.seconds else 0.0
+    read = f"{_count(report.lines, 'line')} of {_count(report.files, 'file')}"
     lines = [
-        f"{report.lines:,} lines of {report.files:,} files answered in {report.seconds:.1f} s ({rate:,.0f} lines/s)",
-        *(f"  {count:,} error lines: {reason}" for reason, count in report.errors.items()),
+        f"{read} answered in {report.seconds:.1f} s ({rate:,.0f} lines/s)",
+        *(f"  {_count(lines, 'error line')}: {reason}" for reason, lines in report.errors.items()),
         *(f"  note: {note}" for note in report.notes),
         f"output: {report.output}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -6,6 +6,7 @@ import argparse
 import json
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from botocore.model import StructureShape
@@ -78,7 +79,7 @@ def _create_solution_version(catalog: Catalog, params: Mapping[str, Any]) -> Fie
     from personalize_spark.job.session import open_session
     from personalize_spark.service.solutions import create_solution_version
 
-    return create_solution_version(catalog, params, open_session("personalize-spark training", data=True))
+    return create_solution_version(catalog, params, partial(open_session, "personalize-spark training", data=True))
 
 
 def _members(operation: str) -> Mapping[str, Any]:

@@ -14,7 +14,7 @@ from personalize_spark.errors import InvalidInputException
 from personalize_spark.importing.given import Given, Sources, given_counts, given_items, given_users
 from personalize_spark.importing.interactions import count_pairs, read_counts, read_pairs
 from personalize_spark.importing.users import UserSide, sample_of, write_users
-from personalize_spark.importing.versions import Target, create_version, find_group, shared_fields, version_arn
+from personalize_spark.importing.versions import Target, create_version, shared_fields, version_arn
 from personalize_spark.scoring.topn import ItemMatrix
 from personalize_spark.storage.artifact import Artifact, Entry, finish
 from personalize_spark.storage.catalog import Catalog, Fields, Record
@@ -22,7 +22,7 @@ from personalize_spark.storage.model import write_items
 from personalize_spark.storage.store import Store
 from personalize_spark.training.interactions import read_interactions
 from personalize_spark.training.popularity import counts_of, item_side
-from personalize_spark.training.solutions import did_you_mean, fail, find_interactions
+from personalize_spark.training.solutions import did_you_mean, fail, find_group, find_interactions
 
 __all__ = ["RECIPES", "Sources", "Target", "import_model"]
 

@@ -8,9 +8,8 @@ import secrets
 from dataclasses import dataclass
 
 from personalize_spark.arns import Arn
-from personalize_spark.errors import InvalidInputException, ResourceAlreadyExistsException, ResourceNotFoundException
+from personalize_spark.errors import InvalidInputException, ResourceAlreadyExistsException
 from personalize_spark.storage.catalog import Catalog, Fields, Record
-from personalize_spark.training.solutions import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -28,19 +27,6 @@ class Target:
     recipe: str
     group: str | None = None
     arn: str | None = None
-
-
-def find_group(catalog: Catalog, name: str) -> Record:
-    """The dataset group of that name.
-
-    Raises:
-        ResourceNotFoundException: there is none.
-    """
-    groups = {record.arn.name: record for record in catalog.list("dataset-group")}
-    if name not in groups:
-        hint = did_you_mean(name, groups)
-        raise ResourceNotFoundException(f"There is no dataset group '{name}' in the catalog {catalog.uri}.{hint}")
-    return groups[name]
 
 
 def version_arn(catalog: Catalog, target: Target, group: Record | None) -> Arn:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from personalize_spark.arns import Arn
@@ -78,8 +78,13 @@ def create_solution(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
     return {"solutionArn": str(arn)}
 
 
-def create_solution_version(catalog: Catalog, params: Mapping[str, Any], spark: SparkSession) -> Fields:
+def create_solution_version(catalog: Catalog, params: Mapping[str, Any], session: Callable[[], SparkSession]) -> Fields:
     """Train a version of a solution, to its end.
+
+    Args:
+        catalog: holds the solution.
+        params: of the request.
+        session: opens one with Delta, once the request is known to be good.
 
     Raises:
         ServiceError: as the service would refuse the request.
@@ -94,7 +99,7 @@ def create_solution_version(catalog: Catalog, params: Mapping[str, Any], spark: 
     mode = params.get("trainingMode", FULL)
     if mode not in (FULL, UPDATE):
         raise InvalidInputException(f"The trainingMode {mode} is not supported; supported: {FULL} and {UPDATE}.")
-    return {"solutionVersionArn": str(train_version(spark, catalog, solution, hyperparameters, mode))}
+    return {"solutionVersionArn": str(train_version(session(), catalog, solution, hyperparameters, mode))}
 
 
 def describe_solution(catalog: Catalog, params: Mapping[str, Any]) -> Fields:

@@ -21,18 +21,28 @@ _REASON = 1000
 """Characters; Spark's own messages end with pages of stack."""
 
 
+def find_group(catalog: Catalog, name: str) -> Record:
+    """The dataset group of that name.
+
+    Raises:
+        ResourceNotFoundException: there is none.
+    """
+    groups = {record.arn.name: record for record in catalog.list("dataset-group")}
+    if name not in groups:
+        hint = did_you_mean(name, groups)
+        raise ResourceNotFoundException(f"There is no dataset group '{name}' in the catalog {catalog.uri}.{hint}")
+    return groups[name]
+
+
 def find_interactions(catalog: Catalog, group: str) -> Record:
     """The Interactions dataset of a dataset group.
 
     Raises:
         ResourceNotFoundException: there is none.
     """
-    groups = {record.arn.name: record for record in catalog.list("dataset-group")}
-    if group not in groups:
-        hint = did_you_mean(group, groups)
-        raise ResourceNotFoundException(f"There is no dataset group '{group}' in the catalog {catalog.uri}.{hint}")
+    found = find_group(catalog, group)
     try:
-        return catalog.read(groups[group].arn.sibling("dataset", group, "INTERACTIONS"))
+        return catalog.read(found.arn.sibling("dataset", group, "INTERACTIONS"))
     except ResourceNotFoundException as error:
         raise ResourceNotFoundException(
             f"The dataset group '{group}' has no Interactions dataset: import interactions before training."

@@ -122,7 +122,7 @@ def test_a_run_prints_its_result_and_says_the_rest_aside(job: dict[str, Any], ca
     done = run("run", "--request", write(tmp_path, job), "--catalog", catalog.uri)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["batchInferenceJobArn"].endswith(f"batch-inference-job/{job['jobName']}")
-    assert "1 lines of 1 files answered" in done.stderr
+    assert "1 line of 1 file answered" in done.stderr
     assert f"output: file://{tmp_path}/out/" in done.stderr
     failed = run(
         "run",

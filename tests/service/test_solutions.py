@@ -104,6 +104,10 @@ def test_an_arn_of_something_else_is_refused(catalog: Catalog, operation: str) -
         getattr(solutions, operation)(catalog, {"solutionArn": str(GROUP)})
 
 
+def _no_session() -> SparkSession:
+    raise AssertionError("a session was opened for a request that is refused")
+
+
 @pytest.mark.spark
 def test_a_version_learns_from_what_the_configuration_says_and_is_updated(spark: SparkSession, tmp_path: Path) -> None:
     rows = [f"u{n % 59},i{n * n % 23},{'watch' if n % 3 else 'click'},{n % 5},{n}" for n in range(2000)]
@@ -117,10 +121,10 @@ def test_a_version_learns_from_what_the_configuration_says_and_is_updated(spark:
     asked = params(datasetGroupArn=str(group.arn), eventType="Watch", solutionConfig=config)
     arn = solutions.create_solution(catalog, asked)["solutionArn"]
     with pytest.raises(InvalidInputException, match="trained in the mode FULL"):
-        solutions.create_solution_version(catalog, {"solutionArn": arn, "trainingMode": "UPDATE"}, spark)
+        solutions.create_solution_version(catalog, {"solutionArn": arn, "trainingMode": "UPDATE"}, lambda: spark)
     with pytest.raises(InvalidInputException, match="AUTOTRAIN is not supported; supported: FULL and UPDATE"):
-        solutions.create_solution_version(catalog, {"solutionArn": arn, "trainingMode": "AUTOTRAIN"}, spark)
-    first = solutions.create_solution_version(catalog, {"solutionArn": arn}, spark)["solutionVersionArn"]
+        solutions.create_solution_version(catalog, {"solutionArn": arn, "trainingMode": "AUTOTRAIN"}, _no_session)
+    first = solutions.create_solution_version(catalog, {"solutionArn": arn}, lambda: spark)["solutionVersionArn"]
     fields = catalog.read(Arn.parse(first)).fields
     model = read_model(Artifact(open_store(fields["model"])))
     names = {row.split(",")[1] for row in rows if "watch" in row and int(row.split(",")[3]) >= 2}
@@ -132,7 +136,7 @@ def test_a_version_learns_from_what_the_configuration_says_and_is_updated(spark:
     (tmp_path / "i.csv").write_text(f"{header}\nu1,brand new,watch,5,4000\nu2,brand new,watch,5,{int(time.time())}\n")
     import_datasets(spark, catalog, "shop", {"Interactions": source}, ImportMode.INCREMENTAL)
     update = {"solutionArn": arn, "trainingMode": "UPDATE"}
-    second = solutions.create_solution_version(catalog, update, spark)["solutionVersionArn"]
+    second = solutions.create_solution_version(catalog, update, lambda: spark)["solutionVersionArn"]
     fields = catalog.read(Arn.parse(second)).fields
     assert (fields["trainingMode"], fields["status"]) == ("UPDATE", "ACTIVE")
     assert set(read_model(Artifact(open_store(fields["model"]))).texts.ids()) == {*names, "brand new"}
