@@ -17,6 +17,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import pyarrow as pa
@@ -43,7 +44,7 @@ FILE = "_file"
 _KEYS = {ITEMS: "ITEM_ID", USERS: "USER_ID"}
 _SHOWN = 10
 _SAMPLE_ROWS = 100_000
-_HEAD = 64 << 10
+_HEAD = 256 << 10
 
 
 class ImportMode(StrEnum):
@@ -182,7 +183,10 @@ def _kept(catalog: Catalog, group: Arn, dataset: str) -> Schema | None:
 
 
 def _plan(dataset: str, source: Source, kept: Schema | None) -> _Plan:
-    """List the files, settle the schema and compare every file's header with it; what is added to takes the `kept` schema."""
+    """List the files, settle the schema and compare every file's header with it.
+
+    What is added to has the `kept` schema; else it is inferred from the first rows of all files.
+    """
     folder, prefix = split_prefix(source.uri)
     store = open_store(folder)
     found = [each for each in store.list(prefix) if each.name == prefix] or list(store.list(prefix and prefix + "/"))
@@ -190,14 +194,17 @@ def _plan(dataset: str, source: Source, kept: Schema | None) -> _Plan:
     if not files:
         raise DataError(f"There is nothing to import: no file with content at {source.uri}.")
     schema = Schema.parse(dataset, source.schema) if source.schema is not None else kept
+    samples = [_sample(store, each, 0 if schema else -(-_SAMPLE_ROWS // len(files))) for each in files]
     if schema is None:
-        schema = _inferred(dataset, store, files[0])
+        header, _ = samples[0]
+        alike = [columns for names, columns in samples if names == header]
+        schema = infer(dataset, header, [list(chain(*parts)) for parts in zip(*alike, strict=True)])
     if kept is not None and schema != kept:
         raise InvalidInputException(
             f"The schema given for {dataset} is not the one of the rows that are there; an import in the mode FULL may change it."
         )
-    for each in files:
-        check_header(store.root + each.name, _header(store, each), schema)
+    for each, (header, _) in zip(files, samples, strict=True):
+        check_header(store.root + each.name, header, schema)
     return _Plan(folder, files, schema)
 
 
@@ -206,15 +213,10 @@ def _is_hidden(name: str) -> bool:
     return name.rpartition("/")[2].startswith(("_", "."))
 
 
-def _inferred(dataset: str, store: Store, found: Object) -> Schema:
-    with stream(store, found) as file:
-        return infer(dataset, *sample(file, store.root + found.name, _SAMPLE_ROWS))
-
-
-def _header(store: Store, found: Object) -> list[str]:
+def _sample(store: Store, found: Object, rows: int) -> tuple[list[str], list[list[str]]]:
     # Of thousands of files no more is read than their first lines.
     with io.BufferedReader(ObjectReader(store, found), _HEAD) as file:
-        return sample(file, store.root + found.name, 0)[0]
+        return sample(file, store.root + found.name, rows)
 
 
 def _check(spark: SparkSession, plan: _Plan, rejected_uri: str, cached: ExitStack) -> _Checked:

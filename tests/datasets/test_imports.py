@@ -294,6 +294,15 @@ def test_what_is_added_has_the_schema_of_what_is_there(spark: SparkSession, tmp_
     assert view_of(catalog).properties["items"] == 4
 
 
+def test_the_types_of_columns_follow_from_all_files(spark: SparkSession, tmp_path: Path) -> None:
+    store = open_store(f"file://{tmp_path}/items/")
+    for number, zip_code in enumerate(["10115", "10117", "EC1A"]):
+        store.write(f"part-{number}.csv", f"ITEM_ID,ZIP\ni{number},{zip_code}\n".encode())
+    catalog = Catalog(f"file://{tmp_path}/catalog")
+    [report] = import_datasets(spark, catalog, "shop", {"Items": Source(f"file://{tmp_path}/items")}).datasets
+    assert (report.rows, report.rejected, report.schema.fields[1].type) == (3, 0, "string")
+
+
 def test_what_spark_leaves_beside_its_files_is_no_data(spark: SparkSession, tmp_path: Path) -> None:
     store = open_store(f"file://{tmp_path}/items/")
     for name, text in {"part-0.csv": ITEMS, "_SUCCESS": "x", ".part-0.csv.crc": "crc"}.items():
