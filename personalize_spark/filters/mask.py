@@ -130,10 +130,8 @@ def _text_leaf(leaf: Comparison | Membership, literals: tuple[Literal, ...], col
 
 def _compare(sign: str, column: Numbers, literal: Literal) -> NDArray[np.bool_]:
     assert not isinstance(literal, str)  # noqa: S101  # bound
-    with np.errstate(invalid="ignore"):
-        comparable = _comparable(literal, column.values.dtype)
-        result: NDArray[np.bool_] = _OPERATORS[sign](column.values, comparable) & column.valid
-    return result
+    result: NDArray[np.bool_] = _OPERATORS[sign](column.values, _comparable(literal, column.values.dtype))
+    return result & column.valid
 
 
 def _comparable(literal: float, kind: np.dtype[Any]) -> int | float:

@@ -84,6 +84,8 @@ class Exclusions:
 
     def tile(self, tile: int, users: int, active: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Those of one tile and of the active ones among the batch's users: (places among the active, columns)."""
+        if not len(self.keys):
+            return self.keys, self.keys
         first, last = np.searchsorted(self.keys, (tile * _TILE_KEYS, (tile + 1) * _TILE_KEYS))
         owners, columns = np.divmod(self.keys[first:last] - tile * _TILE_KEYS, TILE_WIDTH)
         places = np.full(users, -1)
