@@ -1,6 +1,6 @@
 """The view of a dataset group: what filters and exploration know, as columns. Every import writes a new one.
 
-items.arrow                      key, id, creation_timestamp, interactions; rows by ascending id
+items.arrow                      key, id, creation_timestamp, interactions, impressions; rows by ascending id
 items/FIELD.values.arrow         the distinct values of a string field, ascending
 items/FIELD.indptr.npy .codes.npy    row i has the values codes[indptr[i]:indptr[i + 1]]
 items/FIELD.npy .valid.npy       a numeric field, and where it has a value
@@ -33,6 +33,7 @@ from personalize_spark.storage.store import Store
 HISTORY = 100
 """Newest interactions per user and event type that filters see: the service's quota."""
 SHARDS = "users"
+_COLUMNS = ["key", "id", "creation_timestamp", "interactions", "impressions"]
 _ENTRY = "name string, sha256 string, size long, rows long"
 _ARROW = {"string": pa.binary(), "boolean": pa.binary(), "long": pa.int64(), "int": pa.int64()}
 
@@ -60,7 +61,7 @@ def build_view(spark: SparkSession, catalog: Catalog, group: Arn, ticket: str) -
     store = catalog.store.at(f"views/{group.name}/{ticket}")
     events, latest = _summary(tables)
     items = _items(tables, latest)
-    entries = [write_table(store, "items", items.select(["key", "id", "creation_timestamp", "interactions"]))]
+    entries = [write_table(store, "items", items.select(_COLUMNS))]
     entries += [entry for field in _metadata(tables, ITEMS) for entry in _write_field(store, field, items)]
     users, written = _write_users(spark, tables, events, items, store.root)
     entries += written
@@ -127,6 +128,7 @@ def _items(tables: _Tables, latest: int | None) -> pa.RecordBatch:
         F.col("ITEM_ID").cast("binary").alias("id"),
         created.cast("long").alias("creation_timestamp"),
         F.coalesce("_count", F.lit(0)).cast("long").alias("interactions"),
+        F.coalesce("_shown", F.lit(0)).cast("long").alias("impressions"),
         *names,
     )
     table = frame.toArrow().sort_by("id").combine_chunks()
@@ -139,9 +141,19 @@ def _joined_items(tables: _Tables) -> DataFrame:
     items, interactions = tables.frames.get(ITEMS), tables.frames.get(INTERACTIONS)
     if interactions is None:
         assert items is not None  # noqa: S101  # an import has at least one dataset
-        return items.withColumns({"_count": F.lit(0), "_first": F.lit(None)})
+        return items.withColumns({"_count": F.lit(0), "_first": F.lit(None), "_shown": F.lit(0)})
     touched = interactions.groupBy("ITEM_ID").agg(F.count("*").alias("_count"), F.min("TIMESTAMP").alias("_first"))
-    return touched if items is None else items.join(touched, "ITEM_ID", "full")
+    joined = touched if items is None else items.join(touched, "ITEM_ID", "full")
+    if not tables.schemas[INTERACTIONS].has("IMPRESSION"):
+        return joined.withColumn("_shown", F.lit(0))
+    return joined.join(_shown(interactions), "ITEM_ID", "left")
+
+
+def _shown(interactions: DataFrame) -> DataFrame:
+    """How often each item was in the impression of an interaction with another one: shown, and not chosen."""
+    lists = interactions.select("ITEM_ID", F.explode(F.array_distinct(F.split("IMPRESSION", "[|]"))).alias("shown"))
+    others = lists.where("shown != ITEM_ID").select(F.col("shown").alias("ITEM_ID"))
+    return others.groupBy("ITEM_ID").agg(F.count("*").alias("_shown"))
 
 
 def _write_field(store: Store, field: Field, items: pa.RecordBatch) -> Iterator[Entry]:

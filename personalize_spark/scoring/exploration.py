@@ -5,7 +5,7 @@ becomes
 
     exp(t w_u . w_e) + g Z_u a_ue / sum_C a_uc,     a_ue = 1 / ((1 + n_e) x_ue),     g = weight / 4
 
-where n_e are its interactions and x_ue is uniform in (0, 1], drawn from a hash of user, item and seed; an item that the model
+where n_e is how often it was met: its interactions, and the impressions that it was in and not chosen from; and x_ue is uniform in (0, 1], drawn from a hash of user, item and seed; an item that the model
 has not learned has the exponential 0 before. The new normaliser is ``(1 + g) Z_u``. So weight 0 changes nothing, the order of
 the other items never changes, their scores shrink by one factor, and what items in scope hold grows with the weight.
 That is what two runs of the service show whose outputs are published; there, cold items held 6.5 % on average at the default
@@ -26,7 +26,7 @@ from personalize_spark.scoring.products import paired_products
 
 MASS_PER_WEIGHT = 0.25
 MAX_ITEMS = 1_000
-"""Items in scope, at most: those with the fewest interactions, then the newest, then by id."""
+"""Items in scope, at most: those that were met least, then the newest, then by id."""
 _CELLS = 1 << 18
 _SLACK = 1e-9
 """Relative, of a score by BLAS: d 2^-52 t |w_u| |w_e| stays far below it."""
@@ -39,14 +39,14 @@ class Cold:
 
     Attributes:
         rows: int64 (E,), rows of the model's items, ascending; those that the model has not learned come behind its matrix.
-        interactions: int64 (E,).
+        met: int64 (E,), interactions and impressions.
         keys: uint64 (E,), a hash of each id.
         mass: g, see above.
         seed: of the hash.
     """
 
     rows: NDArray[np.int64]
-    interactions: NDArray[np.int64]
+    met: NDArray[np.int64]
     keys: NDArray[np.uint64]
     mass: float
     seed: int
@@ -58,7 +58,7 @@ class Cold:
             users: uint64 (U,), a hash of each user's id.
         """
         drawn = _mixed(_mixed(users + np.uint64(self.seed))[:, None] ^ self.keys) >> np.uint64(11)
-        appeal = 2.0**53 / ((drawn + np.uint64(1)).astype(np.float64) * (1.0 + self.interactions))
+        appeal = 2.0**53 / ((drawn + np.uint64(1)).astype(np.float64) * (1.0 + self.met))
         bonuses: NDArray[np.float64] = appeal * (self.mass / appeal.sum(axis=1))[:, None]
         return bonuses
 

@@ -56,7 +56,7 @@ class View:
         self.latest: int | None = artifact.properties["latestTimestamp"]
 
     def items_table(self) -> pa.RecordBatch:
-        """All items by ascending id: id, creation_timestamp (epoch seconds), interactions."""
+        """All items by ascending id: id, creation_timestamp (epoch seconds), interactions, impressions."""
         return self._artifact.table("items")
 
     def columns(self) -> Columns:
@@ -143,11 +143,13 @@ def exploration(model: scoring.Model, view: View, scope: Scope, seed: str) -> sc
         seed: jobs of the same seed draw the same.
     """
     items = view.items_table()
-    created, interactions = (items.column(name).to_numpy() for name in ("creation_timestamp", "interactions"))
+    columns = ("creation_timestamp", "interactions", "impressions")
+    created, interactions, impressions = (items.column(name).to_numpy() for name in columns)
+    met = interactions + impressions
     young = np.flatnonzero(created >= (view.latest or 0) - scope.age_cut_off * _DAY)
     if not scope.new_items:
         young = young[np.isin(young, view.rows_of(model.texts.ids()))]
-    young = young[np.lexsort((young, -created[young], interactions[young]))][:MAX_ITEMS]
+    young = young[np.lexsort((young, -created[young], met[young]))][:MAX_ITEMS]
     if not len(young) or scope.weight == 0:
         return model
     names = [each.decode() for each in items.column("id").take(pa.array(young)).to_pylist()]
@@ -156,7 +158,7 @@ def exploration(model: scoring.Model, view: View, scope: Scope, seed: str) -> sc
     rows[new] = len(model.texts) + np.arange(len(new))
     order = np.argsort(rows)
     number = int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8])
-    cold = Cold(rows[order], interactions[young][order], hashes(names)[order], scope.weight * MASS_PER_WEIGHT, number)
+    cold = Cold(rows[order], met[young][order], hashes(names)[order], scope.weight * MASS_PER_WEIGHT, number)
     texts = scoring.Texts.of([orjson.dumps(names[each]) for each in new])
     return replace(model.with_items(texts), cold=cold)
 

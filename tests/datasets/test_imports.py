@@ -303,6 +303,20 @@ def test_the_types_of_columns_follow_from_all_files(spark: SparkSession, tmp_pat
     assert (report.rows, report.rejected, report.schema.fields[1].type) == (3, 0, "string")
 
 
+def test_impressions_count_for_what_was_shown_and_not_chosen(spark: SparkSession, tmp_path: Path) -> None:
+    rows = ["u1,a,1,a|b|c", "u2,b,2,b|c|c", "u3,c,3,", "u4,a,4,nobody-knows|b"]
+    text = "\n".join(["USER_ID,ITEM_ID,TIMESTAMP,IMPRESSION", *rows])
+    catalog = Catalog(f"file://{tmp_path}/catalog")
+    import_datasets(spark, catalog, "shop", sources(f"file://{tmp_path}", Interactions=text, Items=ITEMS))
+    items = view_of(catalog).table("items").to_pylist()
+    assert [(row["id"], row["interactions"], row["impressions"]) for row in items] == [
+        (b"a", 2, 0),
+        (b"b", 1, 2),
+        (b"c", 1, 2),
+        (b"d", 0, 0),
+    ]
+
+
 def test_what_spark_leaves_beside_its_files_is_no_data(spark: SparkSession, tmp_path: Path) -> None:
     store = open_store(f"file://{tmp_path}/items/")
     for name, text in {"part-0.csv": ITEMS, "_SUCCESS": "x", ".part-0.csv.crc": "crc"}.items():
