@@ -4,7 +4,7 @@ datasets/GROUP/interactions|items|users/     Delta tables
 datasets/GROUP/rejected/IMPORT/TYPE/         JSON Lines: file, line and reason of every row that was not imported
 
 All files of all datasets are read and checked before the first table is written. The records follow when all tables
-are: if one cannot be written, jobs still see the versions before.
+are: if one cannot be written, the others go back, and jobs still see the versions before.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import io
 import os
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -125,7 +125,7 @@ def import_datasets(
         rejected = f"{catalog.uri}/datasets/{group}/rejected/{ticket}"
         checked = [_check(spark, plan, f"{rejected}/{plan.schema.dataset}", cached) for plan in plans]
         _refuse_nothing(checked)
-        imported = [_import(spark, catalog, arn, each, mode) for each in checked]
+        imported = list(_import_all(spark, catalog, arn, checked, kept))
     for each in imported:
         _record(catalog, arn, each.schema, each.delta_version)
     view = build_view(spark, catalog, arn, ticket)
@@ -242,11 +242,34 @@ def _refuse_nothing(checked: Sequence[_Checked]) -> None:
         raise DataError(f"{' '.join(problems)} Nothing was imported.")
 
 
-def _import(spark: SparkSession, catalog: Catalog, group: Arn, checked: _Checked, mode: ImportMode) -> Imported:
+def _import_all(
+    spark: SparkSession, catalog: Catalog, group: Arn, checked: Sequence[_Checked], kept: Mapping[str, Schema | None]
+) -> Iterator[Imported]:
+    """Write all tables, or none: what is added twice would count twice."""
+    written: list[str] = []
+    try:
+        for each in checked:
+            adds = kept.get(each.schema.dataset) is not None
+            yield _import(spark, catalog, group, each, adds=adds)
+            written.append(each.schema.dataset)
+    except BaseException:
+        for dataset in written:
+            _restore(spark, catalog, group, dataset)
+        raise
+
+
+def _restore(spark: SparkSession, catalog: Catalog, group: Arn, dataset: str) -> None:
+    """Put a table back to its recorded version; one that has none is overwritten by the next import."""
+    with suppress(InvalidInputException):
+        before = dataset_record(catalog, group, dataset).fields
+        spark.sql(f"RESTORE TABLE delta.`{hadoop_uri(before['path'])}` TO VERSION AS OF {before['deltaVersion']}")
+
+
+def _import(spark: SparkSession, catalog: Catalog, group: Arn, checked: _Checked, *, adds: bool) -> Imported:
     schema = checked.schema
     good = _newest(checked.rows.where(f"{REASON} is null"), schema)
     path = hadoop_uri(f"{catalog.uri}/{table_path(group.name, schema.dataset)}")
-    imported, version = _write(spark, good, path, schema, mode)
+    imported, version = _write(spark, good, path, schema, adds=adds)
     return Imported(schema.dataset, schema, imported, checked.rejected, checked.examples, checked.rejected_uri, version)
 
 
@@ -285,10 +308,10 @@ def _newest(rows: DataFrame, schema: Schema) -> DataFrame:
     return rows.select(*schema.names)
 
 
-def _write(spark: SparkSession, rows: DataFrame, path: str, schema: Schema, mode: ImportMode) -> tuple[int, int]:
+def _write(spark: SparkSession, rows: DataFrame, path: str, schema: Schema, *, adds: bool) -> tuple[int, int]:
     """Write the rows; gives how many they were, and the version of the table."""
     key = _KEYS.get(schema.dataset)
-    if mode == ImportMode.FULL or not _is_table(path):
+    if not adds:
         rows.write.format("delta").mode("overwrite").option("overwriteSchema", "true").save(path)
     elif key is None:
         rows.write.format("delta").mode("append").save(path)
@@ -303,11 +326,6 @@ def _write(spark: SparkSession, rows: DataFrame, path: str, schema: Schema, mode
     metrics = last["operationMetrics"]
     merged = int(metrics.get("numTargetRowsInserted", 0)) + int(metrics.get("numTargetRowsUpdated", 0))
     return merged or int(metrics["numOutputRows"]), last["version"]
-
-
-def _is_table(path: str) -> bool:
-    store = open_store(path)
-    return any(True for _ in store.list("_delta_log/"))
 
 
 def _record(catalog: Catalog, group: Arn, schema: Schema, version: int) -> None:

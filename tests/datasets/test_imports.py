@@ -317,6 +317,26 @@ def test_impressions_count_for_what_was_shown_and_not_chosen(spark: SparkSession
     ]
 
 
+def test_an_import_of_which_one_table_fails_leaves_the_others_as_they_were(spark: SparkSession, tmp_path: Path) -> None:
+    root = f"file://{tmp_path}"
+    catalog = Catalog(f"{root}/catalog")
+    given = sources(root, Interactions=INTERACTIONS, Items=ITEMS)
+    import_datasets(spark, catalog, "shop", given)
+    view = view_of(catalog).properties
+    data = list((tmp_path / "catalog" / "datasets" / "shop" / "items").glob("*.parquet"))
+    for file in data:
+        file.rename(file.with_suffix(".away"))
+    with pytest.raises(Exception, match="parquet"):  # Spark's own
+        import_datasets(spark, catalog, "shop", given, ImportMode.INCREMENTAL)
+    table = spark.read.format("delta").load(hadoop_uri(f"{catalog.uri}/datasets/shop/interactions"))
+    assert table.count() == 4
+    assert view_of(catalog).properties == view
+    for file in data:
+        file.with_suffix(".away").rename(file)
+    import_datasets(spark, catalog, "shop", given, ImportMode.INCREMENTAL)
+    assert view_of(catalog).properties["interactions"] == 2 * 4
+
+
 def test_what_spark_leaves_beside_its_files_is_no_data(spark: SparkSession, tmp_path: Path) -> None:
     store = open_store(f"file://{tmp_path}/items/")
     for name, text in {"part-0.csv": ITEMS, "_SUCCESS": "x", ".part-0.csv.crc": "crc"}.items():
