@@ -118,16 +118,24 @@ def objects(folder: Path, smaller: int) -> Measured:
 
 
 def cores(folder: Path, smaller: int) -> Measured:
-    """A real standalone master with two workers of one core: the same job on one core and on both, three times each."""
-    lines = 2_000_000 // smaller
+    """A real standalone master with two workers of one core: the same job on one core and on both, three times each.
+
+    On one core is all of it, the driver and the JVMs too: else those would work on the other one meanwhile.
+    """
+    lines = 4_000_000 // smaller
     scale.generate(folder, [lines], 50_000, 1_000_000 // smaller)
     seconds: dict[int, list[float]] = {1: [], 2: []}
     memory: scale.Sample = {}
     with _cluster(folder) as (url, workers):
         for count in (1, 2) * 3:
+            cpus = f"0-{count - 1}"
+            for worker in workers:
+                pin = ["taskset", "--all-tasks", "--cpu-list", "--pid", cpus, str(worker)]
+                subprocess.run(pin, check=True, stdout=subprocess.DEVNULL)
             asked = json.loads((folder / f"request-{lines}.json").read_text())
             asked["jobName"] = f"cores-{time.time_ns()}"
             command = [
+                *("taskset", "--cpu-list", cpus),
                 str(_SPARK / "spark-submit"),
                 "--master",
                 url,
