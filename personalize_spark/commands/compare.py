@@ -35,6 +35,10 @@ def _compare(arguments: argparse.Namespace) -> None:
     if arguments.at is not None and arguments.at < 1:
         raise InvalidInputException(f"--at {arguments.at}: overlap@K needs a K of 1 or more.")
     report = _measured(arguments.old, arguments.new, arguments.at)
+    if not report.both.lines:
+        sys.stderr.write(
+            "No input line is in both, so there is nothing to compare: are these answers to the same lines?\n"
+        )
     if arguments.json:
         show(asdict(report))
     else:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from personalize_spark.arns import Arn
 from personalize_spark.commands.arguments import Commands, add_catalog, add_command, catalog_of
 from personalize_spark.errors import InvalidInputException
+from personalize_spark.filters.binding import check_shape
 from personalize_spark.filters.explain import Clause, Share, fields_of, outline, placeholders_of
 from personalize_spark.filters.expression import ITEM_ID
 from personalize_spark.filters.parser import parse
@@ -39,6 +40,7 @@ def _explain(arguments: argparse.Namespace) -> None:
     _show("Tree", _tree(outline(parsed)))
     _show("Normal form", [str(parsed)])
     if group is None:
+        check_shape(parsed)
         return
     explained = GroupFilter(group, parsed)
     _show(f"In {explained.arn}", [*_tree(explained.clauses), *_total(explained)])

@@ -10,9 +10,9 @@ from personalize_spark.commands.arguments import Commands, add_catalog, add_comm
 _FILES = {
     "items": "the item factors",
     "users": "the user factors; left out, those of the same file or folder",
-    "item-ids": "integer,id of the items, where their rows have but a number (CSV, JSON Lines, Parquet)",
+    "item-ids": "integer,id of the items, where their rows have but a number (CSV, JSON Lines, Parquet); else NAME.ids.txt beside NAME.npy is found by itself",
     "user-ids": "the same for the users",
-    "counts": "id,count: how often each item was met (CSV, JSON Lines, Parquet)",
+    "counts": "id,count: how often each item was met (CSV, JSON Lines, Parquet); this, --interactions or --group is needed",
     "interactions": "USER_ID,ITEM_ID and maybe TIMESTAMP, instead of --counts",
 }
 
@@ -33,15 +33,25 @@ def add(commands: Commands) -> None:
 
 
 def _import_model(arguments: argparse.Namespace) -> None:
-    from personalize_spark.importing.import_model import Sources, Target, import_model
+    from personalize_spark.importing.import_model import Sources, Target, check_request, import_model
+    from personalize_spark.importing.tables import names_below
     from personalize_spark.job.session import open_session
 
     catalog = catalog_of(arguments)
     given = {name.replace("-", "_"): getattr(arguments, name.replace("-", "_")) for name in _FILES}
-    sources = Sources(form=arguments.format, **{name: uri_of(path) for name, path in given.items() if path})
+    uris = {name: uri_of(path) for name, path in given.items() if path}
+    sources = Sources(form=arguments.format, **uris)
     target = Target(arguments.solution, arguments.recipe, arguments.group, arguments.arn)
+    check_request(target, sources, fit=arguments.fit_temperature)  # Spark takes its time to start
+    for uri in uris.values():
+        names_below(uri)
     session = open_session(f"personalize-spark import-model {arguments.solution}", data=True)
     arn = import_model(session, catalog, target, sources, fit_temperature=arguments.fit_temperature)
-    for name, value in catalog.read(arn).fields["metrics"].items():
+    metrics = catalog.read(arn).fields["metrics"]
+    for name, value in metrics.items():
         sys.stderr.write(f"{name}: {value}\n")
+    if metrics and metrics["logLoss"] >= metrics["logLossUniform"]:
+        sys.stderr.write(
+            "The scores say no more about the interactions than chance: do the ids of users and items belong to these factors?\n"
+        )
     sys.stdout.write(f"{arn}\n")

@@ -68,13 +68,15 @@ class Imported:
 
     Attributes:
         rows: how many were imported.
-        rejected: how many were not; `examples` shows the first, `rejected_uri` holds all.
+        replaced: how many were not, as a later row has the same id.
+        rejected: how many could not be; `examples` shows the first, `rejected_uri` holds all.
         delta_version: of the table, after the import.
     """
 
     dataset: str
     schema: Schema
     rows: int
+    replaced: int
     rejected: int
     examples: list[str]
     rejected_uri: str
@@ -94,6 +96,10 @@ class ImportReport:
         for each in self.datasets:
             types = ", ".join(f"{field.name} {field.type}" for field in each.schema.fields)
             lines.append(f"{each.dataset}: {count(each.rows, 'row')} imported ({types})")
+            if each.replaced:
+                lines.append(
+                    f"  {count(each.replaced, 'row')} gave way to a later row of the same {_KEYS[each.dataset]}"
+                )
             if each.rejected:
                 were = "was not imported; it is" if each.rejected == 1 else "were not imported; all of them are"
                 lines.append(f"  {count(each.rejected, 'row')} {were} listed in {each.rejected_uri}")
@@ -198,7 +204,11 @@ def _plan(dataset: str, source: Source, kept: Schema | None) -> _Plan:
     if schema is None:
         header, _ = samples[0]
         alike = [columns for names, columns in samples if names == header]
-        schema = infer(dataset, header, [list(chain(*parts)) for parts in zip(*alike, strict=True)])
+        try:
+            schema = infer(dataset, header, [list(chain(*parts)) for parts in zip(*alike, strict=True)])
+        except InvalidInputException as error:
+            where = f"{store.root}{files[0].name} has the columns {', '.join(header)}"
+            raise InvalidInputException(f"{where}, which are separated by commas. {error.message}") from error
     if kept is not None and schema != kept:
         raise InvalidInputException(
             f"The schema given for {dataset} is not the one of the rows that are there; an import in the mode FULL may change it."
@@ -270,7 +280,10 @@ def _import(spark: SparkSession, catalog: Catalog, group: Arn, checked: _Checked
     good = _newest(checked.rows.where(f"{REASON} is null"), schema)
     path = hadoop_uri(f"{catalog.uri}/{table_path(group.name, schema.dataset)}")
     imported, version = _write(spark, good, path, schema, adds=adds)
-    return Imported(schema.dataset, schema, imported, checked.rejected, checked.examples, checked.rejected_uri, version)
+    replaced = checked.total - checked.rejected - imported
+    return Imported(
+        schema.dataset, schema, imported, replaced, checked.rejected, checked.examples, checked.rejected_uri, version
+    )
 
 
 def _list_rejected(rows: DataFrame, uri: str) -> list[str]:

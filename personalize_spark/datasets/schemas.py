@@ -159,7 +159,8 @@ def _known_problems(schema: Schema) -> Iterator[str]:
     fields = {field.name: field for field in schema.fields}
     for name, kind in _REQUIRED[schema.dataset].items():
         if name not in fields:
-            yield f"the required field {name} is missing"
+            other = next((field for field in fields if field.upper() == name), None)
+            yield f"the required field {name} is missing" + (f" ({other} is not in capitals)" if other else "")
         elif fields[name].type != kind or fields[name].nullable:
             yield f"{name} must be of type {kind}, without null"
     for name, kind in _RESERVED[schema.dataset].items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from personalize_spark.errors import InvalidInputException
@@ -36,7 +36,7 @@ from personalize_spark.filters.schema import (
     GroupSchema,
     dataset_named,
 )
-from personalize_spark.filters.values import number
+from personalize_spark.filters.values import number, time_hint
 
 MAX_FIELDS = 10
 _DATASETS = {
@@ -101,13 +101,35 @@ def bind(parsed: Filter, schema: GroupSchema) -> BoundFilter:
     """
     binder = _Binder(schema)
     expressions = tuple(binder.expression(each) for each in parsed.expressions)
-    if len({each.subject for each in expressions}) > 1:
-        binder.problems.append("all expressions must have the same subject")
+    binder.problems += _shape_problems(parsed)
     if len(binder.fields) > MAX_FIELDS:
         binder.problems.append(f"{len(binder.fields)} fields are more than the {MAX_FIELDS} that a filter may have")
-    if binder.problems:
-        raise InvalidInputException(f"Could not create filter. {' '.join(_sentence(each) for each in binder.problems)}")
+    _refuse(binder.problems)
     return BoundFilter(Filter(expressions), schema)
+
+
+def check_shape(parsed: Filter) -> None:
+    """Check what needs no schema.
+
+    Raises:
+        InvalidInputException: it could not be created in any dataset group.
+    """
+    _refuse(list(_shape_problems(parsed)))
+
+
+def _refuse(problems: Sequence[str]) -> None:
+    if problems:
+        raise InvalidInputException(f"Could not create filter. {' '.join(_sentence(each) for each in problems)}")
+
+
+def _shape_problems(parsed: Filter) -> Iterator[str]:
+    for each in parsed.expressions:
+        named = [leaf.field.dataset for leaf in leaves(each.condition)]
+        datasets = {dataset_named(name) or name for name in named}
+        if len(datasets) > 1:
+            yield f"an expression cannot mix {' and '.join(sorted(datasets))}: chain two with |"
+    if len({each.subject for each in parsed.expressions}) > 1:
+        yield "all expressions must have the same subject"
 
 
 def dataset_of(expression: Expression) -> str:
@@ -125,9 +147,6 @@ class _Binder:
         allowed = _DATASETS[given.subject]
         condition = self.condition(given.condition, allowed)
         user = self.condition(given.user, (CURRENT_USER,)) if given.user is not None else None
-        datasets = {leaf.field.dataset for leaf in leaves(condition)}
-        if len(datasets) > 1:
-            self.problems.append(f"an expression cannot mix {' and '.join(sorted(datasets))}: chain two with |")
         return replace(given, condition=condition, user=user)
 
     def condition(self, given: Condition, allowed: tuple[str, ...]) -> Condition:
@@ -153,7 +172,7 @@ class _Binder:
         column = columns.get(given.name.upper())
         if column is None:
             near = difflib.get_close_matches(given.name.upper(), columns, 1, 0.6)
-            hint = f", did you mean {columns[near[0]].name}?" if near else ""
+            hint = f" (did you mean {columns[near[0]].name}?)" if near else ""
             self.problems.append(f"{source} has no field {given.name}{hint}")
             return given, None
         self.fields.add((source, column.name))
@@ -179,7 +198,7 @@ class _Binder:
             return str(given)
         value = number(given) if isinstance(given, str) else given
         if value is None:
-            self.problems.append(f"'{given}' is no number, and {column.name} is {column.type}")
+            self.problems.append(f"'{given}' is no number, and {column.name} is {column.type}{time_hint(str(given))}")
             return given
         return value
 
@@ -200,7 +219,7 @@ def _leaf_problems(leaf: Comparison | Membership, field: Field, column: Column) 
         yield f"Invalid input symbol: {leaf.operand}. Placeholders are not allowed with NOT_IN operator"
     if isinstance(leaf, Comparison) and column.is_text and leaf.operator not in {"=", "!="}:
         yield f"{field} is a string and cannot be compared by {leaf.operator}"
-    if isinstance(leaf, Comparison) and field.dataset in _EVENTS:
+    if isinstance(leaf, Comparison) and field.dataset in _EVENTS and column.name.upper() == EVENT_TYPE:
         yield f"{field} is filtered by IN"
     literals = leaf.operand.literals if isinstance(leaf.operand, Values) else ()
     if "*" in literals and field.dataset not in _EVENTS:

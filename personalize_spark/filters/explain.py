@@ -145,14 +145,15 @@ def outline(parsed: Filter) -> list[Clause]:
     ]
 
 
-def explain_group(bound: BoundFilter, columns: Columns) -> list[Clause]:
+def explain_group(bound: BoundFilter, columns: Columns, events: Sequence[str]) -> list[Clause]:
     """The tree, with what is the same for all lines.
 
     Args:
         bound: the filter.
         columns: the fields of Items, over V items and, last, one that has no values.
+        events: the event types that there are.
     """
-    return [_of_group(each, columns) for each in bound.filter.expressions]
+    return [_of_group(each, columns, events) for each in bound.filter.expressions]
 
 
 def explain_line(bound: BoundFilter, columns: Columns, line: Line) -> list[Clause] | BadValue:
@@ -232,14 +233,29 @@ def _wants(bound: BoundFilter, expression: Expression) -> Iterator[str]:
             yield f"{leaf.operand}: {count}, for {leaf.field} ({column.type}); without it {without}"
 
 
-def _of_group(expression: Expression, columns: Columns) -> Clause:
+def _of_group(expression: Expression, columns: Columns, events: Sequence[str]) -> Clause:
     where = partial(_of_items, columns) if dataset_of(expression) == ITEMS else _nowhere
     condition = _part(expression.condition, _written(expression.condition), where)
+    depends = f"depends on the line{_met_by(expression, events)}"
     if expression.user is None:
-        return Clause(expression, condition, acts=True, note=_keeps(expression, condition) or "depends on the line")
+        return Clause(expression, condition, acts=True, note=_keeps(expression, condition) or depends)
     kept_if = _keeps(expression, condition)
-    note = f"{kept_if}, where its IF is met" if kept_if else "depends on the line"
+    note = f"{kept_if}, where its IF is met" if kept_if else depends
     return Clause(expression, condition, None, note)
+
+
+def _met_by(expression: Expression, events: Sequence[str]) -> str:
+    """Which event types an expression on Interactions is about, as far as no line says it: a misspelled one meets none."""
+    literals = _written(expression.condition)
+    operands = [each for each in literals if each is not None]
+    if dataset_of(expression) != INTERACTIONS or len(operands) < len(literals):
+        return ""
+    met = [event for event in events if holds_of_event(expression.condition, operands, event)]
+    return f"; it is about {_listed(met) or 'none'} of the event types {_listed(events)}"
+
+
+def _listed(events: Sequence[str]) -> str:
+    return ", ".join(event or "(empty)" for event in events)
 
 
 def _idle(expression: Expression, given: Mapping[str, str], line: Line) -> Clause:

@@ -45,13 +45,23 @@ _WORDS = {
     "TEXT": 'a "text"',
     "OPERATOR": "=, !=, <, <=, > or >=",
     "NOT": "NOT IN",
-    "VBAR": "|",
-    "LPAR": "(",
-    "RPAR": ")",
-    "COMMA": ",",
-    "DOT": ".",
+    "VBAR": "'|'",
+    "LPAR": "'('",
+    "RPAR": "')'",
+    "COMMA": "','",
+    "DOT": "'.'",
     "$END": "the end",
 }
+_HINTS = [
+    (re.compile(left, re.IGNORECASE), re.compile(right), f" {hint}")
+    for left, right, hint in (
+        (r"\bNOT\s+$", r"\w", 'NOT stands before IN: Items.GENRES NOT IN ("drama").'),
+        (r"\$\w+\"?\s*$", r",", "One placeholder can stand for several values."),
+        (r"\d{4}$", r"-\d", "Times are numbers here: seconds since 1970, such as 1577836800."),
+        (r"", r";", "Leave the semicolon out."),
+    )
+]
+"""What stands before a mistake, what stands there, and what may help."""
 _SUBJECTS = {"ITEMID": "ItemID", "USERID": "UserID", "ACTIONID": "ActionID"}
 
 
@@ -91,10 +101,15 @@ def _explained(text: str, error: UnexpectedInput) -> str:
     )
     if isinstance(error, UnexpectedToken) and error.token.type == "$END":
         column = len(text) + 1
-    names = getattr(error, "accepts", None) or getattr(error, "expected", None) or getattr(error, "allowed", None) or ()
-    expected = ", ".join(sorted({_WORDS.get(name, name) for name in names}))
-    near = text[max(0, column - 20) : column - 1], text[column - 1 : column + 20]
-    return f"Invalid filter expression at {_place(text, column)}, '{near[0]}' here -> '{near[1]}'; expected one of: {expected}."
+    before, after = text[: column - 1], text[column - 1 :]
+    parser = getattr(error, "interactive_parser", None)
+    names = parser.accepts() if parser is not None else ()
+    expected = ", ".join(sorted({_WORDS.get(name, f"'{name}'") for name in names}))
+    hint = next((hint for left, right, hint in _HINTS if left.search(before) and right.match(after)), "")
+    return (
+        f"Invalid filter expression at {_place(text, column)}, '{before[-19:]}' here -> '{after[:21]}'; "
+        f"expected one of: {expected}.{hint}"
+    )
 
 
 def _place(text: str, column: int) -> str:

@@ -16,6 +16,7 @@ from personalize_spark.filters.expression import Literal
 MAX_PARAMETERS, MAX_NAME, MAX_VALUE = 25, 50, 1_000
 
 _ONE = re.compile(r'\s*(?:"((?:\\.|[^"\\])*)"|([^",\s][^",]*?))\s*(?:,|\Z)', re.DOTALL)
+_DATE = re.compile(r"\"?\d{4}-\d")
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 
 
@@ -52,7 +53,7 @@ def typed_values(name: str, text: str, kind: str) -> tuple[Literal, ...] | BadVa
         return values
     numbers = tuple(number(value) for value in values)
     if None in numbers:
-        return BadValue(f"filterValues: the value of ${name} must be a number")
+        return BadValue(f"filterValues: the value of ${name} must be a number{time_hint(text)}")
     return numbers  # type: ignore[return-value]  # no None is among them
 
 
@@ -67,6 +68,11 @@ def split_values(text: str) -> tuple[str, ...]:
         values.append(bare if quoted is None else re.sub(r"\\(.)", r"\1", quoted, flags=re.DOTALL))
         position = match.end()
     return tuple(values)
+
+
+def time_hint(text: str) -> str:
+    """What to do about a date where a number is wanted; empty for anything else."""
+    return "; times are seconds since 1970, such as 1577836800" if _DATE.match(text) else ""
 
 
 def number(text: str) -> int | float | None:

@@ -59,7 +59,7 @@ def import_model(
         ResourceAlreadyExistsException: there is a solution version of the given ARN.
         ResourceNotFoundException: there is no such dataset group, or it has no interactions though they are needed.
     """
-    _check(target, sources, fit=fit_temperature)
+    check_request(target, sources, fit=fit_temperature)
     group = find_group(catalog, target.group) if target.group else None
     arn = version_arn(catalog, target, group)
     shared = shared_fields(catalog, arn, target, group)
@@ -74,7 +74,12 @@ def import_model(
     return arn
 
 
-def _check(target: Target, sources: Sources, *, fit: bool) -> None:
+def check_request(target: Target, sources: Sources, *, fit: bool) -> None:
+    """Check what is asked for, without a look at any file.
+
+    Raises:
+        InvalidInputException: it is not what the recipe needs.
+    """
     recipe = target.recipe
     if recipe not in RECIPES:
         hint = did_you_mean(recipe, RECIPES)
@@ -128,6 +133,7 @@ def _write(catalog: Catalog, version: Record, recipe: str, sources: Sources, giv
     properties: dict[str, Any] = {
         "recipe": recipe,
         "items": given.items.num_rows,
+        "interactions": int(counts_of(given.items).sum()),
         "imported": {name: value for name, value in asdict(sources).items() if value is not None},
     }
     entries = _write_items(store, given)

@@ -70,10 +70,15 @@ def counted(counts: DataFrame, ids: pa.Array | None) -> pa.Table:
     events = pc.fill_null(table.column("events").combine_chunks().take(places), 0)
     if not pc.sum(events).as_py():
         raise DataError(
-            f"None of the {table.num_rows} counted items is one of the model's {len(ids)}, or nobody has met them: "
-            "the counts or interactions must use the ids of the model."
+            f"None of the {table.num_rows} counted items{_such_as(table.column('item_id'))} is one of the model's {len(ids)}"
+            f"{_such_as(ids)}, or nobody has met them: the counts or interactions must use the ids of the model; "
+            "--item-ids and --user-ids give numbers their ids."
         )
     return pa.table({"item_id": ids, "events": events.cast(pa.int64())})
+
+
+def _such_as(ids: pa.Array) -> str:
+    return f" (such as '{ids[0].as_py()}')" if len(ids) else ""
 
 
 def calibrate(pairs: DataFrame, users: DataFrame, items: Items) -> tuple[Calibration, int]:

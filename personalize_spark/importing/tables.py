@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from operator import or_
 
@@ -14,6 +14,7 @@ from personalize_spark.storage.location import hadoop_uri, open_store, split_pre
 
 EXAMPLES = 3
 """How many bad values an error names."""
+_PARQUET = b"PAR1"
 _TEXT = {".csv": "csv", ".json": "json", ".jsonl": "json"}
 
 
@@ -41,8 +42,11 @@ def open_table(spark: SparkSession, uri: str) -> DataFrame:
     if any(name.startswith("_delta_log/") for name in names):
         kind = "delta"
     else:
-        plain = [name.removesuffix(".gz") for name in names if not name.rpartition("/")[2].startswith(("_", "."))]
-        kind = next((_TEXT[end] for end in _TEXT for name in plain if name.endswith(end)), "parquet")
+        plain = [name for name in names if not name.rpartition("/")[2].startswith(("_", "."))]
+        kinds = (_TEXT[end] for end in _TEXT for name in plain if name.removesuffix(".gz").endswith(end))
+        kind = next(kinds, "parquet")
+        if kind == "parquet":
+            _check_parquet(uri, plain or names)
     reader = spark.read.format(kind)
     if kind == "csv":
         reader = reader.options(header=True, escape='"', multiLine=True)
@@ -50,6 +54,16 @@ def open_table(spark: SparkSession, uri: str) -> DataFrame:
         return reader.load(hadoop_uri(uri))
     except Exception as error:  # py4j's errors have no common base
         raise DataError(f"{uri} cannot be read as {kind}: {str(error).strip().partition(chr(10))[0]}") from error
+
+
+def _check_parquet(uri: str, names: Sequence[str]) -> None:
+    """Spark's own word for a file that is no Parquet is a page of stack."""
+    folder, prefix = split_prefix(uri.rstrip("/"))
+    name = prefix if prefix.endswith(names[0]) else f"{prefix}/{names[0]}"
+    if open_store(folder).read(name, 0, len(_PARQUET)) != _PARQUET:
+        raise DataError(
+            f"{uri} is no table: give CSV (.csv), JSON Lines (.json, .jsonl), Parquet or Delta; {names[0]} is none of them."
+        )
 
 
 def select(table: DataFrame, uri: str, *names: str) -> DataFrame:

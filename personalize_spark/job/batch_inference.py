@@ -112,8 +112,11 @@ def _plan(job: Job) -> tuple[Plan, list[Input]]:
         staging_root=f"{output_root}{STAGING}/{request.job_name}/",
         access=access,
     )
-    plan.write()
-    write_inputs(plan.staging(), inputs)
+    try:
+        plan.write()
+        write_inputs(plan.staging(), inputs)
+    except StorageError as error:
+        raise JobFailed(f"Invalid S3 output path: {output_root} cannot be written: {error.message}") from error
     return plan, inputs
 
 

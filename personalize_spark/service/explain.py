@@ -88,7 +88,9 @@ class GroupFilter:
         self.bound = bind(parsed, self._view.schema)
         self._columns = self._view.columns()
         items = self.bound.subject == ITEM_ID
-        self.clauses = explain_group(self.bound, self._columns) if items else outline(self.bound.filter)
+        self.clauses = (
+            explain_group(self.bound, self._columns, self._view.events) if items else outline(self.bound.filter)
+        )
         self.kept = kept(self.clauses, self._columns)
 
     def explain(self, text: bytes, version: Version | None) -> LineExplanation | str:

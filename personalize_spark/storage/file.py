@@ -109,10 +109,11 @@ class FileStore:
         for name in list(self._names(prefix, follow=False)):
             self.path(name).unlink(missing_ok=True)
         top = self.path(prefix)
-        for folder, _, _ in os.walk(top if top.is_dir() else top.parent, topdown=False):
-            if folder.startswith(str(top)):
-                with contextlib.suppress(OSError):  # not empty, or gone
-                    Path(folder).rmdir()
+        below = [Path(each) for each, _, _ in os.walk(top if top.is_dir() else top.parent, topdown=False)]
+        above = [each for each in top.parents if self.folder in each.parents]
+        for folder in (*(each for each in below if str(each).startswith(str(top))), *above):
+            with contextlib.suppress(OSError):  # not empty, or gone
+                folder.rmdir()
 
     def _names(self, prefix: str, *, follow: bool) -> Iterator[str]:
         """All files whose name starts with the prefix; other folders than theirs are not looked into."""

@@ -235,13 +235,14 @@ def test_every_file_of_a_folder_has_the_columns_of_the_first(spark: SparkSession
 
 def test_a_report_counts_in_words_that_agree() -> None:
     schema = Schema("Users", (Field("USER_ID", "string"), Field("AGE", "long")))
-    one = Imported("Users", schema, 1, 1, ["f, line 3: AGE is missing"], "file:///r", 0)
-    many = Imported("Users", schema, 2_000, 3, [], "file:///r", 0)
+    one = Imported("Users", schema, 1, 0, 1, ["f, line 3: AGE is missing"], "file:///r", 0)
+    many = Imported("Users", schema, 2_000, 5, 3, [], "file:///r", 0)
     assert str(ImportReport("shop", [one, many], "file:///v")).splitlines() == [
         "Users: 1 row imported (USER_ID string, AGE long)",
         "  1 row was not imported; it is listed in file:///r",
         "    f, line 3: AGE is missing",
         "Users: 2,000 rows imported (USER_ID string, AGE long)",
+        "  5 rows gave way to a later row of the same USER_ID",
         "  3 rows were not imported; all of them are listed in file:///r",
         "view: file:///v",
     ]

@@ -64,14 +64,15 @@ SCHEMA = GroupSchema.of(
 @pytest.mark.parametrize(
     ("condition", "said"),
     [
-        ('Items.GENRES IN ("a")', "Items has no field GENRES, did you mean GENRE?"),
+        ('Items.GENRES IN ("a")', "Items has no field GENRES (did you mean GENRE?)."),
         ('Itms.GENRE IN ("a")', "Itms.GENRE cannot stand there: use a field of Items or Interactions"),
         ('Users.PLAN IN ("a")', "cannot stand there"),
         ('Items.TEXT IN ("a")', "Items.TEXT is textual and cannot be filtered"),
         ('Items.ADULT IN ("a")', "Items.ADULT is boolean and cannot be filtered"),
         ("Items.GENRE NOT IN ($G)", "Invalid input symbol: $G. Placeholders are not allowed with NOT_IN operator."),
         ("Items.GENRE < 3", "Items.GENRE is a string and cannot be compared by <"),
-        ('Items.YEAR > "new"', "'new' is no number, and YEAR is long"),
+        ('Items.YEAR > "new"', "'new' is no number, and YEAR is long."),
+        ('Items.YEAR > "2020-01-01"', "YEAR is long; times are seconds since 1970, such as 1577836800."),
         ('Items.GENRE IN ("*")', '"*" stands for any event type'),
         ('Interactions.USER_ID IN ("u")', "Interactions can be filtered only by EVENT_TYPE, not by USER_ID"),
         ('Interactions.EVENT_TYPE = "x"', "is filtered by IN"),

@@ -33,6 +33,7 @@ from tests.filters.test_selector import FILTER, ROW, SCHEMA, USER, VALUES, colum
 
 CORPUS = (Path(__file__).parent / "corpus.txt").read_text().splitlines()
 ROWS: list[dict[str, Any]] = [{"GENRE": "drama|horror", "YEAR": 1990}, {"GENRE": "comedy"}, {"YEAR": 2000}, {}]
+EVENTS = ["click", "watch"]
 COLUMNS = columns_of(ROWS)
 NOTHING = Line(None, {}, np.empty(0, np.int64), [])
 DRAMA = 'Items.GENRE IN ("drama")'
@@ -79,7 +80,7 @@ def test_every_published_expression_has_an_outline(text: str) -> None:
 
 def test_what_no_line_changes_has_its_share_of_the_items() -> None:
     text = f"INCLUDE ItemID WHERE {DRAMA} AND (Items.YEAR > 1980 OR Items.YEAR < $Y) | EXCLUDE ItemID WHERE Items.YEAR = 2000"
-    clauses = explain_group(bind(parse(text), SCHEMA), COLUMNS)
+    clauses = explain_group(bind(parse(text), SCHEMA), COLUMNS, EVENTS)
     assert tree(clauses) == [
         "INCLUDE ItemID  [depends on the line]",
         "    all of",
@@ -96,20 +97,21 @@ def test_what_no_line_changes_has_its_share_of_the_items() -> None:
 def test_together_a_filter_keeps_what_an_include_keeps_less_what_an_exclude_drops() -> None:
     text = "INCLUDE ItemID WHERE Items.YEAR > 1980 | INCLUDE ItemID WHERE Items.GENRE IN ('comedy') | "
     bound = bind(parse(text + "EXCLUDE ItemID WHERE Items.YEAR = 2000"), SCHEMA)
-    assert kept(explain_group(bound, COLUMNS), COLUMNS) == Share(2, 4)
+    assert kept(explain_group(bound, COLUMNS, EVENTS), COLUMNS) == Share(2, 4)
 
 
 @pytest.mark.parametrize(
     ("text", "note"),
     [
         (f"EXCLUDE ItemID WHERE {DRAMA} IF CurrentUser.AGE > 1", "keeps 3 of 4 items (75.00%), where its IF is met"),
-        (WATCHED, "depends on the line"),
+        (WATCHED, "depends on the line; it is about watch of the event types click, watch"),
+        (WATCHED.replace("watch", "wach"), "depends on the line; it is about none of the event types click, watch"),
         ("INCLUDE ItemID WHERE Items.YEAR < CurrentItem.YEAR", "depends on the line"),
         ("INCLUDE ItemID WHERE Items.YEAR < $Y IF CurrentUser.AGE > 1", "depends on the line"),
     ],
 )
 def test_what_a_line_decides_is_left_open(text: str, note: str) -> None:
-    clauses = explain_group(bind(parse(text), SCHEMA), COLUMNS)
+    clauses = explain_group(bind(parse(text), SCHEMA), COLUMNS, EVENTS)
     assert [each.note for each in clauses] == [note]
     assert kept(clauses, COLUMNS) is None
 
@@ -255,7 +257,7 @@ def test_values_that_nothing_asks_for_are_ignored() -> None:
 
 def test_a_group_without_items_has_shares_of_nothing() -> None:
     columns = columns_of([])
-    assert str(kept(explain_group(bind(parse(f"EXCLUDE ItemID WHERE {DRAMA}"), SCHEMA), columns), columns)) == (
+    assert str(kept(explain_group(bind(parse(f"EXCLUDE ItemID WHERE {DRAMA}"), SCHEMA), columns, EVENTS), columns)) == (
         "0 of 0 items"
     )
 
@@ -277,6 +279,6 @@ def test_what_is_kept_and_dropped_is_what_the_interpreter_says(
     may = [allowed(parsed, f"i{row}", fields, user, values) for row, fields in enumerate([*rows, {}])]
     assert [not dropped_by(clauses, columns, line, row) for row in range(len(rows) + 1)] == may
     assert kept(clauses, columns) == Share(sum(may[:-1]), len(rows))
-    without = explain_group(bound, columns)
+    without = explain_group(bound, columns, EVENTS)
     open_ = kept(without, columns)
     assert open_ is None or open_ == Share(sum(may[:-1]), len(rows))  # what no line decides is so for this one

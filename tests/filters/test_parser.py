@@ -96,14 +96,24 @@ def test_literals_keep_quotes_escapes_and_foreign_letters() -> None:
     [
         (
             "EXCLUDE ItemID Items.A IN (1)",
-            "at character 16, 'EXCLUDE ItemID ' here -> 'Items.A IN (1)'; expected one of: WHERE",
+            "at character 16, 'EXCLUDE ItemID ' here -> 'Items.A IN (1)'; expected one of: 'WHERE'",
         ),
         ("EXCLUDE ItemID WHERE Items.A IN (", 'expected one of: a "text", a $PLACEHOLDER, a number'),
-        ('INCLUDE ItemID WHERE Items.A IN ("a") AND', "expected one of: (, a field"),
+        ('INCLUDE ItemID WHERE Items.A IN ("a") AND', "expected one of: '(', a field."),
         ("DROP ItemID WHERE Items.A = 1", "expected one of: INCLUDE or EXCLUDE"),
         ('INCLUDE ItemID WHERE Items.A IN ("a")) ', "at character 38"),
         ("INCLUDE ItemID WHERE Items.A < < 3", "at character 32"),
         ('INCLUDE ItemID\nWHERE Items.A IN ("a")\n AND', "at line 3, character 5"),
+        ("INCLUDE ItemID WHERE NOT Items.A > 5", 'NOT stands before IN: Items.GENRES NOT IN ("drama").'),
+        (
+            "INCLUDE ItemID WHERE Items.A IN ($A, $B)",
+            "expected one of: ')'. One placeholder can stand for several values.",
+        ),
+        ("INCLUDE ItemID WHERE Items.A > 2020-01-01", "Times are numbers here: seconds since 1970"),
+        (
+            "INCLUDE ItemID WHERE Items.A > 1;",
+            "expected one of: 'AND', 'IF', 'OR', '|', the end. Leave the semicolon out.",
+        ),
         ("", "1 to 2500 characters, not 0"),
         ("x" * 2501, "1 to 2500 characters, not 2501"),
         ("INCLUDE ItemID WHERE " + "(" * 150 + "Items.A = 1" + ")" * 150, "nested more than 100 levels"),

@@ -205,8 +205,10 @@ def test_what_is_no_model_is_refused(text: Text, spark: SparkSession, tmp_path: 
         read_factors(spark, f"file://{tmp_path}/none", Side.ITEM, None, None)
     with pytest.raises(InvalidInputException, match="There is no format 'pickle'; supported: als, implicit"):
         read_factors(spark, text("a.pkl", "x"), Side.ITEM, "pickle", None)
-    with pytest.raises(DataError, match="cannot be read as parquet"):
+    with pytest.raises(DataError, match=r"b\.bin is no table: give CSV .* or Delta; b\.bin is none of them"):
         read_factors(spark, text("b.bin", "x"), Side.ITEM, None, None)
+    with pytest.raises(DataError, match="cannot be read as parquet"):
+        read_factors(spark, text("c.bin", "PAR1x"), Side.ITEM, None, None)
     np.savez(tmp_path / "m.npz", user_factors=np.ones((2, 2)))
     with pytest.raises(DataError, match="holds user_factors, but no item_factors"):
         read_factors(spark, f"file://{tmp_path}/m.npz", Side.ITEM, None, None)
@@ -248,7 +250,10 @@ def test_counts_are_those_of_the_models_items(text: Text, spark: SparkSession) -
     counts = read_counts(spark, text("c.csv", "id,count", "b,3", "z,9"))
     assert counted(counts, ids).to_pydict() == {"item_id": ["a", "b"], "events": [0, 3]}
     others = read_counts(spark, text("d.csv", "id,count", "y,3", "b,0"))
-    with pytest.raises(DataError, match="None of the 2 counted items is one of the model's 2, or nobody has met them"):
+    with pytest.raises(
+        DataError,
+        match=r"None of the 2 counted items \(such as 'y'\) is one of the model's 2 \(such as 'a'\), or nobody has met",
+    ):
         counted(others, ids)
 
 

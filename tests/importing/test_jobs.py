@@ -11,6 +11,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from personalize_spark.arns import Arn
+from personalize_spark.cli import main
 from personalize_spark.datasets.imports import Source, import_datasets
 from personalize_spark.importing.import_model import Sources, Target, import_model
 from personalize_spark.job.batch_inference import run_job
@@ -72,6 +73,16 @@ def test_a_filter_takes_items_away_and_changes_nothing_else(
     for user, items in zip(MODEL.users, found, strict=True):
         line = str(answer_line(MODEL, "aws-user-personalization", json.dumps({"userId": user}), len(MODEL.items)))
         assert items == [item for item in json.loads(line)["output"]["recommendedItems"] if item in DRAMA]
+
+
+def test_it_is_evaluated_by_what_users_came_to_since(
+    catalog: Catalog, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    user, item = next(iter(MODEL.users)), next(iter(MODEL.items))
+    (tmp_path / "since.csv").write_text(f"USER_ID,ITEM_ID\n{user},{item}\n")
+    asked = ["evaluate", "--catalog", catalog.uri, "--solution-version", ARN, "--interactions"]
+    assert main([*asked, str(tmp_path / "since.csv"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["metrics"]["coverage"] > 0
 
 
 @pytest.mark.parametrize(("weight", "lists_with_it"), [("0", 0), ("1", len(MODEL.users))])

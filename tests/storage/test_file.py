@@ -19,6 +19,17 @@ def test_what_a_killed_writer_left_is_not_listed_and_goes_with_its_folder(tmp_pa
     assert list(tmp_path.glob("_staging/*")) == []
 
 
+def test_folders_that_are_left_empty_go_up_to_the_stores_own(tmp_path: Path) -> None:
+    store = open_store(f"file://{tmp_path}/out")
+    for name in ("_staging/one/piece", "_staging/two/piece"):
+        store.write(name, b"x")
+    store.delete("_staging/one/")
+    assert [each.name for each in tmp_path.glob("out/_staging/*")] == ["two"]
+    store.delete("_staging/two/")
+    assert list(tmp_path.glob("out/*")) == []
+    assert (tmp_path / "out").is_dir()
+
+
 def test_a_file_that_may_not_be_read_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")  # as root, every file may be read
