@@ -13,7 +13,6 @@ import argparse
 import json
 import os
 import re
-import socket
 import statistics
 import subprocess
 import sys
@@ -21,22 +20,21 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import boto3
-import pyspark
 
 from benchmarks import scale
 from benchmarks.machine import machine
 from personalize_spark.storage.catalog import Catalog
 from personalize_spark.storage.location import open_store
+from tests.servers import SPARK, free_port, new_bucket, s3_server, standalone_cluster
 from tests.toy import NO_EXPLORATION, golden_version, request
 
 RESULTS = Path(__file__).parent / "results" / "carriage.json"
 ROOT = Path(__file__).parents[1]
 USER_PERSONALIZATION, POPULARITY_COUNT = "aws-user-personalization", "aws-popularity-count"
-_SPARK = Path(pyspark.__file__).parent / "bin"
 _BLOCK = 1 << 20
 
 Measured = dict[str, object]
@@ -101,16 +99,15 @@ def objects(folder: Path, smaller: int) -> Measured:
     """100,000 objects of one line on an S3 server."""
     count = 100_000 // smaller
     with _s3(folder) as environment:
-        client = boto3.client("s3")
-        client.create_bucket(Bucket="carriage")
+        client, bucket = boto3.client("s3"), new_bucket("carriage")
         bodies = {f"in/{number:06d}.json": b'{"userId":"u1"}\n' for number in range(count)}
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda each: client.put_object(Bucket="carriage", Key=each[0], Body=each[1]), bodies.items()))
         server = _serving(count)
-        catalog = Catalog("s3://carriage/catalog")
-        job = request(golden_version(catalog), "s3://carriage/in/", "s3://carriage/out/", numResults=3)
+        catalog = Catalog(f"{bucket}/catalog")
+        job = request(golden_version(catalog), f"{bucket}/in/", f"{bucket}/out/", numResults=3)
         measured = _run(folder, job, catalog.uri, environment)
-        written = [each.name for each in open_store("s3://carriage/out/").list()]
+        written = [each.name for each in open_store(f"{bucket}/out/").list()]
         assert len([name for name in written if name.endswith(".out")]) == count
     seconds = float(str(measured["seconds of the job"]))
     share = {"of which the server": f"{100 * server / seconds:.0f} % at the least"}
@@ -126,7 +123,8 @@ def cores(folder: Path, smaller: int) -> Measured:
     scale.generate(folder, [lines], 50_000, 1_000_000 // smaller)
     seconds: dict[int, list[float]] = {1: [], 2: []}
     memory: scale.Sample = {}
-    with _cluster(folder) as (url, workers):
+    with standalone_cluster(folder, "2g") as (url, workers):
+        time.sleep(5)  # until both are known to the master
         for count in (1, 2) * 3:
             cpus = f"0-{count - 1}"
             for worker in workers:
@@ -136,7 +134,7 @@ def cores(folder: Path, smaller: int) -> Measured:
             asked["jobName"] = f"cores-{time.time_ns()}"
             command = [
                 *("taskset", "--cpu-list", cpus),
-                str(_SPARK / "spark-submit"),
+                str(SPARK / "spark-submit"),
                 "--master",
                 url,
                 "--properties-file",
@@ -213,16 +211,15 @@ def _run(
 
 @contextmanager
 def _s3(folder: Path) -> Iterator[Mapping[str, str]]:
-    """A moto server; gives the environment that leads to it, which is this process's too."""
-    port = _free_port()
-    environment = {
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-        "AWS_ACCESS_KEY_ID": "x",
-        "AWS_SECRET_ACCESS_KEY": "x",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
-    os.environ.update(environment)
-    with _process([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], folder / "s3.log", port):
+    """An S3 server; gives the environment that leads to it, which is this process's too."""
+    with s3_server(free_port(), folder) as url:
+        environment = {
+            "AWS_ENDPOINT_URL": url,
+            "AWS_ACCESS_KEY_ID": "x",
+            "AWS_SECRET_ACCESS_KEY": "x",
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }
+        os.environ.update(environment)
         yield environment
 
 
@@ -235,54 +232,6 @@ def _serving(count: int) -> float:
     for name in some:
         store.write(f"again/{name}", store.read(name))
     return listed - started + (time.perf_counter() - listed) * count / len(some)
-
-
-@contextmanager
-def _cluster(folder: Path) -> Iterator[tuple[str, list[int]]]:
-    """A standalone master and two workers of one core; gives its URL and the workers' processes."""
-    port = _free_port()
-    url = f"spark://127.0.0.1:{port}"
-    start = [str(_SPARK / "spark-class"), "org.apache.spark.deploy"]
-    local = ["--host", "127.0.0.1", "--webui-port", "0"]
-    worker = [
-        start[0],
-        f"{start[1]}.worker.Worker",
-        *local,
-        "--cores",
-        "1",
-        "--memory",
-        "2g",
-        "--work-dir",
-        str(folder / "work"),
-        url,
-    ]
-    with ExitStack() as stack:
-        master = [start[0], f"{start[1]}.master.Master", *local, "--port", str(port)]
-        stack.enter_context(_process(master, folder / "master.log", port))
-        workers = [stack.enter_context(_process(worker, folder / f"worker{n}.log")) for n in (1, 2)]
-        time.sleep(5)
-        yield url, [each.pid for each in workers]
-
-
-@contextmanager
-def _process(command: list[str], log: Path, port: int | None = None) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that answers on the port and ends with the block."""
-    with log.open("wb") as file, subprocess.Popen(command, stdout=file, stderr=file) as process:
-        try:
-            for _ in range(600 if port else 0):
-                with socket.socket() as client:
-                    if client.connect_ex(("127.0.0.1", port or 0)) == 0:
-                        break
-                time.sleep(0.1)
-            yield process
-        finally:
-            process.terminate()
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 if __name__ == "__main__":

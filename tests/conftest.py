@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import socket
-import subprocess
 import sys
-import time
-import urllib.request
 import uuid
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
-import boto3
-import pyspark
 import pytest
 from hypothesis import settings
 from pyspark.sql import SparkSession
 
 from personalize_spark.job.session import data_settings
 from personalize_spark.storage.s3 import forget_clients
+from tests.servers import free_port, new_bucket, s3_server, standalone_cluster
 
 CI = bool(os.environ.get("CI"))
 
@@ -29,14 +23,8 @@ settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if CI else "here")
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
-
-
 # Spark copies these into every JVM at its start, so they are set before the first one.
-_S3_PORT = _free_port()
+_S3_PORT = free_port()
 for _name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "AWS_REGION"):
     os.environ.pop(_name, None)  # a developer's own account stays out of this
 os.environ.update(
@@ -109,10 +97,7 @@ def spark(_spark_session: SparkSession) -> Iterator[SparkSession]:
 
 @pytest.fixture(scope="session")
 def _s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    url = os.environ["AWS_ENDPOINT_URL"]
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(_S3_PORT)]
-    with _process(command, tmp_path_factory.mktemp("s3") / "server.log") as process:
-        _wait(lambda: urllib.request.urlopen(f"{url}/moto-api/", timeout=1).close(), process)  # noqa: S310
+    with s3_server(_S3_PORT, tmp_path_factory.mktemp("s3")) as url:
         yield url
 
 
@@ -120,35 +105,14 @@ def _s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def s3(_s3_server: str) -> str:
     """The URI of a new bucket on a real S3 server process, without a slash at its end."""
     forget_clients()
-    name = f"bucket-{uuid.uuid4().hex[:12]}"
-    boto3.client("s3").create_bucket(Bucket=name)
-    return f"s3://{name}"
+    return new_bucket(f"bucket-{uuid.uuid4().hex[:12]}")
 
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a real standalone master with two workers of one core each."""
-    folder = tmp_path_factory.mktemp("cluster")
-    port = _free_port()
-    url = f"spark://127.0.0.1:{port}"
-    start = [str(Path(pyspark.__file__).parent / "bin" / "spark-class"), "org.apache.spark.deploy"]
-    local = ["--host", "127.0.0.1", "--webui-port", "0"]
-    master = [start[0], f"{start[1]}.master.Master", *local, "--port", str(port)]
-    worker = [
-        start[0],
-        f"{start[1]}.worker.Worker",
-        *local,
-        "--cores",
-        "1",
-        "--memory",
-        "1g",
-        "--work-dir",
-        str(folder),
-    ]
-    with _process(master, folder / "master.log") as process:
-        _wait(lambda: socket.create_connection(("127.0.0.1", port), 1).close(), process)
-        with _process([*worker, url], folder / "worker1.log"), _process([*worker, url], folder / "worker2.log"):
-            yield url
+    with standalone_cluster(tmp_path_factory.mktemp("cluster"), "1g") as (url, _):
+        yield url
 
 
 @pytest.fixture(scope="session")
@@ -159,28 +123,3 @@ def movielens() -> Path:
     if not (folder / "interactions.csv").exists():
         pytest.skip(f"no MovieLens data in {folder}; set PERSONALIZE_SPARK_MOVIELENS to its folder")
     return folder
-
-
-@contextlib.contextmanager
-def _process(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A process of our own that never outlives the tests; what it says is in `log`."""
-    with log.open("wb") as file, subprocess.Popen(command, stdout=file, stderr=file) as process:
-        try:
-            yield process
-        finally:
-            process.terminate()
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-
-
-def _wait(answer: Callable[[], None], process: subprocess.Popen[bytes], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            return answer()
-        except OSError:
-            assert process.poll() is None, f"{process.args!r} ended with {process.returncode}"
-            assert time.monotonic() < deadline, f"{process.args!r} does not answer"
-            time.sleep(0.1)
