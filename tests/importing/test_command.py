@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from personalize_spark.arns import Arn
+from personalize_spark.cli import main
 from tests.importing.factors import numbered, world, write_counts, write_npz
 from tests.oracle import answer_line
 from tests.toy import request
@@ -57,3 +58,26 @@ def test_what_is_wrong_is_said_and_the_exit_code_tells(tmp_path: Path) -> None:
     assert failed.returncode == 1
     assert "40 of 40 items have a vector or bias that is not finite, the first is '0'" in failed.stderr
     assert "Traceback" not in failed.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--recipe", "aws-hrn"], "Did you mean 'aws-hrnn'"),
+        (["--recipe", "aws-hrnn", "--items", "/nowhere.npy"], "give --counts"),
+        (
+            ["--recipe", "aws-hrnn", "--items", "/nowhere.npy", "--group", "g"],
+            "There is nothing at file:///nowhere.npy",
+        ),
+    ],
+)
+def test_what_needs_no_spark_is_refused_without_it(
+    arguments: list[str],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("personalize_spark.job.session.open_session", None)
+    assert main(["import-model", "--catalog", str(tmp_path), "--solution", "s", *arguments]) != 0
+    assert said in capsys.readouterr().err
