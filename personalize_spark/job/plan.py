@@ -157,7 +157,7 @@ class Task:
 
 
 def find_inputs(input_path: str, output_path: str, access: Access) -> list[Input]:
-    """All objects whose URI starts with the input path, but what a job itself leaves under the output path.
+    """All objects whose URI starts with the input path, but what a job itself leaves under the output path, and Hadoop's checksums.
 
     Raises:
         JobFailed: nothing matches.
@@ -170,6 +170,8 @@ def find_inputs(input_path: str, output_path: str, access: Access) -> list[Input
     ]
     if not found:
         raise JobFailed(f"Invalid S3 input path: no object's name starts with {input_path}.")
+    names = {each.name for each in found}
+    found = [each for each in found if _checksum_of(each.name) not in names]
     common = len(_common_folder([each.name for each in found]))
     return [Input(each, each.name[common:] + OUT) for each in found]
 
@@ -179,6 +181,12 @@ def _common_folder(names: Sequence[str]) -> str:
     first, last = min(names), max(names)
     alike = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False)))
     return first[: first.rfind("/", 0, alike) + 1]
+
+
+def _checksum_of(name: str) -> str | None:
+    """The file that a `.NAME.crc` belongs to: Spark leaves one beside every file that it writes on a local disk."""
+    folder, slash, file = name.rpartition("/")
+    return f"{folder}{slash}{file[1:-4]}" if file.startswith(".") and file.endswith(".crc") else None
 
 
 def _left_by_a_job(uri: str, output_root: str) -> bool:

@@ -56,6 +56,11 @@ def test_a_slash_confines_the_input_to_one_folder(tmp_path: Path) -> None:
     assert outputs(root, "in/", "out/") == {"a.json": "a.json.out"}
 
 
+def test_checksums_beside_their_files_are_no_input(tmp_path: Path) -> None:
+    root = write(tmp_path, "in/part-0.json", "in/.part-0.json.crc", "in/.alone.crc", "in/x/.y.crc")
+    assert set(outputs(root, "in/", "out/")) == {"part-0.json", ".alone.crc", "x/.y.crc"}
+
+
 def test_outputs_are_named_below_the_longest_common_folder(tmp_path: Path) -> None:
     root = write(tmp_path, "in/x/a.json", "in/x/y/b.json")
     assert outputs(root, "in", "out/") == {"in/x/a.json": "a.json.out", "in/x/y/b.json": "y/b.json.out"}
