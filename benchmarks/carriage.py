@@ -115,7 +115,7 @@ def objects(folder: Path, smaller: int) -> Measured:
 
 
 def cores(folder: Path, smaller: int) -> Measured:
-    """A real standalone master with two workers of one core: the same job on one core and on both, three times each.
+    """A real standalone master with two workers of one core: the same job on one core and on both, twice each.
 
     On one core is all of it, the driver and the JVMs too: else those would work on the other one meanwhile.
     """
@@ -125,7 +125,7 @@ def cores(folder: Path, smaller: int) -> Measured:
     memory: scale.Sample = {}
     with standalone_cluster(folder, "2g") as (url, workers):
         time.sleep(5)  # until both are known to the master
-        for count in (1, 2) * 3:
+        for count in (1, 2) * 2:
             cpus = f"0-{count - 1}"
             for worker in workers:
                 pin = ["taskset", "--all-tasks", "--cpu-list", "--pid", cpus, str(worker)]
