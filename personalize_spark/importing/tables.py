@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import reduce
 from operator import or_
 
@@ -14,7 +14,7 @@ from personalize_spark.storage.location import hadoop_uri, open_store, split_pre
 
 EXAMPLES = 3
 """How many bad values an error names."""
-_PARQUET = b"PAR1"
+_PARQUET = b"PAR"
 _TEXT = {".csv": "csv", ".json": "json", ".jsonl": "json"}
 
 
@@ -46,7 +46,7 @@ def open_table(spark: SparkSession, uri: str) -> DataFrame:
         kinds = (_TEXT[end] for end in _TEXT for name in plain if name.removesuffix(".gz").endswith(end))
         kind = next(kinds, "parquet")
         if kind == "parquet":
-            _check_parquet(uri, plain or names)
+            _check_parquet(uri)
     reader = spark.read.format(kind)
     if kind == "csv":
         reader = reader.options(header=True, escape='"', multiLine=True)
@@ -56,13 +56,17 @@ def open_table(spark: SparkSession, uri: str) -> DataFrame:
         raise DataError(f"{uri} cannot be read as {kind}: {str(error).strip().partition(chr(10))[0]}") from error
 
 
-def _check_parquet(uri: str, names: Sequence[str]) -> None:
-    """Spark's own word for a file that is no Parquet is a page of stack."""
+def _check_parquet(uri: str) -> None:
+    """Look into the first file with content; Spark's own word for one that is no Parquet is a page of stack."""
     folder, prefix = split_prefix(uri.rstrip("/"))
-    name = prefix if prefix.endswith(names[0]) else f"{prefix}/{names[0]}"
-    if open_store(folder).read(name, 0, len(_PARQUET)) != _PARQUET:
+    store = open_store(folder)
+    below = (each for each in store.list(prefix) if each.name == prefix or each.name.startswith(f"{prefix}/"))
+    seen = (each for each in below if each.size and not each.name.rpartition("/")[2].startswith(("_", ".")))
+    first = next(seen, None)
+    if first is not None and store.read(first.name, 0, len(_PARQUET)) != _PARQUET:
         raise DataError(
-            f"{uri} is no table: give CSV (.csv), JSON Lines (.json, .jsonl), Parquet or Delta; {names[0]} is none of them."
+            f"{uri} is no table: give CSV (.csv), JSON Lines (.json, .jsonl), Parquet or Delta; "
+            f"{first.name.rpartition('/')[2]} is none of them."
         )
 
 

@@ -215,6 +215,16 @@ def test_what_is_no_model_is_refused(text: Text, spark: SparkSession, tmp_path: 
 
 
 @pytest.mark.spark
+def test_a_parquet_file_needs_no_ending(spark: SparkSession, tmp_path: Path) -> None:
+    spark.createDataFrame([("a", [1.0])], "id string, vector array<float>").coalesce(1).write.parquet(f"{tmp_path}/t")
+    [written] = (tmp_path / "t").glob("part-*")
+    folder = tmp_path / "my-items"  # ends as the file in it is called
+    folder.mkdir()
+    written.rename(folder / "items")
+    assert read_factors(spark, f"file://{folder}", Side.ITEM, None, None).count() == 1
+
+
+@pytest.mark.spark
 def test_a_parquet_folder_has_ids_and_vectors(spark: SparkSession, tmp_path: Path) -> None:
     uri = write_parquet(tmp_path, {"a": [1.0]}, "named")
     with pytest.raises(InvalidInputException, match="have ids: leave --item-ids out"):
