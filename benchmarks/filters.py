@@ -14,7 +14,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -177,7 +177,7 @@ class WorldFilter:
         self.required: Sequence[str] = ("userId",) if self._bound.needs_user else ()
         self.varies = bool(self._bound.parameters or self._bound.user_fields)
 
-    def select(self, lines: Sequence[Object]) -> tuple[list[Group], dict[int, str]]:
+    def select(self, lines: Sequence[Object]) -> tuple[Iterable[Group], dict[int, str]]:
         """See `answer.LineFilter`."""
         items = np.empty((len(lines), 0), np.int64)
         attributes: list[Mapping[str, Literal | None]] = [{}] * len(lines)
@@ -249,7 +249,8 @@ def _parts(world: World, case: Case, lines: list[bytes]) -> tuple[float, float]:
     for block in _blocks(lines, line_filter):
         objects = [orjson.loads(line) for line in block]
         start = time.perf_counter()
-        groups = [Group(np.arange(len(block)), EVERYTHING)] if line_filter is None else line_filter.select(objects)[0]
+        everybody = [Group(np.arange(len(block)), EVERYTHING)]
+        groups = everybody if line_filter is None else list(line_filter.select(objects)[0])
         middle = time.perf_counter()
         for group in groups:
             RECIPE.recommend(world.model, [objects[line] for line in group.lines], Settings(N), group.selection)

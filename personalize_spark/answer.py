@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -42,7 +42,7 @@ class LineFilter(Protocol):
     required: Sequence[str]
     varies: bool
 
-    def select(self, lines: Sequence[Object]) -> tuple[list[Group], dict[int, str]]:
+    def select(self, lines: Sequence[Object]) -> tuple[Iterable[Group], dict[int, str]]:
         """The lines in groups with what each may get, and by line the error of those that cannot be filtered."""
 
 
@@ -63,9 +63,9 @@ def _filtered(
     recipe: Recipe, model: Model, settings: Settings, records: Records, line_filter: LineFilter
 ) -> tuple[Records, Recommendations]:
     groups, refused = line_filter.select(records.objects)
-    parts = [
-        recipe.recommend(model, [records.objects[line] for line in group.lines], settings, group.selection)
-        for group in groups
-    ]
-    lines = np.concatenate([np.empty(0, np.int64), *(group.lines for group in groups)])
-    return records.without(refused), merged(parts, lines, len(model.texts))
+    lines, parts = [np.empty(0, np.int64)], []
+    for group in groups:
+        objects = [records.objects[line] for line in group.lines]
+        parts.append(recipe.recommend(model, objects, settings, group.selection))
+        lines.append(group.lines)
+    return records.without(refused), merged(parts, np.concatenate(lines), len(model.texts))

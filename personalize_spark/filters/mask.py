@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from personalize_spark.filters.expression import And, Comparison, Condition, Literal, Membership, Or, leaves
+from personalize_spark.scoring.ragged import Ragged
 
 _OPERATORS: Mapping[str, Callable[[Any, Any], Any]] = {
     "=": operator.eq,
@@ -43,6 +44,11 @@ class Texts:
 
     def __len__(self) -> int:
         return len(self.indptr) - 1
+
+    def of_rows(self, rows: NDArray[np.int64]) -> Texts:
+        """The values of these items, in their order."""
+        codes = Ragged(self.indptr, self.codes).of_lines(rows)
+        return Texts(self.values, codes.indptr, codes.items)
 
     @cached_property
     def _by_code(self) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
@@ -78,6 +84,10 @@ class Numbers:
 
     def __len__(self) -> int:
         return len(self.values)
+
+    def of_rows(self, rows: NDArray[np.int64]) -> Numbers:
+        """The values of these items, in their order."""
+        return Numbers(self.values[rows], self.valid[rows])
 
     def at(self, row: int) -> tuple[Literal, ...]:
         """The value of one item, if it has one."""
@@ -176,23 +186,19 @@ def _holds(leaf: Comparison | Membership, literals: tuple[Literal, ...], value: 
 
 
 class MaskCache:
-    """Masks as bitmaps; what was not used for longest goes when they take more than `limit` bytes."""
+    """Masks as `numpy.packbits` packs them; what was not used for longest goes when they take more than `limit` bytes."""
 
     def __init__(self, limit: int = 64 << 20) -> None:
         self._limit, self._size = limit, 0
-        self._masks: OrderedDict[Any, tuple[NDArray[np.uint8], int]] = OrderedDict()
+        self._masks: OrderedDict[Any, NDArray[np.uint8]] = OrderedDict()
 
-    def get(self, key: Any, make: Callable[[], NDArray[np.bool_]]) -> NDArray[np.bool_]:
+    def get(self, key: Any, make: Callable[[], NDArray[np.bool_]]) -> NDArray[np.uint8]:
         """The mask of a key, made if it is not there."""
         if key in self._masks:
             self._masks.move_to_end(key)
-            bits, count = self._masks[key]
-            return np.unpackbits(bits, count=count).view(np.bool_)
-        mask = make()
-        bits = np.packbits(mask)
-        self._masks[key] = bits, len(mask)
+            return self._masks[key]
+        bits = self._masks[key] = np.packbits(make())
         self._size += bits.nbytes
         while self._size > self._limit:
-            _, (old, _) = self._masks.popitem(last=False)
-            self._size -= old.nbytes
-        return mask
+            self._size -= self._masks.popitem(last=False)[1].nbytes
+        return bits

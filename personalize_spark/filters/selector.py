@@ -1,9 +1,9 @@
-"""From lines to what each may get: lines of equal bound values are grouped, and masks are computed once a binding."""
+"""From lines to what each may get: lines of equal bound values share a mask, and masks are computed once a binding."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,15 +13,18 @@ import orjson
 from numpy.typing import NDArray
 
 from personalize_spark.filters.binding import BoundFilter, dataset_of
-from personalize_spark.filters.expression import EXCLUDE, INCLUDE, Condition, Literal
+from personalize_spark.filters.expression import EXCLUDE, INCLUDE, Condition, Literal, leaves
 from personalize_spark.filters.mask import Columns, MaskCache, evaluate, holds_of_event
 from personalize_spark.filters.resolving import Binding, Bound, resolve
 from personalize_spark.filters.schema import INTERACTIONS
 from personalize_spark.filters.values import BadValue, check_values
+from personalize_spark.scoring.masks import Masks
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.selection import Selection
 
 _MEMO = 100_000
+_LINES, _BYTES = 8192, 16 << 20
+"""Of a group: lines, if it has several bindings, and bytes of their masks."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Lines:
 
 @dataclass(frozen=True)
 class Group:
-    """Lines of one binding, int64 (g,), and what they may get."""
+    """Lines that are answered together, int64 (g,), and what they may get; those of one binding lie together."""
 
     lines: NDArray[np.int64]
     selection: Selection
@@ -65,14 +68,18 @@ class Selector:
 
     def __init__(self, bound: BoundFilter, columns: Columns, rows: NDArray[np.int64], events: Sequence[str]) -> None:
         self._bound, self._columns, self._events = bound, columns, events
-        self._rows: NDArray[np.int64] = np.append(rows, _unknown_row(columns))
         self._expressions = bound.filter.expressions
+        of_items = [each for each in self._expressions if dataset_of(each) != INTERACTIONS]
+        fields = {leaf.field.name for each in of_items for leaf in leaves(each.condition)}
+        order = np.append(rows, _unknown_row(columns))
+        self._model_columns = {name: columns[name].of_rows(order) for name in fields}
+        self._items = len(rows)
         self._masks = MaskCache()
         self._bindings: dict[Any, Binding | BadValue] = {}
         self._parameters, self._attributes, self._item_fields = bound.parameters, bound.user_fields, bound.item_fields
 
-    def select(self, lines: Lines) -> tuple[list[Group], dict[int, str]]:
-        """The groups of the lines that can be answered, and by line the error of the others."""
+    def select(self, lines: Lines) -> tuple[Iterator[Group], dict[int, str]]:
+        """The lines that can be answered, in groups that are made one after the other, and by line the error of the others."""
         by_binding: dict[Binding, list[int]] = defaultdict(list)
         errors: dict[int, str] = {}
         current = [None] * len(lines.attributes) if lines.current is None else lines.current.tolist()
@@ -82,9 +89,19 @@ class Selector:
                 errors[line] = binding.message
             else:
                 by_binding[binding].append(line)
-        groups = [np.array(members, np.int64) for members in by_binding.values()]
-        selections = [self._selection(each, members, lines) for each, members in zip(by_binding, groups, strict=True)]
-        return [Group(*each) for each in zip(groups, selections, strict=True)], errors
+        return self._groups(by_binding, lines), errors
+
+    def _groups(self, by_binding: Mapping[Binding, list[int]], lines: Lines) -> Iterator[Group]:
+        part: dict[Binding, list[int]] = {}
+        held, most = 0, max(1, _BYTES // (self._items // 8 + 1))
+        for binding, members in by_binding.items():
+            if part and (len(part) == most or held + len(members) > _LINES):
+                yield self._group(part, lines)
+                part, held = {}, 0
+            part[binding] = members
+            held += len(members)
+        if part:
+            yield self._group(part, lines)
 
     def _bind_line(
         self, values: Any, attributes: Mapping[str, Literal | None], current: int | None
@@ -109,51 +126,66 @@ class Selector:
         item = {} if current is None else {name: self._columns[name].at(current) for name in self._item_fields}
         return resolve(self._bound, given, attributes, item)
 
-    def _selection(self, binding: Binding, members: NDArray[np.int64], lines: Lines) -> Selection:
-        keep, excluding = self._item_masks(binding)
-        kept, gone = self._touched(binding, INCLUDE, members, lines), self._touched(binding, EXCLUDE, members, lines)
+    def _group(self, by_binding: Mapping[Binding, list[int]], lines: Lines) -> Group:
+        """The lines of some bindings: what expressions on Items say is a mask a binding, what those on Interactions say is a list a line."""
+        bindings = list(by_binding)
+        members = np.array([line for each in by_binding.values() for line in each], np.int64)
+        of = np.repeat(np.arange(len(bindings)), [len(each) for each in by_binding.values()])
+        kept, gone = (self._touched(bindings, action, of, members, lines) for action in (INCLUDE, EXCLUDE))
+        bits = self._item_bits(bindings)
+        if bits is None:
+            return Group(members, Selection(None, gone, kept))
+        base, dropped = bits
         if kept is not None:
-            dropped = np.zeros(len(self._rows), np.bool_) if keep is None else keep
-            lines_of, items = kept.lines(), kept.items.astype(np.int64)
-            wanted = ~dropped[items] & ~excluding[items] if excluding is not None else ~dropped[items]
+            owners, items = kept.lines(), kept.items.astype(np.int64)
+            wanted = ~Masks(base | dropped, of).holds(owners, items)
             if gone is not None:
-                wanted &= ~gone.holds(lines_of, items)
-            kept = Ragged.of(lines_of[wanted], items[wanted], len(members))
-            keep = dropped
-        if excluding is not None:
-            keep = ~excluding if keep is None else keep & ~excluding
-        if keep is None:
-            return Selection(None, gone, kept)
-        return Selection(keep[:-1], gone, kept, unknown=bool(keep[-1]))
+                wanted &= ~gone.holds(owners, items)
+            kept = Ragged.of(owners[wanted], items[wanted], len(members))
+        keep = Masks(base & ~dropped, of)
+        unknown = keep.holds(np.arange(len(members)), np.full(len(members), self._items))
+        return Group(members, Selection(keep, gone, kept, unknown))
 
-    def _item_masks(self, binding: Binding) -> tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None]:
-        """What the expressions on Items keep and what they drop; `None` where none of them does."""
-        masks: dict[str, NDArray[np.bool_]] = {}
-        for number, (expression, bound) in enumerate(zip(self._expressions, binding, strict=True)):
-            if bound is not None and dataset_of(expression) != INTERACTIONS:
-                mask = self._masks.get((number, bound), partial(self._mask, expression.condition, bound))
-                masks[expression.action] = masks[expression.action] | mask if expression.action in masks else mask
-        return masks.get(INCLUDE), masks.get(EXCLUDE)
+    def _item_bits(self, bindings: Sequence[Binding]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]] | None:
+        """By binding, what is included and what is excluded for all its lines, as bits of `Masks`; `None` where that is all and nothing."""
+        shape = len(bindings), self._items // 8 + 1
+        base, dropped = (np.full(shape, value, np.uint8) for value in (0xFF, 0))
+        for place, binding in enumerate(bindings):
+            bounded = [(number, *each) for number, each in enumerate(zip(self._expressions, binding, strict=True))]
+            if any(bound is not None and each.action == INCLUDE for _, each, bound in bounded):
+                base[place] = 0
+            for number, expression, bound in bounded:
+                if bound is not None and dataset_of(expression) != INTERACTIONS:
+                    bits = self._masks.get((number, bound), partial(self._mask, expression.condition, bound))
+                    (base if expression.action == INCLUDE else dropped)[place] |= bits
+        return None if (base == 0xFF).all() and not dropped.any() else (base, dropped)
 
     def _mask(self, condition: Condition, bound: Bound) -> NDArray[np.bool_]:
-        return evaluate(condition, bound, self._columns)[self._rows]
+        return evaluate(condition, bound, self._model_columns)
 
-    def _touched(self, binding: Binding, action: str, members: NDArray[np.int64], lines: Lines) -> Ragged | None:
+    def _touched(
+        self,
+        bindings: Sequence[Binding],
+        action: str,
+        of: NDArray[np.int64],
+        members: NDArray[np.int64],
+        lines: Lines,
+    ) -> Ragged | None:
         """By line, the items that the expressions on Interactions of one action are about."""
-        flags = np.zeros(len(self._events), np.bool_)
+        flags = np.zeros((len(bindings), len(self._events)), np.bool_)
         any_of_them = False
-        for expression, bound in zip(self._expressions, binding, strict=True):
-            if bound is not None and expression.action == action and dataset_of(expression) == INTERACTIONS:
-                flags |= np.array(
-                    [holds_of_event(expression.condition, bound, each) for each in self._events], np.bool_
-                )
-                any_of_them = True
+        for place, binding in enumerate(bindings):
+            for expression, bound in zip(self._expressions, binding, strict=True):
+                if bound is not None and expression.action == action and dataset_of(expression) == INTERACTIONS:
+                    hold = [holds_of_event(expression.condition, bound, each) for each in self._events]
+                    flags[place] |= np.array(hold, np.bool_)
+                    any_of_them = True
         if not any_of_them:
             return None
         counts = lines.indptr[members + 1] - lines.indptr[members]
         owners = np.repeat(np.arange(len(members)), counts)
         positions = np.arange(counts.sum()) + np.repeat(lines.indptr[members] - np.cumsum(counts) + counts, counts)
-        hits = flags[lines.events[positions]]
+        hits = flags[of[owners], lines.events[positions]]
         return Ragged.of(owners[hits], lines.items[positions][hits], len(members))
 
 

@@ -101,7 +101,7 @@ def _logits(
 def _allowed(selection: Selection, owners: NDArray[np.int64], rows: NDArray[np.int64], count: int) -> NDArray[np.bool_]:
     """Bool (m,): which pairs pass a filter."""
     known = rows < count
-    allowed = np.full(len(rows), selection.unknown)
+    allowed = np.ones(len(rows), np.bool_) if selection.unknown is None else selection.unknown[owners]
     allowed[known] = selection.allows(owners[known], rows[known])
     return allowed
 

@@ -16,6 +16,7 @@ from personalize_spark.recipes.recipe import Recipe, Settings
 from personalize_spark.records import Object, Recommendations, ids_of
 from personalize_spark.scoring.exploration import Audience, Cold, explored, hashes
 from personalize_spark.scoring.items import ItemMatrix
+from personalize_spark.scoring.masks import Masks
 from personalize_spark.scoring.model import Model, UserRows
 from personalize_spark.scoring.selection import Selection, best_of, popular_of
 from personalize_spark.scoring.softmax import probabilities
@@ -65,14 +66,12 @@ def _exploring(
     names: Sequence[str],
 ) -> Lists:
     """The items in scope of exploration are taken out of the search, and put in again with their bonus."""
-    keep = np.ones(len(model.texts), np.bool_) if selection.keep is None else selection.keep.copy()
-    keep[cold.rows] = False
-    others = Selection(keep, selection.excluded, selection.extra and selection.extra.outside(cold.rows))
-    items, scores = _relevant(model, matrix, users, known, n, others.below(len(matrix.factors)))
+    keep = selection.keep or Masks.same(np.ones(len(model.texts), np.bool_), len(known))
+    extra = selection.extra and selection.extra.outside(cold.rows)
+    others = Selection(keep.without(cold.rows), selection.excluded, extra).below(len(matrix.factors))
+    items, scores = _relevant(model, matrix, users, known, n, others)
     audience = Audience(hashes(names), users.vectors[known], users.log_normalisers[known], model.temperature)
-    pairs = np.repeat(np.arange(len(known)), len(cold.rows)), np.tile(cold.rows, len(known))
-    allowed = selection.allows(*pairs).reshape(len(known), len(cold.rows))
-    found, bonuses = explored(audience, matrix, cold, allowed, n)
+    found, bonuses = explored(audience, matrix, cold, selection, n)
     scores = np.concatenate([np.where(items < 0, -1.0, scores / (1 + cold.mass)), bonuses], axis=1)
     order = np.argsort(-scores, axis=1, kind="stable")[:, :n]
     both = np.concatenate([items, found.astype(np.int32)], axis=1)

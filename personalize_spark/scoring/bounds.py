@@ -76,9 +76,9 @@ def dual(basis: NDArray[np.float64]) -> NDArray[np.float64]:
     return result
 
 
-def largest(bounds: NDArray[np.float32]) -> float:
-    """The first of descending bounds as a finite number; 0 of none."""
-    return min(float(bounds[0]), _LARGEST) if len(bounds) else 0.0
+def finite(bound: np.float32) -> float:
+    """A bound of norms as a finite number."""
+    return min(float(bound), _LARGEST)
 
 
 def shifts(lengths: NDArray[np.float64], item: float) -> NDArray[np.int64]:

@@ -7,16 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from personalize_spark.scoring import bounds
 from personalize_spark.scoring.items import ItemMatrix
 
 Excluded = tuple[NDArray[np.int64], NDArray[np.int32]]
 """Items by user: ``indptr`` int64 (U + 1,), ``indices`` int32; user u's are ``indices[indptr[u]:indptr[u + 1]]``."""
 
-TILE_WIDTH = 2048
-"""Candidates per tile."""
 BATCH_USERS = 2048
 """Users that go over the tiles together, at most."""
-_TILE_KEYS = BATCH_USERS * TILE_WIDTH
 
 
 @dataclass(frozen=True)
@@ -25,19 +23,25 @@ class Candidates:
 
     Attributes:
         items: the item side.
-        rows: int64 (C,), their rows in it, ascending; None: all.
-        norms: float32 (C,), descending.
+        rows: int32 (C,), their rows in it, ascending; None: all.
     """
 
     items: ItemMatrix
-    rows: NDArray[np.int64] | None
-    norms: NDArray[np.float32]
+    rows: NDArray[np.int32] | None
 
     @classmethod
     def of(cls, items: ItemMatrix, keep: NDArray[np.bool_] | None) -> Candidates:
         """All items, or those that ``keep``, bool (I,), keeps."""
-        rows = None if keep is None else np.flatnonzero(keep)
-        return cls(items, rows, items.norms if rows is None else items.norms[rows])
+        return cls(items, None if keep is None else np.flatnonzero(keep).astype(np.int32))
+
+    def __len__(self) -> int:
+        return len(self.items.norms if self.rows is None else self.rows)
+
+    def largest(self, start: int = 0) -> float:
+        """An upper bound of the norms from a position on; 0 where there is none."""
+        if start >= len(self):
+            return 0.0
+        return bounds.finite(self.items.norms[start if self.rows is None else self.rows[start]])
 
     def factors(self, start: int, stop: int, buffer: NDArray[np.float32]) -> NDArray[np.float32]:
         """The factors of the positions from ``start`` to ``stop``, gathered in ``buffer``, float32 (>= stop - start, d), if need be."""
@@ -48,48 +52,49 @@ class Candidates:
 
     def at(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         """Positions as rows of the item matrix."""
-        return positions if self.rows is None else self.rows[positions]
+        return positions if self.rows is None else self.rows[positions].astype(np.int64)
 
     def by_rank(self) -> NDArray[np.int64]:
         """The rows of the item matrix of all candidates, by ascending rank."""
-        rows = self.at(np.arange(len(self.norms)))
+        rows = self.at(np.arange(len(self)))
         return rows[np.argsort(self.items.ranks[rows])]
 
 
 @dataclass(frozen=True)
 class Exclusions:
-    """What the users of a batch must not get.
+    """What the users of a search must not get.
 
     Attributes:
-        keys: int64, ascending: tile, then user of the batch, then column of the tile.
+        keys: int64, ascending: position, then user.
     """
 
     keys: NDArray[np.int64]
 
     @classmethod
-    def of(cls, excluded: Excluded | None, batch: slice, candidates: Candidates) -> Exclusions:
-        """Those of the users in ``batch`` that are candidates at all."""
+    def of(cls, excluded: Excluded | None, users: slice, candidates: Candidates) -> Exclusions:
+        """Those of some users, `BATCH_USERS` at most, that are candidates at all."""
         if excluded is None:
             return cls(np.empty(0, np.int64))
         indptr, indices = excluded
-        counts = np.diff(indptr[batch.start : batch.stop + 1])
+        counts = np.diff(indptr[users.start : users.stop + 1])
         owners = np.repeat(np.arange(len(counts)), counts)
-        positions = indices[indptr[batch.start] : indptr[batch.stop]].astype(np.int64)
+        positions = indices[indptr[users.start] : indptr[users.stop]].astype(np.int64)
         if candidates.rows is not None:
             places = np.searchsorted(candidates.rows, positions)
             inside = np.flatnonzero(np.append(candidates.rows, -1)[places] == positions)
             positions, owners = places[inside], owners[inside]
-        tiles, columns = np.divmod(positions, TILE_WIDTH)
-        return cls(np.sort(tiles * _TILE_KEYS + owners * TILE_WIDTH + columns))
+        return cls(np.sort(positions * BATCH_USERS + owners))
 
-    def tile(self, tile: int, users: int, active: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Those of one tile and of the active ones among the batch's users: (places among the active, columns)."""
+    def tile(
+        self, start: int, stop: int, users: int, active: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Those from one position to another and of the active ones among ``users``: (columns of the tile, places among the active)."""
         if not len(self.keys):
             return self.keys, self.keys
-        first, last = np.searchsorted(self.keys, (tile * _TILE_KEYS, (tile + 1) * _TILE_KEYS))
-        owners, columns = np.divmod(self.keys[first:last] - tile * _TILE_KEYS, TILE_WIDTH)
+        first, last = np.searchsorted(self.keys, (start * BATCH_USERS, stop * BATCH_USERS))
+        columns, owners = np.divmod(self.keys[first:last] - start * BATCH_USERS, BATCH_USERS)
         places = np.full(users, -1)
         places[active] = np.arange(len(active))
         found = places[owners]
         inside = np.flatnonzero(found >= 0)
-        return found[inside], columns[inside]
+        return columns[inside], found[inside]

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from personalize_spark.scoring.items import ItemMatrix
 from personalize_spark.scoring.products import paired_products
+from personalize_spark.scoring.selection import Selection
 
 MASS_PER_WEIGHT = 0.25
 MAX_ITEMS = 1_000
@@ -79,7 +80,7 @@ def hashes(ids: Sequence[str]) -> NDArray[np.uint64]:
 
 
 def explored(
-    audience: Audience, matrix: ItemMatrix, cold: Cold, allowed: NDArray[np.bool_] | None, n: int
+    audience: Audience, matrix: ItemMatrix, cold: Cold, selection: Selection, n: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """The best n items in scope of each user: (rows of the items, scores), each (U, n), best first; -1 and -1.0 past the end.
 
@@ -87,7 +88,7 @@ def explored(
         audience: the users.
         matrix: the item factors.
         cold: the items in scope.
-        allowed: bool (U, E), which of them each user may get; `None`: all.
+        selection: what each user may get.
         n: length of the lists.
     """
     users, count = len(audience.keys), len(cold.rows)
@@ -98,7 +99,7 @@ def explored(
         some = Audience(
             audience.keys[part], audience.vectors[part], audience.log_normalisers[part], audience.temperature
         )
-        found = _scores(some, matrix, cold, None if allowed is None else allowed[part], n)
+        found = _scores(some, matrix, cold, _allowed(selection.of(np.arange(users)[part]), cold, len(some.keys)), n)
         order = np.argsort(-found, axis=1, kind="stable")[:, :n]
         best = np.take_along_axis(found, order, axis=1)
         there = best >= 0
@@ -107,8 +108,14 @@ def explored(
     return rows, scores
 
 
+def _allowed(selection: Selection, cold: Cold, users: int) -> NDArray[np.bool_]:
+    """Bool (U, E): which of the items in scope each user may get."""
+    lines, items = np.repeat(np.arange(users), len(cold.rows)), np.tile(cold.rows, users)
+    return selection.allows(lines, items).reshape(users, len(cold.rows))
+
+
 def _scores(
-    audience: Audience, matrix: ItemMatrix, cold: Cold, allowed: NDArray[np.bool_] | None, n: int
+    audience: Audience, matrix: ItemMatrix, cold: Cold, allowed: NDArray[np.bool_], n: int
 ) -> NDArray[np.float64]:
     """Float64 (U, E): the scores, exact where one can be among the best n; -1 where an item must not be.
 
@@ -121,8 +128,7 @@ def _scores(
     products = audience.vectors.astype(np.float64) @ factors.T.astype(np.float64)
     scores = bonuses.copy()
     scores[:, learned] += _exponentials(audience, products, np.arange(len(products))[:, None])
-    if allowed is not None:
-        scores[~allowed] = -1.0
+    scores[~allowed] = -1.0
     place = max(0, scores.shape[1] - n)
     cut = np.partition(scores, place, axis=1)[:, place] * (1 - _SLACK) if scores.size else np.zeros(len(scores))
     users, items = np.nonzero((scores[:, learned] >= cut[:, None]) & (scores[:, learned] >= 0))

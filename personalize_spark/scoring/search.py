@@ -6,9 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from personalize_spark.scoring import bounds
-from personalize_spark.scoring.candidates import TILE_WIDTH, Candidates, Exclusions
+from personalize_spark.scoring.candidates import Candidates, Exclusions
 from personalize_spark.scoring.products import paired_products
 
+TILE_WIDTH = 2048
+"""Candidates per tile of many users."""
+_WIDEST = 2
+"""Tiles that few users go over at once."""
 _BLOCK_USERS = 256
 """Users per product with a tile: 2 MiB of scores, which numpy goes over again while they are in cache."""
 _GROUP = 16
@@ -43,15 +47,23 @@ class _Survivors:
         return rows, positions, scores
 
 
+class Room:
+    """What the searches of one thread work in: scores float32 (users x width of a block), gathered float32 (widest tile, d)."""
+
+    def __init__(self, rank: int) -> None:
+        self.scores = np.empty(_BLOCK_USERS * TILE_WIDTH, np.float32)
+        self.gathered = np.empty((_WIDEST * TILE_WIDTH, rank), np.float32)
+
+
 class Search:
-    """A batch of users on its way over the tiles of candidates.
+    """Users of one set of candidates on their way over its tiles: `step` until it is False, then `settle`.
 
     Every user has a *cut*: a float32 score below which an item is not among the user's best n, whatever its rounding.
     """
 
     def __init__(self, users: NDArray[np.float32], candidates: Candidates, n: int, excluded: Exclusions) -> None:
         self.users, self.candidates, self.n, self.excluded = users, candidates, n, excluded
-        basis, item = candidates.items.basis, bounds.largest(candidates.norms)
+        basis, item = candidates.items.basis, candidates.largest()
         lengths = bounds.norms(users)
         self.shifts = bounds.shifts(lengths, item)
         self.scaled = np.ldexp(users, self.shifts[:, None])
@@ -59,37 +71,30 @@ class Search:
         self.reach = np.ldexp(lengths if basis is None else bounds.norms(users, bounds.dual(basis)), self.shifts)
         self.cut = np.full(len(users), _LOWEST, np.float32)
         self.survivors = _Survivors()
+        self.active, self.start = np.flatnonzero(self.reach), 0
 
-    def run(self) -> Lists:
-        """Go over the tiles.
+    def step(self, room: Room) -> bool:
+        """Go over one more tile; False where no further one can change a list."""
+        bound = self.reach[self.active] * self.candidates.largest(self.start)
+        self.active = self.active[bound >= self.cut[self.active]]
+        if self.start >= len(self.candidates) or not len(self.active):
+            return False
+        width = TILE_WIDTH * min(_WIDEST, max(1, _BLOCK_USERS // len(self.active)))
+        stop = min(self.start + width, len(self.candidates))
+        self._tile(stop, room)
+        self.start = stop
+        if self.survivors.held > 2 * self.n * len(self.users):
+            self._tighten()
+        return True
 
-        Returns:
-            (users of the batch, places in their lists, rows of the item matrix, products), by user, then place.
-        """
-        active, count = np.flatnonzero(self.reach), len(self.candidates.norms)
-        enough = self.n * len(self.users)
-        scores = np.empty(_BLOCK_USERS * TILE_WIDTH, np.float32)
-        gathered = np.empty((TILE_WIDTH, self.users.shape[1]), np.float32)
-        for start in range(0, count, TILE_WIDTH):
-            bound = self.reach[active] * bounds.largest(self.candidates.norms[start:])
-            active = active[bound >= self.cut[active]]
-            if not len(active):
-                break
-            stop = min(start + TILE_WIDTH, count)
-            self._tile(start, self.candidates.factors(start, stop, gathered), active, scores)
-            if self.survivors.held > 2 * enough:
-                self._tighten()
-        return self._settle()
-
-    def _tile(
-        self, start: int, factors: NDArray[np.float32], active: NDArray[np.int64], scores: NDArray[np.float32]
-    ) -> None:
-        places, columns = self.excluded.tile(start // TILE_WIDTH, len(self.users), active)
+    def _tile(self, stop: int, room: Room) -> None:
+        start, active = self.start, self.active
+        factors = self.candidates.factors(start, stop, room.gathered)
+        columns, places = self.excluded.tile(start, stop, len(self.users), active)
         for low in range(0, len(active), _BLOCK_USERS):
-            high = low + _BLOCK_USERS
-            first, last = np.searchsorted(places, (low, high))
-            holes = columns[first:last], places[first:last] - low
-            self._block(active[low:high], factors, start, holes, scores)
+            inside = (places >= low) & (places < low + _BLOCK_USERS)
+            holes = columns[inside], places[inside] - low
+            self._block(active[low : low + _BLOCK_USERS], factors, start, holes, room.scores)
 
     def _block(
         self,
@@ -132,7 +137,7 @@ class Search:
         positions = start + depth * (grouped.shape[1] // lines) + group[hit]
         self.survivors.add(rows[line[hit]], positions, near.reshape(-1)[found])
         if self.survivors.held > max(_POOL, 3 * self.n * len(self.users)):
-            self._settle()
+            self.settle()
 
     def _guess(self, rows: NDArray[np.int64], maxima: NDArray[np.float32]) -> None:
         """First cuts: the maxima of disjoint groups, float32 (groups, users), are the scores of distinct items."""
@@ -157,8 +162,12 @@ class Search:
         order = order[scores[order] >= self.cut[ordered]]
         self.survivors.replace(rows[order], positions[order], scores[order])
 
-    def _settle(self) -> Lists:
-        """Reduce what is held to the best n of each user so far, by exact products and ranks."""
+    def settle(self) -> Lists:
+        """Reduce what is held to the best n of each user so far, by exact products and ranks.
+
+        Returns:
+            (users, places in their lists, rows of the item matrix, products), by user, then place.
+        """
         self._tighten()
         rows, positions, scores = self.survivors.columns()
         found = self.candidates.at(positions)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from personalize_spark.scoring.masks import Masks
 from personalize_spark.scoring.products import paired_products
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.topn import ItemMatrix, TopN, top_n
@@ -15,24 +16,25 @@ from personalize_spark.scoring.topn import ItemMatrix, TopN, top_n
 
 @dataclass(frozen=True)
 class Selection:
-    """What U lines of one binding may get: the kept items but the excluded ones, and the extra ones.
+    """What U lines may get: the kept items but the excluded ones, and the extra ones.
 
     Attributes:
-        keep: bool (I,), for all lines; `None` keeps every item.
-        excluded: by line, items that `keep` keeps; `None`: none.
+        keep: by line, a mask of the items; `None` keeps every item.
+        excluded: by line, items that it must not get; `None`: none.
         extra: by line, items that `keep` does not keep; `None`: none.
-        unknown: whether a line may get an item that the model does not know.
+        unknown: bool (U,), whether a line may get an item that the model does not know; `None`: all may.
     """
 
-    keep: NDArray[np.bool_] | None = None
+    keep: Masks | None = None
     excluded: Ragged | None = None
     extra: Ragged | None = None
-    unknown: bool = True
+    unknown: NDArray[np.bool_] | None = None
 
     def of(self, lines: NDArray[np.int64]) -> Selection:
         """What some of the lines may get; `lines` are ascending."""
         excluded, extra = (part and part.of_lines(lines) for part in (self.excluded, self.extra))
-        return replace(self, excluded=excluded, extra=extra)
+        unknown = None if self.unknown is None else self.unknown[lines]
+        return Selection(self.keep and self.keep.of_lines(lines), excluded, extra, unknown)
 
     def without(self, items: NDArray[np.int64]) -> Selection:
         """The same, but line u must not get items[u] either: int64 (U,)."""
@@ -46,13 +48,12 @@ class Selection:
 
     def below(self, count: int) -> Selection:
         """What there is of it among the first `count` items."""
-        keep = None if self.keep is None else self.keep[:count]
         excluded, extra = (part and part.below(count) for part in (self.excluded, self.extra))
-        return replace(self, keep=keep, excluded=excluded, extra=extra)
+        return replace(self, excluded=excluded, extra=extra)
 
     def allows(self, lines: NDArray[np.int64], items: NDArray[Any]) -> NDArray[np.bool_]:
         """Bool (m,): whether line lines[k] may get items[k], for all k."""
-        allowed = np.ones(len(items), np.bool_) if self.keep is None else self.keep[items]
+        allowed = np.ones(len(items), np.bool_) if self.keep is None else self.keep.holds(lines, items)
         if self.excluded is not None:
             allowed &= ~self.excluded.holds(lines, items)
         if self.extra is not None:
@@ -87,14 +88,19 @@ def popular_of(popular: NDArray[np.int32], count: int, n: int, selection: Select
         n: length of the lists.
         selection: see there.
     """
+    result = np.empty((count, n), np.int32)
     if not count:
-        return np.empty((0, n), np.int32)
-    kept = popular if selection.keep is None else popular[selection.keep[popular]]
-    if selection.excluded is None and selection.extra is None:
-        return np.broadcast_to(_padded(kept[:n], n), (count, n))
+        return result
     place = np.empty(len(popular), np.int64)
     place[popular] = np.arange(len(popular))
-    return np.stack([_line(kept, place, popular, n, selection, line) for line in range(count)])
+    everybody = [(0, np.arange(count))] if selection.keep is None else selection.keep.groups()
+    for number, lines in everybody:
+        kept = popular if selection.keep is None else popular[selection.keep.mask(number, len(popular))[popular]]
+        if selection.excluded is None and selection.extra is None:
+            result[lines] = _padded(kept[:n], n)
+        else:
+            result[lines] = [_line(kept, place, popular, n, selection, line) for line in lines.tolist()]
+    return result
 
 
 def first_of(lists: Ragged, n: int, selection: Selection) -> NDArray[np.int32]:

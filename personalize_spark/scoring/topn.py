@@ -8,20 +8,25 @@ is lost is proved in `bounds`; why it is done this way, with numbers, is in docs
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from personalize_spark.scoring.candidates import BATCH_USERS, Candidates, Excluded, Exclusions
 from personalize_spark.scoring.items import ItemMatrix
+from personalize_spark.scoring.masks import Masks
 from personalize_spark.scoring.products import paired_products, products
-from personalize_spark.scoring.search import Search
+from personalize_spark.scoring.search import Room, Search
 
 __all__ = ["ItemMatrix", "TopN", "paired_products", "products", "top_n"]
 
 _BATCH = 1 << 16
 """Results of the users that go over the tiles together: what they hold fits in a few MB."""
+_POSITIONS = 1 << 22
+"""Candidates of searches that go over the tiles side by side: 16 MiB of row numbers."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ def top_n(
     items: ItemMatrix,
     n: int,
     *,
-    keep: NDArray[np.bool_] | None = None,
+    keep: Masks | None = None,
     excluded: Excluded | None = None,
 ) -> TopN:
     """The best ``n`` items of every user: by descending product, equal products by ascending rank.
@@ -53,7 +58,7 @@ def top_n(
         users: float32 (U, d), finite.
         items: the item side.
         n: length of the lists, at least 1.
-        keep: bool (I,); only these items are candidates. None: all are.
+        keep: of the U users, which items are candidates. None: all are.
         excluded: what each user must not get, in rows of ``items``: ``indptr`` int64 (U + 1,) and ``indices`` int32; those of
             user u are ``indices[indptr[u]:indptr[u + 1]]``, in any order.
 
@@ -61,16 +66,44 @@ def top_n(
         The lists; shorter ones, where a user has fewer than ``n`` candidates, are filled with -1 and -inf.
     """
     best = TopN(np.full((len(users), n), -1, np.int32), np.full((len(users), n), -np.inf))
-    candidates = Candidates.of(items, keep)
-    step = max(1, min(BATCH_USERS, _BATCH // n))
-    for start in range(0, len(users), step):
-        batch = slice(start, min(start + step, len(users)))
-        search = Search(users[batch], candidates, n, Exclusions.of(excluded, batch, candidates))
-        rows, places, found, exact = search.run()
-        best.items[start + rows, places] = found
-        best.products[start + rows, places] = exact
-    _list_by_rank(best, np.flatnonzero(~users.any(axis=1)), candidates, excluded)
+    room = Room(users.shape[1])
+    for batch in _batches(items, keep, len(users), max(1, min(BATCH_USERS, _BATCH // n))):
+        searches = [
+            Search(users[part], candidates, n, Exclusions.of(excluded, part, candidates)) for part, candidates in batch
+        ]
+        going = searches
+        while going:  # side by side, so that a tile's items are still in cache for the next search
+            going = [search for search in going if search.step(room)]
+        for (part, candidates), search in zip(batch, searches, strict=True):
+            rows, places, found, exact = search.settle()
+            best.items[part.start + rows, places] = found
+            best.products[part.start + rows, places] = exact
+            _list_by_rank(best, part.start + np.flatnonzero(~users[part].any(axis=1)), candidates, excluded)
     return best
+
+
+def _batches(items: ItemMatrix, keep: Masks | None, users: int, most: int) -> Iterator[list[tuple[slice, Candidates]]]:
+    """Users in runs of equal candidates, as many runs at a time as hold at most ``most`` users and `_POSITIONS` candidates."""
+    batch: list[tuple[slice, Candidates]] = []
+    for run, candidates in _runs(items, keep, users):
+        for start in range(run.start, run.stop, most):
+            part = slice(start, min(start + most, run.stop))
+            held = sum(len(each) for _, each in batch)
+            if batch and (part.stop - batch[0][0].start > most or held + len(candidates) > _POSITIONS):
+                yield batch
+                batch = []
+            batch.append((part, candidates))
+    if batch:
+        yield batch
+
+
+def _runs(items: ItemMatrix, keep: Masks | None, users: int) -> Iterator[tuple[slice, Candidates]]:
+    if keep is None:
+        yield slice(0, users), Candidates.of(items, None)
+        return
+    starts = np.flatnonzero(np.diff(keep.of, prepend=-1)).tolist()
+    for start, stop in pairwise([*starts, users]):
+        yield slice(start, stop), Candidates.of(items, keep.mask(int(keep.of[start]), len(items.factors)))
 
 
 def _list_by_rank(best: TopN, users: NDArray[np.int64], candidates: Candidates, excluded: Excluded | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -176,7 +176,7 @@ class ViewFilter:
         self.required: Sequence[str] = ("userId",) if bound.needs_user else ()
         self.varies = bool(bound.parameters or bound.user_fields or bound.item_fields)
 
-    def select(self, lines: Sequence[Object]) -> tuple[list[Group], dict[int, str]]:
+    def select(self, lines: Sequence[Object]) -> tuple[Iterator[Group], dict[int, str]]:
         """What lines may get, and by line the error of those that cannot be filtered."""
         if self._bound.needs_user:
             ids = [each.encode() for each in ids_of(lines, "userId")]

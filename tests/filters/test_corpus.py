@@ -95,11 +95,7 @@ def test_a_published_filter_keeps_what_the_interpreter_keeps(text: str) -> None:
     )
     [group], errors = selector.select(lines)
     assert not errors
-    may = np.ones(COUNT + 1, np.bool_) if group.selection.keep is None else group.selection.keep.copy()
-    if group.selection.excluded is not None:
-        may[group.selection.excluded.items] = False
-    if group.selection.extra is not None:
-        may[group.selection.extra.items] = True
+    may = group.selection.allows(np.zeros(COUNT + 1, np.int64), np.arange(COUNT + 1))
     told = [allowed(bound.filter, f"i{number}", row, user, typed) for number, row in enumerate(rows)]
     assert may.tolist() == told
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from personalize_spark.filters import selector as selectors
 from personalize_spark.filters.binding import bind
 from personalize_spark.filters.expression import (
     And,
@@ -27,7 +29,7 @@ from personalize_spark.filters.expression import (
 from personalize_spark.filters.mask import Columns, MaskCache, Numbers, Texts
 from personalize_spark.filters.parser import parse
 from personalize_spark.filters.schema import GroupSchema
-from personalize_spark.filters.selector import Lines, Selector
+from personalize_spark.filters.selector import Group, Lines, Selector
 from tests.filters.interpreter import User, allowed, refuses
 
 GENRES, EVENTS = ["drama", "horror", "comedy"], ["Watch", "click", ""]
@@ -121,9 +123,10 @@ def columns_of(rows: list[dict[str, Any]]) -> Columns:
     FILTER,
     st.lists(ROW, min_size=4, max_size=7),
     st.lists(st.tuples(USER, VALUES, st.integers(0, 4)), min_size=1, max_size=6),
+    st.sampled_from([1, 3, 8192]),
 )
 def test_what_lines_may_get_is_what_the_interpreter_says(
-    parsed: Filter, rows: list[dict[str, Any]], drawn: list[tuple[User, dict[str, list[Any]], int]]
+    parsed: Filter, rows: list[dict[str, Any]], drawn: list[tuple[User, dict[str, list[Any]], int]], most: int
 ) -> None:
     current = np.array([row if row < 4 else len(rows) for _, _, row in drawn])  # one that Items does not hold
     lines = [(replace(user, current=rows[row] if row < 4 else {}), values) for user, values, row in drawn]
@@ -138,7 +141,7 @@ def test_what_lines_may_get_is_what_the_interpreter_says(
         [(place[item], EVENTS.index(event)) for event, item in user.events] for user, _ in lines
     ]
     flat = [pair for each in done for pair in each]
-    groups, errors = selector.select(
+    made, errors = selector.select(
         Lines(
             [{name: ",".join(f'"{each}"' for each in given) for name, given in values.items()} for _, values in lines],
             [user.attributes for user, _ in lines],
@@ -149,24 +152,54 @@ def test_what_lines_may_get_is_what_the_interpreter_says(
         )
     )
     assert set(errors) == {line for line, (_, values) in enumerate(lines) if refuses(parsed, values)}
+    with patch.object(selectors, "_LINES", most):
+        groups = list(made)
     seen = set(errors)
     for group in groups:
         for number, line in enumerate(group.lines.tolist()):
             seen.add(line)
-            may = np.ones(len(order), np.bool_) if group.selection.keep is None else group.selection.keep.copy()
-            if group.selection.excluded is not None:
-                may[group.selection.excluded.items[slice(*group.selection.excluded.indptr[number : number + 2])]] = (
-                    False
-                )
-            if group.selection.extra is not None:
+            may = group.selection.allows(np.full(len(order), number), np.arange(len(order)))
+            if group.selection.extra is not None and group.selection.keep is not None:
                 extra = group.selection.extra.items[slice(*group.selection.extra.indptr[number : number + 2])]
-                assert not may[extra].any()
-                may[extra] = True
+                assert not group.selection.keep.holds(np.full(len(extra), number), extra).any()
             user, values = lines[line]
             for item, position in place.items():
                 row = rows[int(item[1:])] if int(item[1:]) < len(rows) else {}
                 assert may[position] == allowed(parsed, item, row, user, values), (item, str(parsed))
     assert seen == set(range(len(lines)))
+
+
+def kept(group: Group, items: int) -> list[list[bool]]:
+    """By line of the group, whether its mask holds each of the items."""
+    assert group.selection.keep is not None
+    lines = range(len(group.lines))
+    return [group.selection.keep.holds(np.full(items, line), np.arange(items)).tolist() for line in lines]
+
+
+def masks(group: Group) -> list[list[int]]:
+    """The lines of each mask."""
+    assert group.selection.keep is not None
+    return [group.lines[members].tolist() for _, members in group.selection.keep.groups()]
+
+
+@pytest.mark.parametrize(("lines", "size"), [(8192, 16 << 20), (1, 16 << 20), (8192, 2), (3, 1)])
+def test_groups_are_made_one_after_the_other_and_stay_small(lines: int, size: int) -> None:
+    bound = bind(parse("INCLUDE ItemID WHERE Items.YEAR < $Y"), SCHEMA)
+    selector = Selector(bound, columns_of([{"YEAR": year} for year in range(9)]), np.arange(9), EVENTS)
+    years, nothing = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5], np.empty(0, np.int64)
+    asked = Lines(
+        [{"Y": str(year)} for year in years], [{}] * 11, np.zeros(12, np.int64), nothing, nothing.astype(np.int16)
+    )
+    with patch.object(selectors, "_LINES", lines), patch.object(selectors, "_BYTES", size):
+        groups, errors = selector.select(asked)
+        assert not errors
+        found: dict[int, list[bool]] = {}
+        for group in groups:
+            assert group.selection.keep is not None
+            assert group.selection.keep.bits.nbytes <= max(size, 2)
+            assert len(group.lines) <= lines or len(group.selection.keep.bits) == 1
+            found |= dict(zip(group.lines.tolist(), kept(group, 9), strict=True))
+    assert found == {line: [item < year for item in range(9)] for line, year in enumerate(years)}
 
 
 def test_what_is_included_and_excluded_by_history_is_excluded() -> None:
@@ -184,22 +217,19 @@ def test_nothing_compares_with_an_item_that_is_not_asked_about() -> None:
     selector = Selector(bind(parse(text), SCHEMA), columns, np.arange(2), EVENTS)
     nothing = np.empty(0, np.int64)
     [group], _ = selector.select(Lines([None], [{}], np.zeros(2, np.int64), nothing, nothing.astype(np.int16)))
-    assert group.selection.keep is not None
-    assert group.selection.keep.tolist() == [True, False]
+    assert kept(group, 2) == [[True, False]]
 
 
-def test_lines_about_items_of_equal_values_share_a_group() -> None:
+def test_lines_about_items_of_equal_values_share_a_mask() -> None:
     bound = bind(parse("INCLUDE ItemID WHERE Items.GENRE IN CurrentItem.GENRE"), SCHEMA)
     selector = Selector(bound, columns_of([{"GENRE": "drama"}, {"GENRE": "drama"}, {}]), np.arange(3), EVENTS)
     nothing = np.empty(0, np.int64)
     groups, _ = selector.select(
         Lines([None] * 3, [{}] * 3, np.zeros(4, np.int64), nothing, nothing.astype(np.int16), np.array([0, 1, 2]))
     )
-    assert [group.lines.tolist() for group in groups] == [[0, 1], [2]]
-    assert [masked.tolist() for group in groups if (masked := group.selection.keep) is not None] == [
-        [True, True, False],
-        [False, False, False],
-    ]
+    [group] = groups
+    assert masks(group) == [[0, 1], [2]]
+    assert kept(group, 3) == [[True, True, False], [True, True, False], [False, False, False]]
 
 
 @pytest.mark.parametrize("value", ["9" * 400, "-" + "9" * 400, "9" * 400 + ".5", "1e999"])
@@ -211,8 +241,7 @@ def test_a_number_beyond_all_measure_is_compared_too(field: str, value: str) -> 
     nothing = np.empty(0, np.int64)
     lines = Lines([{"N": value}], [{}], np.zeros(2, np.int64), nothing, nothing.astype(np.int16))
     [group], _ = selector.select(lines)
-    assert group.selection.keep is not None
-    assert group.selection.keep.tolist() == [not value.startswith("-")]
+    assert kept(group, 1) == [[not value.startswith("-")]]
 
 
 @pytest.mark.parametrize("value", ["9007199254740993", "9007199254740993.0"])
@@ -222,8 +251,7 @@ def test_64_bit_integers_are_compared_exactly(value: str) -> None:
     nothing = np.empty(0, np.int64)
     lines = Lines([None], [{}], np.zeros(2, np.int64), nothing, nothing.astype(np.int16))
     [group], _ = Selector(bound, columns_of(rows), np.arange(3), EVENTS).select(lines)
-    assert group.selection.keep is not None
-    assert group.selection.keep.tolist() == [False, value.endswith(".0"), True]
+    assert kept(group, 3) == [[False, value.endswith(".0"), True]]
 
 
 def test_a_group_without_event_types_has_no_history() -> None:
@@ -231,8 +259,7 @@ def test_a_group_without_event_types_has_no_history() -> None:
     nothing = np.empty(0, np.int64)
     lines = Lines([None], [{}], np.zeros(2, np.int64), nothing, nothing.astype(np.int16))
     [group], _ = Selector(bound, columns_of([{}]), np.arange(1), []).select(lines)
-    assert group.selection.keep is not None
-    assert not group.selection.keep.any()
+    assert kept(group, 1) == [[False]]
 
 
 def test_a_comparison_takes_one_value() -> None:
@@ -240,7 +267,7 @@ def test_a_comparison_takes_one_value() -> None:
     nothing = np.empty(0, np.int64)
     lines = Lines([{"N": '"1","2"'}], [{}], np.zeros(2, np.int64), nothing, nothing.astype(np.int16))
     groups, errors = Selector(bound, columns_of([{}]), np.arange(1), EVENTS).select(lines)
-    assert groups == []
+    assert list(groups) == []
     assert errors == {0: "filterValues: the value of $N must be one value, not 2: Items.YEAR < $N"}
 
 
@@ -253,13 +280,15 @@ def test_event_types_match_however_the_schema_spells_their_field() -> None:
     assert group.selection.excluded.items.tolist() == [0]
 
 
-def test_lines_of_equal_values_share_a_group() -> None:
+def test_lines_of_equal_values_share_a_mask() -> None:
     bound = bind(parse("INCLUDE ItemID WHERE Items.GENRE IN ($G)"), SCHEMA)
     selector = Selector(bound, columns_of([{"GENRE": "drama"}, {"GENRE": "horror"}]), np.arange(2), EVENTS)
     values: list[Any] = [{"G": '"drama"'}, {"G": '"horror"'}, {"G": '"drama"', "UNUSED": "x"}, None, {"G": '"open'}]
     nothing = np.empty(0, np.int64)
     groups, errors = selector.select(Lines(values, [{}] * 5, np.zeros(6, np.int64), nothing, nothing.astype(np.int16)))
-    assert [group.lines.tolist() for group in groups] == [[0, 2], [1]]
+    [group] = groups
+    assert masks(group) == [[0, 2], [1]]
+    assert kept(group, 2) == [[True, False], [True, False], [False, True]]
     assert errors == {
         3: "filterValues must have a value for $G",
         4: 'filterValues: the value of $G must be "texts" or numbers, separated by commas',
@@ -276,6 +305,7 @@ def test_the_cache_of_masks_is_bounded_and_exact() -> None:
         return mask
 
     for key in (0, 1, 2, 0, 3, 4, 0):
-        np.testing.assert_array_equal(cache.get(key, partial(make, key)), np.arange(100) % 7 == key)
+        bits = cache.get(key, partial(make, key))
+        np.testing.assert_array_equal(np.unpackbits(bits, count=100), np.arange(100) % 7 == key)
     assert made.count(0) == 1
     assert cache._size <= 40

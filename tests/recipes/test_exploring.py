@@ -16,6 +16,7 @@ from personalize_spark.filters.selector import Group
 from personalize_spark.recipes import RECIPES, Settings
 from personalize_spark.records import Object
 from personalize_spark.scoring.exploration import MASS_PER_WEIGHT, Cold, hashes
+from personalize_spark.scoring.masks import Masks
 from personalize_spark.scoring.model import Model, Texts
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.selection import Selection
@@ -103,10 +104,12 @@ def test_filters_count_for_items_in_scope_too(learned: Model) -> None:
     keep = np.ones(len(model.texts), np.bool_)
     keep[model.rows_of(dropped[:2])] = False
     gone = Ragged.of(np.arange(2), np.repeat(model.rows_of(["i2"]), 2), 2)
-    for user, found in zip(("u1", "u2"), out(model, ["u1", "u2"], 30, Selection(keep, gone)), strict=True):
+    for user, found in zip(
+        ("u1", "u2"), out(model, ["u1", "u2"], 30, Selection(Masks.same(keep, 2), gone)), strict=True
+    ):
         assert same(found, expected(model, user, 30, dropped))
     only = Ragged.of(np.arange(2), np.repeat(model.rows_of(["new-2"]), 2), 2)
-    for items, _ in out(model, ["u1", "u2"], 30, Selection(np.zeros(len(keep), np.bool_), None, only)):
+    for items, _ in out(model, ["u1", "u2"], 30, Selection(Masks.same(keep & False, 2), None, only)):
         assert items == ["new-2"]
 
 

@@ -13,6 +13,7 @@ from personalize_spark.answer import LineFilter, answer
 from personalize_spark.filters.selector import Group
 from personalize_spark.recipes import RECIPES, Settings
 from personalize_spark.records import Object
+from personalize_spark.scoring.masks import Masks
 from personalize_spark.scoring.model import Model
 from personalize_spark.scoring.selection import Selection
 from personalize_spark.storage.artifact import Artifact
@@ -42,7 +43,7 @@ class Without:
         self.keep = np.arange(4) != row
 
     def select(self, lines: Sequence[Object]) -> tuple[list[Group], dict[int, str]]:
-        return [Group(np.arange(len(lines)), Selection(self.keep))], {}
+        return [Group(np.arange(len(lines)), Selection(Masks.same(self.keep, len(lines))))], {}
 
 
 @pytest.mark.parametrize("recipe", ["aws-user-personalization", "aws-hrnn", "aws-hrnn-metadata", "aws-hrnn-coldstart"])

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from personalize_spark.scoring.masks import Masks
 from personalize_spark.scoring.products import products
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.selection import Selection, best_of, popular_of
@@ -27,14 +28,17 @@ def ragged(pairs: list[tuple[int, int]]) -> Ragged:
 
 
 def selection(
-    keep: NDArray[np.bool_] | None, gone: list[tuple[int, int]] | None, more: list[tuple[int, int]] | None
+    keep: list[NDArray[np.bool_]], of: list[int], gone: list[tuple[int, int]] | None, more: list[tuple[int, int]] | None
 ) -> Selection:
-    extra = None if more is None or keep is None else ragged([pair for pair in more if not keep[pair[1]]])
-    return Selection(keep, None if gone is None else ragged(gone), extra)
+    masks = Masks(np.packbits(np.array(keep), axis=1), np.array(of) % len(keep)) if keep else None
+    extra = None
+    if more is not None and masks is not None:
+        extra = ragged([(line, item) for line, item in more if not keep[masks.of[line]][item]])
+    return Selection(masks, None if gone is None else ragged(gone), extra)
 
 
 def candidates(chosen: Selection, line: int) -> list[int]:
-    may = np.ones(ITEMS, np.bool_) if chosen.keep is None else chosen.keep.copy()
+    may = np.ones(ITEMS, np.bool_) if chosen.keep is None else chosen.keep.mask(int(chosen.keep.of[line]), ITEMS)
     if chosen.excluded is not None:
         may[chosen.excluded.items[chosen.excluded.lines() == line]] = False
     if chosen.extra is not None:
@@ -42,7 +46,8 @@ def candidates(chosen: Selection, line: int) -> list[int]:
     return [int(item) for item in np.flatnonzero(may)]
 
 
-SELECTION = st.builds(selection, st.none() | MASK, st.none() | PAIRS, st.none() | PAIRS)
+OF = st.lists(st.integers(0, 3), min_size=LINES, max_size=LINES)
+SELECTION = st.builds(selection, st.lists(MASK, max_size=3), OF, st.none() | PAIRS, st.none() | PAIRS)
 
 
 @given(SELECTION, st.integers(1, ITEMS + 2))
@@ -63,6 +68,13 @@ def test_the_popular_are_those_of_brute_force(chosen: Selection, n: int) -> None
         may = set(candidates(chosen, line))
         expected = [item for item in POPULAR.tolist() if item in may][:n]
         assert found[line].tolist() == expected + [-1] * (n - len(expected))
+
+
+@given(SELECTION)
+def test_no_lines_get_no_lists(chosen: Selection) -> None:
+    none = chosen.of(np.empty(0, np.int64))
+    assert popular_of(POPULAR, 0, 4, none).shape == (0, 4)
+    assert best_of(VECTORS[:0], MATRIX, 4, none).items.shape == (0, 4)
 
 
 @given(SELECTION, st.sets(st.integers(0, LINES - 1)))

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from personalize_spark.scoring import bounds, candidates, search, topn
+from personalize_spark.scoring import bounds, search, topn
+from personalize_spark.scoring.masks import Masks
 from personalize_spark.scoring.topn import ItemMatrix, TopN, top_n
 
 Excluded = tuple[NDArray[np.int64], NDArray[np.int32]]
@@ -20,10 +21,11 @@ def oracle(
     users: NDArray[np.float32],
     items: ItemMatrix,
     n: int,
-    keep: NDArray[np.bool_] | None = None,
+    keep: Masks | None = None,
     excluded: Excluded | None = None,
 ) -> TopN:
     """Brute force: every product in float64 by the halving tree, every list by a full sort."""
+    count = len(items.factors)
     best = TopN(np.full((len(users), n), -1, np.int32), np.full((len(users), n), -np.inf))
     for row, user in enumerate(users):
         terms = user.astype(np.float64)[:, None] * items.factors.T.astype(np.float64)
@@ -32,7 +34,8 @@ def oracle(
         while len(terms) > 1:
             terms = terms[: len(terms) // 2] + terms[len(terms) // 2 :]
         gone = set() if excluded is None else set(excluded[1][excluded[0][row] : excluded[0][row + 1]].tolist())
-        allowed = [i for i in range(len(items.factors)) if (keep is None or keep[i]) and i not in gone]
+        kept = range(count) if keep is None else np.flatnonzero(keep.mask(int(keep.of[row]), count)).tolist()
+        allowed = [i for i in kept if i not in gone]
         for place, item in enumerate(sorted(allowed, key=lambda i: (-terms[0, i], items.ranks[i]))[:n]):
             best.items[row, place], best.products[row, place] = item, terms[0, item]
     return best
@@ -52,8 +55,6 @@ def sizes(width: int, users: int, batch: int, group: int, pool: int) -> Iterator
         patch.object(search, "_GROUP", group),
         patch.object(search, "_POOL", pool),
         patch.object(search, "_HITS", max(1, pool // 4)),
-        patch.object(candidates, "TILE_WIDTH", width),
-        patch.object(candidates, "_TILE_KEYS", width * batch),
         patch.object(topn, "BATCH_USERS", batch),
     ):
         yield
@@ -65,6 +66,14 @@ SMALL = (32, 3, 5, 4, 40)
 def matrix(factors: NDArray[np.float32], seed: int, users: NDArray[np.float32] | None = None) -> ItemMatrix:
     ranks = np.random.default_rng(seed).permutation(len(factors)).astype(np.int32)
     return ItemMatrix.sort(factors, ranks, users)[0]
+
+
+def masks(rng: np.random.Generator, users: int, items: int) -> Masks:
+    """A few masks in runs of users, or one user here and one there."""
+    count = int(rng.integers(1, 5))
+    of = rng.integers(0, count, users)
+    bits = np.packbits(rng.random((count, items)) < rng.random((count, 1)), axis=1)
+    return Masks(bits, np.sort(of) if rng.random() < 0.5 else of)
 
 
 def ragged(rng: np.random.Generator, users: int, items: int, most: int) -> Excluded:
@@ -100,7 +109,7 @@ def test_the_answer_is_that_of_brute_force(
         people, factors = np.round(people), np.round(factors)
     people, factors = people * np.float32(scales[0]), factors * np.float32(scales[1])
     side = matrix(factors, seed, normal(rng, 20, width) if spread else None)
-    keep = rng.random(items) < 0.6 if rng.random() < 0.5 else None
+    keep = masks(rng, users, items) if rng.random() < 0.7 else None
     excluded = ragged(rng, users, items, 20) if items and rng.random() < 0.5 else None
     expected = oracle(people, side, n, keep, excluded)
     assert_same(top_n(people, side, n, keep=keep, excluded=excluded), expected)
@@ -156,7 +165,7 @@ def test_an_item_at_its_bound_is_found_behind_longer_ones() -> None:
 def test_the_answer_does_not_depend_on_the_sizes_of_the_work(width: int, users: int, batch: int, group: int) -> None:
     rng = np.random.default_rng(5)
     people, side = normal(rng, 50, 20), matrix(normal(rng, 1500, 20), 5)
-    keep, excluded = rng.random(1500) < 0.7, ragged(rng, 50, 1500, 60)
+    keep, excluded = masks(rng, 50, 1500), ragged(rng, 50, 1500, 60)
     expected = top_n(people, side, 10, keep=keep, excluded=excluded)
     with sizes(width, users, batch, group, 300):
         assert_same(top_n(people, side, 10, keep=keep, excluded=excluded), expected)
@@ -204,7 +213,7 @@ def test_a_zero_vector_gets_the_lowest_ranks() -> None:
     side, excluded = matrix(normal(rng, 3000, 4), 11), ragged(rng, 3, 3000, 500)
     users = np.zeros((3, 4), np.float32)
     users[1] = 1
-    keep = rng.random(3000) < 0.5
+    keep = Masks.same(rng.random(3000) < 0.5, 3)
     assert_same(top_n(users, side, 25, keep=keep, excluded=excluded), oracle(users, side, 25, keep, excluded))
 
 
@@ -217,7 +226,7 @@ def test_zero_items_tie() -> None:
 
 def test_lists_end_with_the_candidates() -> None:
     side = matrix(np.arange(1, 4, dtype=np.float32)[:, None], 13)
-    best = top_n(np.ones((1, 1), np.float32), side, 5, keep=np.array([True, False, True]))
+    best = top_n(np.ones((1, 1), np.float32), side, 5, keep=Masks.same(np.array([True, False, True]), 1))
     assert best.items.tolist() == [[0, 2, -1, -1, -1]]
     assert best.products.tolist() == [[3.0, 1.0, -np.inf, -np.inf, -np.inf]]
 
@@ -231,7 +240,7 @@ def test_nothing_to_do_gives_empty_lists(users: int, items: int) -> None:
 
 def test_a_filter_may_keep_nothing() -> None:
     side = matrix(np.ones((9, 2), np.float32), 15)
-    best = top_n(np.ones((2, 2), np.float32), side, 3, keep=np.zeros(9, np.bool_))
+    best = top_n(np.ones((2, 2), np.float32), side, 3, keep=Masks.same(np.zeros(9, np.bool_), 2))
     assert (best.items == -1).all()
 
 
