@@ -40,11 +40,14 @@ from personalize_spark.records import Object, ids_of
 from personalize_spark.scoring.model import Model, Texts, UserRows
 from personalize_spark.scoring.products import products
 from personalize_spark.scoring.selection import EVERYTHING
+from personalize_spark.scoring.softmax import log_normaliser
 from personalize_spark.scoring.topn import ItemMatrix
 
 RESULTS = Path(__file__).parent / "results"
 RECIPE, N = RECIPES["aws-user-personalization"], 25
 ITEMS, PEOPLE, SAMPLE = 200_000, 8192, 2048
+SHARE = 20
+"""Every 20th item stands for all of them in the normalisers, which only have to be of the right size here."""
 WATCHED = 100
 """Events a user."""
 CATEGORIES, PRICES = 2000, 1_000_000
@@ -155,6 +158,8 @@ class World:
             "PRICE": Numbers(np.append(self.prices, 0), np.arange(ITEMS + 1) < ITEMS),
         }
         self.watched = self._histories(rng)
+        some = self.matrix.factors[::SHARE]
+        self.normalisers = log_normaliser(self.people, some, 1.0) + np.log(SHARE)
 
     def _histories(self, rng: np.random.Generator) -> NDArray[np.int64]:
         """int64 (PEOPLE, WATCHED): what suits them best among a few items, since nobody watches at random."""
@@ -165,7 +170,7 @@ class World:
     def lookup(self, ids: Sequence[bytes]) -> UserRows:
         """The users of a model: all are known."""
         numbers = np.array([int(each) for each in ids]) % PEOPLE
-        return UserRows(np.ones(len(ids), np.bool_), self.people[numbers], np.full(len(ids), 60.0))
+        return UserRows(np.ones(len(ids), np.bool_), self.people[numbers], self.normalisers[numbers])
 
 
 class WorldFilter:
