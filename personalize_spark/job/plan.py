@@ -35,8 +35,8 @@ MAX_PIECE = 64 << 20
 """Bytes of the answers to a split, as expected, with the same exception."""
 MAX_PIECES = 9_000
 """Pieces of a file: an upload has at most 10,000 parts."""
-MAX_BIN_LINES = 500_000
-MAX_BIN_SPLITS = 1_000
+MAX_BIN = 500_000
+"""Lines of a bin; to begin a split costs as much as `_SPLIT_COST` lines."""
 TASKS_PER_CORE = 3
 INFLATE_ABOVE = 64 << 20
 """A larger compressed object is first inflated into plain ones, so that more than one task can answer it."""
@@ -44,6 +44,9 @@ _SAMPLE = 64 << 10
 _SCORE, _FRAME = 11, 64
 """Bytes of a score, and of what surrounds an answer."""
 _MIN_LINES = 1_024
+_SPLIT_COST = 500
+_SMALLEST_BIN = 8
+"""The last bins are this many times smaller than the first: a Spark task costs 0.05 s, too."""
 
 
 @dataclass(frozen=True)
@@ -245,19 +248,32 @@ def tasks_of(
 
 
 def bins_of(tasks: Sequence[Task], line: float, cores: int) -> list[list[Task]]:
-    """Tasks put together, in order, to what one Spark task does."""
-    total = sum(task.split.end - task.split.start for task in tasks)
-    most_bytes = min(MAX_BIN_LINES * line, total / (TASKS_PER_CORE * cores))
-    most_splits = min(MAX_BIN_SPLITS, -(-len(tasks) // (TASKS_PER_CORE * cores)))
+    """Splits put together to what one Spark task does, the largest splits first.
+
+    A bin is a fair share of what is left (guided self-scheduling: Polychronopoulos and Kuck 1987), so that the last ones are small
+    and all cores end together.
+
+    Args:
+        tasks: the splits.
+        line: the mean bytes of a line.
+        cores: how many tasks run at once.
+    """
+    left = sum(_cost(task, line) for task in tasks)
+    most = min(MAX_BIN, left / (TASKS_PER_CORE * cores))
     bins: list[list[Task]] = []
     room = 0.0
-    for task in tasks:
-        if not bins or room <= 0 or len(bins[-1]) >= most_splits:
+    for task in sorted(tasks, key=lambda task: -_cost(task, line)):
+        if room <= 0:
             bins.append([])
-            room = most_bytes
+            room = min(most, max(left / (TASKS_PER_CORE * cores), most / _SMALLEST_BIN))
         bins[-1].append(task)
-        room -= task.split.end - task.split.start
+        room -= _cost(task, line)
+        left -= _cost(task, line)
     return bins
+
+
+def _cost(task: Task, line: float) -> float:
+    return (task.split.end - task.split.start) / line + _SPLIT_COST
 
 
 def write_bins(staging: Store, wave: int, bins: Sequence[Sequence[Task]]) -> None:

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from personalize_spark.errors import JobFailed
 from personalize_spark.job.plan import (
-    MAX_BIN_LINES,
-    MAX_BIN_SPLITS,
+    MAX_BIN,
     MAX_PIECE,
     MAX_PIECES,
     Exploring,
@@ -153,15 +152,36 @@ def test_a_compressed_object_is_one_split() -> None:
     assert len(list(tasks_of([[Object("a.json.gz", 50 << 20, "e")]], [False], 20, 500, 2))) == 1
 
 
-@given(count=st.integers(0, 5_000), size=st.integers(1, 5_000_000), cores=st.integers(1, 16))
-def test_bins_hold_all_tasks_in_order_and_are_bounded(count: int, size: int, cores: int) -> None:
-    files = [[Object(f"{number}.json.gz", size, "e")] for number in range(count)]
-    tasks = list(tasks_of(files, [False] * count, 20, 500, cores))
+@given(
+    sizes=st.lists(st.integers(1, 5_000_000), max_size=50).map(lambda sizes: sizes * 40),
+    cores=st.integers(1, 16),
+)
+def test_bins_hold_all_tasks_and_are_bounded(sizes: list[int], cores: int) -> None:
+    files = [[Object(f"{number}.json.gz", size, "e")] for number, size in enumerate(sizes)]
+    tasks = list(tasks_of(files, [False] * len(files), 20, 500, cores))
     bins = bins_of(tasks, 20, cores)
-    assert [task for tasks in bins for task in tasks] == tasks
+    assert sorted((task for each in bins for task in each), key=lambda task: task.key) == tasks
     for each in bins:
-        assert 0 < len(each) <= MAX_BIN_SPLITS
-        assert len(each) == 1 or (len(each) - 1) * size <= MAX_BIN_LINES * 20
+        lines = [(task.split.end - task.split.start) // 20 for task in each]
+        assert sum(lines[:-1]) < MAX_BIN
+        assert 0 < len(each) <= MAX_BIN // 500
+
+
+@pytest.mark.parametrize(("count", "cores"), [(43, 2), (400, 2), (300, 8), (17, 5)])
+def test_cores_that_take_the_next_bin_when_they_are_free_end_together(count: int, cores: int) -> None:
+    files = [[Object(f"{number}.json.gz", 2_000_000, "e")] for number in range(count)]
+    tasks = list(tasks_of(files, [False] * count, 20, 500, 2))
+    until = [0] * cores
+    for each in bins_of(tasks, 20, cores):
+        until[until.index(min(until))] += len(each)
+    assert max(until) - min(until) <= 1
+
+
+def test_the_largest_split_begins_first() -> None:
+    sizes = [10, 10, 60_000_000, 10, 10]
+    files = [[Object(f"{number}.json.gz", size, "e")] for number, size in enumerate(sizes)]
+    tasks = list(tasks_of(files, [False] * len(files), 20, 500, 2))
+    assert bins_of(tasks, 20, 2)[0] == [tasks[2]]
 
 
 def test_all_cores_have_work_when_there_is_some() -> None:

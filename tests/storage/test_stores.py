@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import random
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +13,7 @@ import boto3
 import pytest
 
 from personalize_spark.errors import ObjectChanged, ObjectExists, ObjectNotFound, StorageError
+from personalize_spark.storage.file import FileStore
 from personalize_spark.storage.location import open_store
 from personalize_spark.storage.s3 import MIN_PART, S3Store
 from personalize_spark.storage.store import Object, Store, stream
@@ -144,6 +147,22 @@ def test_pieces_become_one_object_in_their_order(store: Store, sizes: list[int])
     assert store.read("out/whole é.out") == whole
     staging.delete("")
     assert names(store) == ["out/whole é.out"]
+
+
+def test_pieces_are_copied_where_the_kernel_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copied = os.copy_file_range
+
+    def some(source: int, target: int, _: int) -> int:
+        if os.lseek(source, 0, os.SEEK_CUR):
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        return copied(source, target, 3)
+
+    store = FileStore(str(tmp_path))
+    for number in range(5):
+        store.write(f"p/{number}", bytes([65 + number]) * 2 * number)
+    monkeypatch.setattr(os, "copy_file_range", some)
+    store.compose("whole", store, list(store.list("p/")))
+    assert store.read("whole") == b"BBCCCCDDDDDDEEEEEEEE"
 
 
 @pytest.mark.parametrize("sizes", [[5], [5, 6], [5, MIN_PART]], ids=str)
