@@ -26,7 +26,7 @@ from personalize_spark.job.plan import (
     write_inputs,
 )
 from personalize_spark.job.preflight import preflight
-from personalize_spark.job.publish import publish
+from personalize_spark.job.publish import Publisher
 from personalize_spark.job.report import Progress, Report
 from personalize_spark.job.waves import Ledger, run_waves
 from personalize_spark.storage.catalog import Catalog
@@ -65,18 +65,19 @@ def _run(spark: SparkSession, job: Job, lease: Lease, show: Callable[[Progress],
     started = time.monotonic()
     plan, inputs = _plan(job)
     try:
-        preflight(spark, plan)
-        tasks, line, cores = _cut(spark, plan, inputs)
+        cores = spark.sparkContext.defaultParallelism
+        preflight(spark, plan, cores)
+        tasks, line = _cut(spark, plan, inputs, cores)
         tasks = gather(spark, plan, tasks, line, cores)
-        ledger = run_waves(spark, plan, tasks, line, cores, lambda ledger: show(_progress(ledger, tasks)))
-        show(_progress(ledger, tasks))
-        if job.service_limits:
-            _check_records(ledger, inputs)
-        lease.update()  # the fence: who has lost the job publishes nothing
-        broken = {task.file for task in ledger.missing(tasks)}
-        whole = {number: each for number, each in enumerate(inputs) if number not in broken}
-        publish(spark, plan, whole, ledger.pieces.values())
-        if broken:  # what could be answered is there all the same
+        ledger = Ledger(plan.staging())
+        with Publisher(spark, plan, inputs, tasks, ledger) as outputs:
+            run_waves(spark, plan, tasks, line, cores, ledger, lambda: show(_progress(ledger, tasks)))
+            show(_progress(ledger, tasks))
+            if job.service_limits:
+                _check_records(ledger, inputs)
+            lease.update()  # the fence: who has lost the job publishes nothing
+            outputs.publish()
+        if broken := {task.file for task in ledger.missing(tasks)}:  # what could be answered is there all the same
             raise JobFailed(_why(broken, inputs, ledger))
     finally:
         notes = [*job.notes, *_clean(plan)]
@@ -120,13 +121,12 @@ def _plan(job: Job) -> tuple[Plan, list[Input]]:
     return plan, inputs
 
 
-def _cut(spark: SparkSession, plan: Plan, inputs: Sequence[Input]) -> tuple[list[Task], float, int]:
+def _cut(spark: SparkSession, plan: Plan, inputs: Sequence[Input], cores: int) -> tuple[list[Task], float]:
     inflated = inflate(spark, plan, inputs)
     files = [inflated.get(number, [each.source]) for number, each in enumerate(inputs)]
     line = bytes_per_line(plan.input(), inputs)
-    cores = spark.sparkContext.defaultParallelism
     there = [number in inflated for number in range(len(files))]
-    return list(tasks_of(files, there, line, bytes_per_answer(plan, line), cores)), line, cores
+    return list(tasks_of(files, there, line, bytes_per_answer(plan, line), cores)), line
 
 
 def _clean(plan: Plan) -> list[str]:

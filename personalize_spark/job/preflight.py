@@ -1,4 +1,7 @@
-"""Before any work, one task on an executor proves that the others can do theirs; what it finds is said in plain words."""
+"""Before any work, a task a core proves that the others can do theirs; what they find is said in plain words.
+
+One task would do for the proof. As many as there are cores start all Python workers at once, which takes some seconds.
+"""
 
 from __future__ import annotations
 
@@ -18,26 +21,31 @@ from personalize_spark.storage.store import Store
 _MIN_DISK = 256 << 20
 
 
-def preflight(spark: SparkSession, plan: Plan) -> None:
-    """Prove import, release, credentials, model and disk on an executor; writes `_CHECK` under the output path.
+def preflight(spark: SparkSession, plan: Plan, cores: int) -> None:
+    """Prove import, release, credentials, model and disk on the executors; writes `_CHECK` under the output path.
+
+    Args:
+        spark: the session.
+        plan: the job's plan.
+        cores: how many tasks run at once.
 
     Raises:
         JobFailed: what is missing, and what to do about it.
     """
     try:
-        failures = run_stage(spark, plan, 1, partial(_check, personalize_spark.__version__))
+        failures = run_stage(spark, plan, cores, partial(_check, personalize_spark.__version__))
     except Exception as error:  # py4j's errors have no common base
         raise JobFailed(_in_plain_words(root_cause(error))) from error
     if failures:
         raise JobFailed(failures[0])
 
 
-def _check(release: str, staging: Store, _: int) -> list[str]:
-    failure = _failure(release, staging)
+def _check(release: str, staging: Store, number: int) -> list[str]:
+    failure = _failure(release, staging, writes=number == 0)
     return [failure] if failure else []
 
 
-def _failure(release: str, staging: Store) -> str | None:
+def _failure(release: str, staging: Store, *, writes: bool) -> str | None:
     if personalize_spark.__version__ != release:
         return f"The executors have personalize_spark {personalize_spark.__version__}, the driver {release}: ship the same."
     folder = tempfile.gettempdir()
@@ -45,7 +53,8 @@ def _failure(release: str, staging: Store) -> str | None:
         return f"The executors have {free >> 20} MiB free in {folder}: give them a larger spark.local.dir."
     try:
         worker = Worker(staging)
-        worker.plan.output().write(CHECK, b"")
+        if writes:
+            worker.plan.output().write(CHECK, b"")
         for each in read_inputs(worker.staging)[:1]:
             worker.input.read(each.source.name, 0, min(1, each.source.size), each.source.etag)
         _ = worker.model, worker.line_filter  # mapping them is the proof

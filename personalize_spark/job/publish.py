@@ -2,80 +2,126 @@
 
 from __future__ import annotations
 
+import threading
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Self
 
 import orjson
 from pyspark.sql import SparkSession
 
 from personalize_spark.errors import JobFailed, PersonalizeSparkError
-from personalize_spark.job.plan import Input, Plan
+from personalize_spark.job.plan import Input, Plan, Task
 from personalize_spark.job.stage import run_stage
-from personalize_spark.job.task import PIECES, Piece
+from personalize_spark.job.task import PIECES
+from personalize_spark.job.waves import Ledger
 from personalize_spark.storage.store import Object, Store
 
 _ON_THE_DRIVER = 64
 _FILES_PER_TASK = 500
 _WRITERS = 8
-
-Outputs = list[tuple[str, list[Object]]]
-"""Names of outputs, each with its pieces in order."""
+_POLL_SECONDS = 1.0
 
 
-def publish(spark: SparkSession, plan: Plan, inputs: Mapping[int, Input], pieces: Iterable[Piece]) -> None:
-    """Compose every output; many of them by Spark tasks.
+class Publisher:
+    """The outputs of a job: a few grow while their splits are answered, many are composed by Spark tasks at the end.
 
-    Args:
-        spark: the session.
-        plan: the job's plan.
-        inputs: those whose every split has a piece, by number.
-        pieces: of all inputs.
-
-    Raises:
-        JobFailed: an output could not be written.
+    Used as a context manager around the waves. No output appears before `publish`; without it, none does.
     """
-    outputs = _outputs(plan.staging(), inputs, pieces)
-    failures = _compose(plan, outputs) if len(outputs) <= _ON_THE_DRIVER else _compose_in_tasks(spark, plan, outputs)
-    if failures:
-        raise JobFailed(failures[0])
+
+    def __init__(
+        self, spark: SparkSession, plan: Plan, inputs: Sequence[Input], tasks: Sequence[Task], ledger: Ledger
+    ) -> None:
+        self._spark, self._plan, self._inputs, self._ledger = spark, plan, inputs, ledger
+        self._keys: dict[int, list[str]] = {number: [] for number in range(len(inputs))}
+        for task in tasks:
+            self._keys[task.file].append(task.key)
+        self._growing: list[Future[str | None]] = []
+        self._granted = False
+        self._decided = threading.Event()
+        self._pool = ThreadPoolExecutor(_WRITERS)
+
+    def __enter__(self) -> Self:
+        if len(self._inputs) <= _ON_THE_DRIVER:
+            self._growing = [
+                self._pool.submit(_compose, self._plan, each.output, self._pieces(self._keys[number]))
+                for number, each in enumerate(self._inputs)
+            ]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._decided.set()
+        self._pool.shutdown()
+
+    def publish(self) -> None:
+        """Let the outputs appear whose every split has a piece.
+
+        Raises:
+            JobFailed: an output could not be written.
+        """
+        self._granted = True
+        self._decided.set()
+        failures = [failure for each in self._growing if (failure := each.result())]
+        if not self._growing:
+            failures = _compose_in_tasks(self._spark, self._plan, self._whole())
+        if failures:
+            raise JobFailed(failures[0])
+
+    def _pieces(self, keys: Sequence[str]) -> Iterator[Object]:
+        """The objects of the splits in their order, as they are finished; ends when the output may appear."""
+        staging, pieces = self._plan.staging(), self._ledger.pieces
+        for key in keys:
+            while key not in pieces and not self._decided.wait(_POLL_SECONDS):
+                pass
+            if key not in pieces:
+                raise _NotToAppear
+            if pieces[key].bytes:  # a split of blank lines has no object
+                yield from staging.list(pieces[key].name)
+        self._decided.wait()
+        if not self._granted:
+            raise _NotToAppear
+
+    def _whole(self) -> Mapping[str, Sequence[Object]]:
+        """The outputs whose every split has a piece, each with its objects in order."""
+        stored = {found.name: found for found in self._plan.staging().list(PIECES)}
+        pieces = self._ledger.pieces
+        return {
+            self._inputs[number].output: [stored[pieces[key].name] for key in keys if pieces[key].bytes]
+            for number, keys in self._keys.items()
+            if all(key in pieces for key in keys)
+        }
 
 
-def _outputs(staging: Store, inputs: Mapping[int, Input], pieces: Iterable[Piece]) -> Outputs:
-    stored = {found.name: found for found in staging.list(PIECES)}
-    by_file: dict[int, list[Object]] = defaultdict(list)
-    for piece in sorted(pieces, key=lambda piece: piece.key):
-        if piece.bytes:  # a split of blank lines has no object
-            by_file[int(piece.key.partition("/")[0])].append(stored[piece.name])
-    return [(each.output, by_file[file]) for file, each in inputs.items()]
+class _NotToAppear(Exception):  # no error: the output was given up
+    pass
 
 
-def _compose(plan: Plan, outputs: Outputs) -> list[str]:
-    output, staging = plan.output(), plan.staging()
-
-    def one(name: str, pieces: list[Object]) -> str | None:
-        try:
-            output.compose(name, staging, pieces)
-        except PersonalizeSparkError as error:
-            return error.message
+def _compose(plan: Plan, name: str, pieces: Iterable[Object]) -> str | None:
+    try:
+        plan.output().compose(name, plan.staging(), pieces)
+    except _NotToAppear:
         return None
+    except PersonalizeSparkError as error:
+        return error.message
+    return None
 
-    with ThreadPoolExecutor(_WRITERS) as pool:
-        return [failure for failure in pool.map(lambda each: one(*each), outputs) if failure]
 
-
-def _compose_in_tasks(spark: SparkSession, plan: Plan, outputs: Outputs) -> list[str]:
+def _compose_in_tasks(spark: SparkSession, plan: Plan, outputs: Mapping[str, Sequence[Object]]) -> list[str]:
     tasks = -(-len(outputs) // _FILES_PER_TASK)
-    staging = plan.staging()
-    for number in range(tasks):
-        part = outputs[number::tasks]
-        staging.write(_part(number), orjson.dumps([[name, [list(vars(o).values()) for o in os]] for name, os in part]))
+    staging, parts = plan.staging(), defaultdict[int, list[object]](list)
+    for number, (name, pieces) in enumerate(outputs.items()):
+        parts[number % tasks].append([name, [list(vars(each).values()) for each in pieces]])
+    for number, part in parts.items():
+        staging.write(_part(number), orjson.dumps(part))
     return run_stage(spark, plan, tasks, _compose_part)
 
 
-def _compose_part(staging: Store, number: int) -> list[str]:
-    part = orjson.loads(staging.read(_part(number)))
-    return _compose(Plan.read(staging), [(name, [Object(*each) for each in pieces]) for name, pieces in part])
+def _compose_part(staging: Store, number: int) -> Iterator[str]:
+    plan = Plan.read(staging)
+    part = ((name, [Object(*each) for each in pieces]) for name, pieces in orjson.loads(staging.read(_part(number))))
+    with ThreadPoolExecutor(_WRITERS) as pool:
+        yield from filter(None, pool.map(lambda output: _compose(plan, *output), part))
 
 
 def _part(number: int) -> str:

@@ -46,8 +46,14 @@ class Ledger:
 
 
 def run_waves(
-    spark: SparkSession, plan: Plan, tasks: Sequence[Task], line: float, cores: int, watch: Callable[[Ledger], None]
-) -> Ledger:
+    spark: SparkSession,
+    plan: Plan,
+    tasks: Sequence[Task],
+    line: float,
+    cores: int,
+    ledger: Ledger,
+    watch: Callable[[], None],
+) -> None:
     """Answer all splits that can be answered.
 
     Args:
@@ -56,25 +62,20 @@ def run_waves(
         tasks: all splits of the job.
         line: the mean bytes of a line.
         cores: how many tasks run at once.
-        watch: called every two seconds with the state of things, from another thread.
-
-    Returns:
-        The pieces; where a split has none, the last wave's failures say why.
+        ledger: gets the pieces as they come; where a split has none in the end, the failures say why.
+        watch: called every two seconds, from another thread.
     """
-    staging = plan.staging()
-    ledger = Ledger(staging)
     wave = 0
     while missing := ledger.missing(tasks):
         before = len(ledger.pieces)
         bins = bins_of(missing, line, cores)
-        write_bins(staging, wave, bins)
+        write_bins(ledger.staging, wave, bins)
         with _watched(ledger, watch):
             ledger.failures = _run(spark, plan, wave, len(bins))
         ledger.refresh()
         if len(ledger.pieces) == before:
             break
         wave += 1
-    return ledger
 
 
 def _run(spark: SparkSession, plan: Plan, wave: int, bins: int) -> list[str]:
@@ -87,7 +88,7 @@ def _run(spark: SparkSession, plan: Plan, wave: int, bins: int) -> list[str]:
 class _watched:  # noqa: N801  # a context manager, used like a function
     """Refresh the ledger in the background while Spark works."""
 
-    def __init__(self, ledger: Ledger, watch: Callable[[Ledger], None]) -> None:
+    def __init__(self, ledger: Ledger, watch: Callable[[], None]) -> None:
         self._ledger, self._watch = ledger, watch
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._loop, daemon=True)
@@ -102,4 +103,4 @@ class _watched:  # noqa: N801  # a context manager, used like a function
     def _loop(self) -> None:
         while not self._done.wait(_WATCH_SECONDS):
             self._ledger.refresh()
-            self._watch(self._ledger)
+            self._watch()

@@ -9,7 +9,7 @@ import os
 import shutil
 import uuid
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -85,7 +85,7 @@ class FileStore:
             _sync(self.path(name))
         return _version(data)
 
-    def compose(self, name: str, source: Store, pieces: Sequence[Object]) -> None:
+    def compose(self, name: str, source: Store, pieces: Iterable[Object]) -> None:
         """See `Store.compose`."""
         if not isinstance(source, FileStore):
             raise StorageError(

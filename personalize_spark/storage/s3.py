@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -90,8 +90,11 @@ class S3Store:
         """See `Store.replace`."""
         return self._put(name, data, IfMatch=version)
 
-    def compose(self, name: str, source: Store, pieces: Sequence[Object]) -> None:
-        """See `Store.compose`: S3 copies what is large enough; small neighbours pass through here."""
+    def compose(self, name: str, source: Store, pieces: Iterable[Object]) -> None:
+        """See `Store.compose`: S3 copies what is large enough; small neighbours pass through here.
+
+        The upload begins after the last piece is given: an upload that a killed driver leaves open is paid for unseen.
+        """
         if not isinstance(source, S3Store):
             raise StorageError(
                 f"{self.root}{name} cannot be composed of pieces on {source.root}: stage on an s3:// URI."
@@ -190,7 +193,7 @@ def _translate(error: ClientError, uri: str, action: str, access: Access) -> Sto
     return StorageError(f"{uri}: {error}")
 
 
-def _parts(pieces: Sequence[Object]) -> Iterator[list[Span]]:
+def _parts(pieces: Iterable[Object]) -> Iterator[list[Span]]:
     """Cut the pieces' bytes into upload parts.
 
     A part of one span of at least `MIN_PART` bytes is copied by S3; a part of several spans, or the last one, is small

@@ -7,7 +7,7 @@ listing gave; small records are created and replaced by compare-and-set on their
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
@@ -70,8 +70,11 @@ class Store(Protocol):
     def replace(self, name: str, data: bytes, version: str) -> str:
         """Write the object if it is still the one of that version, else `ObjectChanged`; returns the new version."""
 
-    def compose(self, name: str, source: Store, pieces: Sequence[Object]) -> None:
-        """Make one object out of the pieces (objects of `source`, a store of the same kind) in their order; it appears whole."""
+    def compose(self, name: str, source: Store, pieces: Iterable[Object]) -> None:
+        """Make one object out of the pieces (objects of `source`, a store of the same kind) in their order.
+
+        The pieces may come late, one by one. The object appears whole, after the last of them; if there is an error, never.
+        """
 
     def delete(self, prefix: str) -> None:
         """Remove every object whose name starts with `prefix`."""
