@@ -125,31 +125,16 @@ def _ours(folder: Path, name: str = "all") -> float:
 
 def _als(folder: Path) -> float:
     """`recommendForUserSubset`, its ids and ratings written as JSON."""
-    from pyspark.ml.recommendation import ALS, ALSModel
-    from pyspark.sql import SparkSession
     from pyspark.sql import functions as F  # noqa: N812  # as everybody calls it
 
-    spark = (
-        SparkSession.builder.master(f"local[{CORES}]")
-        .config("spark.driver.memory", "8g")
-        .config("spark.ui.enabled", "false")
-        .config("spark.driver.host", "127.0.0.1")
-        .config("spark.sql.shuffle.partitions", 4 * CORES)
-        .getOrCreate()
-    )
-    spark.sparkContext.setLogLevel("ERROR")
-    saved = folder / "als"
-    if not saved.exists():  # a model fitted to one row, with our factors in the place of its own
-        ALS(rank=RANK).fit(spark.createDataFrame([(0, 0, 1.0)], "user int, item int, rating float")).save(str(saved))
-        for side in ("user", "item"):
-            frame = _frame(np.load(folder / f"{side}s.npy"))
-            spark.createDataFrame(frame).repartition(2 * CORES).write.mode("overwrite").parquet(
-                f"{saved}/{side}Factors"
-            )
-    model = ALSModel.load(str(saved))
+    from benchmarks.als import als_model, open_als_session
+
+    spark = open_als_session(CORES)
+    users, items = (np.load(folder / f"{side}.npy") for side in ("users", "items"))
+    model = als_model(spark, folder / "als", users, items, 2 * CORES)
     started = time.perf_counter()
-    users = spark.read.json(f"{folder}/in").select(F.col("userId").cast("int").alias("user"))
-    answers = model.recommendForUserSubset(users, N)
+    asked = spark.read.json(f"{folder}/in").select(F.col("userId").cast("int").alias("user"))
+    answers = model.recommendForUserSubset(asked, N)
     answers.select(
         F.struct(F.col("user").cast("string").alias("userId")).alias("input"),
         F.struct(
@@ -158,13 +143,6 @@ def _als(folder: Path) -> float:
         ).alias("output"),
     ).write.mode("overwrite").json(f"{folder}/out-als")
     return time.perf_counter() - started
-
-
-def _frame(factors: NDArray[np.float32]) -> object:
-    import pyarrow as pa
-
-    values = pa.ListArray.from_arrays(np.arange(len(factors) + 1, dtype=np.int32) * RANK, factors.ravel())
-    return pa.table({"id": pa.array(np.arange(len(factors), dtype=np.int32)), "features": values})
 
 
 def _implicit(folder: Path) -> float:

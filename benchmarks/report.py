@@ -1,4 +1,4 @@
-"""The tables of README, written from the results.
+"""The tables and the picture of README, written from the results.
 
 python -m benchmarks.report
 """
@@ -9,23 +9,28 @@ import json
 from pathlib import Path
 from typing import Any
 
+from benchmarks.chart import bars
+
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- benchmarks: written by python -m benchmarks.report -->", "<!-- end of benchmarks -->"
+END_TO_END = ("endtoend.json", "endtoend-100000.json")
+PICTURE = "![lines a second, beside Spark ML ALS and implicit](benchmarks/results/endtoend.svg)"
 
 
 def main() -> None:
-    """Put the tables between the two marks."""
-    path = ROOT / "README.md"
+    """Draw the picture, and put the tables between the two marks."""
+    path, results = ROOT / "README.md", ROOT / "benchmarks" / "results"
+    ends = [json.loads(each.read_text()) for each in (results / name for name in END_TO_END) if each.exists()]
+    (results / "endtoend.svg").write_text(bars(ends))
     head, _, rest = path.read_text().partition(BEGIN)
     _, _, tail = rest.partition(END)
-    path.write_text(f"{head}{BEGIN}\n\n{tables(ROOT / 'benchmarks' / 'results')}\n{END}{tail}")
+    path.write_text(f"{head}{BEGIN}\n\n{PICTURE}\n\n{tables(results)}\n{END}{tail}")
 
 
 def tables(results: Path) -> str:
     """All tables, from the files that are there."""
     parts = [
-        (results / "endtoend.json", _end_to_end),
-        (results / "endtoend-100000.json", _end_to_end),
+        *((results / name, _end_to_end) for name in END_TO_END),
         (results / "topn.json", _top_n),
         (results / "filters.json", _filters),
         (results / "scale.json", _scale),

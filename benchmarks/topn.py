@@ -4,6 +4,7 @@
 
 The unit is one-thread numpy sgemm of the same users and items, in the blocks that were fastest on the machine where this was
 written and without looking at a score. Contenders run in turn; a ratio is the median over the rounds of contender / sgemm.
+Spark ML ALS is `recommendForUserSubset` in a warm session of one core, on the users of `top_n`, its lists read and thrown away.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import os
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +22,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.als import als_model, open_als_session
 from benchmarks.factors import factor_sets, resample
 from benchmarks.machine import machine
 from personalize_spark.scoring.topn import ItemMatrix, products, top_n
@@ -70,7 +73,10 @@ def measure(name: str, users: NDArray[np.float64], items: NDArray[np.float64], s
     fewer = people[: min(256, max(32, PEER_PAIRS // size))]
     for peer, run in _peers().items():
         contenders[peer] = lambda run=run: _seconds(run, (fewer, matrix.factors, n))  # type: ignore[misc]
-    runs = [{each: run() for each, run in contenders.items()} for _ in range(ROUNDS)]
+    with tempfile.TemporaryDirectory() as folder:
+        recommend = _spark_als(Path(folder), people, matrix.factors)
+        contenders["Spark ML ALS"] = lambda: _seconds(recommend, (people, matrix.factors, n))
+        runs = [{each: run() for each, run in contenders.items()} for _ in range(ROUNDS)]
     return {
         "factors": name,
         "items": size,
@@ -118,6 +124,19 @@ def _argpartition(work: Work) -> None:
         best = np.argpartition(scores, -n, axis=1)[:, -n:]
         order = np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1)
         np.take_along_axis(best, order, axis=1)
+
+
+def _spark_als(folder: Path, users: NDArray[np.float32], items: NDArray[np.float32]) -> Callable[[Work], object]:
+    """Warm: one run comes before the first that counts."""
+    spark = open_als_session(1)
+    model = als_model(spark, folder / "als", users, items, 1)
+    asked = spark.range(len(users)).selectExpr("cast(id as int) as user")
+
+    def run(work: Work) -> None:
+        model.recommendForUserSubset(asked, work[2]).write.format("noop").mode("overwrite").save()
+
+    run((users, items, 1))
+    return run
 
 
 def _peers() -> dict[str, Callable[[Work], object]]:
