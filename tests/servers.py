@@ -1,15 +1,19 @@
-"""Real server processes, for tests and benchmarks: an S3 server, and a standalone Spark cluster."""
+"""Real servers, for tests and benchmarks: an S3 server, one that breaks its answers, and a standalone Spark cluster."""
 
 from __future__ import annotations
 
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import boto3
 import pyspark
@@ -55,6 +59,51 @@ def standalone_cluster(folder: Path, memory: str) -> Iterator[tuple[str, list[in
         _wait(lambda: socket.create_connection(("127.0.0.1", port), 1).close(), process)
         workers = [stack.enter_context(_process(worker, folder / f"worker{number}.log")) for number in (1, 2)]
         yield url, [each.pid for each in workers]
+
+
+@contextmanager
+def unreliable(url: str, harms: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """A server that passes requests on to another one, and breaks an answer for each harm, in their order; gives its URL.
+
+    Args:
+        url: the other server's.
+        harms: pairs of an HTTP method and what becomes of the answer: it is "lost", or "cut" in the middle of its body.
+    """
+    target, left = urlsplit(url), list(harms)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def _pass(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            with closing(HTTPConnection(target.hostname or "", target.port)) as other:
+                other.request(self.command, self.path, body, dict(self.headers))
+                answer = other.getresponse()
+                data = answer.read()
+            harm = left.pop(0)[1] if left and left[0][0] == self.command else None
+            self.close_connection = harm is not None
+            if harm == "lost":
+                return
+            self.send_response_only(answer.status)
+            for name, value in answer.getheaders():
+                if name.lower() not in {"transfer-encoding", "content-length", "connection"}:
+                    self.send_header(name, value)
+            self.send_header("Content-Length", answer.getheader("Content-Length") or str(len(data)))
+            self.end_headers()
+            self.wfile.write(data[: len(data) // 2] if harm == "cut" else data)
+
+        do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _pass  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+            assert not left, "not all harm was done"
+        finally:
+            server.shutdown()
 
 
 @contextmanager

@@ -158,26 +158,34 @@ def _comparable(literal: float, kind: np.dtype[Any]) -> int | float:
 
 def holds(condition: Condition, operands: Operands, values: Mapping[str, Literal | None]) -> bool:
     """Whether a condition on the fields of one user holds; the same rules, for a single row."""
-    remaining = iter(operands)
-
-    def walk(node: Condition) -> bool:
-        if isinstance(node, And | Or):
-            parts = [walk(part) for part in node.parts]  # all of them: each takes its operands
-            return all(parts) if isinstance(node, And) else any(parts)
-        return _holds(node, next(remaining), values.get(node.field.name))
-
-    return walk(condition)
+    several = {
+        name: value.split("|") if isinstance(value, str) else [value]
+        for name, value in values.items()
+        if value is not None
+    }
+    return _truth(condition, operands, several)
 
 
 def holds_of_event(condition: Condition, operands: Operands, event: str) -> bool:
     """Whether a condition on Interactions holds for an event type: they match in any case, and `*` matches every one."""
     event = event.lower()
     lowered = [tuple(event if each == "*" else str(each).lower() for each in literals) for literals in operands]
-    return holds(condition, lowered, {leaf.field.name: event for leaf in leaves(condition)})
+    return _truth(condition, lowered, {leaf.field.name: [event] for leaf in leaves(condition)})
 
 
-def _holds(leaf: Comparison | Membership, literals: tuple[Literal, ...], value: Literal | None) -> bool:
-    several = value.split("|") if isinstance(value, str) else [] if value is None else [value]
+def _truth(condition: Condition, operands: Operands, values: Mapping[str, Sequence[Literal]]) -> bool:
+    remaining = iter(operands)
+
+    def walk(node: Condition) -> bool:
+        if isinstance(node, And | Or):
+            parts = [walk(part) for part in node.parts]  # all of them: each takes its operands
+            return all(parts) if isinstance(node, And) else any(parts)
+        return _holds(node, next(remaining), values.get(node.field.name, ()))
+
+    return walk(condition)
+
+
+def _holds(leaf: Comparison | Membership, literals: tuple[Literal, ...], several: Sequence[Literal]) -> bool:
     if isinstance(leaf, Membership):
         return any(each in literals for each in several) != leaf.negated
     if leaf.operator == "!=":

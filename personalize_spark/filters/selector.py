@@ -22,7 +22,8 @@ from personalize_spark.scoring.masks import Masks
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.selection import Selection
 
-_MEMO = 100_000
+_MEMO, _ENTRY = 64 << 20, 500
+"""Bytes of values whose bindings are remembered, and what an entry holds besides."""
 _LINES, _BYTES = 8192, 16 << 20
 """Of a group: lines, if it has several bindings, and bytes of their masks."""
 
@@ -76,6 +77,7 @@ class Selector:
         self._items = len(rows)
         self._masks = MaskCache()
         self._bindings: dict[Any, Binding | BadValue] = {}
+        self._remembered = 0
         self._parameters, self._attributes, self._item_fields = bound.parameters, bound.user_fields, bound.item_fields
 
     def select(self, lines: Lines) -> tuple[Iterator[Group], dict[int, str]]:
@@ -106,23 +108,24 @@ class Selector:
     def _bind_line(
         self, values: Any, attributes: Mapping[str, Literal | None], current: int | None
     ) -> Binding | BadValue:
-        if not self._parameters:
-            values = None  # nothing asks for them
-        raw = None if values is None else orjson.dumps(values)
-        key = raw, tuple(attributes.get(name) for name in self._attributes), current
+        given: dict[str, str] = {}
+        if self._parameters and values is not None:  # else nothing asks for them
+            bad = check_values(values)
+            if bad is not None:
+                return bad
+            given = {name: str(values[name]) for name in self._parameters if name in values}
+        key = orjson.dumps(given), tuple(attributes.get(name) for name in self._attributes), current
         if key not in self._bindings:
-            if len(self._bindings) >= _MEMO:
+            if self._remembered > _MEMO:
                 self._bindings.clear()
-            self._bindings[key] = self._resolved(values, attributes, current)
+                self._remembered = 0
+            self._bindings[key] = self._resolved(given, attributes, current)
+            self._remembered += len(key[0]) + _ENTRY
         return self._bindings[key]
 
     def _resolved(
-        self, values: Any, attributes: Mapping[str, Literal | None], current: int | None
+        self, given: Mapping[str, str], attributes: Mapping[str, Literal | None], current: int | None
     ) -> Binding | BadValue:
-        bad = check_values(values) if values is not None else None
-        if bad is not None:
-            return bad
-        given = {name: str(values[name]) for name in self._parameters if name in values} if values else {}
         item = {} if current is None else {name: self._columns[name].at(current) for name in self._item_fields}
         return resolve(self._bound, given, attributes, item)
 
@@ -147,18 +150,23 @@ class Selector:
         return Group(members, Selection(keep, gone, kept, unknown))
 
     def _item_bits(self, bindings: Sequence[Binding]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]] | None:
-        """By binding, what is included and what is excluded for all its lines, as bits of `Masks`; `None` where that is all and nothing."""
+        """By binding, what is included and what is excluded for all its lines, as bits of `Masks`.
+
+        `None` where no expression says either, so that all items are kept.
+        """
         shape = len(bindings), self._items // 8 + 1
         base, dropped = (np.full(shape, value, np.uint8) for value in (0xFF, 0))
+        said = False
         for place, binding in enumerate(bindings):
             bounded = [(number, *each) for number, each in enumerate(zip(self._expressions, binding, strict=True))]
             if any(bound is not None and each.action == INCLUDE for _, each, bound in bounded):
-                base[place] = 0
+                base[place], said = 0, True
             for number, expression, bound in bounded:
                 if bound is not None and dataset_of(expression) != INTERACTIONS:
                     bits = self._masks.get((number, bound), partial(self._mask, expression.condition, bound))
                     (base if expression.action == INCLUDE else dropped)[place] |= bits
-        return None if (base == 0xFF).all() and not dropped.any() else (base, dropped)
+                    said = True
+        return (base, dropped) if said else None
 
     def _mask(self, condition: Condition, bound: Bound) -> NDArray[np.bool_]:
         return evaluate(condition, bound, self._model_columns)

@@ -17,6 +17,7 @@ MAX_PARAMETERS, MAX_NAME, MAX_VALUE = 25, 50, 1_000
 
 _ONE = re.compile(r'\s*(?:"((?:\\.|[^"\\])*)"|([^",\s][^",]*?))\s*(?:,|\Z)', re.DOTALL)
 _DATE = re.compile(r"\"?\d{4}-\d")
+_NAME = re.compile(rf"[A-Za-z0-9_]{{1,{MAX_NAME}}}", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 
 
@@ -34,7 +35,7 @@ def check_values(given: Any) -> BadValue | None:
     if len(given) > MAX_PARAMETERS:
         return BadValue(f"filterValues has {len(given)} placeholders, more than {MAX_PARAMETERS}")
     for name, value in given.items():
-        if len(name) > MAX_NAME or not re.fullmatch(r"[A-Za-z0-9_]+", name, re.ASCII):
+        if not _NAME.fullmatch(name):
             return BadValue(f"filterValues: '{name[:MAX_NAME]}' is no name of a placeholder")
         if not isinstance(value, str | int | float) or isinstance(value, bool):
             return BadValue(f"filterValues: the value of ${name} must be a string")

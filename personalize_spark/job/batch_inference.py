@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
@@ -70,7 +71,7 @@ def _run(spark: SparkSession, job: Job, lease: Lease, show: Callable[[Progress],
         tasks, line = _cut(spark, plan, inputs, cores)
         tasks = gather(spark, plan, tasks, line, cores)
         ledger = Ledger(plan.staging())
-        with Publisher(spark, plan, inputs, tasks, ledger) as outputs:
+        with Publisher(spark, plan, inputs, tasks, ledger, cores) as outputs:
             run_waves(spark, plan, tasks, line, cores, ledger, lambda: show(_progress(ledger, tasks)))
             show(_progress(ledger, tasks))
             if job.service_limits:
@@ -110,7 +111,7 @@ def _plan(job: Job) -> tuple[Plan, list[Input]]:
         exploring=job.exploring,
         input_root=split_prefix(request.input_path)[0],
         output_root=output_root,
-        staging_root=f"{output_root}{STAGING}/{request.job_name}/",
+        staging_root=f"{output_root}{STAGING}/{request.job_name}/{uuid.uuid4().hex}/",
         access=access,
     )
     try:

@@ -19,7 +19,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from personalize_spark.errors import InvalidInputException, JobFailed
 from personalize_spark.job.plan import TASKS_PER_CORE, Plan, Task, bins_of, read_bin, write_bins
-from personalize_spark.job.stage import root_cause, run_stage
+from personalize_spark.job.stage import cancelled_on_error, root_cause, run_stage
 from personalize_spark.job.task import Worker, slice_name, worker_of
 from personalize_spark.storage.artifact import write_table
 from personalize_spark.storage.cache import MAX_SHARE_OF_DISK, cache_folder
@@ -60,7 +60,8 @@ def gather(spark: SparkSession, plan: Plan, tasks: Sequence[Task], line: float, 
     bins = bins_of(tasks, line, cores)
     write_bins(plan.staging(), _WAVE, bins)
     try:
-        _gathered(spark, plan, len(bins), TASKS_PER_CORE * cores).collect()
+        with cancelled_on_error(spark):
+            _gathered(spark, plan, len(bins), TASKS_PER_CORE * cores).collect()
     except Exception as error:  # py4j's errors have no common base
         raise JobFailed(root_cause(error)) from error
     return [replace(task, gathered=True) for task in tasks]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import uuid
 from collections.abc import Iterator, Sequence
 from functools import partial
 
+import orjson
 from pyspark.sql import SparkSession
 
 from personalize_spark.errors import JobFailed, PersonalizeSparkError
@@ -32,23 +34,30 @@ def inflate(spark: SparkSession, plan: Plan, inputs: Sequence[Input]) -> dict[in
     if failures := run_stage(spark, plan, len(large), partial(_inflate, large)):
         raise JobFailed(failures[0])
     staging = plan.staging()
-    return {number: list(staging.list(_folder(number))) for number in large}
+    return {number: [Object(*each) for each in orjson.loads(staging.read(_list(number)))] for number in large}
 
 
-def _folder(number: int) -> str:
-    return f"inflated/{number:06d}/"
+def _list(number: int) -> str:
+    return f"inflated/{number:06d}.json"
 
 
 def _inflate(large: Sequence[int], staging: Store, task: int) -> Iterator[str]:
-    """Write the text of one input; a second attempt writes the same objects again."""
-    source, folder = read_inputs(staging)[large[task]].source, _folder(large[task])
+    """Write the text of one input, and last the list of its objects: of several attempts, only one that is whole counts."""
+    source, folder = read_inputs(staging)[large[task]].source, f"inflated/{large[task]:06d}-{uuid.uuid4().hex}"
+    written: list[Object] = []
+
+    def write(text: bytes) -> None:
+        name = f"{folder}/{len(written):06d}"
+        written.append(Object(name, len(text), staging.write(name, text)))
+
     try:
-        part, buffer = 0, io.BytesIO()
+        buffer = io.BytesIO()
         for block in blocks(Plan.read(staging).input(), Split(source, 0, source.size)):
             buffer.write(block)
             if buffer.tell() >= _OBJECT_BYTES:
-                staging.write(f"{folder}{part:06d}", buffer.getvalue())
-                part, buffer = part + 1, io.BytesIO()
-        staging.write(f"{folder}{part:06d}", buffer.getvalue())
+                write(buffer.getvalue())
+                buffer = io.BytesIO()
+        write(buffer.getvalue())
+        staging.write(_list(large[task]), orjson.dumps([list(vars(each).values()) for each in written]))
     except PersonalizeSparkError as error:
         yield error.message

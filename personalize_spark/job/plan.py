@@ -1,12 +1,15 @@
 """The plan of a job: frozen before the first task starts, written to the staging folder, never changed.
 
-    _staging/JOB/plan.json              everything but the lists
-    _staging/JOB/inputs.json            the input objects, pinned by size and ETag, and the names of their outputs
-    _staging/JOB/bins/WAVE/00000.json   what one task of a wave does
-    _staging/JOB/pieces/KEY-UUID        the answers of a split
-    _staging/JOB/sidecars/UUID.json     which pieces a task has finished: what is in no sidecar does not count
-    _staging/JOB/inflated/...           the text of large compressed inputs
+    plan.json               everything but the lists
+    inputs.json             the input objects, pinned by size and ETag, and the names of their outputs
+    bins/WAVE/00000.json    what one task of a wave does
+    pieces/KEY-UUID         the answers of a split
+    sidecars/UUID.json      which pieces a task has finished: what is in no sidecar does not count
+    inflated/...            the text of large compressed inputs
+    gathered/KEY/...        the rows of a split's users, where a host has no room for all
+    publish/00000.json      what one task composes
 
+The folder is _staging/JOB/RUN/, a new one for each run, so that nothing of another run is ever taken for this one's.
 A task gets the URI of the plan, never its contents.
 """
 
@@ -18,11 +21,11 @@ from itertools import takewhile
 
 import orjson
 
-from personalize_spark.errors import JobFailed
+from personalize_spark.errors import JobFailed, StorageError
 from personalize_spark.recipes import Settings
 from personalize_spark.storage.artifact import Artifact
 from personalize_spark.storage.location import open_store, split_prefix
-from personalize_spark.storage.splits import Split, compression, cut
+from personalize_spark.storage.splits import Split, blocks, compression, cut
 from personalize_spark.storage.store import Access, Object, Store
 
 CHECK = "_CHECK"
@@ -41,6 +44,8 @@ TASKS_PER_CORE = 3
 INFLATE_ABOVE = 64 << 20
 """A larger compressed object is first inflated into plain ones, so that more than one task can answer it."""
 _SAMPLE = 64 << 10
+_LINE = 32.0
+"""Bytes of a line where none can be looked at."""
 _SCORE, _FRAME = 11, 64
 """Bytes of a score, and of what surrounds an answer."""
 _MIN_LINES = 1_024
@@ -210,13 +215,22 @@ def read_inputs(staging: Store) -> list[Input]:
 
 
 def bytes_per_line(store: Store, inputs: Sequence[Input]) -> float:
-    """The mean length of a line, judged by the beginning of the largest plain input."""
-    plain = [each.source for each in inputs if not compression(each.source.name)]
-    largest = max(plain, key=lambda source: source.size, default=None)
-    if largest is None or not largest.size:
-        return 32.0
-    sample = store.read(largest.name, 0, _SAMPLE, largest.etag)
-    return len(sample) / max(1, sample.count(b"\n"))
+    """The mean length of a line, judged by the beginning of the largest input, a plain one if there is any."""
+    found = sorted((each.source for each in inputs if each.source.size), key=lambda each: (_packed(each), -each.size))
+    if not found:
+        return _LINE
+    try:
+        if _packed(found[0]):
+            sample = next(blocks(store, Split(found[0], 0, found[0].size)), b"")[:_SAMPLE]
+        else:
+            sample = store.read(found[0].name, 0, _SAMPLE, found[0].etag)
+    except StorageError:  # whoever answers it will say what is wrong with it
+        return _LINE
+    return len(sample) / max(1, sample.count(b"\n")) or _LINE
+
+
+def _packed(source: Object) -> bool:
+    return compression(source.name) is not None
 
 
 def bytes_per_answer(plan: Plan, line: float) -> float:
@@ -242,7 +256,8 @@ def tasks_of(
     fair = min(MAX_LINES, MAX_PIECE / answer, max(_MIN_LINES, total / (TASKS_PER_CORE * cores)))
     for file, sources in enumerate(files):
         lines = sum(source.size for source in sources) / line
-        target = int(max(fair, lines / MAX_PIECES) * line) + 1
+        # every object ends a split of its own
+        target = int(max(fair, lines / max(1, MAX_PIECES + 1 - len(sources))) * line) + 1
         splits = [split for source in sources for split in cut(source, target)]
         yield from (Task(file, number, split, inflated[file]) for number, split in enumerate(splits))
 

@@ -14,40 +14,43 @@ from pyspark.sql import SparkSession
 from personalize_spark.errors import JobFailed, PersonalizeSparkError
 from personalize_spark.job.plan import Input, Plan, Task
 from personalize_spark.job.stage import run_stage
-from personalize_spark.job.task import PIECES
 from personalize_spark.job.waves import Ledger
 from personalize_spark.storage.store import Object, Store
 
-_ON_THE_DRIVER = 64
-_FILES_PER_TASK = 500
 _WRITERS = 8
+_FILES_PER_TASK = 500
 _POLL_SECONDS = 1.0
 
 
 class Publisher:
-    """The outputs of a job: a few grow while their splits are answered, many are composed by Spark tasks at the end.
+    """The outputs of a job: the largest grow while their splits are answered, the others are composed by Spark tasks at the end.
 
     Used as a context manager around the waves. No output appears before `publish`; without it, none does.
     """
 
     def __init__(
-        self, spark: SparkSession, plan: Plan, inputs: Sequence[Input], tasks: Sequence[Task], ledger: Ledger
+        self,
+        spark: SparkSession,
+        plan: Plan,
+        inputs: Sequence[Input],
+        tasks: Sequence[Task],
+        ledger: Ledger,
+        cores: int,
     ) -> None:
-        self._spark, self._plan, self._inputs, self._ledger = spark, plan, inputs, ledger
+        self._spark, self._plan, self._inputs, self._ledger, self._cores = spark, plan, inputs, ledger, cores
         self._keys: dict[int, list[str]] = {number: [] for number in range(len(inputs))}
         for task in tasks:
             self._keys[task.file].append(task.key)
-        self._growing: list[Future[str | None]] = []
+        self._growing: dict[int, Future[str | None]] = {}
         self._granted = False
         self._decided = threading.Event()
         self._pool = ThreadPoolExecutor(_WRITERS)
 
     def __enter__(self) -> Self:
-        if len(self._inputs) <= _ON_THE_DRIVER:
-            self._growing = [
-                self._pool.submit(_compose, self._plan, each.output, self._pieces(self._keys[number]))
-                for number, each in enumerate(self._inputs)
-            ]
+        # each of them holds a thread until the end
+        for number in sorted(self._keys, key=lambda number: -self._inputs[number].source.size)[:_WRITERS]:
+            pieces = self._pieces(self._keys[number])
+            self._growing[number] = self._pool.submit(_compose, self._plan, self._inputs[number].output, pieces)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -62,34 +65,31 @@ class Publisher:
         """
         self._granted = True
         self._decided.set()
-        failures = [failure for each in self._growing if (failure := each.result())]
-        if not self._growing:
-            failures = _compose_in_tasks(self._spark, self._plan, self._whole())
+        failures = _compose_in_tasks(self._spark, self._plan, self._others(), self._cores)
+        failures += [failure for each in self._growing.values() if (failure := each.result())]
         if failures:
             raise JobFailed(failures[0])
 
     def _pieces(self, keys: Sequence[str]) -> Iterator[Object]:
         """The objects of the splits in their order, as they are finished; ends when the output may appear."""
-        staging, pieces = self._plan.staging(), self._ledger.pieces
+        pieces = self._ledger.pieces
         for key in keys:
             while key not in pieces and not self._decided.wait(_POLL_SECONDS):
                 pass
             if key not in pieces:
                 raise _NotToAppear
-            if pieces[key].bytes:  # a split of blank lines has no object
-                yield from staging.list(pieces[key].name)
+            yield from pieces[key].objects()
         self._decided.wait()
         if not self._granted:
             raise _NotToAppear
 
-    def _whole(self) -> Mapping[str, Sequence[Object]]:
-        """The outputs whose every split has a piece, each with its objects in order."""
-        stored = {found.name: found for found in self._plan.staging().list(PIECES)}
+    def _others(self) -> Mapping[str, Sequence[Object]]:
+        """The outputs that do not grow and whose every split has a piece, each with its objects in order."""
         pieces = self._ledger.pieces
         return {
-            self._inputs[number].output: [stored[pieces[key].name] for key in keys if pieces[key].bytes]
+            self._inputs[number].output: [each for key in keys for each in pieces[key].objects()]
             for number, keys in self._keys.items()
-            if all(key in pieces for key in keys)
+            if number not in self._growing and all(key in pieces for key in keys)
         }
 
 
@@ -107,8 +107,12 @@ def _compose(plan: Plan, name: str, pieces: Iterable[Object]) -> str | None:
     return None
 
 
-def _compose_in_tasks(spark: SparkSession, plan: Plan, outputs: Mapping[str, Sequence[Object]]) -> list[str]:
-    tasks = -(-len(outputs) // _FILES_PER_TASK)
+def _compose_in_tasks(
+    spark: SparkSession, plan: Plan, outputs: Mapping[str, Sequence[Object]], cores: int
+) -> list[str]:
+    if not outputs:
+        return []
+    tasks = min(len(outputs), max(cores, -(-len(outputs) // _FILES_PER_TASK)))
     staging, parts = plan.staging(), defaultdict[int, list[object]](list)
     for number, (name, pieces) in enumerate(outputs.items()):
         parts[number % tasks].append([name, [list(vars(each).values()) for each in pieces]])

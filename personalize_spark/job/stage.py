@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import gc
 import sys
+import threading
+import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from zipimport import zipimporter
 
@@ -17,6 +21,9 @@ from personalize_spark.storage.store import Store
 
 Work = Callable[[Store, int], Iterable[str]]
 """Gets the staging folder and a number, returns failures. A function of a module, so that only its name travels."""
+
+_TO_END_SECONDS = 3.0
+"""Spark gives a Python worker that is to end two seconds (`spark.python.task.killTimeout`)."""
 
 _FAILURES = pa.schema({"failure": pa.string()})
 
@@ -40,8 +47,27 @@ def run_stage(spark: SparkSession, plan: Plan, tasks: int, work: Work) -> list[s
                 yield pa.RecordBatch.from_pydict({"failure": list(work(staging, number))}, _FAILURES)
         _forget_finders()
 
-    failures = spark.range(0, tasks, 1, tasks).mapInArrow(run, "failure string").collect()
+    with cancelled_on_error(spark):
+        failures = spark.range(0, tasks, 1, tasks).mapInArrow(run, "failure string").collect()
     return [row["failure"] for row in failures]
+
+
+@contextmanager
+def cancelled_on_error(spark: SparkSession) -> Iterator[None]:
+    """No task outlives an error, Ctrl-C for one: it would write into a staging folder that is gone."""
+    context, tag = spark.sparkContext, f"personalize-spark-{uuid.uuid4().hex}"
+    context.addJobTag(tag)
+    context.setInterruptOnCancel(True)
+    try:
+        yield
+    except BaseException:
+        # by another thread: this one may have been interrupted in the middle of a word to the JVM
+        cancelling = threading.Thread(target=context.cancelJobsWithTag, args=(tag,))
+        cancelling.start()
+        cancelling.join(_TO_END_SECONDS)
+        time.sleep(_TO_END_SECONDS)
+        raise
+    context.removeJobTag(tag)
 
 
 @cache

@@ -33,7 +33,7 @@ from personalize_spark.storage.location import open_store
 from personalize_spark.storage.model import USERS, read_model, updated
 from personalize_spark.storage.shards import Carriage, Shards, Slice
 from personalize_spark.storage.splits import blocks, compression
-from personalize_spark.storage.store import Access, Store
+from personalize_spark.storage.store import Access, Object, Store
 from personalize_spark.storage.view import Scope, View, ViewFilter, exploration, with_new_items
 
 SIDECARS = "sidecars/"
@@ -46,19 +46,24 @@ _SMALL = 32 << 10
 _REQUESTS = 8
 _SIDECAR_SECONDS = 5.0
 _SCORES_PER_BLOCK = 1 << 17
-_MAX_BLOCK = 8_192
+_MAX_BLOCK, _LOOKED_UP = 8_192, 16_384
 
 
 @dataclass
 class Piece:
-    """A finished split: the object that holds its answers, and what they were."""
+    """A finished split: the object that holds its answers, and what they were; a split of blank lines has no object."""
 
     key: str
     name: str
+    etag: str = ""
     lines: int = 0
     bytes: int = 0
     seconds: float = 0.0
     errors: Counter[str] = field(default_factory=Counter)
+
+    def objects(self) -> list[Object]:
+        """What the output is to be composed of."""
+        return [Object(self.name, self.bytes, self.etag)] if self.bytes else []
 
 
 class Worker:
@@ -104,9 +109,11 @@ class Worker:
     @cached_property
     def _block(self) -> int:
         """Lines that are answered together: many where a filter cuts them into groups, so that groups are worth their cost."""
-        many = self.line_filter is not None and self.line_filter.varies
-        scores = _SCORES_PER_BLOCK << 5 if many else _SCORES_PER_BLOCK
-        return max(64, min(MAX_LINES if many else _MAX_BLOCK, scores // self.plan.settings.num_results))
+        most, scores = _MAX_BLOCK, _SCORES_PER_BLOCK
+        if self.line_filter is not None and self.line_filter.varies:
+            # fewer, where it looks at users: each may have a history of hundreds of items
+            most, scores = _LOOKED_UP if self.line_filter.required else MAX_LINES, scores << 5
+        return max(64, min(most, scores // self.plan.settings.num_results))
 
     def text(self, task: Task) -> Iterator[bytes]:
         """The lines of a split, in blocks that each end with a whole one."""
@@ -129,13 +136,13 @@ class Worker:
                 file.seek(0)
                 return writers.submit(self._written, piece, file.read())
             if piece.bytes:
-                _store(self.staging, piece.name, file)
+                piece.etag = _store(self.staging, piece.name, file)
         done: Future[Piece] = Future()
         done.set_result(piece)
         return done
 
     def _written(self, piece: Piece, data: bytes) -> Piece:
-        self.staging.write(piece.name, data)
+        piece.etag = self.staging.write(piece.name, data)
         return piece
 
     def users(self, task: Task) -> list[bytes]:
@@ -207,13 +214,12 @@ def _tell(staging: Store, written: Iterable[Future[Piece]]) -> Iterator[str]:
         staging.write(f"{SIDECARS}{uuid.uuid4().hex}.json", orjson.dumps([vars(piece) for piece in finished]))
 
 
-def _store(store: Store, name: str, file: tempfile.SpooledTemporaryFile[bytes]) -> None:
+def _store(store: Store, name: str, file: tempfile.SpooledTemporaryFile[bytes]) -> str:
     spooled: BinaryIO = file  # type: ignore[assignment]  # a file in all but name
-    if file.tell() <= _IN_MEMORY:
-        file.seek(0)
-        store.write(name, file.read())
-    else:
-        store.upload(name, spooled)
+    if file.tell() > _IN_MEMORY:
+        return store.upload(name, spooled)
+    file.seek(0)
+    return store.write(name, file.read())
 
 
 def _view(pinned: Pinned) -> View:
@@ -226,5 +232,5 @@ def _artifact(pinned: Pinned) -> Artifact:
 
 @lru_cache(maxsize=1)
 def worker_of(staging_root: str, access: Access) -> Worker:
-    """The worker of this process, for the job of a staging folder."""
+    """The worker of this process, for the job of a staging folder: each run of a job has one of its own."""
     return Worker(open_store(staging_root, access))

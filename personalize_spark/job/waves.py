@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +21,10 @@ from personalize_spark.storage.store import Store
 
 _READERS = 16
 _WATCH_SECONDS = 2.0
+_PAUSES = 10
+"""Times as long as a look takes is the pause behind it, if that is more: a list of many sidecars takes seconds."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -101,6 +107,12 @@ class _watched:  # noqa: N801  # a context manager, used like a function
         self._thread.join()
 
     def _loop(self) -> None:
-        while not self._done.wait(_WATCH_SECONDS):
-            self._ledger.refresh()
-            self._watch()
+        pause = _WATCH_SECONDS
+        while not self._done.wait(pause):
+            started = time.monotonic()
+            try:
+                self._ledger.refresh()
+                self._watch()
+            except Exception as error:  # noqa: BLE001  # whatever it is: the tasks go on, and so does the watch
+                _log.warning("The progress of the job could not be read: %s", error)
+            pause = max(_WATCH_SECONDS, _PAUSES * (time.monotonic() - started))

@@ -20,7 +20,7 @@ _GROUP = 16
 _HITS = 1 << 13
 """Groups that are looked into at once."""
 _POOL = 1 << 17
-"""Survivors that are held before they are settled in float64."""
+"""Survivors that searches side by side hold together before they are settled in float64."""
 _PLACE_BITS = 21
 _LOWEST = np.finfo(np.float32).min
 
@@ -58,11 +58,15 @@ class Room:
 class Search:
     """Users of one set of candidates on their way over its tiles: `step` until it is False, then `settle`.
 
+    Of `beside` searches that go side by side, each holds its share of what may be held.
     Every user has a *cut*: a float32 score below which an item is not among the user's best n, whatever its rounding.
     """
 
-    def __init__(self, users: NDArray[np.float32], candidates: Candidates, n: int, excluded: Exclusions) -> None:
+    def __init__(
+        self, users: NDArray[np.float32], candidates: Candidates, n: int, excluded: Exclusions, beside: int = 1
+    ) -> None:
         self.users, self.candidates, self.n, self.excluded = users, candidates, n, excluded
+        self.pool = max(_POOL // beside, 8 * n * len(users))
         basis, item = candidates.items.basis, candidates.largest()
         lengths = bounds.norms(users)
         self.shifts = bounds.shifts(lengths, item)
@@ -136,7 +140,7 @@ class Search:
         hit = found - depth * len(hits)
         positions = start + depth * (grouped.shape[1] // lines) + group[hit]
         self.survivors.add(rows[line[hit]], positions, near.reshape(-1)[found])
-        if self.survivors.held > max(_POOL, 3 * self.n * len(self.users)):
+        if self.survivors.held > self.pool:
             self.settle()
 
     def _guess(self, rows: NDArray[np.int64], maxima: NDArray[np.float32]) -> None:

@@ -69,7 +69,8 @@ def top_n(
     room = Room(users.shape[1])
     for batch in _batches(items, keep, len(users), max(1, min(BATCH_USERS, _BATCH // n))):
         searches = [
-            Search(users[part], candidates, n, Exclusions.of(excluded, part, candidates)) for part, candidates in batch
+            Search(users[part], candidates, n, Exclusions.of(excluded, part, candidates), len(batch))
+            for part, candidates in batch
         ]
         going = searches
         while going:  # side by side, so that a tile's items are still in cache for the next search
@@ -85,14 +86,15 @@ def top_n(
 def _batches(items: ItemMatrix, keep: Masks | None, users: int, most: int) -> Iterator[list[tuple[slice, Candidates]]]:
     """Users in runs of equal candidates, as many runs at a time as hold at most ``most`` users and `_POSITIONS` candidates."""
     batch: list[tuple[slice, Candidates]] = []
+    held = 0
     for run, candidates in _runs(items, keep, users):
         for start in range(run.start, run.stop, most):
             part = slice(start, min(start + most, run.stop))
-            held = sum(len(each) for _, each in batch)
             if batch and (part.stop - batch[0][0].start > most or held + len(candidates) > _POSITIONS):
                 yield batch
-                batch = []
+                batch, held = [], 0
             batch.append((part, candidates))
+            held += len(candidates)
     if batch:
         yield batch
 

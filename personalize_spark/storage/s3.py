@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import boto3
 from botocore.config import Config
 from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    IncompleteReadError,
+    ReadTimeoutError,
+    ResponseStreamingError,
+)
 from botocore.session import get_session
 
 from personalize_spark.errors import AccessDenied, ObjectChanged, ObjectExists, ObjectNotFound, StorageError
@@ -25,6 +31,8 @@ if TYPE_CHECKING:
 MIN_PART = 5 << 20
 MAX_COPY = 5 << 30
 _CONNECTIONS = 16
+_TRIES = 4
+_BROKEN_OFF = (ResponseStreamingError, ReadTimeoutError, IncompleteReadError)
 
 Span = tuple[Object, int, int]
 """A piece and the range [start, end) of its bytes."""
@@ -60,24 +68,22 @@ class S3Store:
         wanted: Any = {"IfMatch": etag} if etag is not None else {}
         if start or end is not None:  # S3 refuses every range of an empty object
             wanted["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
-        with self._says_where(name, "s3:GetObject"):
-            return self._client.get_object(**self._at(name), **wanted)["Body"].read()
+        return self._get(name, **wanted)[0]
 
-    def write(self, name: str, data: bytes) -> None:
+    def write(self, name: str, data: bytes) -> str:
         """See `Store.write`."""
-        self._put(name, data)
+        return self._put(name, data)
 
-    def upload(self, name: str, source: BinaryIO) -> None:
+    def upload(self, name: str, source: BinaryIO) -> str:
         """See `Store.upload`; large files go up in parts."""
         source.seek(0)
         with self._says_where(name, "s3:PutObject"):
             self._client.upload_fileobj(source, self.bucket, self._key(name), ExtraArgs=self._encryption)
+            return self._client.head_object(**self._at(name))["ETag"]
 
     def load(self, name: str) -> tuple[bytes, str]:
         """See `Store.load`."""
-        with self._says_where(name, "s3:GetObject"):
-            answer = self._client.get_object(**self._at(name))
-            return answer["Body"].read(), answer["ETag"]
+        return self._get(name)
 
     def create(self, name: str, data: bytes) -> str:
         """See `Store.create`."""
@@ -143,9 +149,30 @@ class S3Store:
         )
         return {"PartNumber": number, "ETag": copied["CopyPartResult"]["ETag"]}
 
+    def _get(self, name: str, **wanted: Any) -> tuple[bytes, str]:
+        """The bytes and the ETag. A request that fails is made again by botocore, one whose body breaks off here."""
+        with self._says_where(name, "s3:GetObject"):
+            for _ in range(_TRIES - 1):
+                with contextlib.suppress(*_BROKEN_OFF):
+                    return self._got(name, wanted)
+            return self._got(name, wanted)
+
+    def _got(self, name: str, wanted: Any) -> tuple[bytes, str]:
+        answer = self._client.get_object(**self._at(name), **wanted)
+        return answer["Body"].read(), answer["ETag"]
+
     def _put(self, name: str, data: bytes, **condition: Any) -> str:
         with self._says_where(name, "s3:PutObject"):
-            return self._client.put_object(**self._at(name), Body=data, **self._encryption, **condition)["ETag"]
+            try:
+                return self._client.put_object(**self._at(name), Body=data, **self._encryption, **condition)["ETag"]
+            except ClientError as error:
+                if not (condition and error.response["ResponseMetadata"].get("RetryAttempts")):
+                    raise
+                # an earlier attempt may have been carried out and its answer lost: then it is our own object that is in the way
+                there, etag = self._got(name, {})
+                if there != data:
+                    raise
+                return etag
 
     @property
     def _client(self) -> S3Client:

@@ -55,10 +55,10 @@ class Store(Protocol):
     def read(self, name: str, start: int = 0, end: int | None = None, etag: str | None = None) -> bytes:
         """The bytes [start, end) as far as they exist; `ObjectChanged` when the object no longer carries `etag`."""
 
-    def write(self, name: str, data: bytes) -> None:
-        """Write the whole object, replacing what is there; readers see the old or the new one."""
+    def write(self, name: str, data: bytes) -> str:
+        """Write the whole object, replacing what is there, and return its etag; readers see the old or the new one."""
 
-    def upload(self, name: str, source: BinaryIO) -> None:
+    def upload(self, name: str, source: BinaryIO) -> str:
         """Like `write`, from a file of any size, read from its beginning."""
 
     def load(self, name: str) -> tuple[bytes, str]:
@@ -73,7 +73,8 @@ class Store(Protocol):
     def compose(self, name: str, source: Store, pieces: Iterable[Object]) -> None:
         """Make one object out of the pieces (objects of `source`, a store of the same kind) in their order.
 
-        The pieces may come late, one by one. The object appears whole, after the last of them; if there is an error, never.
+        The pieces may come late, one by one. The object appears whole, after the last of them; if there is an error, or a
+        piece that is not what it was, never.
         """
 
     def delete(self, prefix: str) -> None:
@@ -92,7 +93,7 @@ def checked(name: str) -> str:
 
 
 class ObjectReader(io.RawIOBase):
-    """An object as a stream, read in ranges of `READ_CHUNK` bytes so that a broken connection costs one range."""
+    """An object as a stream, read in ranges of `READ_CHUNK` bytes."""
 
     def __init__(self, store: Store, found: Object) -> None:
         self._store, self._object, self._position = store, found, 0

@@ -159,9 +159,11 @@ def test_what_lines_may_get_is_what_the_interpreter_says(
         for number, line in enumerate(group.lines.tolist()):
             seen.add(line)
             may = group.selection.allows(np.full(len(order), number), np.arange(len(order)))
-            if group.selection.extra is not None and group.selection.keep is not None:
-                extra = group.selection.extra.items[slice(*group.selection.extra.indptr[number : number + 2])]
-                assert not group.selection.keep.holds(np.full(len(extra), number), extra).any()
+            extra = group.selection.extra
+            if extra is not None:  # what is not kept, and is not gone either
+                added = extra.items[slice(*extra.indptr[number : number + 2])]
+                assert not replace(group.selection, extra=None).allows(np.full(len(added), number), added).any()
+                assert may[added].all()
             user, values = lines[line]
             for item, position in place.items():
                 row = rows[int(item[1:])] if int(item[1:]) < len(rows) else {}
@@ -209,6 +211,37 @@ def test_what_is_included_and_excluded_by_history_is_excluded() -> None:
     [group], _ = selector.select(Lines([None], [{}], np.array([0, 4]), items, events))
     assert group.selection.extra is not None
     assert group.selection.extra.items.tolist() == [0]
+
+
+@pytest.mark.parametrize("items", [6, 7, 8, 15])  # whether what is behind the last bit of a mask is a whole byte or not
+def test_what_all_items_pass_adds_nothing_by_history(items: int) -> None:
+    texts = [
+        'INCLUDE ItemID WHERE Items.GENRE NOT IN ("none")',
+        'INCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("*")',
+        'EXCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("click")',
+    ]
+    selector = Selector(bind(parse(" | ".join(texts)), SCHEMA), columns_of([{}] * items), np.arange(items), EVENTS)
+    [group], _ = selector.select(
+        Lines([None], [{}], np.array([0, 3]), np.array([0, 1, 0]), np.array([0, 0, 1], np.int16))
+    )
+    assert group.selection.extra is not None
+    assert not len(group.selection.extra.items)
+    assert group.selection.allows(np.zeros(items, np.int64), np.arange(items)).tolist() == [
+        False,
+        *[True] * (items - 1),
+    ]
+
+
+def test_only_what_the_filter_asks_for_tells_bindings_apart() -> None:
+    selector = Selector(
+        bind(parse("INCLUDE ItemID WHERE Items.YEAR < $Y"), SCHEMA), columns_of([{"YEAR": 1}]), np.arange(1), EVENTS
+    )
+    nothing = np.empty(0, np.int64)
+    values = [{"Y": "2", "OTHER": "x" * 900 + str(line)} for line in range(50)]
+    values += [{"Y": "3" * 1_000 + str(line)} for line in range(50)]
+    _, errors = selector.select(Lines(values, [{}] * 100, np.zeros(101, np.int64), nothing, nothing.astype(np.int16)))
+    assert sorted(errors) == list(range(50, 100))
+    assert len(selector._bindings) == 1
 
 
 def test_nothing_compares_with_an_item_that_is_not_asked_about() -> None:
@@ -293,6 +326,26 @@ def test_lines_of_equal_values_share_a_mask() -> None:
         3: "filterValues must have a value for $G",
         4: 'filterValues: the value of $G must be "texts" or numbers, separated by commas',
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "event", "meets"),
+    [
+        ('IN ("*")', "a|b", True),
+        ('NOT IN ("*")', "a|b", False),
+        ('IN ("A|B")', "a|b", True),
+        ('IN ("a")', "a|b", False),
+    ],
+)
+def test_an_event_type_is_one_value_whatever_is_in_it(text: str, event: str, *, meets: bool) -> None:
+    selector = Selector(
+        bind(parse(f"EXCLUDE ItemID WHERE Interactions.EVENT_TYPE {text}"), SCHEMA),
+        columns_of([{}]),
+        np.arange(1),
+        [event],
+    )
+    [group], _ = selector.select(Lines([None], [{}], np.array([0, 1]), np.array([0]), np.array([0], np.int16)))
+    assert group.selection.allows(np.zeros(1, np.int64), np.zeros(1, np.int64)).tolist() == [not meets]
 
 
 def test_the_cache_of_masks_is_bounded_and_exact() -> None:

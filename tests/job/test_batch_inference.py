@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import signal
 import stat
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -150,7 +154,7 @@ def test_a_line_that_is_far_too_long_costs_no_memory_and_no_other_line(run: Run,
 
 
 def test_many_outputs_are_composed_by_tasks(run: Run, root: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(publish, "_ON_THE_DRIVER", 3)
+    monkeypatch.setattr(publish, "_WRITERS", 3)
     store = open_store(root)
     for number in range(20):
         store.write(f"in/{number}.json", b'{"userId":"u1"}\n' * number)
@@ -220,6 +224,46 @@ def test_what_is_written_carries_the_key(spark: SparkSession, s3: str) -> None:
     whole = client.get_object(Bucket=bucket, Key="out/users.json.out")
     assert whole["Body"].read() == GOOD * 200_000
     assert "-" in whole["ETag"]  # composed of parts, not sent again
+
+
+def test_a_job_of_the_same_name_and_place_has_its_own_plan(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan, "_MIN_LINES", 1)  # so that every Python worker has splits of every job
+    (tmp_path / "users.json").write_bytes(b'{"userId":"u1"}\n' * 40)
+    source, target = f"file://{tmp_path}/users.json", f"file://{tmp_path}/out/"
+    for number in (3, 1, 2):
+        catalog = Catalog(f"file://{tmp_path}/catalog-{number}")
+        params = request(
+            golden_version(catalog, "aws-popularity-count"), source, target, numResults=number, jobName="same"
+        )
+        run_job(spark, catalog, create_batch_inference_job(catalog, params), lambda _: None)
+        lines = (tmp_path / "out/users.json.out").read_bytes().splitlines()
+        assert [json.loads(line)["output"]["recommendedItems"] for line in lines] == [["a", "b", "c"][:number]] * 40
+
+
+def test_nothing_is_written_any_more_when_a_job_was_stopped(spark: SparkSession, tmp_path: Path) -> None:
+    lines = b"".join(b'{"userId":"u%d"}\n' % number for number in range(1_000_000))
+    (tmp_path / "users.json").write_bytes(lines)
+    catalog = Catalog(f"file://{tmp_path}/catalog")
+    params = request(golden_version(catalog), f"file://{tmp_path}/users.json", f"file://{tmp_path}/out/")
+    job = create_batch_inference_job(catalog, params)
+    threading.Thread(target=_interrupt_at_the_first_piece, args=(tmp_path / "out",), daemon=True).start()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_job(spark, catalog, job, lambda _: None)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert not spark.sparkContext.statusTracker().getActiveJobsIds()
+    time.sleep(3)
+    assert [path.name for path in (tmp_path / "out").rglob("*")] == ["_CHECK"]
+
+
+def _interrupt_at_the_first_piece(folder: Path) -> None:
+    while not list(folder.rglob("pieces/*/*")):
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 def test_an_output_that_may_not_be_written_is_said(spark: SparkSession, tmp_path: Path) -> None:

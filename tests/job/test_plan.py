@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import itertools
 from pathlib import Path
 
@@ -143,6 +144,11 @@ def test_a_huge_file_stays_below_the_parts_of_an_upload() -> None:
     assert MAX_PIECES * 0.9 < len(tasks) <= MAX_PIECES
 
 
+def test_what_was_inflated_stays_below_the_parts_of_an_upload() -> None:
+    parts = [Object(f"inflated/{part}", 64 << 20, "e") for part in range(5_000)]
+    assert len(list(tasks_of([parts], [True], 20, 500, 2))) <= MAX_PIECES
+
+
 def test_long_answers_make_small_pieces() -> None:
     tasks = list(tasks_of([[Object("a.json", 20 << 20, "e")]], [False], 20, 10_000, 2))
     assert max(task.split.end - task.split.start for task in tasks) / 20 * 10_000 <= MAX_PIECE * 1.01
@@ -195,3 +201,13 @@ def test_the_mean_line_is_judged_by_the_largest_plain_input(tmp_path: Path) -> N
     (tmp_path / "larger.json.gz").write_bytes(b"\0" * 100_000)
     store = FileStore(str(tmp_path))
     assert bytes_per_line(store, [Input(each, "") for each in store.list()]) == 10
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "line"),
+    [("a.json.gz", gzip.compress(b"123456789\n" * 1_000), 10), ("a.json.gz", b"none", 32), ("a.json", b"", 32)],
+)
+def test_the_mean_line_of_packed_inputs(tmp_path: Path, name: str, data: bytes, line: float) -> None:
+    store = FileStore(str(tmp_path))
+    store.write(name, data)
+    assert bytes_per_line(store, [Input(each, "") for each in store.list()]) == line

@@ -10,6 +10,7 @@ import boto3
 import pytest
 from pyspark.sql import SparkSession
 
+from personalize_spark.errors import JobFailed
 from personalize_spark.job.plan import Input, Pinned, Plan, Task
 from personalize_spark.job.publish import _WRITERS, Publisher
 from personalize_spark.job.task import Piece
@@ -49,10 +50,11 @@ def making(spark: SparkSession, root: str) -> Making:
             staging_root=f"{root}out/_staging/j/",
             access=Access(),
         )
+        plan.write()
         inputs = [Input(Object(f"{file}", 30, "e"), f"{file}.out") for file in range(files)]
         tasks = [Task(file, part, Split(inputs[file].source, 0, 9)) for file in range(files) for part in range(3)]
         ledger = Ledger(plan.staging())
-        return Publisher(spark, plan, inputs, tasks, ledger), ledger
+        return Publisher(spark, plan, inputs, tasks, ledger, 2), ledger
 
     return make
 
@@ -62,7 +64,7 @@ def finish(ledger: Ledger, file: int, parts: Sequence[int], data: bytes = b"") -
         key = Task(file, part, Split(Object("", 0, ""), 0, 0)).key
         lines = data or f"{file} {part}\n".encode()
         piece = Piece(key, f"pieces/{key}-of-this-test", bytes=len(lines))
-        ledger.staging.write(piece.name, lines)
+        piece.etag = ledger.staging.write(piece.name, lines)
         ledger.pieces[key] = piece
 
 
@@ -103,6 +105,19 @@ def test_an_output_that_is_not_whole_never_appears(root: str, making: Making) ->
         finish(ledger, 1, [0, 2])
         publisher.publish()
     assert names(root) == ["out/0.out"]
+
+
+@pytest.mark.parametrize("files", [1, FILES])
+def test_an_output_with_a_lost_piece_fails_and_never_appears(root: str, making: Making, files: int) -> None:
+    publisher, ledger = making(files)
+    with publisher:
+        for file in range(files):
+            finish(ledger, file, [0, 2] if file == files - 1 else [0, 1, 2])
+        key = f"{files - 1:06d}/000001"
+        ledger.pieces[key] = Piece(key, "pieces/lost", etag="e", bytes=4)
+        with pytest.raises(JobFailed, match=r"There is no .*/pieces/lost"):
+            publisher.publish()
+    assert f"out/{files - 1}.out" not in names(root)
 
 
 def test_without_a_word_nothing_appears(root: str, making: Making) -> None:

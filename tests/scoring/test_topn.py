@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from unittest.mock import patch
@@ -261,3 +262,15 @@ def test_the_matrix_is_sorted_by_norm_then_rank() -> None:
     assert side.ranks.tolist() == [2, 1, 3, 0]
     assert (np.diff(side.norms) <= 0).all()
     assert side.factors.tolist() == [[3, 4], [0, 1], [1, 0], [0, 0]]
+
+
+def test_ties_under_many_masks_cost_no_memory() -> None:
+    items, users = 8_192, 512
+    tied = matrix(np.ones((items, 2), np.float32), 0)
+    bits = np.full((users, items // 8), 0xFF, np.uint8)
+    bits[:, 0] = np.arange(users) & 0xFF
+    tracemalloc.start()
+    top_n(np.ones((users, 2), np.float32), tied, 3, keep=Masks(bits, np.arange(users)))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 48 << 20  # 16 MiB of them are candidates; all ties together are 84

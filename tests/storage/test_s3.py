@@ -6,18 +6,22 @@ import io
 import json
 import os
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import boto3
 import pytest
 
-from personalize_spark.errors import AccessDenied, ObjectNotFound, StorageError
+from personalize_spark.errors import AccessDenied, ObjectChanged, ObjectExists, ObjectNotFound, StorageError
 from personalize_spark.storage import s3 as s3_module
 from personalize_spark.storage.location import open_store
 from personalize_spark.storage.s3 import MIN_PART, forget_clients
-from personalize_spark.storage.store import Access, Object
+from personalize_spark.storage.store import Access, Object, Store
+from tests.servers import unreliable
+
+Breaking = Callable[[Sequence[tuple[str, str]]], Store]
 
 
 @pytest.fixture
@@ -173,3 +177,50 @@ def test_clients_are_made_once() -> None:
     forget_clients()
     with ThreadPoolExecutor(4) as pool:
         assert len({id(client) for client in pool.map(lambda _: s3_module._client(None), range(8))}) == 1
+
+
+@pytest.fixture
+def breaking(s3: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Breaking]:
+    """The store of a bucket behind a server that breaks answers."""
+    with ExitStack() as stack:
+
+        def store(harms: Sequence[tuple[str, str]]) -> Store:
+            url = stack.enter_context(unreliable(os.environ["AWS_ENDPOINT_URL"], harms))
+            monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+            forget_clients()
+            return open_store(s3)
+
+        yield store
+        monkeypatch.undo()
+        forget_clients()
+
+
+@pytest.mark.parametrize("harm", ["cut", "lost"])
+def test_a_body_that_breaks_off_is_asked_for_again(breaking: Breaking, s3: str, harm: str) -> None:
+    etag = open_store(s3).write("a", b"0123456789")
+    store = breaking([("GET", harm)] * 3)
+    assert store.read("a", 1, 9, etag) == b"12345678"
+
+
+def test_a_body_that_always_breaks_off_is_an_error(breaking: Breaking, s3: str) -> None:
+    open_store(s3).write("a", b"0123456789")
+    store = breaking([("GET", "cut")] * 4)
+    with pytest.raises(StorageError, match="/a: "):
+        store.read("a")
+
+
+def test_a_lost_answer_is_not_taken_for_somebody_else(breaking: Breaking) -> None:
+    store = breaking([("PUT", "lost"), ("PUT", "lost")])
+    first = store.create("a", b"one")
+    second = store.replace("a", b"two", first)
+    assert store.load("a") == (b"two", second)
+
+
+def test_somebody_else_behind_a_lost_answer_is_seen(breaking: Breaking, s3: str) -> None:
+    open_store(s3).write("a", b"another one's")
+    store = breaking([("PUT", "lost"), ("PUT", "lost")])
+    with pytest.raises(ObjectExists):
+        store.create("a", b"ours")
+    with pytest.raises(ObjectChanged):
+        store.replace("a", b"ours", '"0"')
+    assert store.read("a") == b"another one's"

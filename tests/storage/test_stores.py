@@ -40,8 +40,10 @@ def test_what_is_written_is_read(store: Store) -> None:
         store.write(name, name.encode() if name != "empty" else b"")
     assert names(store) == given
     assert [store.read(name) for name in given] == [name.encode() if name != "empty" else b"" for name in given]
-    store.write("a.json", b"anew")
-    assert store.read("a.json") == b"anew"
+    etag = store.write("a.json", b"anew")
+    assert store.read("a.json", etag=etag) == b"anew"
+    etag = store.upload("a.json", io.BytesIO(b"and again"))
+    assert found(store, "a.json") == Object("a.json", 9, etag)
 
 
 def test_a_listing_is_by_prefix_and_in_the_order_of_bytes(store: Store) -> None:
