@@ -9,9 +9,7 @@ from numpy.typing import NDArray
 
 from personalize_spark.scoring import bounds
 from personalize_spark.scoring.items import ItemMatrix
-
-Excluded = tuple[NDArray[np.int64], NDArray[np.int32]]
-"""Items by user: ``indptr`` int64 (U + 1,), ``indices`` int32; user u's are ``indices[indptr[u]:indptr[u + 1]]``."""
+from personalize_spark.scoring.ragged import Ragged
 
 BATCH_USERS = 2048
 """Users that go over the tiles together, at most."""
@@ -71,14 +69,13 @@ class Exclusions:
     keys: NDArray[np.int64]
 
     @classmethod
-    def of(cls, excluded: Excluded | None, users: slice, candidates: Candidates) -> Exclusions:
+    def of(cls, excluded: Ragged | None, users: slice, candidates: Candidates) -> Exclusions:
         """Those of some users, `BATCH_USERS` at most, that are candidates at all."""
         if excluded is None:
             return cls(np.empty(0, np.int64))
-        indptr, indices = excluded
-        counts = np.diff(indptr[users.start : users.stop + 1])
-        owners = np.repeat(np.arange(len(counts)), counts)
-        positions = indices[indptr[users.start] : indptr[users.stop]].astype(np.int64)
+        ends = excluded.indptr[users.start : users.stop + 1]
+        owners = np.repeat(np.arange(len(ends) - 1), np.diff(ends))
+        positions = excluded.items[ends[0] : ends[-1]].astype(np.int64)
         if candidates.rows is not None:
             places = np.searchsorted(candidates.rows, positions)
             inside = np.flatnonzero(np.append(candidates.rows, -1)[places] == positions)

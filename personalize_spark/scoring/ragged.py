@@ -29,6 +29,10 @@ class Ragged:
         """int64 (m,): the line of each item."""
         return np.repeat(np.arange(len(self.indptr) - 1), np.diff(self.indptr))
 
+    def line(self, line: int) -> NDArray[np.int32]:
+        """int32 (any number,): the items of one line."""
+        return self.items[self.indptr[line] : self.indptr[line + 1]]
+
     def of_lines(self, lines: NDArray[np.int64]) -> Ragged:
         """The lists of some of the lines."""
         counts = np.diff(self.indptr)[lines]

@@ -73,9 +73,7 @@ def best_of(vectors: NDArray[np.float32], matrix: ItemMatrix, n: int, selection:
         n: length of the lists.
         selection: see there.
     """
-    gone = selection.excluded
-    excluded = None if gone is None else (gone.indptr, gone.items)
-    best = top_n(vectors, matrix, n, keep=selection.keep, excluded=excluded)
+    best = top_n(vectors, matrix, n, keep=selection.keep, excluded=selection.excluded)
     return best if selection.extra is None else _merged(best, vectors, matrix, selection.extra)
 
 
@@ -144,14 +142,11 @@ def _line(
     selection: Selection,
     line: int,
 ) -> NDArray[np.int32]:
-    gone = _of_line(selection.excluded, line)
+    nothing = np.empty(0, np.int32)
+    gone, extra = (nothing if each is None else each.line(line) for each in (selection.excluded, selection.extra))
     head = kept[: n + len(gone)]
-    places = np.concatenate([place[head[~np.isin(head, gone)]], place[_of_line(selection.extra, line)]])
+    places = np.concatenate([place[head[~np.isin(head, gone)]], place[extra]])
     return _padded(popular[np.sort(places)[:n]], n)
-
-
-def _of_line(ragged: Ragged | None, line: int) -> NDArray[np.int32]:
-    return np.empty(0, np.int32) if ragged is None else ragged.items[ragged.indptr[line] : ragged.indptr[line + 1]]
 
 
 def _padded(items: NDArray[np.int32], n: int) -> NDArray[np.int32]:

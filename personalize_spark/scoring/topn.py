@@ -15,10 +15,11 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from personalize_spark.scoring.candidates import BATCH_USERS, Candidates, Excluded, Exclusions
+from personalize_spark.scoring.candidates import BATCH_USERS, Candidates, Exclusions
 from personalize_spark.scoring.items import ItemMatrix
 from personalize_spark.scoring.masks import Masks
 from personalize_spark.scoring.products import paired_products, products
+from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.search import Room, Search
 
 __all__ = ["ItemMatrix", "TopN", "paired_products", "products", "top_n"]
@@ -48,7 +49,7 @@ def top_n(
     n: int,
     *,
     keep: Masks | None = None,
-    excluded: Excluded | None = None,
+    excluded: Ragged | None = None,
 ) -> TopN:
     """The best ``n`` items of every user: by descending product, equal products by ascending rank.
 
@@ -59,8 +60,7 @@ def top_n(
         items: the item side.
         n: length of the lists, at least 1.
         keep: of the U users, which items are candidates. None: all are.
-        excluded: what each user must not get, in rows of ``items``: ``indptr`` int64 (U + 1,) and ``indices`` int32; those of
-            user u are ``indices[indptr[u]:indptr[u + 1]]``, in any order.
+        excluded: of the U users, what each must not get, in rows of ``items``, in any order. None: nothing.
 
     Returns:
         The lists; shorter ones, where a user has fewer than ``n`` candidates, are filled with -1 and -inf.
@@ -108,13 +108,13 @@ def _runs(items: ItemMatrix, keep: Masks | None, users: int) -> Iterator[tuple[s
         yield slice(start, stop), Candidates.of(items, keep.mask(int(keep.of[start]), len(items.factors)))
 
 
-def _list_by_rank(best: TopN, users: NDArray[np.int64], candidates: Candidates, excluded: Excluded | None) -> None:
+def _list_by_rank(best: TopN, users: NDArray[np.int64], candidates: Candidates, excluded: Ragged | None) -> None:
     """The lists of users with a zero vector: all items tie, and the search would have to hold them all."""
     if not len(users):
         return
     ordered, n = candidates.by_rank(), best.items.shape[1]
     for user in users:
-        gone = np.empty(0, np.int32) if excluded is None else excluded[1][excluded[0][user] : excluded[0][user + 1]]
+        gone = np.empty(0, np.int32) if excluded is None else excluded.line(int(user))
         head = ordered[: n + len(gone)]
         head = head[~np.isin(head, gone)][:n]
         best.items[user, : len(head)] = head

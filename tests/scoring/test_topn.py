@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 
 from personalize_spark.scoring import bounds, search, topn
 from personalize_spark.scoring.masks import Masks
+from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.topn import ItemMatrix, TopN, top_n
-
-Excluded = tuple[NDArray[np.int64], NDArray[np.int32]]
 
 
 def oracle(
@@ -23,7 +22,7 @@ def oracle(
     items: ItemMatrix,
     n: int,
     keep: Masks | None = None,
-    excluded: Excluded | None = None,
+    excluded: Ragged | None = None,
 ) -> TopN:
     """Brute force: every product in float64 by the halving tree, every list by a full sort."""
     count = len(items.factors)
@@ -34,7 +33,7 @@ def oracle(
             terms = np.vstack((terms, np.zeros((1, terms.shape[1]))))
         while len(terms) > 1:
             terms = terms[: len(terms) // 2] + terms[len(terms) // 2 :]
-        gone = set() if excluded is None else set(excluded[1][excluded[0][row] : excluded[0][row + 1]].tolist())
+        gone = set() if excluded is None else set(excluded.line(row).tolist())
         kept = range(count) if keep is None else np.flatnonzero(keep.mask(int(keep.of[row]), count)).tolist()
         allowed = [i for i in kept if i not in gone]
         for place, item in enumerate(sorted(allowed, key=lambda i: (-terms[0, i], items.ranks[i]))[:n]):
@@ -77,10 +76,10 @@ def masks(rng: np.random.Generator, users: int, items: int) -> Masks:
     return Masks(bits, np.sort(of) if rng.random() < 0.5 else of)
 
 
-def ragged(rng: np.random.Generator, users: int, items: int, most: int) -> Excluded:
+def ragged(rng: np.random.Generator, users: int, items: int, most: int) -> Ragged:
     counts = rng.integers(0, most + 1, users)
     indptr = np.concatenate(([0], np.cumsum(counts)))
-    return indptr, rng.integers(0, items, int(indptr[-1])).astype(np.int32)
+    return Ragged(indptr, rng.integers(0, items, int(indptr[-1])).astype(np.int32))
 
 
 def normal(rng: np.random.Generator, rows: int, width: int) -> NDArray[np.float32]:
