@@ -54,7 +54,7 @@ def answer(
         records = parse(lines, recipe.required)
         recommendations = recipe.recommend(model, records.objects, settings, EVERYTHING)
     else:
-        records = parse(lines, list(dict.fromkeys([*recipe.required, *line_filter.required])))
+        records = parse(lines, recipe.required, line_filter.required)
         records, recommendations = _filtered(recipe, model, settings, records, line_filter)
     return Answers(render(records, recommendations, model.texts), len(records.inputs), count_errors(records))
 

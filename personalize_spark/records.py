@@ -141,13 +141,17 @@ def merged(parts: Sequence[Recommendations], lines: NDArray[np.int64], items: in
     )
 
 
-def parse(lines: Sequence[bytes], required: Sequence[str]) -> Records:
+def parse(lines: Sequence[bytes], required: Sequence[str], of_filter: Sequence[str] = ()) -> Records:
     """Read lines that must hold the required fields.
 
     Args:
         lines: without their newline; CRLF and a byte order mark are accepted, blank lines skipped.
         required: keys from `userId`, `itemId`, `itemList`, in the order that the service names them.
+        of_filter: keys that the filter needs besides.
     """
+    more = [field for field in of_filter if field not in required]
+    fields = [*required, *more]
+    wanted = f"the provided recipe{' and filter' if more else ''} are {', '.join(fields)}"
     inputs: list[bytes] = []
     errors: dict[int, LineError] = {}
     objects: list[Object] = []
@@ -161,7 +165,7 @@ def parse(lines: Sequence[bytes], required: Sequence[str]) -> Records:
             inputs.append(_raw(text))
             continue
         record, echo = read
-        error = _problem(record, required)
+        error = _problem(record, fields, wanted)
         if error is None:
             objects.append(record)
         else:
@@ -219,12 +223,11 @@ def _raw(text: bytes) -> bytes:
     return orjson.dumps(shown.decode(errors="replace"))
 
 
-def _problem(record: Object, required: Sequence[str]) -> LineError | None:
+def _problem(record: Object, required: Sequence[str], wanted: str) -> LineError | None:
     for field in required:
         value = record.get(field)
         if value is None:
-            fields = ", ".join(required)
-            return LineError(Reason.MISSING_FIELD, f"Required fields for the provided recipe are {fields}")
+            return LineError(Reason.MISSING_FIELD, f"Required fields for {wanted}")
         error = _CHECKS[field](field, value)
         if error is not None:
             return error

@@ -78,8 +78,8 @@ class BatchInferenceRequest:
             input_path=source["path"],
             output_path=destination["path"],
             output_kms_key_arn=destination.get("kmsKeyArn"),
-            num_results=params.get("numResults", DEFAULT_NUM_RESULTS),
-            mode=params.get("batchInferenceJobMode", BATCH_INFERENCE),
+            num_results=params.get("numResults") or DEFAULT_NUM_RESULTS,  # 0 is refused
+            mode=params.get("batchInferenceJobMode") or BATCH_INFERENCE,
             exploration_weight=float(exploration.get("explorationWeight", DEFAULT_EXPLORATION_WEIGHT)),
             exploration_item_age_cut_off=float(exploration.get("explorationItemAgeCutOff", DEFAULT_ITEM_AGE_CUT_OFF)),
             ranking_influence=config.get("rankingInfluence") or {},

@@ -6,6 +6,7 @@ import re
 import sys
 import unicodedata
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -321,3 +322,18 @@ def test_other_operations_are_validated_alike(operation: str, params: dict[str, 
     check: Callable[[], None] = lambda: validate(operation, params)  # noqa: E731
     with pytest.raises(InvalidInputException, match="1 validation error detected"):
         check()
+
+
+def test_a_member_that_is_null_is_one_that_is_left_out() -> None:
+    optional = (
+        "numResults",
+        "filterArn",
+        "batchInferenceJobConfig",
+        "tags",
+        "batchInferenceJobMode",
+        "themeGenerationConfig",
+    )
+    given = {**{name: value for name, value in FULL.items() if name not in optional}}
+    nulls = BatchInferenceRequest.parse({**given, **dict.fromkeys(optional)})
+    assert replace(nulls, params=given) == BatchInferenceRequest.parse(given)
+    assert nulls.num_results == 25

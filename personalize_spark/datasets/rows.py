@@ -28,7 +28,7 @@ _ARROW = {
     "long": pa.int64(),
     "int": pa.int32(),
     "double": pa.float64(),
-    "float": pa.float32(),
+    "float": pa.float64(),  # as it is written: 34.72 as 32 bits is another number than the 34.72 of a filter
     "boolean": pa.bool_(),
 }
 _INTEGER, _DECIMAL = r"^-?\d+$", r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"

@@ -1,6 +1,6 @@
 """The view of a dataset group: what filters and exploration know, as columns. Every import writes a new one.
 
-items.arrow                      key, id, creation_timestamp, interactions, impressions; rows by ascending id
+items.arrow                      key, id, creation_timestamp, dated, interactions, impressions; rows by ascending id
 items/FIELD.values.arrow         the distinct values of a string field, ascending
 items/FIELD.indptr.npy .codes.npy    row i has the values codes[indptr[i]:indptr[i + 1]]
 items/FIELD.npy .valid.npy       a numeric field, and where it has a value
@@ -33,7 +33,7 @@ from personalize_spark.storage.store import Store
 HISTORY = 100
 """Newest interactions per user and event type that filters see: the service's quota."""
 SHARDS = "users"
-_COLUMNS = ["key", "id", "creation_timestamp", "interactions", "impressions"]
+_COLUMNS = ["key", "id", "creation_timestamp", "dated", "interactions", "impressions"]
 _ENTRY = "name string, sha256 string, size long, rows long"
 _ARROW = {"string": pa.binary(), "boolean": pa.binary(), "long": pa.int64(), "int": pa.int64()}
 
@@ -117,16 +117,16 @@ def _summary(tables: _Tables) -> tuple[list[str], int | None]:
 def _items(tables: _Tables, latest: int | None) -> pa.RecordBatch:
     """All items of Items and Interactions by ascending id, with their attributes."""
     frame = _joined_items(tables)
-    if tables.schemas.get(ITEMS) and tables.schemas[ITEMS].has("CREATION_TIMESTAMP"):
-        created = F.coalesce("CREATION_TIMESTAMP", "_first")
-    else:
-        created = F.col("_first")
+    has = ITEMS in tables.schemas and tables.schemas[ITEMS].has("CREATION_TIMESTAMP")
+    given = F.col("CREATION_TIMESTAMP") if has else F.lit(None)
+    created = F.coalesce(given, "_first")
     # An item that nobody has touched is as new as the newest interaction.
     created = F.coalesce(created, F.lit(latest), F.lit(0))
     names = [field.name for field in _metadata(tables, ITEMS)]
     frame = frame.select(
         F.col("ITEM_ID").cast("binary").alias("id"),
         created.cast("long").alias("creation_timestamp"),
+        given.isNotNull().alias("dated"),
         F.coalesce("_count", F.lit(0)).cast("long").alias("interactions"),
         F.coalesce("_shown", F.lit(0)).cast("long").alias("impressions"),
         *names,

@@ -36,7 +36,7 @@ from personalize_spark.filters.schema import (
     GroupSchema,
     dataset_named,
 )
-from personalize_spark.filters.values import number, time_hint
+from personalize_spark.filters.values import MAX_NAME, MAX_PARAMETERS, number, time_hint
 
 MAX_FIELDS = 10
 _DATASETS = {
@@ -119,7 +119,7 @@ def check_shape(parsed: Filter) -> None:
 
 def _refuse(problems: Sequence[str]) -> None:
     if problems:
-        raise InvalidInputException(f"Could not create filter. {' '.join(_sentence(each) for each in problems)}")
+        raise InvalidInputException(" ".join(_sentence(each) for each in problems))
 
 
 def _shape_problems(parsed: Filter) -> Iterator[str]:
@@ -130,6 +130,12 @@ def _shape_problems(parsed: Filter) -> Iterator[str]:
             yield f"an expression cannot mix {' and '.join(sorted(datasets))}: chain two with |"
     if len({each.subject for each in parsed.expressions}) > 1:
         yield "all expressions must have the same subject"
+    names = {name for each in parsed.expressions for name in each.parameters()}
+    if len(names) > MAX_PARAMETERS:
+        yield f"{len(names)} placeholders are more than the {MAX_PARAMETERS} that a line may have values for"
+    for name in sorted(names):
+        if len(name) > MAX_NAME:
+            yield f"the name of the placeholder ${name} has more than {MAX_NAME} characters"
 
 
 def dataset_of(expression: Expression) -> str:
@@ -172,8 +178,9 @@ class _Binder:
         column = columns.get(given.name.upper())
         if column is None:
             near = difflib.get_close_matches(given.name.upper(), columns, 1, 0.6)
-            hint = f" (did you mean {columns[near[0]].name}?)" if near else ""
-            self.problems.append(f"{source} has no field {given.name}{hint}")
+            there = ", ".join(each.name for each in columns.values())
+            hint = f"did you mean {columns[near[0]].name}?" if near else f"there are {there}"
+            self.problems.append(f"{source} has no field {given.name} ({hint})")
             return given, None
         self.fields.add((source, column.name))
         self.problems += _field_problems(Field(dataset, column.name), column)
@@ -218,7 +225,8 @@ def _leaf_problems(leaf: Comparison | Membership, field: Field, column: Column) 
     if isinstance(leaf, Membership) and leaf.negated and isinstance(leaf.operand, Parameter):
         yield f"Invalid input symbol: {leaf.operand}. Placeholders are not allowed with NOT_IN operator"
     if isinstance(leaf, Comparison) and column.is_text and leaf.operator not in {"=", "!="}:
-        yield f"{field} is a string and cannot be compared by {leaf.operator}"
+        schema = "import it with a schema in which it is a long or a double to compare numbers"
+        yield f"{field} is a string and cannot be compared by {leaf.operator}: {schema}"
     if isinstance(leaf, Comparison) and field.dataset in _EVENTS and column.name.upper() == EVENT_TYPE:
         yield f"{field} is filtered by IN"
     literals = leaf.operand.literals if isinstance(leaf.operand, Values) else ()

@@ -45,6 +45,7 @@ _WORDS = {
     "TEXT": 'a "text"',
     "OPERATOR": "=, !=, <, <=, > or >=",
     "NOT": "NOT IN",
+    "_IN": "IN",
     "VBAR": "'|'",
     "LPAR": "'('",
     "RPAR": "')'",
@@ -59,6 +60,9 @@ _HINTS = [
         (r"\$\w+\"?\s*$", r",", "One placeholder can stand for several values."),
         (r"\d{4}$", r"-\d", "Times are numbers here: seconds since 1970, such as 1577836800."),
         (r"", r";", "Leave the semicolon out."),
+        (r"", r"\"[^\"]*$|'[^']*$", "The quote is not closed."),
+        (r"[(=,]\s*[A-Za-z_]\w*\s*$", r"", "A text stands in quotes."),
+        (r"[A-Za-z_]\w*\s*$", r"(?i)(IN\b|[=<>!])", "A field has its dataset before it: Items.GENRES."),
     )
 ]
 """What stands before a mistake, what stands there, and what may help."""

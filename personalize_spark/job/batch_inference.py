@@ -37,6 +37,8 @@ from personalize_spark.storage.store import Access
 MAX_FILES = 1_000
 MAX_BYTES = 1_000_000_000
 MAX_RECORDS = 50_000_000
+_SHOWN = 5
+"""Failures that a failureReason tells."""
 
 
 def run_job(spark: SparkSession, catalog: Catalog, job: Job, show: Callable[[Progress], None]) -> Report:
@@ -87,10 +89,14 @@ def _run(spark: SparkSession, job: Job, lease: Lease, show: Callable[[Progress],
 
 
 def _why(broken: set[int], inputs: Sequence[Input], ledger: Ledger) -> str:
-    reason = ledger.failures[0] if ledger.failures else "Spark gave no reason"
+    failures = list(dict.fromkeys(ledger.failures)) or ["Spark gave no reason"]
     if len(inputs) == 1:
-        return reason
-    return f"{len(broken)} of {len(inputs)} input files could not be answered, the others have their output: {reason}"
+        return failures[0]
+    more = f" And {len(failures) - _SHOWN} more." if len(failures) > _SHOWN else ""
+    return (
+        f"{len(broken)} of {len(inputs)} input files could not be answered, the others have their output: "
+        f"{' '.join(failures[:_SHOWN])}{more}"
+    )
 
 
 def _plan(job: Job) -> tuple[Plan, list[Input]]:

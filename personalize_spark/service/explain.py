@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,7 +104,7 @@ class GroupFilter:
             raise InvalidInputException(
                 f"The filter is for {self.bound.subject}; a batch inference job needs one for ItemID."
             )
-        records = parse([text], self._required(version))
+        records = parse([text], *self._required(version))
         if not records.inputs:
             raise InvalidInputException("The line is blank: a batch inference job skips it.")
         if records.errors:
@@ -115,15 +116,16 @@ class GroupFilter:
         top = None if version is None else self._top(version, text, clauses, line)
         return LineExplanation(clauses, kept(clauses, self._columns), top)
 
-    def _required(self, version: Version | None) -> list[str]:
+    def _required(self, version: Version | None) -> tuple[Sequence[str], Sequence[str]]:
+        """What the recipe needs of a line, and what the filter does."""
         own = (["userId"] if self.bound.needs_user else []) + (["itemId"] if self.bound.needs_item else [])
         if version is None:
-            return own
+            return (), own
         if self.bound.needs_item and "itemId" not in version.recipe.required:
             raise InvalidInputException(
                 f"The filter compares with CurrentItem, which lines of {version.recipe.name} lack."
             )
-        return list(dict.fromkeys([*version.recipe.required, *own]))
+        return version.recipe.required, own
 
     def _line(self, given: Object) -> Line:
         users = [each.encode() for each in ids_of([given], "userId")] if self.bound.needs_user else []

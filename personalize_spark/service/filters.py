@@ -34,7 +34,11 @@ def create_filter(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
     """
     validate("CreateFilter", params)
     group = catalog.read(Arn.parse(params["datasetGroupArn"]))
-    bind(parse(params["filterExpression"]), _schema(group))
+    parsed, schema = parse(params["filterExpression"]), _schema(group)
+    try:
+        bind(parsed, schema)
+    except InvalidInputException as error:
+        raise InvalidInputException(f"Could not create filter. {error.message}") from error
     arn = group.arn.sibling(KIND, params["name"])
     fields = {name: params[name] for name in ("name", "datasetGroupArn", "filterExpression")}
     catalog.create(arn, {**fields, "filterArn": str(arn), "tags": params.get("tags", []), "status": ACTIVE})
@@ -94,7 +98,10 @@ def filtering_of(catalog: Catalog, text: str, group: str | None) -> tuple[Filter
     if record.fields["datasetGroupArn"] != group:
         raise InvalidInputException(f"The filter {text} belongs to another dataset group than the solution version.")
     owner = catalog.read(Arn.parse(record.fields["datasetGroupArn"]))
-    bound = bind(parse(record.fields["filterExpression"]), _schema(owner))
+    try:
+        bound = bind(parse(record.fields["filterExpression"]), _schema(owner))
+    except InvalidInputException as error:  # an import has changed the schemas since
+        raise InvalidInputException(f"The filter {text} no longer fits its dataset group. {error.message}") from error
     if bound.subject != ITEM_ID:
         raise InvalidInputException(
             f"The filter {text} is for {bound.subject}; a batch inference job needs one for ItemID."

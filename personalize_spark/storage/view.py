@@ -56,7 +56,7 @@ class View:
         self.latest: int | None = artifact.properties["latestTimestamp"]
 
     def items_table(self) -> pa.RecordBatch:
-        """All items by ascending id: id, creation_timestamp (epoch seconds), interactions, impressions."""
+        """All items by ascending id: id, creation_timestamp (epoch seconds; the first interaction unless `dated`), interactions, impressions."""
         return self._artifact.table("items")
 
     def columns(self) -> Columns:
@@ -71,7 +71,7 @@ class View:
                 values, valid = self._artifact.column(name), self._artifact.column(f"{name}.valid")
                 columns[column.name] = Numbers(np.append(values, values.dtype.type(0)), np.append(valid, False))
         items = self._artifact.table("items")
-        there = np.append(np.ones(items.num_rows, np.bool_), False)
+        there = np.append(items.column("dated").to_numpy(zero_copy_only=False), False)
         columns["CREATION_TIMESTAMP"] = Numbers(np.append(items.column("creation_timestamp").to_numpy(), 0), there)
         return columns
 

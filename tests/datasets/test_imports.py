@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from chispa import assert_df_equality
 from pyspark.sql import SparkSession
@@ -18,10 +19,14 @@ from personalize_spark.arns import Arn
 from personalize_spark.datasets.imports import Imported, ImportMode, ImportReport, Source, import_datasets
 from personalize_spark.datasets.schemas import Field, Schema
 from personalize_spark.errors import DataError, InvalidInputException
+from personalize_spark.filters.expression import Values, leaves
+from personalize_spark.filters.mask import Numbers, evaluate
+from personalize_spark.filters.parser import parse
 from personalize_spark.storage.artifact import Artifact
 from personalize_spark.storage.catalog import Catalog
 from personalize_spark.storage.location import hadoop_uri, open_store
 from personalize_spark.storage.shards import Shards
+from personalize_spark.storage.view import View
 
 pytestmark = pytest.mark.spark
 
@@ -92,12 +97,15 @@ def test_good_rows_are_in_delta_and_bad_ones_are_listed(
 def test_the_view_holds_what_filters_need(imported: tuple[Catalog, ImportReport]) -> None:
     view = view_of(imported[0])
     items = view.table("items").to_pylist()
-    assert [(row["id"], row["creation_timestamp"], row["interactions"]) for row in items] == [
-        (b"a", 3, 2),
-        (b"b", 10, 1),  # its first interaction
-        (b"c", 7, 1),
-        (b"d", 2, 0),
+    assert [(row["id"], row["creation_timestamp"], row["dated"], row["interactions"]) for row in items] == [
+        (b"a", 3, True, 2),
+        (b"b", 10, False, 1),  # its first interaction
+        (b"c", 7, False, 1),
+        (b"d", 2, True, 0),
     ]
+    created = View(view).columns()["CREATION_TIMESTAMP"]
+    assert isinstance(created, Numbers)
+    assert created.valid.tolist() == [True, False, False, True, False]  # what is missing is missing for a filter
     assert view.table("items/GENRES.values").column("value").to_pylist() == [b"comedy", b"horror"]
     assert view.column("items/GENRES.indptr").tolist() == [0, 1, 1, 1, 2]
     assert view.column("items/GENRES.codes").tolist() == [0, 1]
@@ -125,6 +133,21 @@ def test_records_name_schemas_and_versions(imported: tuple[Catalog, ImportReport
     assert (dataset["status"], dataset["deltaVersion"]) == ("ACTIVE", 0)
     fields = catalog.read(Arn.parse(dataset["schemaArn"])).fields["schema"]["fields"]
     assert fields[1] == {"name": "GENRES", "type": ["null", "string"], "categorical": True}
+
+
+def test_a_filter_finds_the_price_that_a_schema_calls_float(spark: SparkSession, tmp_path: Path) -> None:
+    fields = [{"name": "ITEM_ID", "type": "string"}, {"name": "PRICE", "type": ["null", "float"]}]
+    schema = {"type": "record", "name": "Items", "fields": fields}
+    catalog = Catalog(f"file://{tmp_path}/catalog")
+    given = sources(f"file://{tmp_path}", Items="ITEM_ID,PRICE\na,34.72\nb,0.1\nc,\n")
+    import_datasets(spark, catalog, "shop", {"Items": replace(given["Items"], schema=schema)})
+    columns = View(view_of(catalog)).columns()
+    for condition, kept in {"= 34.72": [0], "<= 34.72": [0, 1], "> 0.1": [0], "< 0.1": [], "!= 0.1": [0]}.items():
+        parsed = parse(f"INCLUDE ItemID WHERE Items.PRICE {condition}").expressions[0].condition
+        [leaf] = leaves(parsed)
+        assert isinstance(leaf.operand, Values)
+        mask = evaluate(parsed, [leaf.operand.literals], columns)
+        assert np.flatnonzero(mask).tolist() == kept, condition
 
 
 def test_incremental_adds_interactions_and_updates_items(spark: SparkSession, tmp_path: Path) -> None:

@@ -191,6 +191,15 @@ def test_a_broken_input_does_not_cost_the_others_their_output(run: Run, root: st
     assert names(root) == ["in/bad.json.gz", "in/good.json", "out/_CHECK", "out/good.json.out"]
 
 
+def test_every_input_that_could_not_be_answered_is_named(run: Run, root: str) -> None:
+    for name in ("one", "two"):
+        open_store(root).write(f"in/{name}.json.gz", b"no gzip at all")
+    with pytest.raises(
+        JobFailed, match=r"2 of 2 input files.*(one\.json\.gz.*two|two\.json\.gz.*one)\.json\.gz is not"
+    ):
+        run("in/", "out/")
+
+
 def test_a_damaged_model_fails_the_job_before_any_work(run: Run, root: str, spark: SparkSession) -> None:
     store = open_store(root)
     store.write("in/users.json", b'{"userId":"u1"}\n')

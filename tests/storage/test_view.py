@@ -25,6 +25,7 @@ def view_of(folder: Path, rows: list[tuple[str, int, int, int]]) -> View:
     columns = {
         "id": pa.array([each.encode() for each in ids], pa.binary()),
         "creation_timestamp": np.array(days) * DAY,
+        "dated": np.ones(len(days), np.bool_),
         "interactions": np.array(interactions),
         "impressions": np.array(impressions),
     }
