@@ -6,7 +6,6 @@ A value is one string that holds quoted texts or bare numbers, separated by comm
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -16,6 +15,7 @@ from personalize_spark.filters.expression import Literal
 MAX_PARAMETERS, MAX_NAME, MAX_VALUE = 25, 50, 1_000
 
 _ONE = re.compile(r'\s*(?:"((?:\\.|[^"\\])*)"|([^",\s][^",]*?))\s*(?:,|\Z)', re.DOTALL)
+_KINDS = {str, int, float}
 _DATE = re.compile(r"\"?\d{4}-\d")
 _NAME = re.compile(rf"[A-Za-z0-9_]{{1,{MAX_NAME}}}", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
@@ -30,18 +30,23 @@ class BadValue:
 
 def check_values(given: Any) -> BadValue | None:
     """Check the shape and the size of a line's `filterValues`."""
-    if not isinstance(given, Mapping):
+    if not isinstance(given, dict):
         return BadValue("filterValues must be an object")
     if len(given) > MAX_PARAMETERS:
         return BadValue(f"filterValues has {len(given)} placeholders, more than {MAX_PARAMETERS}")
     for name, value in given.items():
-        if not _NAME.fullmatch(name):
+        if not _is_name(name):
             return BadValue(f"filterValues: '{name[:MAX_NAME]}' is no name of a placeholder")
-        if not isinstance(value, str | int | float) or isinstance(value, bool):
+        if type(value) not in _KINDS:
             return BadValue(f"filterValues: the value of ${name} must be a string")
-        if len(str(value)) > MAX_VALUE:
+        if len(value if type(value) is str else str(value)) > MAX_VALUE:
             return BadValue(f"filterValues: the value of ${name} has more than {MAX_VALUE} characters")
     return None
+
+
+@lru_cache(maxsize=4096)
+def _is_name(text: str) -> bool:
+    return _NAME.fullmatch(text) is not None
 
 
 @lru_cache(maxsize=4096)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -69,7 +70,14 @@ def open_session(app: str, *, data: bool = False, short: bool = False) -> SparkS
         with contextlib.suppress(ValueError):  # a notebook's thread gets no signals
             # Spark's own handler speaks to the JVM, in the middle of what is being said to it
             signal.signal(signal.SIGINT, signal.default_int_handler)
+        _say_no_interrupt()
     return session
+
+
+def _say_no_interrupt() -> None:
+    """py4j logs Ctrl-C as an error, with a traceback, before it raises it: once by the root logger, and by its own."""
+    logging.getLogger().addFilter(lambda record: record.msg != "KeyboardInterrupt while sending command.")
+    logging.getLogger("py4j").setLevel(logging.CRITICAL)
 
 
 def data_settings(*, short: bool = False) -> dict[str, str]:

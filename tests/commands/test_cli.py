@@ -195,6 +195,7 @@ def test_a_stopped_run_says_so_in_its_record(
     _, said = process.communicate()
     assert process.returncode == 130, said
     assert "Interrupted." in said
+    assert "Traceback" not in said
     [record] = catalog.list("batch-inference-job")
     assert (record.fields["status"], record.fields["failureReason"]) == ("CREATE FAILED", "The driver was stopped.")
     assert not list((tmp_path / "out" / "_staging").rglob("*.json"))
