@@ -13,7 +13,7 @@ from pyspark.sql import SparkSession
 
 from personalize_spark.errors import JobFailed, PersonalizeSparkError
 from personalize_spark.job.plan import Input, Plan, Task
-from personalize_spark.job.stage import run_stage
+from personalize_spark.job.stage import root_cause, run_stage
 from personalize_spark.job.waves import Ledger
 from personalize_spark.storage.store import Object, Store
 
@@ -65,7 +65,10 @@ class Publisher:
         """
         self._granted = True
         self._decided.set()
-        failures = _compose_in_tasks(self._spark, self._plan, self._others(), self._cores)
+        try:
+            failures = _compose_in_tasks(self._spark, self._plan, self._others(), self._cores)
+        except Exception as error:  # noqa: BLE001  # py4j's errors have no common base
+            failures = [root_cause(error)]
         failures += [failure for each in self._growing.values() if (failure := each.result())]
         if failures:
             raise JobFailed(failures[0])
