@@ -20,15 +20,19 @@ PICTURE = "![lines a second, beside Spark ML ALS and implicit](benchmarks/result
 def main() -> None:
     """Draw the picture, and put the tables between the two marks."""
     path, results = ROOT / "README.md", ROOT / "benchmarks" / "results"
-    ends = [json.loads(each.read_text()) for each in (results / name for name in END_TO_END) if each.exists()]
-    (results / "endtoend.svg").write_text(bars(ends))
+    (results / "endtoend.svg").write_text(picture(results))
     head, _, rest = path.read_text().partition(BEGIN)
     _, _, tail = rest.partition(END)
-    path.write_text(f"{head}{BEGIN}\n\n{PICTURE}\n\n{tables(results)}\n{END}{tail}")
+    path.write_text(f"{head}{BEGIN}\n\n{section(results)}\n{END}{tail}")
 
 
-def tables(results: Path) -> str:
-    """All tables, from the files that are there."""
+def picture(results: Path) -> str:
+    """The picture, as SVG."""
+    return bars([json.loads(each.read_text()) for name in END_TO_END if (each := results / name).exists()])
+
+
+def section(results: Path) -> str:
+    """The picture and all tables, from the files that are there."""
     parts = [
         *((results / name, _end_to_end) for name in END_TO_END),
         (results / "topn.json", _top_n),
@@ -37,7 +41,8 @@ def tables(results: Path) -> str:
         (results / "carriage.json", _carriage),
         (results / "quality.json", _quality),
     ]
-    return "\n".join(table(json.loads(path.read_text())) for path, table in parts if path.exists())
+    tables = "\n".join(table(json.loads(path.read_text())) for path, table in parts if path.exists())
+    return f"{PICTURE}\n\n{tables}"
 
 
 def _end_to_end(result: dict[str, Any]) -> str:

@@ -30,8 +30,10 @@ def test_the_package_does_not_ask_for_pyspark() -> None:
     assert not [each for each in asked if each.startswith(("pyspark", "pandas", "delta"))]
 
 
-def test_the_tables_of_the_readme_are_those_of_the_results() -> None:
-    from benchmarks.report import BEGIN, END, ROOT, tables
+def test_what_the_readme_shows_is_what_was_measured() -> None:
+    from benchmarks.report import BEGIN, END, ROOT, picture, section
 
     written = (ROOT / "README.md").read_text().partition(BEGIN)[2].partition(END)[0]
-    assert written.strip() == tables(ROOT / "benchmarks" / "results").strip()
+    results = ROOT / "benchmarks" / "results"
+    assert written.strip() == section(results).strip()
+    assert (results / "endtoend.svg").read_text() == picture(results)

@@ -268,7 +268,9 @@ def test_an_item_line_needs_the_user_that_its_filter_asks_for(
 ) -> None:
     expression = 'EXCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("click")'
     [line] = answers(spark, catalog, group, expression, ['{"itemId":"b"}'], tmp_path, recipe="aws-sims")
-    assert json.loads(line)["error"] == "User error: Required fields for the provided recipe are itemId, userId"
+    assert (
+        json.loads(line)["error"] == "User error: Required fields for the provided recipe and filter are itemId, userId"
+    )
 
 
 @pytest.fixture(scope="module")
