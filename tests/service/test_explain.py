@@ -126,7 +126,7 @@ def test_an_unknown_user_did_nothing(group: Record) -> None:
             b'{"userId": "u1", "filterValues": {"G": "\\"open"}}',
             'User error: filterValues: the value of $G must be "texts" or numbers, separated by commas',
         ),
-        (b'{"itemId": "a"}', "User error: Required fields for the provided recipe are userId"),
+        (b'{"itemId": "a"}', "User error: Required fields for the provided recipe and filter are userId"),
         (b"{", "User error: The line is not valid JSON at character 2"),
         (b"[]", "User error: The line is not a JSON object"),
         (b'{"userId": "\xff"}', "User error: The line is not valid UTF-8 at byte 13"),
@@ -153,7 +153,7 @@ def test_a_bad_line_is_the_text_of_its_error_and_that_is_the_jobs(
 )
 def test_a_line_must_have_what_the_filter_looks_at(group: Record, expression: str, missing: str) -> None:
     said = GroupFilter(group, parse(expression)).explain(b"{}", None)
-    assert said == f"User error: Required fields for the provided recipe are {missing}"
+    assert said == f"User error: Required fields for the provided recipe and filter are {missing}"
 
 
 def test_a_blank_line_is_none(group: Record) -> None:
