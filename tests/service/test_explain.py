@@ -126,7 +126,7 @@ def test_an_unknown_user_did_nothing(group: Record) -> None:
             b'{"userId": "u1", "filterValues": {"G": "\\"open"}}',
             'User error: filterValues: the value of $G must be "texts" or numbers, separated by commas',
         ),
-        (b'{"itemId": "a"}', "User error: Required fields for the provided recipe and filter are userId"),
+        (b'{"itemId": "a"}', "User error: Required fields for the provided recipe are userId"),
         (b"{", "User error: The line is not valid JSON at character 2"),
         (b"[]", "User error: The line is not a JSON object"),
         (b'{"userId": "\xff"}', "User error: The line is not valid UTF-8 at byte 13"),
