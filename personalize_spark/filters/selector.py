@@ -6,10 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from sys import getsizeof
 from typing import Any
 
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 
 from personalize_spark.filters.binding import BoundFilter, dataset_of
@@ -24,6 +24,8 @@ from personalize_spark.scoring.selection import Selection
 
 _MEMO, _ENTRY = 64 << 20, 500
 """Bytes of values whose bindings are remembered, and what an entry holds besides."""
+_Key = tuple[tuple[str | None, ...], tuple[Literal | None, ...], int | None]
+"""All that a filter asks of a line: the values of its placeholders, its user's attributes, the item that it is about."""
 _LINES, _BYTES = 8192, 16 << 20
 """Of a group: lines, if it has several bindings, and bytes of their masks."""
 
@@ -76,27 +78,35 @@ class Selector:
         self._model_columns = {name: columns[name].of_rows(order) for name in fields}
         self._items = len(rows)
         self._masks = MaskCache()
-        self._bindings: dict[Any, Binding | BadValue] = {}
+        self._bindings: dict[_Key, Binding | BadValue] = {}
         self._remembered = 0
         self._parameters, self._attributes, self._item_fields = bound.parameters, bound.user_fields, bound.item_fields
 
     def select(self, lines: Lines) -> tuple[Iterator[Group], dict[int, str]]:
         """The lines that can be answered, in groups that are made one after the other, and by line the error of the others."""
-        by_binding: dict[Binding, list[int]] = defaultdict(list)
+        by_key: dict[_Key, list[int]] = defaultdict(list)
         errors: dict[int, str] = {}
         current = [None] * len(lines.attributes) if lines.current is None else lines.current.tolist()
         for line, of_line in enumerate(zip(lines.filter_values, lines.attributes, current, strict=True)):
-            binding = self._bind_line(*of_line)
-            if isinstance(binding, BadValue):
-                errors[line] = binding.message
+            key = self._key(*of_line)
+            if isinstance(key, BadValue):
+                errors[line] = key.message
             else:
-                by_binding[binding].append(line)
+                by_key[key].append(line)
+        by_binding: dict[Binding, list[int]] = defaultdict(list)
+        for key, members in by_key.items():
+            binding = self._binding(key)
+            if isinstance(binding, BadValue):
+                errors.update(dict.fromkeys(members, binding.message))
+            else:
+                by_binding[binding] += members
         return self._groups(by_binding, lines), errors
 
     def _groups(self, by_binding: Mapping[Binding, list[int]], lines: Lines) -> Iterator[Group]:
         part: dict[Binding, list[int]] = {}
         held, most = 0, max(1, _BYTES // (self._items // 8 + 1))
-        for binding, members in by_binding.items():
+        for binding in sorted(by_binding, key=_by_literals):
+            members = by_binding[binding]
             if part and (len(part) == most or held + len(members) > _LINES):
                 yield self._group(part, lines)
                 part, held = {}, 0
@@ -105,29 +115,31 @@ class Selector:
         if part:
             yield self._group(part, lines)
 
-    def _bind_line(
-        self, values: Any, attributes: Mapping[str, Literal | None], current: int | None
-    ) -> Binding | BadValue:
-        given: dict[str, str] = {}
+    def _key(self, values: Any, attributes: Mapping[str, Literal | None], current: int | None) -> _Key | BadValue:
+        given: tuple[str | None, ...] = ()
         if self._parameters and values is not None:  # else nothing asks for them
             bad = check_values(values)
             if bad is not None:
                 return bad
-            given = {name: str(values[name]) for name in self._parameters if name in values}
-        key = orjson.dumps(given), tuple(attributes.get(name) for name in self._attributes), current
+            given = tuple([str(values[name]) if name in values else None for name in self._parameters])
+        return given, tuple([attributes.get(name) for name in self._attributes]), current
+
+    def _binding(self, key: _Key) -> Binding | BadValue:
         if key not in self._bindings:
             if self._remembered > _MEMO:
                 self._bindings.clear()
                 self._remembered = 0
-            self._bindings[key] = self._resolved(given, attributes, current)
-            self._remembered += len(key[0]) + _ENTRY
+            self._bindings[key] = self._resolved(*key)
+            self._remembered += sum(map(getsizeof, key[0])) + _ENTRY
         return self._bindings[key]
 
     def _resolved(
-        self, given: Mapping[str, str], attributes: Mapping[str, Literal | None], current: int | None
+        self, given: Sequence[str | None], attributes: Sequence[Literal | None], current: int | None
     ) -> Binding | BadValue:
+        texts = {name: text for name, text in zip(self._parameters, given, strict=False) if text is not None}
+        user = dict(zip(self._attributes, attributes, strict=True))
         item = {} if current is None else {name: self._columns[name].at(current) for name in self._item_fields}
-        return resolve(self._bound, given, attributes, item)
+        return resolve(self._bound, texts, user, item)
 
     def _group(self, by_binding: Mapping[Binding, list[int]], lines: Lines) -> Group:
         """The lines of some bindings: what expressions on Items say is a mask a binding, what those on Interactions say is a list a line."""
@@ -195,6 +207,11 @@ class Selector:
         positions = np.arange(counts.sum()) + np.repeat(lines.indptr[members] - np.cumsum(counts) + counts, counts)
         hits = flags[of[owners], lines.events[positions]]
         return Ragged.of(owners[hits], lines.items[positions][hits], len(members))
+
+
+def _by_literals(binding: Binding) -> tuple[Bound, ...]:
+    """The order in which masks of neighbours are likely to be nearly equal: those of `PRICE < 10` and `PRICE < 11`."""
+    return tuple(bound or () for bound in binding)
 
 
 def _unknown_row(columns: Columns) -> int:

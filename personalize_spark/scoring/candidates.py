@@ -69,13 +69,11 @@ class Exclusions:
     keys: NDArray[np.int64]
 
     @classmethod
-    def of(cls, excluded: Ragged | None, users: slice, candidates: Candidates) -> Exclusions:
+    def of(cls, excluded: Ragged | None, candidates: Candidates) -> Exclusions:
         """Those of some users, `BATCH_USERS` at most, that are candidates at all."""
         if excluded is None:
             return cls(np.empty(0, np.int64))
-        ends = excluded.indptr[users.start : users.stop + 1]
-        owners = np.repeat(np.arange(len(ends) - 1), np.diff(ends))
-        positions = excluded.items[ends[0] : ends[-1]].astype(np.int64)
+        owners, positions = excluded.lines(), excluded.items.astype(np.int64)
         if candidates.rows is not None:
             places = np.searchsorted(candidates.rows, positions)
             inside = np.flatnonzero(np.append(candidates.rows, -1)[places] == positions)

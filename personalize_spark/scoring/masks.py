@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from personalize_spark.scoring.ragged import Ragged
+
+_HOLES = 1 << 18
+"""Of a union, at most."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,39 @@ class Masks:
         held: NDArray[np.bool_] = self.bits[self.of[lines], items >> 3] & _bit(items) != 0
         return held
 
+    def unions(self, items: int) -> Iterator[tuple[slice, NDArray[np.bool_], Ragged | None]]:
+        """Lines in runs of equal or nearly equal masks, so that a search can go over the items of many at once.
+
+        To gather an item once less is worth about two holes: items that a line must not get, though others of its run may get them.
+
+        Yields:
+            The lines of a run; bool (items,), what any of them may get; and by line its holes. `None`: there are none.
+        """
+        starts = np.flatnonzero(np.diff(self.of, prepend=-1)).tolist()
+        first, union, size, holes = 0, np.zeros(self.bits.shape[1], np.uint8), 0, 0
+        for start, stop in pairwise([*starts, len(self.of)]):
+            mask = self.bits[self.of[start]]
+            count, together = _count(mask), _count(union | mask)
+            more = (start - first) * (together - size) + (stop - start) * (together - count)
+            if 2 * more > size + count - together or holes + more > _HOLES:
+                yield self._union(first, start, union, items)
+                first, union, together, holes, more = start, mask, count, 0, 0
+            union, size, holes = union | mask, together, holes + more
+        if starts:
+            yield self._union(first, len(self.of), union, items)
+
+    def _union(
+        self, first: int, stop: int, union: NDArray[np.uint8], items: int
+    ) -> tuple[slice, NDArray[np.bool_], Ragged | None]:
+        starts = first + np.flatnonzero(np.diff(self.of[first:stop], prepend=-1))
+        holes = [_places(union & ~self.bits[number], items) for number in self.of[starts]]
+        sizes = np.diff(starts, append=stop)
+        counts = np.repeat([len(each) for each in holes], sizes)
+        by_line = [np.tile(each, size) for each, size in zip(holes, sizes, strict=True)]
+        lists = Ragged(np.concatenate([[0], np.cumsum(counts)]), np.concatenate(by_line))
+        mask = np.unpackbits(union, count=items).view(np.bool_)
+        return slice(first, stop), mask, lists if len(lists.items) else None
+
     def groups(self) -> Iterator[tuple[int, NDArray[np.int64]]]:
         """Each mask that is a line's, with its lines, ascending."""
         order = np.argsort(self.of, kind="stable")
@@ -58,3 +97,15 @@ class Masks:
 def _bit(items: NDArray[Any]) -> NDArray[np.uint8]:
     bits: NDArray[np.uint8] = (0x80 >> (items & 7)).astype(np.uint8)
     return bits
+
+
+def _count(bits: NDArray[np.uint8]) -> int:
+    return int(np.count_nonzero(np.unpackbits(bits).view(np.bool_)))
+
+
+def _places(bits: NDArray[np.uint8], items: int) -> NDArray[np.int32]:
+    """The bits that are set among the first `items`, ascending; few, as it seems."""
+    held = np.flatnonzero(bits)
+    found = held.repeat(8) * 8 + np.tile(np.arange(8), len(held))
+    found = found[np.unpackbits(bits[held]).view(np.bool_)]
+    return found[found < items].astype(np.int32)

@@ -33,6 +33,11 @@ class Ragged:
         """int32 (any number,): the items of one line."""
         return self.items[self.indptr[line] : self.indptr[line + 1]]
 
+    def part(self, lines: slice) -> Ragged:
+        """The lists of neighbouring lines."""
+        indptr = self.indptr[lines.start : lines.stop + 1]
+        return Ragged(indptr - indptr[0], self.items[indptr[0] : indptr[-1]])
+
     def of_lines(self, lines: NDArray[np.int64]) -> Ragged:
         """The lists of some of the lines."""
         counts = np.diff(self.indptr)[lines]

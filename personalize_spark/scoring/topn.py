@@ -8,9 +8,8 @@ is lost is proved in `bounds`; why it is done this way, with numbers, is in docs
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,55 +66,71 @@ def top_n(
     """
     best = TopN(np.full((len(users), n), -1, np.int32), np.full((len(users), n), -np.inf))
     room = Room(users.shape[1])
-    for batch in _batches(items, keep, len(users), max(1, min(BATCH_USERS, _BATCH // n))):
+    for batch in _batches(_runs(items, keep, excluded, len(users)), max(1, min(BATCH_USERS, _BATCH // n))):
         searches = [
-            Search(users[part], candidates, n, Exclusions.of(excluded, part, candidates), len(batch))
-            for part, candidates in batch
+            Search(users[run.users], run.candidates, n, Exclusions.of(run.excluded, run.candidates), len(batch))
+            for run in batch
         ]
         going = searches
         while going:  # side by side, so that a tile's items are still in cache for the next search
             going = [search for search in going if search.step(room)]
-        for (part, candidates), search in zip(batch, searches, strict=True):
+        for run, search in zip(batch, searches, strict=True):
             rows, places, found, exact = search.settle()
-            best.items[part.start + rows, places] = found
-            best.products[part.start + rows, places] = exact
-            _list_by_rank(best, part.start + np.flatnonzero(~users[part].any(axis=1)), candidates, excluded)
+            best.items[run.users.start + rows, places] = found
+            best.products[run.users.start + rows, places] = exact
+            _list_by_rank(best, np.flatnonzero(~users[run.users].any(axis=1)), run)
     return best
 
 
-def _batches(items: ItemMatrix, keep: Masks | None, users: int, most: int) -> Iterator[list[tuple[slice, Candidates]]]:
-    """Users in runs of equal candidates, as many runs at a time as hold at most ``most`` users and `_POSITIONS` candidates."""
-    batch: list[tuple[slice, Candidates]] = []
+@dataclass(frozen=True)
+class _Run:
+    """Users that go over the same candidates, and of each what it must not get of them."""
+
+    users: slice
+    candidates: Candidates
+    excluded: Ragged | None
+
+    def part(self, start: int, stop: int) -> _Run:
+        """Some of the users."""
+        inside = slice(start - self.users.start, stop - self.users.start)
+        return _Run(slice(start, stop), self.candidates, self.excluded and self.excluded.part(inside))
+
+
+def _batches(runs: Iterable[_Run], most: int) -> Iterator[list[_Run]]:
+    """As many runs at a time as hold at most ``most`` users and `_POSITIONS` candidates."""
+    batch: list[_Run] = []
     held = 0
-    for run, candidates in _runs(items, keep, users):
-        for start in range(run.start, run.stop, most):
-            part = slice(start, min(start + most, run.stop))
-            if batch and (part.stop - batch[0][0].start > most or held + len(candidates) > _POSITIONS):
+    for run in runs:
+        for start in range(run.users.start, run.users.stop, most):
+            stop = min(start + most, run.users.stop)
+            if batch and (stop - batch[0].users.start > most or held + len(run.candidates) > _POSITIONS):
                 yield batch
                 batch, held = [], 0
-            batch.append((part, candidates))
-            held += len(candidates)
+            batch.append(run.part(start, stop))
+            held += len(run.candidates)
     if batch:
         yield batch
 
 
-def _runs(items: ItemMatrix, keep: Masks | None, users: int) -> Iterator[tuple[slice, Candidates]]:
+def _runs(items: ItemMatrix, keep: Masks | None, excluded: Ragged | None, users: int) -> Iterator[_Run]:
     if keep is None:
-        yield slice(0, users), Candidates.of(items, None)
+        yield _Run(slice(0, users), Candidates.of(items, None), excluded)
         return
-    starts = np.flatnonzero(np.diff(keep.of, prepend=-1)).tolist()
-    for start, stop in pairwise([*starts, users]):
-        yield slice(start, stop), Candidates.of(items, keep.mask(int(keep.of[start]), len(items.factors)))
+    for part, mask, holes in keep.unions(len(items.factors)):
+        gone = excluded and excluded.part(part)
+        if holes is not None:
+            gone = holes if gone is None else gone.plus(holes)
+        yield _Run(part, Candidates.of(items, mask), gone)
 
 
-def _list_by_rank(best: TopN, users: NDArray[np.int64], candidates: Candidates, excluded: Ragged | None) -> None:
-    """The lists of users with a zero vector: all items tie, and the search would have to hold them all."""
-    if not len(users):
+def _list_by_rank(best: TopN, zero: NDArray[np.int64], run: _Run) -> None:
+    """The lists of a run's users with a zero vector: all items tie, and the search would have to hold them all."""
+    if not len(zero):
         return
-    ordered, n = candidates.by_rank(), best.items.shape[1]
-    for user in users:
-        gone = np.empty(0, np.int32) if excluded is None else excluded.line(int(user))
+    ordered, n = run.candidates.by_rank(), best.items.shape[1]
+    for user in zero.tolist():
+        gone = np.empty(0, np.int32) if run.excluded is None else run.excluded.line(user)
         head = ordered[: n + len(gone)]
         head = head[~np.isin(head, gone)][:n]
-        best.items[user, : len(head)] = head
-        best.products[user, : len(head)] = 0.0
+        best.items[run.users.start + user, : len(head)] = head
+        best.products[run.users.start + user, : len(head)] = 0.0

@@ -261,8 +261,18 @@ def test_lines_about_items_of_equal_values_share_a_mask() -> None:
         Lines([None] * 3, [{}] * 3, np.zeros(4, np.int64), nothing, nothing.astype(np.int16), np.array([0, 1, 2]))
     )
     [group] = groups
-    assert masks(group) == [[0, 1], [2]]
-    assert kept(group, 3) == [[True, True, False], [True, True, False], [False, False, False]]
+    assert masks(group) == [[2], [0, 1]]
+    assert kept(group, 3) == [[False, False, False], [True, True, False], [True, True, False]]
+
+
+def test_bindings_of_near_values_are_neighbours() -> None:
+    bound = bind(parse("INCLUDE ItemID WHERE Items.YEAR < $Y IF CurrentUser.AGE > 1"), SCHEMA)
+    selector = Selector(bound, columns_of([{"YEAR": year} for year in range(12)]), np.arange(12), EVENTS)
+    values, users = [{"Y": text} for text in ("10", "9", "2", "10", "11")], [{"AGE": 2}] * 4 + [{"AGE": 1}]
+    nothing = np.empty(0, np.int64)
+    groups, _ = selector.select(Lines(values, users, np.zeros(6, np.int64), nothing, nothing.astype(np.int16)))
+    [group] = groups
+    assert group.lines.tolist() == [4, 2, 1, 0, 3]
 
 
 @pytest.mark.parametrize("value", ["9" * 400, "-" + "9" * 400, "9" * 400 + ".5", "1e999"])

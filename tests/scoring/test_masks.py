@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from unittest.mock import patch
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
+from personalize_spark.scoring import masks as module
 from personalize_spark.scoring.masks import Masks
 
 MASKS = st.tuples(st.integers(1, 4), st.integers(1, 40)).flatmap(lambda shape: arrays(np.bool_, shape))
@@ -43,6 +46,31 @@ def test_lines_are_grouped_by_their_mask(held: NDArray[np.bool_], of: list[int])
     masks = packed(held, of)
     groups = {number: lines.tolist() for number, lines in masks.groups()}
     assert groups == {number: np.flatnonzero(masks.of == number).tolist() for number in set(masks.of.tolist())}
+
+
+@given(MASKS, LINES, st.sampled_from([0, 3, 1 << 18]))
+def test_a_union_without_a_lines_holes_is_its_mask(held: NDArray[np.bool_], of: list[int], most: int) -> None:
+    masks, items = packed(held, of), held.shape[1]
+    found: list[list[bool]] = []
+    with patch.object(module, "_HOLES", most):
+        for lines, union, holes in masks.unions(items):
+            assert lines.start == len(found)
+            assert holes is None or len(holes.items) <= most
+            for line in range(lines.stop - lines.start):
+                mask = union.copy()
+                mask[[] if holes is None else holes.line(line)] = False
+                found.append(mask.tolist())
+    assert found == unpacked(masks, items)
+
+
+def test_nearly_equal_masks_go_together() -> None:
+    held = np.ones((6, 1_000), np.bool_)
+    held[1, 5] = held[2, 7] = False
+    held[4:] = ~held[4:]
+    held[5, :3] = True
+    masks = packed(held, [0, 0, 1, 2, 3, 4, 5])
+    runs = [(lines.start, lines.stop, holes and holes.items.tolist()) for lines, _, holes in masks.unions(1_000)]
+    assert runs == [(0, 5, [5, 7]), (5, 6, None), (6, 7, None)]
 
 
 def test_one_mask_is_that_of_all_lines() -> None:

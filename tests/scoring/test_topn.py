@@ -69,10 +69,13 @@ def matrix(factors: NDArray[np.float32], seed: int, users: NDArray[np.float32] |
 
 
 def masks(rng: np.random.Generator, users: int, items: int) -> Masks:
-    """A few masks in runs of users, or one user here and one there."""
+    """A few masks, unlike each other or nearly equal, in runs of users, or one user here and one there."""
     count = int(rng.integers(1, 5))
     of = rng.integers(0, count, users)
-    bits = np.packbits(rng.random((count, items)) < rng.random((count, 1)), axis=1)
+    held = rng.random((count, items)) < rng.random((count, 1))
+    if rng.random() < 0.5:
+        held = held[:1] ^ (rng.random((count, items)) < 0.02)
+    bits = np.packbits(held, axis=1)
     return Masks(bits, np.sort(of) if rng.random() < 0.5 else of)
 
 
