@@ -2,8 +2,8 @@
 
     python -m benchmarks.filters [--quick]
 
-200,000 items, lists of 25, the whole way from lines to lines over a model in memory, in the blocks that a job would cut. Cases run
-in turn, each with a new filter, so that a round pays for its masks; a ratio is the median over the rounds of case / its reference.
+200,000 items, lists of 25, the whole way from lines to lines over a model in memory, in the blocks that a job would cut. Every run has a new
+filter, so that it pays for its masks; a ratio is the median over the rounds of case / its reference, which runs right before it.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ BLOCK, BLOCK_OF_BINDINGS = 5_242, 105_000
 """Lines that a job answers at a time, without and with values that differ from line to line; see `job.task`."""
 LINES = 20_000
 BINDINGS = 1000
-ROUNDS = 3
+ROUNDS = 5
 LINES_OF_BINDING = 64
 """Of the peers; what a block of ours comes to."""
 CANDIDATES = 500
@@ -200,22 +200,30 @@ def measure(world: World, lines_of_bindings: int) -> list[dict[str, object]]:
     for case in CASES.values():
         _check(world, case)
     lines = {name: _lines(case, lines_of_bindings) for name, case in CASES.items()}
-    runs = [{name: _whole(world, case, lines[name]) for name, case in CASES.items()} for _ in range(ROUNDS)]
-    return [_row(world, name, lines[name], runs) for name in CASES]
+    runs = [{name: _run(world, name, lines) for name in CASES} for _ in range(ROUNDS)]
+    return [_row(world, name, lines[name], [each[name] for each in runs]) for name in CASES]
 
 
-def _row(world: World, name: str, lines: list[bytes], runs: list[dict[str, float]]) -> dict[str, object]:
+def _run(world: World, name: str, lines: Mapping[str, list[bytes]]) -> tuple[float, float]:
+    """Seconds a line, and how many times as long as its reference."""
+    against = CASES[name].against
+    reference = against and _whole(world, CASES[against], lines[against])
+    seconds = _whole(world, CASES[name], lines[name])
+    return seconds, seconds / (reference or seconds)
+
+
+def _row(world: World, name: str, lines: list[bytes], runs: list[tuple[float, float]]) -> dict[str, object]:
     case = CASES[name]
     select, scoring = _parts(world, case, lines)
-    ratio = case.against and statistics.median(run[name] / run[case.against] for run in runs)
+    seconds, ratio = (statistics.median(column) for column in zip(*runs, strict=True))
     return {
         "case": name,
         "lines": len(lines),
-        "microseconds a line": round(statistics.median(run[name] for run in runs) * 1e6, 1),
+        "microseconds a line": round(seconds * 1e6, 1),
         "of these select": round(select * 1e6, 1),
         "of these scoring": round(scoring * 1e6, 1),
         "against": case.against,
-        "ratio": ratio and round(ratio, 3),
+        "ratio": case.against and round(ratio, 3),
         "bar": case.bar and round(case.bar, 3),
     }
 
