@@ -109,7 +109,7 @@ def counts(rows: Iterable[Row]) -> dict[str, int]:
     return result
 
 
-@pytest.mark.parametrize("recipe", module.TRAINERS.keys() - {"aws-semantic-similarity"})
+@pytest.mark.parametrize("recipe", sorted(module.TRAINERS.keys() - {"aws-semantic-similarity"}))
 def test_items_are_popular_by_their_count_then_by_the_bytes_of_their_id(learn: Learn, recipe: str) -> None:
     rows = interactions()
     model = read_model(learn(rows, recipe))
