@@ -136,6 +136,7 @@ class Selector:
     def _resolved(
         self, given: Sequence[str | None], attributes: Sequence[Literal | None], current: int | None
     ) -> Binding | BadValue:
+        # of a line without filterValues none is given
         texts = {name: text for name, text in zip(self._parameters, given, strict=False) if text is not None}
         user = dict(zip(self._attributes, attributes, strict=True))
         item = {} if current is None else {name: self._columns[name].at(current) for name in self._item_fields}

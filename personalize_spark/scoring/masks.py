@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from personalize_spark.scoring.ragged import Ragged
 
+_HOLE = 3
+"""What a hole costs, in items that need not be gathered once more."""
 _HOLES = 1 << 18
 """Of a union, at most."""
 
@@ -55,7 +57,8 @@ class Masks:
     def unions(self, items: int) -> Iterator[tuple[slice, NDArray[np.bool_], Ragged | None]]:
         """Lines in runs of equal or nearly equal masks, so that a search can go over the items of many at once.
 
-        To gather an item once less is worth about two holes: items that a line must not get, though others of its run may get them.
+        A line's *holes* are the items that it must not get, though others of its run may. A mask joins a run where that
+        spares more items from being gathered again than its holes cost.
 
         Yields:
             The lines of a run; bool (items,), what any of them may get; and by line its holes. `None`: there are none.
@@ -66,7 +69,7 @@ class Masks:
             mask = self.bits[self.of[start]]
             count, together = _count(mask), _count(union | mask)
             more = (start - first) * (together - size) + (stop - start) * (together - count)
-            if 2 * more > size + count - together or holes + more > _HOLES:
+            if _HOLE * more > size + count - together or holes + more > _HOLES:
                 yield self._union(first, start, union, items)
                 first, union, together, holes, more = start, mask, count, 0, 0
             union, size, holes = union | mask, together, holes + more
@@ -104,7 +107,7 @@ def _count(bits: NDArray[np.uint8]) -> int:
 
 
 def _places(bits: NDArray[np.uint8], items: int) -> NDArray[np.int32]:
-    """The bits that are set among the first `items`, ascending; few, as it seems."""
+    """The places of the bits that are set, below `items` and ascending; fastest where few are."""
     held = np.flatnonzero(bits)
     found = held.repeat(8) * 8 + np.tile(np.arange(8), len(held))
     found = found[np.unpackbits(bits[held]).view(np.bool_)]
