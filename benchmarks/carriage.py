@@ -27,7 +27,7 @@ import boto3
 
 from benchmarks import scale
 from benchmarks.machine import machine
-from personalize_spark.storage.catalog import Catalog
+from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.storage.location import open_store
 from tests.servers import SPARK, free_port, new_bucket, s3_server, standalone_cluster
 from tests.toy import NO_EXPLORATION, golden_version, request

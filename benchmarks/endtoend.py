@@ -95,7 +95,7 @@ def generate(folder: Path, lines: int, items: int) -> str:
 
 
 def _write_catalog(folder: Path, items: NDArray[np.float32], users: NDArray[np.float32]) -> None:
-    from personalize_spark.storage.catalog import Catalog
+    from personalize_spark.catalog.catalog import Catalog
     from tests.toy import request, write_version
 
     catalog = Catalog(f"file://{folder}/catalog")
@@ -110,10 +110,10 @@ def _write_catalog(folder: Path, items: NDArray[np.float32], users: NDArray[np.f
 
 
 def _ours(folder: Path, name: str = "all") -> float:
-    from personalize_spark.job.batch_inference import run_job
-    from personalize_spark.job.session import open_session
+    from personalize_spark.catalog.catalog import Catalog
+    from personalize_spark.job.run import run_job
     from personalize_spark.service.batch_inference_jobs import create_batch_inference_job
-    from personalize_spark.storage.catalog import Catalog
+    from personalize_spark.spark import open_session
 
     catalog = Catalog(f"file://{folder}/catalog")
     request = json.loads((folder / f"request-{name}.json").read_text()) | {"jobName": f"job-{time.time_ns()}"}

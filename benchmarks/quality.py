@@ -44,21 +44,21 @@ from scipy.sparse import csr_matrix
 from benchmarks.factors import FOLDER, RANK
 from benchmarks.machine import machine
 from personalize_spark.answer import LineFilter, answer
+from personalize_spark.artifacts.artifact import Artifact
+from personalize_spark.artifacts.model import read_model
+from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.datasets.imports import Source, import_datasets
 from personalize_spark.filters.selector import Group
-from personalize_spark.job.session import open_session
 from personalize_spark.recipes import RECIPES, Settings
 from personalize_spark.records import Object
 from personalize_spark.scoring.model import Model
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.selection import Selection
 from personalize_spark.scoring.softmax import log_normaliser
-from personalize_spark.storage.artifact import Artifact
-from personalize_spark.storage.catalog import Catalog
+from personalize_spark.solutions.train import Hyperparameters, train
+from personalize_spark.spark import open_session
 from personalize_spark.storage.location import open_store
-from personalize_spark.storage.model import read_model
 from personalize_spark.training.temperature import fit_temperature
-from personalize_spark.training.train import Hyperparameters, train
 
 RESULTS = Path(__file__).parent / "results" / "quality.json"
 N = 25

@@ -28,14 +28,14 @@ from numpy.typing import NDArray
 
 from benchmarks.factors import RANK, factor_sets, resample
 from benchmarks.machine import machine
-from personalize_spark.arns import Arn
+from personalize_spark.artifacts.artifact import Artifact, Entry, finish, write_table
+from personalize_spark.artifacts.model import USERS, users_schema, write_items
+from personalize_spark.artifacts.shards import keys_of, shard_count, shard_name, shards_of
+from personalize_spark.catalog.arns import Arn
+from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.scoring.model import Model, Texts
 from personalize_spark.scoring.softmax import log_normaliser
 from personalize_spark.scoring.topn import ItemMatrix
-from personalize_spark.storage.artifact import Artifact, Entry, finish, write_table
-from personalize_spark.storage.catalog import Catalog
-from personalize_spark.storage.model import USERS, users_schema, write_items
-from personalize_spark.storage.shards import keys_of, shard_count, shard_name, shards_of
 from personalize_spark.storage.store import Store
 from tests.toy import NO_EXPLORATION, request
 

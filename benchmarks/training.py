@@ -28,9 +28,9 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks import scale
 from benchmarks.machine import machine
-from personalize_spark.arns import Arn
-from personalize_spark.job.session import open_session
-from personalize_spark.storage.catalog import Catalog
+from personalize_spark.catalog.arns import Arn
+from personalize_spark.catalog.catalog import Catalog
+from personalize_spark.spark import open_session
 
 RESULTS = Path(__file__).parent / "results" / "training.json"
 USERS, ITEMS, RANK, ITERATIONS, GROUPS = 200_000, 50_000, 64, 10, 50

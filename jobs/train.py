@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from personalize_spark.cli import main
+from personalize_spark.cli.main import main
 
 if __name__ == "__main__" and (code := main(["train", *sys.argv[1:]])):
     sys.exit(code)

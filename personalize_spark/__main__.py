@@ -4,6 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from personalize_spark.cli import main
+from personalize_spark.cli.main import main
 
 sys.exit(main())

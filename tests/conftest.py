@@ -12,7 +12,7 @@ import pytest
 from hypothesis import settings
 from pyspark.sql import SparkSession
 
-from personalize_spark.job.session import data_settings
+from personalize_spark.spark import data_settings
 from personalize_spark.storage.s3 import forget_clients
 from tests.servers import free_port, new_bucket, s3_server, standalone_cluster
 

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from personalize_spark import records
 from personalize_spark.answer import answer
+from personalize_spark.artifacts.artifact import Artifact
+from personalize_spark.artifacts.model import read_model
+from personalize_spark.catalog.catalog import Catalog
+from personalize_spark.job import splits
 from personalize_spark.recipes import RECIPES, Settings
 from personalize_spark.scoring.model import Model
-from personalize_spark.storage import splits
-from personalize_spark.storage.artifact import Artifact
-from personalize_spark.storage.catalog import Catalog
 from personalize_spark.storage.file import FileStore
 from personalize_spark.storage.location import open_store
-from personalize_spark.storage.model import read_model
 from tests.toy import golden_version
 
 USER_RECIPES = ["aws-popularity-count", "aws-user-personalization"]

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from pyspark.sql import SparkSession
 
-from personalize_spark.arns import Arn
+from personalize_spark.artifacts.artifact import Artifact
+from personalize_spark.artifacts.model import read_model
+from personalize_spark.catalog.arns import Arn
+from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.datasets.imports import Source, import_datasets
-from personalize_spark.job.batch_inference import run_job
+from personalize_spark.job.run import run_job
 from personalize_spark.service.batch_inference_jobs import create_batch_inference_job
-from personalize_spark.storage.artifact import Artifact
-from personalize_spark.storage.catalog import Catalog
+from personalize_spark.solutions.train import Hyperparameters, train
 from personalize_spark.storage.location import open_store
-from personalize_spark.storage.model import read_model
-from personalize_spark.training.train import Hyperparameters, train
 from tests.job.test_cluster import submit
 from tests.toy import NO_EXPLORATION, request
 

@@ -12,10 +12,10 @@ class Block:
             raise ModuleNotFoundError(name)
 sys.meta_path.insert(0, Block())
 import personalize_spark
-for package in ("filters", "scoring", "recipes", "storage", "service"):
+for package in ("artifacts", "catalog", "filters", "quality", "recipes", "scoring", "service", "storage"):
     for module in pkgutil.walk_packages([f"{personalize_spark.__path__[0]}/{package}"], f"personalize_spark.{package}."):
         importlib.import_module(module.name)
-for module in ("answer", "arns", "cli", "request"):
+for module in ("answer", "cli.main", "request"):
     importlib.import_module(f"personalize_spark.{module}")
 """
 

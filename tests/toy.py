@@ -11,16 +11,16 @@ import orjson
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from personalize_spark.arns import Arn
+from personalize_spark.artifacts.artifact import Artifact, Entry, finish, write_table
+from personalize_spark.artifacts.model import USERS, users_schema, write_items
+from personalize_spark.artifacts.shards import keys_of, shard_name, shards_of
+from personalize_spark.catalog.arns import Arn
+from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.scoring.model import Model, Texts
 from personalize_spark.scoring.products import products
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.softmax import log_normaliser
 from personalize_spark.scoring.topn import ItemMatrix
-from personalize_spark.storage.artifact import Artifact, Entry, finish, write_table
-from personalize_spark.storage.catalog import Catalog
-from personalize_spark.storage.model import USERS, users_schema, write_items
-from personalize_spark.storage.shards import keys_of, shard_name, shards_of
 from personalize_spark.storage.store import Store
 from tests.oracle import NEIGHBOURS, SCORED
 

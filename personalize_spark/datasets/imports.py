@@ -25,10 +25,11 @@ from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F  # noqa: N812  # as everybody calls it
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from personalize_spark.arns import Arn
+from personalize_spark.catalog.arns import Arn
+from personalize_spark.catalog.catalog import Catalog, Record
+from personalize_spark.datasets.build_view import build_view
 from personalize_spark.datasets.rows import LINE, REASON, arrow_schema, check_header, count, read_rows, sample
 from personalize_spark.datasets.schemas import ITEMS, USERS, Schema, infer
-from personalize_spark.datasets.view import build_view
 from personalize_spark.errors import (
     DataError,
     InvalidInputException,
@@ -36,7 +37,6 @@ from personalize_spark.errors import (
     ResourceInUseException,
     ResourceNotFoundException,
 )
-from personalize_spark.storage.catalog import Catalog, Record
 from personalize_spark.storage.location import hadoop_uri, open_store, split_prefix
 from personalize_spark.storage.store import Object, ObjectReader, Store, stream
 

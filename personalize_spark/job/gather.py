@@ -17,12 +17,12 @@ from typing import Any
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 
+from personalize_spark.artifacts.artifact import write_table
+from personalize_spark.artifacts.cache import MAX_SHARE_OF_DISK, cache_folder
 from personalize_spark.errors import InvalidInputException, JobFailed
 from personalize_spark.job.plan import TASKS_PER_CORE, Plan, Task, bins_of, read_bin, write_bins
 from personalize_spark.job.stage import cancelled_on_error, root_cause, run_stage
 from personalize_spark.job.task import Worker, slice_name, worker_of
-from personalize_spark.storage.artifact import write_table
-from personalize_spark.storage.cache import MAX_SHARE_OF_DISK, cache_folder
 
 BUDGET = "spark.personalize.hostBudget"
 """Spark setting: bytes of users' rows that a host may keep on its disk (`20g`); by default half of what is free there."""

@@ -12,8 +12,8 @@ from pyspark.sql import SparkSession
 
 from personalize_spark.errors import JobFailed, PersonalizeSparkError
 from personalize_spark.job.plan import INFLATE_ABOVE, Input, Plan, read_inputs
+from personalize_spark.job.splits import Split, blocks, compression
 from personalize_spark.job.stage import run_stage
-from personalize_spark.storage.splits import Split, blocks, compression
 from personalize_spark.storage.store import Object, Store
 
 _OBJECT_BYTES = 64 << 20

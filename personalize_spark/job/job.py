@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from personalize_spark.catalog.catalog import Record
 from personalize_spark.job.plan import Exploring, Filtering, Pinned
 from personalize_spark.recipes import Settings
 from personalize_spark.request import BatchInferenceRequest
-from personalize_spark.storage.catalog import Record
 
 
 @dataclass(frozen=True)

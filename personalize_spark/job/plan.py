@@ -21,11 +21,11 @@ from itertools import takewhile
 
 import orjson
 
+from personalize_spark.artifacts.artifact import Artifact
 from personalize_spark.errors import JobFailed, StorageError
+from personalize_spark.job.splits import Split, blocks, compression, cut
 from personalize_spark.recipes import Settings
-from personalize_spark.storage.artifact import Artifact
 from personalize_spark.storage.location import open_store, split_prefix
-from personalize_spark.storage.splits import Split, blocks, compression, cut
 from personalize_spark.storage.store import Access, Object, Store
 
 CHECK = "_CHECK"

@@ -12,9 +12,9 @@ import orjson
 from pyspark.sql import SparkSession
 
 from personalize_spark.errors import JobFailed, PersonalizeSparkError
+from personalize_spark.job.attempts import Ledger
 from personalize_spark.job.plan import Input, Plan, Task
 from personalize_spark.job.stage import root_cause, run_stage
-from personalize_spark.job.waves import Ledger
 from personalize_spark.storage.store import Object, Store
 
 _WRITERS = 8

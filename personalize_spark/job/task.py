@@ -19,22 +19,22 @@ import orjson
 import pyarrow as pa
 
 from personalize_spark.answer import LineFilter, answer
+from personalize_spark.artifacts.artifact import Artifact
+from personalize_spark.artifacts.model import USERS, read_model, updated
+from personalize_spark.artifacts.shards import Carriage, Shards, Slice
+from personalize_spark.artifacts.view import Scope, View, ViewFilter, exploration, with_new_items
 from personalize_spark.errors import PersonalizeSparkError
 from personalize_spark.filters.binding import bind
 from personalize_spark.filters.parser import parse
 from personalize_spark.job.plan import MAX_LINES, Pinned, Plan, Task, read_bin
+from personalize_spark.job.splits import blocks, compression
 from personalize_spark.recipes import RECIPES
 from personalize_spark.recipes.user_personalization import USER_ID
 from personalize_spark.records import ids_of
 from personalize_spark.records import parse as parse_lines
 from personalize_spark.scoring.model import Model
-from personalize_spark.storage.artifact import Artifact
 from personalize_spark.storage.location import open_store
-from personalize_spark.storage.model import USERS, read_model, updated
-from personalize_spark.storage.shards import Carriage, Shards, Slice
-from personalize_spark.storage.splits import blocks, compression
 from personalize_spark.storage.store import Access, Object, Store
-from personalize_spark.storage.view import Scope, View, ViewFilter, exploration, with_new_items
 
 SIDECARS = "sidecars/"
 PIECES = "pieces/"

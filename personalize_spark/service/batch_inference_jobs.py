@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from personalize_spark.arns import Arn
+from personalize_spark.catalog.arns import Arn
+from personalize_spark.catalog.catalog import Catalog, Fields, Record
+from personalize_spark.catalog.lease import FAILED, KIND, PENDING, reap, running
 from personalize_spark.errors import (
     InvalidInputException,
     LimitExceededException,
@@ -14,13 +16,11 @@ from personalize_spark.errors import (
     ResourceInUseException,
 )
 from personalize_spark.job.job import Job
-from personalize_spark.job.lease import FAILED, KIND, PENDING, reap, running
 from personalize_spark.job.plan import Exploring, Filtering, Pinned
 from personalize_spark.recipes import Recipe, Settings, recipe_named
 from personalize_spark.request import BATCH_INFERENCE, THEME_GENERATION, BatchInferenceRequest, validate
 from personalize_spark.service.filters import filtering_of
 from personalize_spark.service.pages import page_of, shown
-from personalize_spark.storage.catalog import Catalog, Fields, Record
 
 MAX_RUNNING = 5
 

@@ -9,7 +9,11 @@ from typing import Any
 import orjson
 
 from personalize_spark.answer import answer
-from personalize_spark.arns import Arn
+from personalize_spark.artifacts.artifact import Artifact
+from personalize_spark.artifacts.model import read_model
+from personalize_spark.artifacts.view import View
+from personalize_spark.catalog.arns import Arn
+from personalize_spark.catalog.catalog import Catalog, Record
 from personalize_spark.errors import InvalidInputException, ResourceNotFoundException
 from personalize_spark.filters.binding import bind
 from personalize_spark.filters.explain import (
@@ -27,11 +31,7 @@ from personalize_spark.filters.values import BadValue
 from personalize_spark.recipes import Recipe, Settings, recipe_named
 from personalize_spark.records import Object, ids_of, parse
 from personalize_spark.scoring.model import Model
-from personalize_spark.storage.artifact import Artifact
-from personalize_spark.storage.catalog import Catalog, Record
 from personalize_spark.storage.location import open_store
-from personalize_spark.storage.model import read_model
-from personalize_spark.storage.view import View
 
 TOP = 10
 

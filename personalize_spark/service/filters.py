@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from personalize_spark.arns import Arn
+from personalize_spark.artifacts.artifact import Artifact
+from personalize_spark.catalog.arns import Arn
+from personalize_spark.catalog.catalog import Catalog, Fields, Record
+from personalize_spark.catalog.lease import ACTIVE, running
 from personalize_spark.errors import InvalidInputException, ResourceInUseException
 from personalize_spark.filters.binding import BoundFilter, bind
 from personalize_spark.filters.expression import ITEM_ID
 from personalize_spark.filters.parser import parse
 from personalize_spark.filters.schema import GroupSchema
-from personalize_spark.job.lease import ACTIVE, running
 from personalize_spark.job.plan import Filtering, Pinned
 from personalize_spark.request import validate
 from personalize_spark.service.pages import page_of, shown
-from personalize_spark.storage.artifact import Artifact
-from personalize_spark.storage.catalog import Catalog, Fields, Record
 from personalize_spark.storage.location import open_store
 
 KIND = "filter"

@@ -9,8 +9,8 @@ from typing import Any
 
 import orjson
 
+from personalize_spark.catalog.catalog import Fields, Record
 from personalize_spark.errors import InvalidNextTokenException
-from personalize_spark.storage.catalog import Fields, Record
 
 _PAGE = 100
 

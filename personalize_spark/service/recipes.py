@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from personalize_spark.catalog.catalog import Fields
 from personalize_spark.recipes import RECIPES, Recipe, recipe_named
 from personalize_spark.request import validate
-from personalize_spark.storage.catalog import Fields
 
 # by the keys of an input line
 _TYPES = {

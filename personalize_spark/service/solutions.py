@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from personalize_spark.arns import Arn
+from personalize_spark.catalog.arns import Arn
+from personalize_spark.catalog.catalog import Catalog, Fields, Record
+from personalize_spark.catalog.lease import running
 from personalize_spark.errors import InvalidInputException, ResourceInUseException
-from personalize_spark.job.lease import running
 from personalize_spark.recipes import recipe_named
 from personalize_spark.request import validate
 from personalize_spark.service.pages import page_of, shown
-from personalize_spark.storage.catalog import Catalog, Fields, Record
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -90,7 +90,7 @@ def create_solution_version(catalog: Catalog, params: Mapping[str, Any], session
         ServiceError: as the service would refuse the request.
         DataError: the data cannot be learned from; the version is CREATE FAILED.
     """
-    from personalize_spark.training.train import FULL, UPDATE, Hyperparameters, train_version
+    from personalize_spark.solutions.train import FULL, UPDATE, Hyperparameters, train_version
 
     validate("CreateSolutionVersion", params)
     solution = read_solution(catalog, params["solutionArn"])

@@ -15,10 +15,10 @@ from pyspark.ml.recommendation import ALS, ALSModel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812  # as all of Spark's documents do
 
+from personalize_spark.artifacts.artifact import Entry, write_column
+from personalize_spark.artifacts.model import write_items
 from personalize_spark.errors import DataError
 from personalize_spark.scoring.topn import ItemMatrix
-from personalize_spark.storage.artifact import Entry, write_column
-from personalize_spark.storage.model import write_items
 from personalize_spark.training.calibration import calibrate, finish_users, user_side
 from personalize_spark.training.fold_in import AlsFoldIn, gram
 from personalize_spark.training.interactions import collect_items, known, number_items, number_pairs, persisted

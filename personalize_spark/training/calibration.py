@@ -10,10 +10,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
-from personalize_spark.evaluate import evaluate, known_shares, solution_metrics
+from personalize_spark.artifacts.artifact import Entry
+from personalize_spark.artifacts.heldout import HeldOut, write_held_out
+from personalize_spark.quality.evaluate import evaluate, known_shares, solution_metrics
 from personalize_spark.scoring.topn import ItemMatrix
-from personalize_spark.storage.artifact import Entry
-from personalize_spark.storage.heldout import HeldOut, write_held_out
 from personalize_spark.training.fold_in import FoldIn
 from personalize_spark.training.popularity import counts_of
 from personalize_spark.training.temperature import fit_temperature

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F  # noqa: N812  # as all of Spark's documents do
 
-from personalize_spark.arns import Arn
+from personalize_spark.catalog.arns import Arn
+from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.errors import ResourceNotFoundException
 from personalize_spark.filters.schema import Column, GroupSchema
-from personalize_spark.storage.catalog import Catalog
 from personalize_spark.storage.location import hadoop_uri
 from personalize_spark.training.lsa import words_of
 

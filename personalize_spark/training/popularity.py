@@ -7,9 +7,9 @@ import orjson
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from personalize_spark.artifacts.model import write_items
 from personalize_spark.scoring.model import Model, Texts
 from personalize_spark.scoring.topn import ItemMatrix
-from personalize_spark.storage.model import write_items
 from personalize_spark.training.interactions import collect_items, number_items
 from personalize_spark.training.training import Trained, Training
 

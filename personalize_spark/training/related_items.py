@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from personalize_spark.artifacts.model import write_items
 from personalize_spark.errors import DataError
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.topn import ItemMatrix
-from personalize_spark.storage.model import write_items
 from personalize_spark.training.cooccurrence import Closeness, Cooccurrences, cooccurrences
 from personalize_spark.training.interactions import collect_items, number_items, number_pairs, persisted
 from personalize_spark.training.lsa import embed, factors_of, tf_idf

@@ -11,8 +11,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from personalize_spark.artifacts.model import write_items
 from personalize_spark.scoring.topn import ItemMatrix
-from personalize_spark.storage.model import write_items
 from personalize_spark.training.calibration import calibrate, finish_users, user_side
 from personalize_spark.training.cooccurrence import Closeness, cooccurrences
 from personalize_spark.training.fold_in import RecentFoldIn

@@ -8,8 +8,8 @@ from typing import Any
 
 from pyspark.sql import DataFrame
 
+from personalize_spark.artifacts.artifact import Entry
 from personalize_spark.errors import InvalidInputException
-from personalize_spark.storage.artifact import Entry
 from personalize_spark.storage.store import Store
 from personalize_spark.training.interactions import Totals
 from personalize_spark.training.metadata import Metadata

@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812  # as all of Spark's documents do
 
+from personalize_spark.artifacts.artifact import Entry
+from personalize_spark.artifacts.cache import local_path
+from personalize_spark.artifacts.heldout import HeldOut
+from personalize_spark.artifacts.model import USERS, users_schema
+from personalize_spark.artifacts.shards import shard_count, write_missing, write_shards
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.softmax import log_normaliser
 from personalize_spark.scoring.topn import ItemMatrix, top_n
-from personalize_spark.storage.artifact import Entry
-from personalize_spark.storage.cache import local_path
-from personalize_spark.storage.heldout import HeldOut
 from personalize_spark.storage.location import open_store
-from personalize_spark.storage.model import USERS, users_schema
-from personalize_spark.storage.shards import shard_count, write_missing, write_shards
 from personalize_spark.storage.store import Access, Store
 from personalize_spark.training.fold_in import FoldIn, Histories
 from personalize_spark.training.interactions import known

@@ -15,18 +15,18 @@ import pytest
 from chispa import assert_df_equality
 from pyspark.sql import SparkSession
 
-from personalize_spark.arns import Arn
+from personalize_spark.artifacts.artifact import Artifact
+from personalize_spark.artifacts.shards import Shards
+from personalize_spark.artifacts.view import View
+from personalize_spark.catalog.arns import Arn
+from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.datasets.imports import Imported, ImportMode, ImportReport, Source, import_datasets
 from personalize_spark.datasets.schemas import Field, Schema
 from personalize_spark.errors import DataError, InvalidInputException
 from personalize_spark.filters.expression import Values, leaves
 from personalize_spark.filters.mask import Numbers, evaluate
 from personalize_spark.filters.parser import parse
-from personalize_spark.storage.artifact import Artifact
-from personalize_spark.storage.catalog import Catalog
 from personalize_spark.storage.location import hadoop_uri, open_store
-from personalize_spark.storage.shards import Shards
-from personalize_spark.storage.view import View
 
 pytestmark = pytest.mark.spark
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyspark
 import pytest
 
-from personalize_spark.storage.catalog import Catalog
+from personalize_spark.catalog.catalog import Catalog
 from tests.toy import golden_version, request
 
 ROOT = Path(__file__).parents[2]

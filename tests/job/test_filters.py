@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from personalize_spark.arns import Arn
+from personalize_spark.catalog.arns import Arn
+from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.datasets.imports import ImportMode, Source, import_datasets
 from personalize_spark.errors import InvalidInputException, ResourceInUseException, ResourceNotFoundException
-from personalize_spark.job.batch_inference import run_job
+from personalize_spark.job.run import run_job
 from personalize_spark.service.batch_inference_jobs import create_batch_inference_job
 from personalize_spark.service.filters import create_filter, delete_filter, describe_filter, list_filters
-from personalize_spark.storage.catalog import Catalog
 from tests.toy import NO_EXPLORATION, golden_version, request
 
 pytestmark = pytest.mark.spark
@@ -283,7 +283,7 @@ class Movies:
     """Jobs for all users of MovieLens."""
 
     def __init__(self, spark: SparkSession, movielens: Path, folder: Path) -> None:
-        from personalize_spark.training.train import Hyperparameters, train
+        from personalize_spark.solutions.train import Hyperparameters, train
 
         self.spark, self.folder, self.catalog = spark, folder, Catalog(f"file://{folder}/catalog")
         ages = "".join(f"{user},{10 + user % 30}\n" for user in range(1, 611))

@@ -9,17 +9,18 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from personalize_spark.arns import Arn
+from personalize_spark.artifacts import shards
+from personalize_spark.catalog.arns import Arn
+from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.datasets.imports import ImportMode, Source, import_datasets
 from personalize_spark.errors import JobFailed
-from personalize_spark.job import batch_inference, gather, plan
-from personalize_spark.job.batch_inference import run_job
+from personalize_spark.job import gather, plan
+from personalize_spark.job import run as batch_inference
+from personalize_spark.job.run import run_job
 from personalize_spark.service.batch_inference_jobs import create_batch_inference_job
 from personalize_spark.service.filters import create_filter
-from personalize_spark.storage import shards
-from personalize_spark.storage.catalog import Catalog
-from personalize_spark.training.moved_users import update_users
-from personalize_spark.training.train import Hyperparameters, train
+from personalize_spark.solutions.refresh_users import update_users
+from personalize_spark.solutions.train import Hyperparameters, train
 from tests.toy import NO_EXPLORATION, request
 
 pytestmark = pytest.mark.spark

@@ -12,19 +12,19 @@ import numpy as np
 import pytest
 from pyspark.sql import SparkSession
 
-from personalize_spark.arns import Arn
+from personalize_spark.artifacts.artifact import Artifact
+from personalize_spark.artifacts.model import read_model, updated
+from personalize_spark.catalog.arns import Arn
+from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.datasets.imports import ImportMode, Source, import_datasets
-from personalize_spark.job.batch_inference import run_job
+from personalize_spark.job.run import run_job
 from personalize_spark.service.batch_inference_jobs import create_batch_inference_job
-from personalize_spark.storage.artifact import Artifact
-from personalize_spark.storage.catalog import Catalog
+from personalize_spark.solutions.refresh_users import update_users
+from personalize_spark.solutions.train import Hyperparameters, train
 from personalize_spark.storage.location import open_store
-from personalize_spark.storage.model import read_model, updated
 from personalize_spark.training.fold_in import AlsFoldIn, Histories
-from personalize_spark.training.moved_users import update_users
-from personalize_spark.training.train import Hyperparameters, train
+from tests.solutions.test_train import interactions
 from tests.toy import NO_EXPLORATION, request
-from tests.training.test_train import interactions
 
 pytestmark = pytest.mark.spark
 

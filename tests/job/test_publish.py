@@ -11,13 +11,13 @@ import pytest
 from pyspark.sql import SparkSession
 
 from personalize_spark.errors import JobFailed
+from personalize_spark.job.attempts import Ledger
 from personalize_spark.job.plan import Input, Pinned, Plan, Task
 from personalize_spark.job.publish import _WRITERS, Publisher
+from personalize_spark.job.splits import Split
 from personalize_spark.job.task import Piece
-from personalize_spark.job.waves import Ledger
 from personalize_spark.recipes import Settings
 from personalize_spark.storage.location import open_store
-from personalize_spark.storage.splits import Split
 from personalize_spark.storage.store import Access, Object
 
 FILES = 2 * _WRITERS + 1

@@ -13,13 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from personalize_spark.answer import answer
+from personalize_spark.artifacts.artifact import Artifact
+from personalize_spark.artifacts.model import read_model
+from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.errors import InvalidInputException
 from personalize_spark.recipes import RECIPES, Settings, recipe_named
 from personalize_spark.scoring.model import Model
-from personalize_spark.storage.artifact import Artifact
-from personalize_spark.storage.catalog import Catalog
 from personalize_spark.storage.location import open_store
-from personalize_spark.storage.model import read_model
 from tests.oracle import World, answer_line, keys_of
 from tests.toy import write_version
 

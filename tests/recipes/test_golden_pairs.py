@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 
 from personalize_spark.answer import LineFilter, answer
+from personalize_spark.artifacts.artifact import Artifact
+from personalize_spark.artifacts.model import read_model
+from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.filters.selector import Group
 from personalize_spark.recipes import RECIPES, Settings
 from personalize_spark.records import Object
 from personalize_spark.scoring.masks import Masks
 from personalize_spark.scoring.model import Model
 from personalize_spark.scoring.selection import Selection
-from personalize_spark.storage.artifact import Artifact
-from personalize_spark.storage.catalog import Catalog
 from personalize_spark.storage.location import open_store
-from personalize_spark.storage.model import read_model
 from tests.toy import golden_version
 
 

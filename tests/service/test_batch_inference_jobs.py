@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from personalize_spark.arns import Arn
+from personalize_spark.catalog.arns import Arn
+from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.errors import (
     InvalidInputException,
     InvalidNextTokenException,
@@ -20,7 +21,6 @@ from personalize_spark.service.batch_inference_jobs import (
     describe_batch_inference_job,
     list_batch_inference_jobs,
 )
-from personalize_spark.storage.catalog import Catalog
 from tests.toy import golden_version, request
 
 

@@ -13,8 +13,11 @@ import pytest
 from pyspark.sql import SparkSession
 
 from personalize_spark.answer import answer
-from personalize_spark.arns import Arn
-from personalize_spark.commands import explain_filter
+from personalize_spark.artifacts.artifact import Artifact
+from personalize_spark.artifacts.view import View, ViewFilter, with_new_items
+from personalize_spark.catalog.arns import Arn
+from personalize_spark.catalog.catalog import Catalog, Record
+from personalize_spark.cli import explain_filter
 from personalize_spark.datasets.imports import Source, import_datasets
 from personalize_spark.errors import InvalidInputException, ResourceNotFoundException
 from personalize_spark.filters.binding import bind
@@ -29,10 +32,7 @@ from personalize_spark.service.explain import (
     open_version,
 )
 from personalize_spark.service.filters import create_filter
-from personalize_spark.storage.artifact import Artifact
-from personalize_spark.storage.catalog import Catalog, Record
 from personalize_spark.storage.location import open_store
-from personalize_spark.storage.view import View, ViewFilter, with_new_items
 from tests.toy import golden_version
 
 pytestmark = pytest.mark.spark  # the import that makes the view; nothing that is tested here needs it
@@ -346,5 +346,5 @@ def test_a_misfit_is_told_after_the_tree(catalog: Catalog, capsys: pytest.Captur
 
 
 def test_explaining_does_not_load_spark() -> None:
-    program = "import sys, personalize_spark.commands.explain_filter; sys.exit('pyspark' in sys.modules)"
+    program = "import sys, personalize_spark.cli.explain_filter; sys.exit('pyspark' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

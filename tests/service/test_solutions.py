@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from personalize_spark.arns import Arn
+from personalize_spark.artifacts.artifact import Artifact
+from personalize_spark.artifacts.model import read_model
+from personalize_spark.catalog.arns import Arn
+from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.datasets.imports import ImportMode, Source, import_datasets
 from personalize_spark.errors import (
     InvalidInputException,
@@ -19,10 +22,7 @@ from personalize_spark.errors import (
 )
 from personalize_spark.service import solutions
 from personalize_spark.service.batch_inference_jobs import create_batch_inference_job
-from personalize_spark.storage.artifact import Artifact
-from personalize_spark.storage.catalog import Catalog
 from personalize_spark.storage.location import open_store
-from personalize_spark.storage.model import read_model
 from tests.toy import golden_version, request
 
 GROUP = Arn("aws", "us-east-1", "000000000000", "dataset-group", "shop")

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F  # noqa: N812  # as all of Spark's documents do
 
-from personalize_spark.arns import Arn
+from personalize_spark.artifacts.artifact import Artifact
+from personalize_spark.artifacts.model import read_model
+from personalize_spark.catalog.arns import Arn
+from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.scoring.model import Model
-from personalize_spark.storage.artifact import Artifact
-from personalize_spark.storage.catalog import Catalog
+from personalize_spark.solutions.train import Hyperparameters, train
 from personalize_spark.storage.location import open_store
-from personalize_spark.storage.model import read_model
-from personalize_spark.training.train import Hyperparameters, train
 
 pytestmark = [pytest.mark.spark, pytest.mark.movielens]
 

@@ -14,16 +14,16 @@ import pytest
 from pyspark.sql import SparkSession
 
 from personalize_spark.answer import answer
+from personalize_spark.artifacts.artifact import Artifact
+from personalize_spark.artifacts.model import read_model
+from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.datasets.imports import Source, import_datasets
 from personalize_spark.errors import DataError
 from personalize_spark.recipes import RECIPES, Settings
 from personalize_spark.scoring.model import Model
-from personalize_spark.storage.artifact import Artifact
-from personalize_spark.storage.catalog import Catalog
+from personalize_spark.solutions.train import Hyperparameters, train
 from personalize_spark.storage.location import open_store
-from personalize_spark.storage.model import read_model
-from personalize_spark.training.train import Hyperparameters, train
-from tests.training.test_train import interactions
+from tests.solutions.test_train import interactions
 
 pytestmark = pytest.mark.spark
 

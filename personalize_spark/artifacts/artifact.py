@@ -1,0 +1,134 @@
+"""An artifact: an immutable folder of columns (`.npy`, Arrow IPC) and one `manifest.json` that names them all.
+
+The manifest is written last, so an artifact without one is unfinished. It holds each file's SHA-256 and size, and the
+artifact's own properties. Columns are mapped, never unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from personalize_spark.errors import ArtifactError, ObjectNotFound
+from personalize_spark.artifacts.cache import local_path
+from personalize_spark.storage.store import Store
+
+FORMAT = 1
+_MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file of an artifact."""
+
+    name: str
+    sha256: str
+    size: int
+    rows: int
+
+
+class Artifact:
+    """A finished artifact, read through the host's cache.
+
+    Raises:
+        ArtifactError: no manifest, one of another format, or not the one that was pinned.
+    """
+
+    def __init__(self, store: Store, pinned: str | None = None) -> None:
+        self.store = store
+        try:
+            data = store.read(_MANIFEST)
+        except ObjectNotFound as error:
+            raise ArtifactError(
+                f"{store.root} holds no {_MANIFEST}: it was never finished, or it was deleted."
+            ) from error
+        self.sha256 = hashlib.sha256(data).hexdigest()
+        if pinned is not None and pinned != self.sha256:
+            raise ArtifactError(
+                f"{store.root}{_MANIFEST} is not the one that the job was planned with; create a new job."
+            )
+        self._manifest: dict[str, Any] = orjson.loads(data)
+        if self._manifest["format"] != FORMAT:
+            raise ArtifactError(
+                f"{store.root} has format {self._manifest['format']}, this release reads {FORMAT}: train again."
+            )
+
+    @property
+    def properties(self) -> dict[str, Any]:
+        """What the writer had to say besides the columns."""
+        properties: dict[str, Any] = self._manifest["properties"]
+        return properties
+
+    @cached_property
+    def entries(self) -> dict[str, Entry]:
+        """The files by name."""
+        return {entry["name"]: Entry(**entry) for entry in self._manifest["files"]}
+
+    def column(self, name: str) -> NDArray[Any]:
+        """The array of `NAME.npy`, mapped read-only."""
+        array: NDArray[Any] = np.load(self.path(f"{name}.npy"), mmap_mode="r", allow_pickle=False)
+        return array
+
+    def table(self, name: str) -> pa.RecordBatch:
+        """The one record batch of `NAME.arrow`, mapped."""
+        with pa.memory_map(str(self.path(f"{name}.arrow"))) as file:
+            return pa.ipc.open_file(file).get_batch(0)
+
+    def path(self, name: str) -> Path:
+        """The file on this host.
+
+        Raises:
+            ArtifactError: there is no such file, or it is damaged.
+        """
+        entry = self.entries.get(name)
+        if entry is None:
+            raise ArtifactError(f"{self.store.root}{_MANIFEST} names no file {name}.")
+        path = local_path(self.store, name, entry.sha256)
+        size = path.stat().st_size if path.exists() else 0
+        if size != entry.size:  # a damage that is cheap to see, also where the file is mapped in place
+            raise ArtifactError(
+                f"{self.store.root}{name} is damaged: it has {size} bytes, not the manifest's {entry.size}; "
+                "restore or retrain it."
+            )
+        return path
+
+
+def write_column(store: Store, name: str, array: NDArray[Any]) -> Entry:
+    """Write an array as `NAME.npy`."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "column.npy"
+        np.save(path, np.ascontiguousarray(array), allow_pickle=False)
+        return _put(store, f"{name}.npy", path, len(array))
+
+
+def write_table(store: Store, name: str, batch: pa.RecordBatch) -> Entry:
+    """Write a record batch as the Arrow IPC file `NAME.arrow`."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "table.arrow"
+        with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, batch.schema) as writer:
+            writer.write_batch(batch)
+        return _put(store, f"{name}.arrow", path, batch.num_rows)
+
+
+def finish(store: Store, entries: Iterable[Entry], properties: Mapping[str, Any]) -> None:
+    """Write the manifest: from now on the artifact exists."""
+    files = [asdict(entry) for entry in sorted(entries, key=lambda entry: entry.name)]
+    manifest = {"format": FORMAT, "properties": dict(properties), "files": files}
+    store.create(_MANIFEST, orjson.dumps(manifest, option=orjson.OPT_INDENT_2))
+
+
+def _put(store: Store, name: str, path: Path, rows: int) -> Entry:
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        store.upload(name, file)
+    return Entry(name, sha256, path.stat().st_size, rows)

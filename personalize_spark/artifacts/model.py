@@ -1,0 +1,139 @@
+"""A model on disk: written once by a training, read by every task of every job.
+
+texts.data.npy  texts.offsets.npy  popular.npy  shares.npy   always
+factors.npy  norms.npy  ranks.npy  basis.npy                 the item matrix, rows by descending norm
+queries.npy                                                  items as questions, parallel to the factors
+neighbours.indptr.npy  neighbours.items.npy                  for each item those like it, best first
+users/00000.arrow ...                                        the shards of the user side: key, id, vector: float32[d],
+                                                             log_normaliser and, where not all items are scored, floor
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from personalize_spark.errors import ArtifactError
+from personalize_spark.scoring.model import Model, Texts, UserRows, Users
+from personalize_spark.scoring.ragged import Ragged
+from personalize_spark.scoring.topn import ItemMatrix
+from personalize_spark.artifacts.artifact import Artifact, Entry, write_column
+from personalize_spark.artifacts.shards import Carrier, Shards
+from personalize_spark.storage.store import Store
+
+USERS = "users"
+_COLUMNS = (
+    *("texts.data", "texts.offsets", "popular", "shares"),
+    *("factors", "norms", "ranks", "basis"),
+    *("queries", "neighbours.indptr", "neighbours.items"),
+)
+
+
+def users_schema(rank: int, *, floors: bool = False) -> pa.Schema:
+    """The columns of a shard of users.
+
+    Args:
+        rank: length of the vectors.
+        floors: not all items are scored, only those whose product reaches a user's floor.
+    """
+    columns = {"key": pa.uint32(), "id": pa.binary(), "vector": pa.list_(pa.float32(), rank)}
+    numbers = ("log_normaliser", "floor") if floors else ("log_normaliser",)
+    return pa.schema({**columns, **dict.fromkeys(numbers, pa.float64())})
+
+
+class CarriedUsers:
+    """Users looked up in the shards of a model, or in what was gathered from them."""
+
+    def __init__(self, carrier: Carrier, rank: int, *, floors: bool) -> None:
+        self._carrier, self._rank, self._floors = carrier, rank, floors
+
+    def lookup(self, ids: Sequence[bytes]) -> UserRows:
+        """See `scoring.model.Users`."""
+        known = np.zeros(len(ids), np.bool_)
+        vectors = np.zeros((len(ids), self._rank), np.float32)
+        numbers = {
+            name: np.zeros(len(ids)) for name in (["log_normaliser", "floor"] if self._floors else ["log_normaliser"])
+        }
+        for found in self._carrier.find(ids):
+            column = found.table.column("vector")
+            known[found.positions] = True
+            vectors[found.positions] = column.flatten().to_numpy().reshape(-1, self._rank)[found.rows]
+            for name, values in numbers.items():
+                values[found.positions] = found.table.column(name).to_numpy()[found.rows]
+        return UserRows(known, vectors, numbers["log_normaliser"], numbers.get("floor"))
+
+
+class UpdatedUsers:
+    """Users looked up in an update of a model first, then in the model."""
+
+    def __init__(self, update: Users, model: Users) -> None:
+        self._update, self._model = update, model
+
+    def lookup(self, ids: Sequence[bytes]) -> UserRows:
+        """See `scoring.model.Users`."""
+        new = self._update.lookup(ids)
+        rest = np.flatnonzero(~new.known)
+        old = self._model.lookup([ids[each] for each in rest.tolist()])
+        for mine, theirs in (
+            (new.known, old.known),
+            (new.vectors, old.vectors),
+            (new.log_normalisers, old.log_normalisers),
+        ):
+            mine[rest] = theirs
+        if new.floors is not None and old.floors is not None:
+            new.floors[rest] = old.floors
+        return new
+
+
+def updated(model: Model, update: Artifact, carrier: Carrier | None = None) -> Model:
+    """The model with newer rows of some users; `carrier` brings them, if not the shards."""
+    if model.matrix is None or model.users is None:
+        raise ArtifactError(f"{update.store.root} updates a model that has no users.")
+    return replace(model, users=UpdatedUsers(_users(update, model.matrix, carrier), model.users))
+
+
+def _users(artifact: Artifact, matrix: ItemMatrix, carrier: Carrier | None) -> CarriedUsers:
+    floors = "scored" in artifact.properties
+    return CarriedUsers(carrier or Shards(artifact, USERS), matrix.factors.shape[1], floors=floors)
+
+
+def write_items(store: Store, model: Model) -> list[Entry]:
+    """Write the item side of a model."""
+    columns: dict[str, NDArray[Any]] = {
+        "texts.data": model.texts.data,
+        "texts.offsets": model.texts.offsets,
+        "popular": model.popular,
+        "shares": model.shares,
+    }
+    if model.matrix is not None:
+        columns |= {"factors": model.matrix.factors, "norms": model.matrix.norms, "ranks": model.matrix.ranks}
+        if model.matrix.basis is not None:
+            columns["basis"] = model.matrix.basis
+    if model.queries is not None:
+        columns["queries"] = model.queries
+    if model.neighbours is not None:
+        columns |= {"neighbours.indptr": model.neighbours.indptr, "neighbours.items": model.neighbours.items}
+    return [write_column(store, name, column) for name, column in columns.items()]
+
+
+def read_model(artifact: Artifact, carrier: Carrier | None = None) -> Model:
+    """Map a model; `carrier` brings its users, if not the shards."""
+    columns = {name: artifact.column(name) for name in _COLUMNS if f"{name}.npy" in artifact.entries}
+    model = Model(
+        Texts(columns["texts.data"], columns["texts.offsets"]),
+        columns["popular"],
+        columns["shares"],
+        queries=columns.get("queries"),
+    )
+    if "neighbours.items" in columns:
+        model = replace(model, neighbours=Ragged(columns["neighbours.indptr"], columns["neighbours.items"]))
+    if "factors" not in columns:
+        return model
+    matrix = ItemMatrix(columns["factors"], columns["norms"], columns["ranks"], columns.get("basis"))
+    users = _users(artifact, matrix, carrier)
+    return replace(model, matrix=matrix, users=users, temperature=artifact.properties.get("temperature", 1.0))

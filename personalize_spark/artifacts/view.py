@@ -1,0 +1,193 @@
+"""A view as filters read it: the items' fields as columns, the users' histories and attributes by lookup."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from personalize_spark.filters.binding import BoundFilter
+from personalize_spark.filters.expression import Literal
+from personalize_spark.filters.mask import Columns, Numbers, Texts
+from personalize_spark.filters.schema import GroupSchema
+from personalize_spark.filters.selector import Group, Lines, Selector
+from personalize_spark.records import Object, ids_of
+from personalize_spark.scoring import model as scoring
+from personalize_spark.scoring.exploration import MASS_PER_WEIGHT, MAX_ITEMS, Cold, hashes
+from personalize_spark.artifacts.artifact import Artifact
+from personalize_spark.artifacts.shards import Carrier, Shards
+
+USERS = "users"
+_DAY = 86_400
+
+
+@dataclass(frozen=True)
+class Histories:
+    """What U users did and are; `items` are rows of the view's items, see `filters.selector.Lines`."""
+
+    indptr: NDArray[np.int64]
+    items: NDArray[np.int64]
+    events: NDArray[np.int16]
+    attributes: list[Mapping[str, Literal | None]]
+
+    @classmethod
+    def empty(cls, users: int) -> Histories:
+        """Of users whom nobody looked up."""
+        nothing = np.empty(0, np.int64)
+        return cls(np.zeros(users + 1, np.int64), nothing, nothing.astype(np.int16), [{}] * users)
+
+
+class View:
+    """A dataset group's view; `carrier` brings its users, if not the shards."""
+
+    def __init__(self, artifact: Artifact, carrier: Carrier | None = None) -> None:
+        self._artifact = artifact
+        self._carrier = carrier or Shards(artifact, USERS)
+        self.schema = GroupSchema.of(artifact.properties["schemas"].values())
+        self.events: list[str] = artifact.properties["eventTypes"]
+        self.items: int = artifact.properties["items"]
+        self.latest: int | None = artifact.properties["latestTimestamp"]
+
+    def items_table(self) -> pa.RecordBatch:
+        """All items by ascending id: id, creation_timestamp (epoch seconds; the first interaction unless `dated`), interactions, impressions."""
+        return self._artifact.table("items")
+
+    def columns(self) -> Columns:
+        """The fields of Items over all V items and, last, one without values."""
+        entries = self._artifact.entries
+        columns: dict[str, Texts | Numbers] = {}
+        for column in self.schema.datasets.get("Items", {}).values():
+            name = f"items/{column.name}"
+            if f"{name}.codes.npy" in entries:
+                columns[column.name] = self._texts(name)
+            elif f"{name}.valid.npy" in entries:
+                values, valid = self._artifact.column(name), self._artifact.column(f"{name}.valid")
+                columns[column.name] = Numbers(np.append(values, values.dtype.type(0)), np.append(valid, False))
+        items = self._artifact.table("items")
+        there = np.append(items.column("dated").to_numpy(zero_copy_only=False), False)
+        columns["CREATION_TIMESTAMP"] = Numbers(np.append(items.column("creation_timestamp").to_numpy(), 0), there)
+        return columns
+
+    def rows_of(self, ids: Sequence[str]) -> NDArray[np.int64]:
+        """int64 (n,): the row of each item, V for one that is not here."""
+        known = self._artifact.table("items").column("id")
+        found = pc.fill_null(pc.index_in(pa.array(ids, pa.binary()), known), len(known))
+        rows: NDArray[np.int64] = found.to_numpy(zero_copy_only=False).astype(np.int64)
+        return rows
+
+    def lookup(self, ids: Sequence[bytes], attributes: Sequence[str]) -> Histories:
+        """The histories and the named attributes of users, empty for an unknown one."""
+        counts = np.zeros(len(ids), np.int64)
+        values: list[dict[str, Literal | None]] = [{} for _ in ids]
+        parts: list[tuple[NDArray[np.int64], Any, Any]] = []
+        for found in self._carrier.find(ids):
+            taken = found.table.take(pa.array(found.rows))
+            lengths = pc.list_value_length(taken.column("history_items")).to_numpy(zero_copy_only=False)
+            counts[found.positions] = lengths
+            flat = [pc.list_flatten(taken.column(f"history_{part}")).to_numpy() for part in ("items", "events")]
+            parts.append((np.repeat(found.positions, lengths), *flat))
+            for name in attributes:
+                for position, value in zip(found.positions.tolist(), taken.column(name).to_pylist(), strict=True):
+                    values[position][name] = value.decode() if isinstance(value, bytes) else value
+        lines, items, events = (np.concatenate(each) for each in zip(*parts, strict=True)) if parts else ([], [], [])
+        order = np.argsort(lines, kind="stable")
+        indptr = np.concatenate([[0], np.cumsum(counts)])
+        return Histories(indptr, np.asarray(items, np.int64)[order], np.asarray(events, np.int16)[order], list(values))
+
+    def _texts(self, name: str) -> Texts:
+        values = self._artifact.table(f"{name}.values").column("value").to_pylist()
+        indptr = self._artifact.column(f"{name}.indptr")
+        return Texts(
+            {value.decode(): code for code, value in enumerate(values)},
+            np.append(indptr, indptr[-1]),
+            self._artifact.column(f"{name}.codes"),
+        )
+
+
+def with_new_items(model: scoring.Model, view: View) -> scoring.Model:
+    """The model with all items of the view, so that a filter knows those too that the model has not learned."""
+    names = [each.decode() for each in view.items_table().column("id").to_pylist()]
+    new = np.flatnonzero(model.rows_of(names) < 0).tolist()
+    return model.with_items(scoring.Texts.of([orjson.dumps(names[each]) for each in new]))
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What exploration may recommend, and how much of it.
+
+    Attributes:
+        weight: 0.0 to 1.0.
+        age_cut_off: days before the latest interaction of the group; older items are not in scope.
+        new_items: items that the model has not learned are.
+    """
+
+    weight: float
+    age_cut_off: float
+    new_items: bool
+
+
+def exploration(model: scoring.Model, view: View, scope: Scope, seed: str) -> scoring.Model:
+    """The model with the items that exploration may recommend; the same one where there are none.
+
+    Args:
+        model: with factors.
+        view: the dataset group as it is now.
+        scope: see there.
+        seed: jobs of the same seed draw the same.
+    """
+    items = view.items_table()
+    columns = ("creation_timestamp", "interactions", "impressions")
+    created, interactions, impressions = (items.column(name).to_numpy() for name in columns)
+    met = interactions + impressions
+    young = np.flatnonzero(created >= (view.latest or 0) - scope.age_cut_off * _DAY)
+    if not scope.new_items:
+        young = young[np.isin(young, view.rows_of(model.texts.ids()))]
+    young = young[np.lexsort((young, -created[young], met[young]))][:MAX_ITEMS]
+    if not len(young) or scope.weight == 0:
+        return model
+    names = [each.decode() for each in items.column("id").take(pa.array(young)).to_pylist()]
+    rows = model.rows_of(names)
+    new = np.flatnonzero(rows < 0)
+    rows[new] = len(model.texts) + np.arange(len(new))
+    order = np.argsort(rows)
+    number = int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8])
+    cold = Cold(rows[order], met[young][order], hashes(names)[order], scope.weight * MASS_PER_WEIGHT, number)
+    texts = scoring.Texts.of([orjson.dumps(names[each]) for each in new])
+    return replace(model.with_items(texts), cold=cold)
+
+
+class ViewFilter:
+    """A bound filter over one view and one model; what `answer` asks for each block of lines."""
+
+    def __init__(self, view: View, bound: BoundFilter, model: scoring.Model) -> None:
+        rows = view.rows_of(model.texts.ids())
+        self._view, self._bound = view, bound
+        self._selector = Selector(bound, view.columns(), rows, view.events)
+        self._model_rows = np.full(view.items + 1, -1, np.int64)
+        self._model_rows[rows] = np.arange(len(rows))
+        self._model_rows[-1] = -1
+        self.required: Sequence[str] = ("userId",) if bound.needs_user else ()
+        self.varies = bool(bound.parameters or bound.user_fields or bound.item_fields)
+
+    def select(self, lines: Sequence[Object]) -> tuple[Iterator[Group], dict[int, str]]:
+        """What lines may get, and by line the error of those that cannot be filtered."""
+        if self._bound.needs_user:
+            ids = [each.encode() for each in ids_of(lines, "userId")]
+            known = self._view.lookup(ids, self._bound.user_fields)
+        else:
+            known = Histories.empty(len(lines))
+        items = self._model_rows[known.items]
+        there = items >= 0  # the model may be older than the view
+        indptr = np.concatenate([[0], np.cumsum(there)])[known.indptr]
+        values = [each.get("filterValues") for each in lines]
+        current = self._view.rows_of(ids_of(lines, "itemId")) if self._bound.needs_item else None
+        return self._selector.select(
+            Lines(values, known.attributes, indptr, items[there], known.events[there], current)
+        )

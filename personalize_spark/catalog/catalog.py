@@ -1,0 +1,122 @@
+"""The catalog: one URI that holds every resource. No server, no database.
+
+    records/KIND/NAME[/VERSION].json     one JSON object a resource, at the path that its ARN's resource part spells
+    datasets/GROUP/TYPE/                 Delta tables
+    views/GROUP/IMPORT/                  what filters know, written by an import
+    models/SOLUTION/VERSION/             what recipes know, written by a training
+
+Records are created by conditional put and changed by compare-and-set, so any number of drivers may share a catalog.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from personalize_spark.catalog.arns import Arn
+from personalize_spark.errors import (
+    ObjectChanged,
+    ObjectExists,
+    ObjectNotFound,
+    ResourceAlreadyExistsException,
+    ResourceInUseException,
+    ResourceNotFoundException,
+)
+from personalize_spark.storage.location import open_store
+from personalize_spark.storage.store import Store
+
+Fields = dict[str, Any]
+
+
+@dataclass
+class Record:
+    """A resource: its fields as the service names them, and the version they were read at."""
+
+    arn: Arn
+    fields: Fields
+    version: str = field(repr=False)
+
+
+class Catalog:
+    """Records by ARN, and the stores of everything else."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri.rstrip("/")
+        self.store: Store = open_store(self.uri)
+
+    def create(self, arn: Arn, fields: Fields) -> Record:
+        """Make a new resource; sets `arn`, `creationDateTime` and `lastUpdatedDateTime` (epoch seconds).
+
+        Raises:
+            ResourceAlreadyExistsException: the name is taken; of several creators exactly one succeeds.
+        """
+        now = time.time()
+        fields = {"arn": str(arn), **fields, "creationDateTime": now, "lastUpdatedDateTime": now}
+        try:
+            version = self.store.create(_path(arn), orjson.dumps(fields))
+        except ObjectExists as error:
+            raise ResourceAlreadyExistsException(f"Another resource with Arn {arn} already exists.") from error
+        return Record(arn, fields, version)
+
+    def read(self, arn: Arn) -> Record:
+        """The resource of that ARN, all parts of it.
+
+        Raises:
+            ResourceNotFoundException: there is none.
+        """
+        try:
+            data, version = self.store.load(_path(arn))
+        except ObjectNotFound as error:
+            raise ResourceNotFoundException(f"Resource Arn {arn} does not exist in the catalog {self.uri}.") from error
+        record = _record(data, version)
+        if record.arn != arn:
+            raise ResourceNotFoundException(
+                f"Resource Arn {arn} does not exist; the catalog {self.uri} holds {record.arn}."
+            )
+        return record
+
+    def holds(self, arn: Arn) -> bool:
+        """Whether there is a resource of that ARN."""
+        try:
+            self.read(arn)
+        except ResourceNotFoundException:
+            return False
+        return True
+
+    def update(self, record: Record, **changes: Any) -> None:
+        """Change fields of a record that nobody else has changed since it was read; a change to `None` drops the field.
+
+        Raises:
+            ResourceInUseException: somebody has.
+        """
+        changed = {**record.fields, **changes, "lastUpdatedDateTime": time.time()}
+        fields = {name: value for name, value in changed.items() if value is not None}
+        try:
+            record.version = self.store.replace(_path(record.arn), orjson.dumps(fields), record.version)
+        except ObjectChanged as error:
+            raise ResourceInUseException(f"{record.arn} was changed by somebody else in the meantime.") from error
+        record.fields = fields
+
+    def delete(self, record: Record) -> None:
+        """Remove a resource."""
+        self.store.delete(_path(record.arn))
+
+    def list(self, kind: str, name: str | None = None) -> Iterator[Record]:
+        """All resources of a kind; with `name`, the versions below that resource. Ascending by path."""
+        prefix = f"records/{kind}/{name}/" if name else f"records/{kind}/"
+        for found in self.store.list(prefix):
+            if "/" not in found.name[len(prefix) :]:
+                yield _record(*self.store.load(found.name))
+
+
+def _path(arn: Arn) -> str:
+    return f"records/{arn.resource}.json"
+
+
+def _record(data: bytes, version: str) -> Record:
+    fields: Fields = orjson.loads(data)
+    return Record(Arn.parse(fields["arn"]), fields, version)

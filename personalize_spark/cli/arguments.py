@@ -1,0 +1,77 @@
+"""What commands share: how they are added, and how they read what they are given."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from personalize_spark.catalog.catalog import Catalog
+from personalize_spark.errors import InvalidInputException
+
+CATALOG = "PERSONALIZE_SPARK_CATALOG"
+
+Commands = Any
+"""What `ArgumentParser.add_subparsers` returns; argparse does not name it."""
+
+
+def add_command(
+    commands: Commands, name: str, run: Callable[[argparse.Namespace], None], text: str
+) -> argparse.ArgumentParser:
+    """A command that `run` carries out."""
+    added: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
+    added.set_defaults(command=run)
+    return added
+
+
+def add_catalog(parser: argparse.ArgumentParser) -> None:
+    """The option `--catalog`."""
+    parser.add_argument(
+        "--catalog", metavar="URI", default=os.environ.get(CATALOG), help=f"file:///... or s3://...; ${CATALOG}"
+    )
+
+
+def catalog_of(arguments: argparse.Namespace) -> Catalog:
+    """The catalog that `--catalog` or the environment names.
+
+    Raises:
+        InvalidInputException: neither does.
+    """
+    if not arguments.catalog:
+        raise InvalidInputException(f"Which catalog? Give --catalog URI or set {CATALOG}.")
+    return Catalog(uri_of(arguments.catalog))
+
+
+def uri_of(path: str) -> str:
+    """A local path as a URI; a URI as it is."""
+    return path if "://" in path else f"file://{Path(path).absolute()}"
+
+
+def json_of(source: str) -> dict[str, Any]:
+    """A JSON object: the text itself, a path, or `file://PATH` as in the AWS CLI.
+
+    Raises:
+        InvalidInputException: it cannot be read, or is no object.
+    """
+    try:
+        text = (
+            source
+            if source.lstrip().startswith("{")
+            else Path(source.removeprefix("file://")).read_text(encoding="utf-8-sig")
+        )
+        value = json.loads(text)
+    except (OSError, ValueError) as error:
+        raise InvalidInputException(f"{source} cannot be read as JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise InvalidInputException(f"{source} holds no JSON object.")
+    return value
+
+
+def show(answer: Mapping[str, Any]) -> None:
+    """Print a result as JSON."""
+    sys.stdout.write(json.dumps(answer, indent=4, ensure_ascii=False) + "\n")
+    sys.stdout.flush()

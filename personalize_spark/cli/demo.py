@@ -1,0 +1,143 @@
+"""`personalize-spark demo`: the main job on a generated catalogue, with no account and no server."""
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from personalize_spark.cli.arguments import Commands, add_command
+from personalize_spark.cli.progress import ProgressLine, summary
+
+_SEED = 20
+_USERS, _ITEMS, _EVENTS_A_USER = 500, 800, (5, 60)
+_START, _DAYS = 1_700_000_000, 120
+_GENRES = ("Adventure", "Comedy", "Documentary", "Drama", "Fantasy", "Romance", "Thriller")
+_LINES = (
+    '{"userId": "user-7"}',
+    '{"userId": "user-42"}',
+    '{"userId": "nobody-knows-me"}',
+    '{"itemId": "film-12"}',
+    "this is not JSON",
+)
+
+Row = Sequence[str | int]
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands,
+        "demo",
+        lambda arguments: demo(arguments.keep),
+        "The main job on a generated catalogue, from nothing to printed answers.",
+    )
+    parser.add_argument("--keep", metavar="DIR", type=Path, help="leave everything there, for play")
+
+
+def demo(keep: Path | None) -> None:
+    """Generate, import, train and run; everything is printed, and kept in `keep` if given."""
+    if keep is not None:
+        keep.mkdir(parents=True, exist_ok=True)
+        _demo(keep.absolute(), f"All of it is in {keep.absolute()}; the catalog is {keep.absolute()}/catalog.")
+    else:
+        with tempfile.TemporaryDirectory(prefix="personalize-spark-demo-") as folder:
+            _demo(Path(folder), "Nothing was kept; --keep DIR leaves everything there.")
+
+
+def _demo(folder: Path, hint: str) -> None:
+    # Spark and what needs it are imported by the commands that start it: the others answer at once.
+    from personalize_spark.catalog.catalog import Catalog
+    from personalize_spark.datasets.imports import ImportMode, Source, import_datasets
+    from personalize_spark.job.run import run_job
+    from personalize_spark.service.batch_inference_jobs import create_batch_inference_job
+    from personalize_spark.solutions.train import Hyperparameters, train
+    from personalize_spark.spark import open_session
+
+    started = time.monotonic()
+    _say(f"1. Generate {_USERS} users, {_ITEMS} films and what was watched, in {folder}")
+    write_catalogue(folder / "data", random.Random(_SEED))  # noqa: S311  # a made-up world, not a secret
+    catalog = Catalog(f"file://{folder}/catalog")
+    spark = open_session("personalize-spark demo", data=True, short=True)
+
+    _say("2. Import the CSV files into Delta tables")
+    names = {"Interactions": "interactions.csv", "Items": "items.csv", "Users": "users.csv"}
+    sources = {name: Source(f"file://{folder}/data/{file}", None) for name, file in names.items()}
+    _say(f"{import_datasets(spark, catalog, 'demo', sources, ImportMode.FULL)}")
+
+    _say("3. Train a solution version of the recipe aws-user-personalization")
+    version = train(
+        spark, catalog, "demo", "aws-user-personalization", f"demo-{time.time_ns()}", Hyperparameters(rank=16)
+    )
+    _say(f"   {version}")
+
+    _say("4. Run a CreateBatchInferenceJob request")
+    request = _write_job(folder, str(version))
+    with ProgressLine(sys.stderr) as line:
+        report = run_job(spark, catalog, create_batch_inference_job(catalog, request), line.show)
+    _say(summary(report))
+    _show(folder, request)
+    _say(f"Done in {time.monotonic() - started:.0f} s. {hint}")
+
+
+def write_catalogue(folder: Path, chance: random.Random) -> None:
+    """Write interactions.csv, items.csv and users.csv of a small world in which users have favourite genres."""
+    folder.mkdir(parents=True, exist_ok=True)
+    genres = [chance.sample(_GENRES, chance.choice((1, 1, 2))) for _ in range(_ITEMS)]
+    tastes = [chance.choices(_GENRES, k=2) for _ in range(_USERS)]
+    items = ((f"film-{i}", "|".join(genres[i]), chance.randint(1970, 2023)) for i in range(_ITEMS))
+    users = ((f"user-{u}", chance.randint(16, 80)) for u in range(_USERS))
+    _write(folder / "items.csv", ("ITEM_ID", "GENRES", "YEAR"), items)
+    _write(folder / "users.csv", ("USER_ID", "AGE"), users)
+    header = ("USER_ID", "ITEM_ID", "TIMESTAMP", "EVENT_TYPE")
+    _write(folder / "interactions.csv", header, _interactions(genres, tastes, chance))
+
+
+def _interactions(
+    genres: Sequence[Sequence[str]], tastes: Sequence[Sequence[str]], chance: random.Random
+) -> Iterator[Row]:
+    fame = [1 / (1 + rank) ** 0.7 for rank in range(_ITEMS)]
+    for user, taste in enumerate(tastes):
+        weights = [fame[i] * (12 if set(genres[i]) & set(taste) else 1) for i in range(_ITEMS)]
+        for item in chance.choices(range(_ITEMS), weights, k=chance.randint(*_EVENTS_A_USER)):
+            when = _START + chance.randrange(_DAYS * 86_400)
+            yield f"user-{user}", f"film-{item}", when, chance.choice(("watch", "watch", "click"))
+
+
+def _write(path: Path, header: Sequence[str], rows: Iterable[Row]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+def _write_job(folder: Path, version: str) -> dict[str, Any]:
+    (folder / "input").mkdir(exist_ok=True)
+    (folder / "input" / "users.json").write_text("\n".join(_LINES) + "\n", encoding="utf-8")
+    request: dict[str, Any] = {
+        "jobName": f"demo-{time.time_ns()}",
+        "solutionVersionArn": version,
+        "numResults": 5,
+        "jobInput": {"s3DataSource": {"path": f"file://{folder}/input/users.json"}},
+        "jobOutput": {"s3DataDestination": {"path": f"file://{folder}/output/"}},
+        "roleArn": "arn:aws:iam::000000000000:role/PersonalizeBatch",
+    }
+    (folder / "request.json").write_text(json.dumps(request, indent=2), encoding="utf-8")
+    return request
+
+
+def _show(folder: Path, request: dict[str, Any]) -> None:
+    out = folder / "output" / "users.json.out"
+    print(f"request.json\n{json.dumps(request, indent=2)}\n")  # the demo's result
+    print(f"{folder}/input/users.json\n" + "\n".join(_LINES) + "\n")
+    print(f"{out}\n{out.read_text(encoding='utf-8')}", flush=True)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")

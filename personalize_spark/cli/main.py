@@ -1,0 +1,60 @@
+"""The command line, `personalize-spark` or `python -m personalize_spark`.
+
+Results go to stdout, progress and messages to stderr. Exit codes: 0 done, 1 failed, 2 refused, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import signal
+import sys
+from collections.abc import Sequence
+
+from personalize_spark.cli import (
+    compare,
+    demo,
+    evaluate,
+    explain_filter,
+    import_datasets,
+    import_model,
+    operations,
+    run,
+    train,
+)
+from personalize_spark.errors import PersonalizeSparkError, ServiceError
+
+DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
+
+_COMMANDS = (run, import_datasets, train, import_model, evaluate, compare, explain_filter, demo, operations)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    arguments = _parser().parse_args(argv)
+    with contextlib.suppress(ValueError):  # a notebook's thread gets no signals
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # what a platform sends before it kills
+    try:
+        arguments.command(arguments)
+    except ServiceError as error:
+        return _tell(f"An error occurred ({error.code}): {error.message}", REFUSED)
+    except PersonalizeSparkError as error:
+        return _tell(error.message, FAILED)
+    except KeyboardInterrupt:
+        return _tell("Interrupted.", INTERRUPTED)
+    return DONE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "personalize-spark", description="Amazon Personalize's batch inference on your own Spark."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for module in _COMMANDS:
+        module.add(commands)
+    return parser
+
+
+def _tell(message: str, code: int) -> int:
+    sys.stderr.write(f"{message}\n")
+    return code

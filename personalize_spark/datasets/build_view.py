@@ -1,0 +1,272 @@
+"""The view of a dataset group: what filters and exploration know, as columns. Every import writes a new one.
+
+items.arrow                      key, id, creation_timestamp, dated, interactions, impressions; rows by ascending id
+items/FIELD.values.arrow         the distinct values of a string field, ascending
+items/FIELD.indptr.npy .codes.npy    row i has the values codes[indptr[i]:indptr[i + 1]]
+items/FIELD.npy .valid.npy       a numeric field, and where it has a value
+items/FIELD.arrow                a textual field
+users/00000.arrow ...            key, id, history_items, history_events, history_times, then the users' attributes
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import DataFrame, SparkSession, Window
+from pyspark.sql import functions as F  # noqa: N812  # as everybody calls it
+
+from personalize_spark.artifacts.artifact import Artifact, Entry, finish, write_column, write_table
+from personalize_spark.artifacts.shards import keys_of, shard_count, write_missing, write_shards
+from personalize_spark.catalog.arns import Arn
+from personalize_spark.catalog.catalog import Catalog
+from personalize_spark.datasets.schemas import INTERACTIONS, ITEMS, USERS, Field, Schema
+from personalize_spark.errors import ResourceNotFoundException
+from personalize_spark.storage.location import hadoop_uri, open_store
+from personalize_spark.storage.store import Store
+
+HISTORY = 100
+"""Newest interactions per user and event type that filters see: the service's quota."""
+SHARDS = "users"
+_COLUMNS = ["key", "id", "creation_timestamp", "dated", "interactions", "impressions"]
+_ENTRY = "name string, sha256 string, size long, rows long"
+_ARROW = {"string": pa.binary(), "boolean": pa.binary(), "long": pa.int64(), "int": pa.int64()}
+
+
+@dataclass(frozen=True)
+class View:
+    """A finished view: where it lies, and the SHA-256 of its manifest."""
+
+    uri: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class _Tables:
+    """The Delta tables of a group at their recorded versions; `None` for a dataset it has not."""
+
+    frames: dict[str, DataFrame]
+    schemas: dict[str, Schema]
+    versions: dict[str, int]
+
+
+def build_view(spark: SparkSession, catalog: Catalog, group: Arn, ticket: str) -> View:
+    """Write the view of all that a group holds."""
+    tables = _tables(spark, catalog, group)
+    store = catalog.store.at(f"views/{group.name}/{ticket}")
+    events, latest = _summary(tables)
+    items = _items(tables, latest)
+    entries = [write_table(store, "items", items.select(_COLUMNS))]
+    entries += [entry for field in _metadata(tables, ITEMS) for entry in _write_field(store, field, items)]
+    users, written = _write_users(spark, tables, events, items, store.root)
+    entries += written
+    properties = {
+        "datasetGroupArn": str(group),
+        "eventTypes": events,
+        "latestTimestamp": latest,
+        "interactions": int(pc.sum(items.column("interactions")).as_py() or 0),
+        "items": items.num_rows,
+        "users": users,
+        "schemas": {name: schema.avro() for name, schema in tables.schemas.items()},
+        "deltaVersions": tables.versions,
+    }
+    finish(store, entries, properties)
+    return View(store.root, Artifact(store).sha256)
+
+
+def _tables(spark: SparkSession, catalog: Catalog, group: Arn) -> _Tables:
+    tables = _Tables({}, {}, {})
+    for name in (INTERACTIONS, ITEMS, USERS):
+        try:
+            record = catalog.read(group.sibling("dataset", group.name, name.upper())).fields
+        except ResourceNotFoundException:
+            continue
+        avro = catalog.read(Arn.parse(record["schemaArn"])).fields["schema"]
+        tables.schemas[name] = Schema.parse(name, avro)
+        tables.versions[name] = record["deltaVersion"]
+        reader = spark.read.format("delta").option("versionAsOf", record["deltaVersion"])
+        tables.frames[name] = reader.load(hadoop_uri(record["path"]))
+    return tables
+
+
+def _metadata(tables: _Tables, dataset: str) -> list[Field]:
+    schema = tables.schemas.get(dataset)
+    return [field for field in schema.metadata if field.name != "CREATION_TIMESTAMP"] if schema else []
+
+
+def _event(tables: _Tables) -> Any:
+    """The event type of an interaction; one without has the empty one."""
+    has = tables.schemas[INTERACTIONS].has("EVENT_TYPE")
+    return F.coalesce(F.col("EVENT_TYPE"), F.lit("")) if has else F.lit("")
+
+
+def _summary(tables: _Tables) -> tuple[list[str], int | None]:
+    """The event types, ascending, and the time of the latest interaction."""
+    if INTERACTIONS not in tables.frames:
+        return [], None
+    summary = F.collect_set(_event(tables)).alias("events"), F.max("TIMESTAMP").alias("latest")
+    [row] = tables.frames[INTERACTIONS].agg(*summary).collect()
+    return sorted(row["events"]), row["latest"]
+
+
+def _items(tables: _Tables, latest: int | None) -> pa.RecordBatch:
+    """All items of Items and Interactions by ascending id, with their attributes."""
+    frame = _joined_items(tables)
+    has = ITEMS in tables.schemas and tables.schemas[ITEMS].has("CREATION_TIMESTAMP")
+    given = F.col("CREATION_TIMESTAMP") if has else F.lit(None)
+    created = F.coalesce(given, "_first")
+    # An item that nobody has touched is as new as the newest interaction.
+    created = F.coalesce(created, F.lit(latest), F.lit(0))
+    names = [field.name for field in _metadata(tables, ITEMS)]
+    frame = frame.select(
+        F.col("ITEM_ID").cast("binary").alias("id"),
+        created.cast("long").alias("creation_timestamp"),
+        given.isNotNull().alias("dated"),
+        F.coalesce("_count", F.lit(0)).cast("long").alias("interactions"),
+        F.coalesce("_shown", F.lit(0)).cast("long").alias("impressions"),
+        *names,
+    )
+    table = frame.toArrow().sort_by("id").combine_chunks()
+    keys = pa.array(keys_of(table.column("id").to_pylist()))
+    batches = table.add_column(0, "key", keys).combine_chunks().to_batches()
+    return batches[0] if batches else pa.RecordBatch.from_pylist([], table.add_column(0, "key", keys).schema)
+
+
+def _joined_items(tables: _Tables) -> DataFrame:
+    items, interactions = tables.frames.get(ITEMS), tables.frames.get(INTERACTIONS)
+    if interactions is None:
+        assert items is not None  # noqa: S101  # an import has at least one dataset
+        return items.withColumns({"_count": F.lit(0), "_first": F.lit(None), "_shown": F.lit(0)})
+    touched = interactions.groupBy("ITEM_ID").agg(F.count("*").alias("_count"), F.min("TIMESTAMP").alias("_first"))
+    joined = touched if items is None else items.join(touched, "ITEM_ID", "full")
+    if not tables.schemas[INTERACTIONS].has("IMPRESSION"):
+        return joined.withColumn("_shown", F.lit(0))
+    return joined.join(_shown(interactions), "ITEM_ID", "left")
+
+
+def _shown(interactions: DataFrame) -> DataFrame:
+    """How often each item was in the impression of an interaction with another one: shown, and not chosen."""
+    lists = interactions.select("ITEM_ID", F.explode(F.array_distinct(F.split("IMPRESSION", "[|]"))).alias("shown"))
+    others = lists.where("shown != ITEM_ID").select(F.col("shown").alias("ITEM_ID"))
+    return others.groupBy("ITEM_ID").agg(F.count("*").alias("_shown"))
+
+
+def _write_field(store: Store, field: Field, items: pa.RecordBatch) -> Iterator[Entry]:
+    name, column = f"items/{field.name}", items.column(field.name)
+    if field.textual:
+        batch = pa.RecordBatch.from_arrays([column.cast(pa.large_binary())], names=["value"])
+        yield write_table(store, name, batch)
+    elif field.type in {"string", "boolean"}:
+        values, indptr, codes = encode(column)
+        yield write_table(store, f"{name}.values", pa.RecordBatch.from_arrays([values], names=["value"]))
+        yield write_column(store, f"{name}.indptr", indptr)
+        yield write_column(store, f"{name}.codes", codes)
+    else:
+        kind = np.int64 if field.type in {"long", "int"} else np.float64
+        yield write_column(store, name, pc.fill_null(column, 0).to_numpy(zero_copy_only=False).astype(kind))
+        yield write_column(store, f"{name}.valid", pc.is_valid(column).to_numpy(zero_copy_only=False))
+
+
+def encode(column: pa.Array) -> tuple[pa.Array, np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """A column of `a|b|c` texts as (distinct values, indptr int64 (n + 1,), codes int32); a missing value has no codes."""
+    lists = pc.split_pattern(pc.cast(column, pa.string()), "|")
+    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
+    parts = pc.list_flatten(lists)
+    values = pc.unique(parts).sort()
+    codes = pc.index_in(parts, values).to_numpy(zero_copy_only=False).astype(np.int32)
+    return values.cast(pa.binary()), np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64), codes
+
+
+def _write_users(
+    spark: SparkSession, tables: _Tables, events: list[str], items: pa.RecordBatch, root: str
+) -> tuple[int, list[Entry]]:
+    """Write the users' shards, from executors straight into the store."""
+    frame = _joined_users(spark, tables, events, items)
+    if frame is None:
+        return 0, write_missing(open_store(root), SHARDS, 1, _users_schema([]), [])
+    fields = _metadata(tables, USERS)
+    frame = frame.persist()
+    users = frame.count()
+    count = shard_count(users)
+    shard = F.shiftright(F.col("key") * count, 32)
+    rows = frame.withColumn("shard", shard).repartition(min(count, 512), "shard")
+    rows = rows.sortWithinPartitions("shard", "key", "id")
+    names = [name for name in _users_schema(fields).names if name != "shard"]
+    written = rows.select("shard", *names).mapInArrow(partial(_write_partition, root, _users_schema(fields)), _ENTRY)
+    entries = [Entry(**row.asDict()) for row in written.collect()]
+    frame.unpersist()
+    return users, write_missing(open_store(root), SHARDS, count, _users_schema(fields), entries)
+
+
+def _joined_users(spark: SparkSession, tables: _Tables, events: list[str], items: pa.RecordBatch) -> DataFrame | None:
+    histories = _histories(spark, tables, events, items) if INTERACTIONS in tables.frames else None
+    users = tables.frames.get(USERS)
+    if histories is None and users is None:
+        return None
+    if histories is None:
+        empty = {"history": F.array().cast("array<struct<time:long,item:int,event:smallint>>")}
+        joined = users.withColumns(empty)  # type: ignore[union-attr]
+    else:
+        joined = histories if users is None else users.join(histories, "USER_ID", "full")
+    attributes = [_attribute(field) for field in _metadata(tables, USERS)]
+    return joined.select(
+        F.crc32(F.col("USER_ID").cast("binary")).alias("key"),
+        F.col("USER_ID").cast("binary").alias("id"),
+        *(
+            F.coalesce(F.col(f"history.{part}"), F.array().cast(f"array<{kind}>")).alias(f"history_{part}s")
+            for part, kind in (("item", "int"), ("event", "smallint"), ("time", "long"))
+        ),
+        *attributes,
+    )
+
+
+def _attribute(field: Field) -> Any:
+    column = F.col(field.name)
+    if field.type in {"string", "boolean"}:
+        return column.cast("string").cast("binary").alias(field.name)
+    return column.cast("long" if field.type in {"long", "int"} else "double").alias(field.name)
+
+
+def _histories(spark: SparkSession, tables: _Tables, events: list[str], items: pa.RecordBatch) -> DataFrame:
+    """Per user, the newest interactions of each event type, the newest first, ties by item id."""
+    rows = pa.table({"_id": items.column("id"), "item": pa.array(np.arange(items.num_rows, dtype=np.int32))})
+    codes = spark.createDataFrame([(event, code) for code, event in enumerate(events)], "_event string, event smallint")
+    known = tables.frames[INTERACTIONS].select(
+        "USER_ID", "ITEM_ID", F.col("TIMESTAMP").alias("time"), _event(tables).alias("_event")
+    )
+    # Rows are numbered by ascending id, so their order is that of the ids.
+    coded = known.join(spark.createDataFrame(rows), F.col("ITEM_ID").cast("binary") == F.col("_id"))
+    coded = coded.join(F.broadcast(codes), "_event").select("USER_ID", "time", "item", "event")
+    newest = Window.partitionBy("USER_ID", "event").orderBy(F.desc("time"), "item")
+    kept = coded.withColumn("_row", F.row_number().over(newest)).where(F.col("_row") <= HISTORY)
+    events_of = F.collect_list(F.struct((-F.col("time")).alias("_age"), "item", "event", "time"))
+    return kept.groupBy("USER_ID").agg(F.array_sort(events_of).alias("history"))
+
+
+def _users_schema(fields: list[Field]) -> pa.Schema:
+    histories = {"history_items": pa.int32(), "history_events": pa.int16(), "history_times": pa.int64()}
+    return pa.schema(
+        [
+            pa.field("key", pa.uint32()),
+            pa.field("id", pa.binary()),
+            *(pa.field(name, pa.list_(kind)) for name, kind in histories.items()),
+            *(pa.field(field.name, _ARROW.get(field.type, pa.float64())) for field in fields),
+        ]
+    )
+
+
+def _write_partition(root: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    typed = (_cast(batch, schema) for batch in batches)
+    for entry in write_shards(open_store(root), SHARDS, typed):
+        yield pa.RecordBatch.from_pylist([asdict(entry)])
+
+
+def _cast(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """Spark has no unsigned types, and names what is in a list."""
+    columns = [batch.column("shard"), *(batch.column(field.name).cast(field.type) for field in schema)]
+    return pa.RecordBatch.from_arrays(columns, names=["shard", *schema.names])

@@ -1,0 +1,99 @@
+"""Ids of rows that have but a number: a list of ids, a table (integer, id), or else the number's decimal text.
+
+Frames of this module have the columns `number: bigint` and `id: string`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F  # noqa: N812  # as all of Spark's documents do
+
+from personalize_spark.errors import DataError
+from personalize_spark.external.arrays import StoredArray
+from personalize_spark.external.tables import EXAMPLES, read_table
+from personalize_spark.storage.location import open_store, split_prefix
+
+LISTS = (".ids.txt", ".ids.json")
+"""What the name of an array's list of ids ends with, instead of `.npy`."""
+
+
+def read_map(spark: SparkSession, uri: str) -> DataFrame:
+    """A table with the columns integer and id, as CSV, JSON Lines, Parquet or Delta.
+
+    Raises:
+        DataError: it has other columns, something that is no integer, or an integer twice.
+    """
+    table = read_table(spark, uri, {"integer": "bigint", "id": "string"}).withColumnRenamed("integer", "number")
+    doubles = table.groupBy("number").count().where("count > 1").orderBy("number").take(EXAMPLES)
+    if doubles:
+        numbers = ", ".join(str(row["number"]) for row in doubles)
+        raise DataError(f"{uri} names {numbers} more than once: give each integer one id.")
+    return table
+
+
+def list_beside(spark: SparkSession, array: StoredArray, uri: str) -> DataFrame | None:
+    """The list that lies beside the `.npy` file of an array: one id a line, or a JSON array; `None` if there is none.
+
+    Raises:
+        DataError: the list cannot be read, or is not as long as the array.
+    """
+    folder, name = split_prefix(uri.removesuffix(".npy"))
+    store = open_store(folder)
+    found = [each.name for each in store.list(f"{name}.ids.") if each.name in {name + end for end in LISTS}]
+    if not found:
+        return None
+    where = store.root + found[0]
+    try:
+        data = store.read(found[0])
+        ids = orjson.loads(data) if where.endswith(".json") else data.decode("utf-8-sig").splitlines()
+    except ValueError as error:
+        raise DataError(f"{where} cannot be read as UTF-8 text or JSON: {error}.") from error
+    if not isinstance(ids, list):
+        raise DataError(f"{where} holds no JSON array of ids.")
+    return _listed(spark, ids, array, where)
+
+
+def list_of(spark: SparkSession, ids: StoredArray, array: StoredArray) -> DataFrame:
+    """The ids of the rows of an array, which another one holds.
+
+    Raises:
+        DataError: they are not texts or whole numbers, or not as many.
+    """
+    texts = ids.of("Uiu", (1,)).rows(0, ids.shape[0]).tolist()
+    return _listed(spark, texts, array, ids.name)
+
+
+def named(rows: DataFrame, numbers: DataFrame, ids: DataFrame | None, uri: str) -> DataFrame:
+    """Rows and their ids.
+
+    Args:
+        rows: with a column `number`.
+        numbers: that column of all rows, by a way that reads nothing else.
+        ids: their ids; `None`: the numbers.
+        uri: where the rows come from.
+
+    Raises:
+        DataError: a row has no id.
+    """
+    if ids is None:
+        return rows.withColumn("id", F.col("number").cast("string"))
+    missing = numbers.join(ids, "number", "left_anti").orderBy("number").take(EXAMPLES)
+    if missing:
+        few = ", ".join(str(row["number"]) for row in missing)
+        raise DataError(f"The ids given for {uri} have none for row {few}: give every row an id.")
+    return rows.join(ids, "number")
+
+
+def _listed(spark: SparkSession, ids: Sequence[Any], array: StoredArray, where: str) -> DataFrame:
+    """Ids in the order of their rows; a number becomes its decimal text, `null` stays."""
+    if len(ids) != array.shape[0]:
+        raise DataError(
+            f"{where} holds {len(ids)} ids, {array.name} has {array.shape[0]} rows: give each row one id, in its order."
+        )
+    texts = pa.array([None if each is None else str(each) for each in ids], pa.string())
+    return spark.createDataFrame(pa.table({"number": pa.array(range(len(ids)), pa.int64()), "id": texts}))

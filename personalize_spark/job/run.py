@@ -1,0 +1,172 @@
+"""A batch inference job from its record to its outputs."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+
+from pyspark.sql import SparkSession
+
+import personalize_spark
+from personalize_spark.catalog.catalog import Catalog
+from personalize_spark.catalog.lease import ACTIVE, FAILED, Lease
+from personalize_spark.errors import JobFailed, PersonalizeSparkError, StorageError
+from personalize_spark.job.attempts import Ledger, run_waves
+from personalize_spark.job.gather import gather
+from personalize_spark.job.inflate import inflate
+from personalize_spark.job.job import Job
+from personalize_spark.job.plan import (
+    STAGING,
+    Input,
+    Plan,
+    Task,
+    bytes_per_answer,
+    bytes_per_line,
+    find_inputs,
+    tasks_of,
+    write_inputs,
+)
+from personalize_spark.job.preflight import preflight
+from personalize_spark.job.publish import Publisher
+from personalize_spark.job.report import Progress, Report
+from personalize_spark.storage.location import open_store, split_prefix
+from personalize_spark.storage.store import Access
+
+MAX_FILES = 1_000
+MAX_BYTES = 1_000_000_000
+MAX_RECORDS = 50_000_000
+_SHOWN = 5
+"""Failures that a failureReason tells."""
+
+
+def run_job(spark: SparkSession, catalog: Catalog, job: Job, show: Callable[[Progress], None]) -> Report:
+    """Run a job to its end, keeping its record.
+
+    Raises:
+        JobFailed: the job is CREATE FAILED, the message is its `failureReason`.
+    """
+    lease = Lease(catalog, job.record)
+    try:
+        with lease:
+            report = _run(spark, job, lease, show)
+            lease.update(status=ACTIVE, report=asdict(report))
+    except PersonalizeSparkError as error:
+        lease.update(status=FAILED, failureReason=error.message)
+        raise JobFailed(error.message) from error
+    except KeyboardInterrupt:
+        lease.update(status=FAILED, failureReason="The driver was stopped.")
+        raise
+    except BaseException as error:
+        lease.update(status=FAILED, failureReason=f"{type(error).__name__}: {error}")
+        raise
+    return report
+
+
+def _run(spark: SparkSession, job: Job, lease: Lease, show: Callable[[Progress], None]) -> Report:
+    started = time.monotonic()
+    plan, inputs = _plan(job)
+    try:
+        cores = spark.sparkContext.defaultParallelism
+        preflight(spark, plan, cores)
+        tasks, line = _cut(spark, plan, inputs, cores)
+        tasks = gather(spark, plan, tasks, line, cores)
+        ledger = Ledger(plan.staging())
+        with Publisher(spark, plan, inputs, tasks, ledger, cores) as outputs:
+            run_waves(spark, plan, tasks, line, cores, ledger, lambda: show(_progress(ledger, tasks)))
+            show(_progress(ledger, tasks))
+            if job.service_limits:
+                _check_records(ledger, inputs)
+            lease.update()  # the fence: who has lost the job publishes nothing
+            outputs.publish()
+        if broken := {task.file for task in ledger.missing(tasks)}:  # what could be answered is there all the same
+            raise JobFailed(_why(broken, inputs, ledger))
+    finally:
+        notes = [*job.notes, *_clean(plan)]
+    seconds = time.monotonic() - started
+    return Report.of(job.request.output_path, len(inputs), list(ledger.pieces.values()), seconds, notes)
+
+
+def _why(broken: set[int], inputs: Sequence[Input], ledger: Ledger) -> str:
+    failures = list(dict.fromkeys(ledger.failures)) or ["Spark gave no reason"]
+    if len(inputs) == 1:
+        return failures[0]
+    more = f" And {len(failures) - _SHOWN} more." if len(failures) > _SHOWN else ""
+    return (
+        f"{len(broken)} of {len(inputs)} input files could not be answered, the others have their output: "
+        f"{' '.join(failures[:_SHOWN])}{more}"
+    )
+
+
+def _plan(job: Job) -> tuple[Plan, list[Input]]:
+    request = job.request
+    access = Access(request.role_arn if job.assume_role else None, request.output_kms_key_arn)
+    inputs = find_inputs(request.input_path, request.output_path, access)
+    if job.service_limits:
+        check_size(inputs)
+    output_root = open_store(request.output_path, access).root
+    plan = Plan(
+        job=str(job.record.arn),
+        release=personalize_spark.__version__,
+        recipe=job.recipe,
+        settings=job.settings,
+        model=job.model,
+        update=job.update,
+        filtering=job.filtering,
+        exploring=job.exploring,
+        input_root=split_prefix(request.input_path)[0],
+        output_root=output_root,
+        staging_root=f"{output_root}{STAGING}/{request.job_name}/{uuid.uuid4().hex}/",
+        access=access,
+    )
+    try:
+        plan.write()
+        write_inputs(plan.staging(), inputs)
+    except StorageError as error:
+        raise JobFailed(f"Invalid S3 output path: {output_root} cannot be written: {error.message}") from error
+    return plan, inputs
+
+
+def _cut(spark: SparkSession, plan: Plan, inputs: Sequence[Input], cores: int) -> tuple[list[Task], float]:
+    inflated = inflate(spark, plan, inputs)
+    files = [inflated.get(number, [each.source]) for number, each in enumerate(inputs)]
+    line = bytes_per_line(plan.input(), inputs)
+    there = [number in inflated for number in range(len(files))]
+    return list(tasks_of(files, there, line, bytes_per_answer(plan, line), cores)), line
+
+
+def _clean(plan: Plan) -> list[str]:
+    try:
+        open_store(plan.output_root, plan.access).delete(plan.staging_root[len(plan.output_root) :])
+    except StorageError as error:  # a role made for the service may not delete; the answers are none the worse
+        return [f"The staging folder {plan.staging_root} was left behind: {error.message}"]
+    return []
+
+
+def _progress(ledger: Ledger, tasks: Sequence[Task]) -> Progress:
+    pieces = list(ledger.pieces.values())
+    errors = sum(piece.errors.total() for piece in pieces)
+    return Progress(len(pieces), len(tasks), sum(piece.lines for piece in pieces), errors)
+
+
+def check_size(inputs: Sequence[Input]) -> None:
+    """Keep the managed service's quotas.
+
+    Raises:
+        JobFailed: there are more files or bytes.
+    """
+    size = sum(each.source.size for each in inputs)
+    if len(inputs) > MAX_FILES or size > MAX_BYTES:
+        raise JobFailed(
+            f"{len(inputs)} input files of {size} bytes are more than the service's {MAX_FILES} files and {MAX_BYTES} bytes a job."
+        )
+
+
+def _check_records(ledger: Ledger, inputs: Sequence[Input]) -> None:
+    for number, each in enumerate(inputs):
+        lines = sum(piece.lines for piece in ledger.pieces.values() if int(piece.key.partition("/")[0]) == number)
+        if lines > MAX_RECORDS:
+            raise JobFailed(
+                f"{each.source.name} has {lines} records, more than the service's {MAX_RECORDS} an input file."
+            )

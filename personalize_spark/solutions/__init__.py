@@ -1,0 +1,1 @@
+"""Solution versions: trained here, updated, or imported from factors learned elsewhere."""

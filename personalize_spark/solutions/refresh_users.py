@@ -1,0 +1,101 @@
+"""New interactions move users without a retraining: those whose interactions changed are folded in anew.
+
+    updates/SOLUTION/VERSION/TICKET/users/00000.arrow ...    the rows of these users, as in a model
+
+The record of a solution version names its latest update; a job looks its users up there first, and pins what it saw.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F  # noqa: N812  # as all of Spark's documents do
+
+from personalize_spark.artifacts.artifact import Artifact, finish
+from personalize_spark.artifacts.model import read_model
+from personalize_spark.catalog.arns import Arn
+from personalize_spark.catalog.catalog import Catalog, Record
+from personalize_spark.catalog.resources import find_interactions
+from personalize_spark.storage.location import open_store
+from personalize_spark.training.fold_in import fold_in_of
+from personalize_spark.training.interactions import Events, persisted, read_interactions
+from personalize_spark.training.users import UserSide, write_users
+
+
+def update_users(spark: SparkSession, catalog: Catalog, group: str) -> dict[Arn, int]:
+    """Update the latest ACTIVE version of every solution of a group that has users.
+
+    Args:
+        spark: a session with Delta.
+        catalog: holds the group.
+        group: the name of the dataset group, which has interactions.
+
+    Returns:
+        By solution version, how many users changed since it was trained; only those where some did.
+    """
+    dataset = find_interactions(catalog, group)
+    owner = str(dataset.arn.sibling("dataset-group", group))
+    return {
+        version.arn: users
+        for version in _latest_versions(catalog, owner)
+        if (users := _update(spark, catalog, dataset, version))
+    }
+
+
+def _latest_versions(catalog: Catalog, group: str) -> Iterator[Record]:
+    for solution in list(catalog.list("solution")):
+        if solution.fields.get("datasetGroupArn") == group:
+            versions = [
+                each for each in catalog.list("solution", solution.arn.name) if each.fields["status"] == "ACTIVE"
+            ]
+            if versions:
+                yield max(versions, key=lambda each: each.fields["creationDateTime"])
+
+
+def _update(spark: SparkSession, catalog: Catalog, dataset: Record, version: Record) -> int:
+    model = Artifact(open_store(version.fields["model"]), version.fields["modelSha256"])
+    learned, now = version.fields.get("deltaVersions", {}).get("INTERACTIONS"), dataset.fields["deltaVersion"]
+    if "foldIn" not in model.properties or learned is None or learned == now:
+        return 0
+    uri, events = dataset.fields["path"], Events.of(version.fields)
+    was, is_now = (read_interactions(spark, uri, each, events) for each in (learned, now))
+    with persisted(_changed(was, is_now)) as changed:
+        numbered = changed.join(numbers_of(spark, model), "item_id").withColumn("key", F.crc32("user_id"))
+        users = numbered.select("user_id").distinct().count()
+        if users:
+            store = catalog.store.at(f"updates/{version.arn.name}/{version.arn.version}/{secrets.token_hex(4)}")
+            entries = write_users(numbered, side_of(model), model.properties["temperature"], users, store)
+            about = {name: model.properties[name] for name in ("scored",) if name in model.properties}
+            finish(store, entries, {"model": model.sha256, "deltaVersions": {"INTERACTIONS": now}, **about})
+            catalog.update(version, update=store.root, updateSha256=Artifact(store).sha256)
+    return users
+
+
+def _changed(before: DataFrame, after: DataFrame) -> DataFrame:
+    """The pairs of the users whose interactions are not what they were."""
+    marks = [
+        pairs.groupBy("user_id").agg(F.sum(F.xxhash64("item_id", "events", "newest").cast("decimal(38,0)")).alias(name))
+        for pairs, name in ((before, "was"), (after, "is"))
+    ]
+    differ = marks[1].join(marks[0], "user_id", "left").where(~F.col("is").eqNullSafe(F.col("was")))
+    return after.join(differ.select("user_id"), "user_id", "left_semi")
+
+
+def numbers_of(spark: SparkSession, model: Artifact) -> DataFrame:
+    """(item_id, item) of the items that the model knows."""
+    found = read_model(model)
+    assert found.matrix is not None  # noqa: S101  # what can be folded in has factors
+    return spark.createDataFrame(pa.table({"item_id": found.texts.ids(), "item": found.matrix.ranks}))
+
+
+def side_of(model: Artifact) -> UserSide:
+    """How users become rows of a finished model."""
+    properties = model.properties
+    gram = model.column("gram") if "gram.npy" in model.entries else None
+    fold_in = fold_in_of(properties["foldIn"], None if gram is None else gram[:])
+    source = "queries" if gram is None else "factors"
+    items = {name: entry for name, entry in model.entries.items() if "/" not in name}
+    return UserSide(model.store.root, model.store.access, items, fold_in, source, properties.get("scored"))

@@ -1,0 +1,165 @@
+"""From a dataset group and a recipe to an ACTIVE solution version."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from functools import partial
+
+from pyspark.sql import SparkSession
+
+from personalize_spark.artifacts.artifact import Artifact, finish
+from personalize_spark.catalog.arns import Arn
+from personalize_spark.catalog.catalog import Catalog, Fields, Record
+from personalize_spark.catalog.resources import (
+    create_version,
+    did_you_mean,
+    fail,
+    find_interactions,
+    find_solution,
+    last_full_version,
+)
+from personalize_spark.errors import InvalidInputException
+from personalize_spark.solutions.update import RECIPES as UPDATED
+from personalize_spark.solutions.update import update
+from personalize_spark.storage.location import open_store
+from personalize_spark.training.als import train_als
+from personalize_spark.training.interactions import Events, Totals, persisted, read_interactions, totals
+from personalize_spark.training.metadata import read_metadata
+from personalize_spark.training.popularity import train_popularity
+from personalize_spark.training.related_items import train_semantic_similarity, train_similar_items, train_sims
+from personalize_spark.training.sequences import train_sequences
+from personalize_spark.training.training import Hyperparameters, Trainer, Training
+
+__all__ = ["FULL", "TRAINERS", "UPDATE", "Hyperparameters", "train", "train_version"]
+
+FULL, UPDATE = "FULL", "UPDATE"
+
+TRAINERS: Mapping[str, Trainer] = {
+    "aws-user-personalization-v2": train_sequences,
+    "aws-user-personalization": train_als,
+    "aws-hrnn": train_als,
+    "aws-hrnn-metadata": train_als,
+    "aws-hrnn-coldstart": train_als,
+    "aws-popularity-count": train_popularity,
+    "aws-personalized-ranking-v2": train_sequences,
+    "aws-personalized-ranking": train_als,
+    "aws-similar-items": train_similar_items,
+    "aws-sims": train_sims,
+    "aws-semantic-similarity": train_semantic_similarity,
+}
+_WITH_METADATA = {"aws-similar-items", "aws-semantic-similarity"}
+
+_MIN_INTERACTIONS, _MIN_ACTIVE_USERS = 1000, 25
+
+_log = logging.getLogger(__name__)
+
+
+def train(
+    spark: SparkSession,
+    catalog: Catalog,
+    group: str,
+    recipe: str,
+    solution: str,
+    hyperparameters: Hyperparameters,
+) -> Arn:
+    """Train a new version of a solution, which is made if there is none.
+
+    Args:
+        spark: a session with Delta.
+        catalog: holds the dataset group and gets the solution version.
+        group: the name of the dataset group.
+        recipe: the name of the recipe.
+        solution: the name of the solution.
+        hyperparameters: for recipes that have some.
+
+    Returns:
+        The ARN of the solution version, which is ACTIVE.
+
+    Raises:
+        InvalidInputException: no such recipe, or the solution is one of another recipe or dataset group.
+        ResourceNotFoundException: no such dataset group, or it has no interactions.
+        DataError: the interactions cannot be learned from; like every later error it leaves a version that is CREATE FAILED.
+    """
+    _trainer(recipe)
+    dataset = find_interactions(catalog, group)
+    return train_version(spark, catalog, find_solution(catalog, dataset, recipe, solution), hyperparameters)
+
+
+def train_version(
+    spark: SparkSession, catalog: Catalog, solution: Record, hyperparameters: Hyperparameters, mode: str = FULL
+) -> Arn:
+    """Train a new version of a solution; see `train`.
+
+    Raises:
+        InvalidInputException: also, that UPDATE is not for the recipe, or that there is nothing to update.
+    """
+    recipe = solution.fields["recipeArn"].rpartition("/")[2]
+    trainer = _trainer(recipe)
+    dataset = find_interactions(catalog, Arn.parse(solution.fields["datasetGroupArn"]).name)
+    if mode == UPDATE:
+        if recipe not in UPDATED:
+            raise InvalidInputException(f"The training mode {UPDATE} is for {' and '.join(UPDATED)}, not for {recipe}.")
+        model = last_full_version(catalog, solution).fields
+        base = Artifact(open_store(model["model"]), model["modelSha256"])
+        trainer = partial(update, spark, base=base)
+    version = create_version(catalog, solution, dataset, mode)
+    started = time.monotonic()
+    try:
+        catalog.update(version, status="CREATE IN_PROGRESS")
+        fields = _train(spark, catalog, dataset, version, trainer, hyperparameters)
+    except BaseException as error:
+        fail(catalog, version, error)
+        raise
+    hours = (time.monotonic() - started) / 3600
+    catalog.update(version, status="ACTIVE", trainingHours=hours, **fields)
+    return version.arn
+
+
+def _train(
+    spark: SparkSession,
+    catalog: Catalog,
+    dataset: Record,
+    version: Record,
+    trainer: Trainer,
+    hyperparameters: Hyperparameters,
+) -> Fields:
+    """Write the model; returns what the record says of it."""
+    recipe = version.fields["recipeArn"].rpartition("/")[2]
+    store = catalog.store.at(f"models/{version.arn.name}/{version.arn.version}")
+    events = Events.of(version.fields)
+    table = read_interactions(spark, dataset.fields["path"], dataset.fields["deltaVersion"], events)
+    with persisted(table) as pairs:
+        counted = totals(pairs)
+        _warn_below_minimum(dataset.arn.name, counted)
+        metadata = read_metadata(spark, catalog, dataset.arn) if recipe in _WITH_METADATA else None
+        trained = trainer(Training(recipe, pairs, counted, hyperparameters, store, metadata))
+    properties = {
+        "recipe": recipe,
+        "interactions": counted.interactions,
+        "deltaVersions": version.fields["deltaVersions"],
+        **trained.properties,
+    }
+    finish(store, trained.entries, properties)
+    return {"model": store.root, "modelSha256": Artifact(store).sha256, "metrics": properties.get("metrics", {})}
+
+
+def _trainer(recipe: str) -> Trainer:
+    if recipe not in TRAINERS:
+        supported = ", ".join(sorted(TRAINERS))
+        hint = did_you_mean(recipe, TRAINERS)
+        raise InvalidInputException(f"There is no training for the recipe '{recipe}'; supported: {supported}.{hint}")
+    return TRAINERS[recipe]
+
+
+def _warn_below_minimum(group: str, counted: Totals) -> None:
+    if counted.interactions < _MIN_INTERACTIONS or counted.active_users < _MIN_ACTIVE_USERS:
+        _log.warning(
+            "%s has %d interactions and %d users with two or more; the service asks for %d and %d, expect poor answers.",
+            group,
+            counted.interactions,
+            counted.active_users,
+            _MIN_INTERACTIONS,
+            _MIN_ACTIVE_USERS,
+        )

@@ -1,0 +1,132 @@
+"""trainingMode UPDATE: a new solution version from an older one, without fitting again; ALS's equations are solved once more.
+
+Users are folded in with the items that the model knows, then its new items with these users (the same equation with the sides
+exchanged, see `fold_in`), then all users again with all items. The temperature stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F  # noqa: N812  # as all of Spark's documents do
+
+from personalize_spark.artifacts.artifact import Artifact
+from personalize_spark.artifacts.model import read_model
+from personalize_spark.solutions.refresh_users import numbers_of, side_of
+from personalize_spark.training.als import write_factors
+from personalize_spark.training.calibration import user_side
+from personalize_spark.training.fold_in import AlsFoldIn, Histories, gram
+from personalize_spark.training.interactions import collect_items, number_items, persisted
+from personalize_spark.training.training import Trained, Training
+from personalize_spark.training.users import vectors_of, write_users
+
+RECIPES = ("aws-user-personalization", "aws-hrnn-coldstart")
+"""Those that the service updates too."""
+_SAMPLE = 4096
+
+
+def update(spark: SparkSession, training: Training, *, base: Artifact) -> Trained:
+    """A model of all interactions on the factors of another one.
+
+    Args:
+        spark: the session.
+        training: the training; its hyperparameters do not matter.
+        base: the model of an earlier training, one of `als`.
+    """
+    known, settings = numbers_of(spark, base), dict(base.properties["foldIn"])
+    del settings["popularity"]
+    with persisted(number_items(training.pairs)) as numbered:
+        items = collect_items(numbered)
+        users = vectors_of(training.pairs.join(known, "item_id"), side_of(base))
+        with persisted(users) as users:
+            new = training.pairs.join(known, "item_id", "left_anti").join(users, "user_id")
+            factors = _factors(items, base, _new_items(new, _gram(users), settings))
+            sample = _matrix(users.orderBy("user_id").limit(_SAMPLE).toArrow())
+            written = write_factors(training, items, factors, sample)
+        last, temperature = settings | {"popularity": 0.0}, base.properties["temperature"]
+        last["popularity"] = written.last_component(temperature)
+        side = user_side(training, written.entries, AlsFoldIn(written.gram, **last), "factors")
+        pairs = training.pairs.join(numbered.select("item_id", "item"), "item_id").withColumn("key", F.crc32("user_id"))
+        entries = write_users(pairs, side, temperature, training.totals.users, training.store)
+    kept = {name: base.properties[name] for name in ("rank", "temperature", "hyperparameters", "metrics")}
+    about = {"items": items.num_rows, "users": training.totals.users, "foldIn": last, "updated": base.sha256}
+    return Trained([*written.entries, *entries], kept | about)
+
+
+def _factors(items: pa.Table, base: Artifact, new: dict[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+    """float32 (I, d), by item number: those of the base, and the new ones; zeros for an item whose users know no other item."""
+    model, names = read_model(base), items.column("item_id").to_pylist()
+    assert model.matrix is not None  # noqa: S101  # it has a fold-in
+    rows = model.rows_of(names)
+    factors = np.zeros((len(rows), model.matrix.factors.shape[1] - 1), np.float32)
+    factors[rows >= 0] = model.matrix.factors[rows[rows >= 0], :-1]
+    for number in np.flatnonzero(rows < 0).tolist():
+        if names[number] in new:
+            factors[number] = new[names[number]]
+    return factors
+
+
+def _gram(users: DataFrame) -> NDArray[np.float64]:
+    """``X'X`` of all users, float64 (d, d), added up where they are."""
+    parts = users.mapInArrow(_partial_grams, "gram array<double>").toArrow().column("gram").combine_chunks()
+    flat: NDArray[np.float64] = parts.flatten().to_numpy().reshape(max(1, len(parts)), -1).sum(axis=0)
+    width = int(np.sqrt(len(flat)))
+    return flat.reshape(width, width)
+
+
+def _partial_grams(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        if batch.num_rows:
+            products = gram(_matrix(batch)).ravel()
+            lists = pa.ListArray.from_arrays(pa.array([0, len(products)], pa.int32()), products)
+            yield pa.RecordBatch.from_arrays([lists], ["gram"])
+
+
+def _new_items(
+    met: DataFrame, products: NDArray[np.float64], settings: dict[str, float]
+) -> dict[str, NDArray[np.float32]]:
+    """By id, the factors of new items: float32 (d,).
+
+    Args:
+        met: (item_id, user_id, events, vector) of those who met them.
+        products: the gram matrix of all users.
+        settings: of the fold-in.
+    """
+    entry = F.struct("user_id", F.col("events").cast("float").alias("events"), "vector")
+    histories = met.groupBy("item_id").agg(F.sort_array(F.collect_list(entry)).alias("users"))
+    histories = histories.select(
+        "item_id", F.col("users.events").alias("events"), F.flatten("users.vector").alias("vectors")
+    )
+    table = histories.mapInArrow(partial(_solve, products, settings), "item_id string, vector array<float>").toArrow()
+    width = len(products)
+    vectors = table.column("vector").combine_chunks().flatten().to_numpy().reshape(-1, width) if width else []
+    return dict(zip(table.column("item_id").to_pylist(), vectors, strict=True))
+
+
+def _solve(
+    products: NDArray[np.float64], settings: dict[str, float], batches: Iterable[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
+    fold_in = AlsFoldIn(products, **settings)
+    for batch in batches:
+        events = batch.column("events")
+        source = batch.column("vectors").flatten().to_numpy().reshape(-1, len(products) + 1)[:, :-1]
+        offsets = np.concatenate([[0], np.cumsum(events.value_lengths().to_numpy())])
+        entries = np.arange(len(source), dtype=np.int32)
+        histories = Histories(entries, events.flatten().to_numpy(), np.zeros(len(source), np.int64), offsets)
+        found = fold_in.solved(source, histories)
+        ends = pa.array(np.arange(len(found) + 1, dtype=np.int32) * found.shape[1])
+        lists = pa.ListArray.from_arrays(ends, found.ravel())
+        yield pa.RecordBatch.from_arrays([batch.column("item_id"), lists], ["item_id", "vector"])
+
+
+def _matrix(rows: pa.Table | pa.RecordBatch) -> NDArray[np.float32]:
+    """float32 (n, d): the vectors without their last component, which is not ALS's."""
+    column = rows.column("vector")
+    lists = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    values: NDArray[np.float32] = lists.flatten().to_numpy()
+    return values.reshape(len(lists), -1)[:, :-1]

@@ -1,0 +1,250 @@
+"""Artifacts, shards and models: written, read back, and refused when damaged."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import re
+import time
+import types
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from personalize_spark.errors import ArtifactError, ObjectExists
+from personalize_spark.artifacts import cache, shards
+from personalize_spark.artifacts.artifact import Artifact, finish, write_column, write_table
+from personalize_spark.artifacts.cache import local_path
+from personalize_spark.catalog.catalog import Catalog
+from personalize_spark.storage.location import open_store
+from personalize_spark.artifacts.model import read_model
+from personalize_spark.artifacts.shards import Shards, keys_of, shards_of, write_missing, write_shards
+from personalize_spark.storage.store import Store
+from tests.toy import write_version
+
+COLLIDING = ["plumless", "buckeroo"]
+"""Two texts of one CRC-32."""
+
+
+def make(store: Store) -> Artifact:
+    entries = [
+        write_column(store, "numbers", np.arange(5, dtype=np.int32)),
+        write_table(store, "table", pa.RecordBatch.from_pydict({"id": pa.array([b"a", b"b"])})),
+    ]
+    finish(store, entries, {"rank": 3})
+    return Artifact(store)
+
+
+def test_columns_and_tables_come_back(tmp_path: Path) -> None:
+    artifact = make(open_store(f"file://{tmp_path}"))
+    assert artifact.column("numbers").tolist() == [0, 1, 2, 3, 4]
+    assert not artifact.column("numbers").flags.writeable
+    assert artifact.table("table").column("id").to_pylist() == [b"a", b"b"]
+    assert artifact.properties == {"rank": 3}
+
+
+def test_an_artifact_is_pinned_by_its_manifest(tmp_path: Path) -> None:
+    store = open_store(f"file://{tmp_path}")
+    pinned = make(store).sha256
+    assert Artifact(store, pinned).sha256 == pinned
+    with pytest.raises(ArtifactError, match="not the one that the job was planned with"):
+        Artifact(store, "0" * 64)
+
+
+def test_an_artifact_is_finished_once(tmp_path: Path) -> None:
+    store = open_store(f"file://{tmp_path}")
+    with pytest.raises(ArtifactError, match="never finished"):
+        Artifact(store)
+    make(store)
+    with pytest.raises(ObjectExists):
+        finish(store, [], {})
+
+
+def test_an_unknown_file_or_format_is_said(tmp_path: Path) -> None:
+    store = open_store(f"file://{tmp_path}")
+    with pytest.raises(ArtifactError, match="names no file nothing.npy"):
+        make(store).column("nothing")
+    store.write("manifest.json", b'{"format":99}')
+    with pytest.raises(ArtifactError, match="format 99"):
+        Artifact(store)
+
+
+def test_a_column_of_objects_is_never_written_or_read(tmp_path: Path) -> None:
+    store = open_store(f"file://{tmp_path}")
+    with pytest.raises(ValueError, match="allow_pickle"):
+        write_column(store, "objects", np.array([{}], object))
+
+
+@pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_bytes(b"short")])
+def test_a_file_that_is_short_or_gone_is_said(tmp_path: Path, damage: Callable[[Path], object]) -> None:
+    artifact = make(open_store(f"file://{tmp_path}"))
+    damage(tmp_path / "numbers.npy")
+    with pytest.raises(ArtifactError, match=r"numbers\.npy is damaged: it has [05] bytes, not the manifest's 148"):
+        artifact.column("numbers")
+
+
+def test_two_users_of_one_key_are_told_apart() -> None:
+    first, second = keys_of([name.encode() for name in COLLIDING])
+    assert first == second
+
+
+@given(keys=st.lists(st.integers(0, 2**32 - 1), min_size=1), count=st.integers(1, 1000))
+def test_shards_are_ranges_of_keys(keys: list[int], count: int) -> None:
+    ordered = np.sort(np.array(keys, np.uint32))
+    shards = shards_of(ordered, count)
+    assert (np.diff(shards) >= 0).all()
+    assert shards[0] >= 0
+    assert shards[-1] < count
+
+
+@pytest.mark.parametrize("shards", [1, 2, 7])
+def test_every_user_is_found_and_no_other(tmp_path: Path, shards: int) -> None:
+    users = {name: np.array([n, 1], np.float32) for n, name in enumerate([*COLLIDING, *(f"u{n}é" for n in range(500))])}
+    factors = np.random.default_rng(0).normal(size=(20, 2)).astype(np.float32)
+    catalog = Catalog(f"file://{tmp_path}")
+    ids = sorted(f"i{n}" for n in range(20))
+    arn = write_version(catalog, "aws-user-personalization", ids, factors, users, [1] * 20, shards=shards)
+    model = read_model(Artifact(open_store(catalog.read(arn).fields["model"])))
+    assert model.users is not None
+    names = [*users, "nobody", COLLIDING[1], *users]
+    rows = model.users.lookup([name.encode() for name in names])
+    assert rows.known.tolist() == [name in users for name in names]
+    expected = [users.get(name, np.zeros(2, np.float32)) for name in names]
+    np.testing.assert_array_equal(rows.vectors, expected)
+    logits = rows.vectors[0].astype(float) @ factors.astype(float).T
+    assert rows.log_normalisers[0] == pytest.approx(np.log(np.exp(logits).sum()), rel=1e-14)
+
+
+def test_only_the_shards_of_the_ids_are_touched(tmp_path: Path) -> None:
+    users = {f"u{n}": np.ones(1, np.float32) for n in range(2_000)}
+    factors = np.ones((2, 1), np.float32)
+    catalog = Catalog(f"file://{tmp_path}")
+    arn = write_version(catalog, "aws-user-personalization", ["a", "b"], factors, users, [1, 1], shards=100)
+    artifact = Artifact(open_store(catalog.read(arn).fields["model"]))
+    shards = Shards(artifact, "users")
+    list(shards.find([b"u1", b"u2", b"u3"]))
+    assert len(shards._tables) == 3
+
+
+def test_shards_are_written_one_after_the_other(tmp_path: Path) -> None:
+    store = open_store(f"file://{tmp_path}")
+    keys = np.sort(keys_of([b"%d" % n for n in range(100)]))
+    shard = shards_of(keys, 4)
+    schema = pa.schema({"key": pa.uint32(), "id": pa.binary()})
+    rows = pa.table({"shard": shard, "key": keys, "id": pa.array([b"%d" % n for n in range(100)])})
+    rows = rows.filter(pa.array(shard != 2))
+    entries = list(write_shards(store, "users", rows.to_batches(max_chunksize=7)))
+    entries = write_missing(store, "users", 4, schema, entries)
+    assert sorted(entry.name for entry in entries) == [f"users/0000{n}.arrow" for n in range(4)]
+    finish(store, entries, {})
+    tables = [Artifact(store).table(f"users/0000{n}") for n in range(4)]
+    assert [table.num_rows for table in tables] == [(shard == n).sum() if n != 2 else 0 for n in range(4)]
+    assert all(table.schema == schema for table in tables)
+
+
+def _fetch_slowly(uri: str, sha256: str, log: str) -> str:
+    """In a process of its own: fetch, and leave a line in the log if the store was asked."""
+    fetch = cache._fetch
+
+    def told(store: Store, name: str, sha256: str, path: Path) -> None:
+        with Path(log).open("a") as file:
+            file.write("fetched\n")
+        time.sleep(0.2)
+        fetch(store, name, sha256, path)
+
+    cache._fetch = told
+    return _fetch(uri, sha256)
+
+
+def _fetch(uri: str, sha256: str) -> str:
+    return str(local_path(open_store(uri), "numbers.npy", sha256))
+
+
+@pytest.mark.s3
+def test_the_hosts_cache_fetches_once_and_checks(s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPARK_LOCAL_DIRS", str(tmp_path))
+    store = open_store(s3)
+    entry = make(store).entries["numbers.npy"]
+    log = tmp_path / "log"
+    with ProcessPoolExecutor(4, multiprocessing.get_context("spawn")) as pool:
+        [path] = set(pool.map(_fetch_slowly, [s3] * 4, [entry.sha256] * 4, [str(log)] * 4))
+    assert log.read_text() == "fetched\n"
+    assert Path(path).stat().st_size == entry.size
+    assert np.load(path, allow_pickle=False).tolist() == [0, 1, 2, 3, 4]
+    store.write("numbers.npy", b"damaged on its way")
+    assert _fetch(s3, entry.sha256) == path  # from the cache
+    Path(path).unlink()
+    with pytest.raises(ArtifactError, match="is damaged"):
+        _fetch(s3, entry.sha256)
+    assert not list(cache.cache_folder().glob(f"{entry.sha256}.[!l]*"))
+    store.delete("numbers.npy")
+    with pytest.raises(ArtifactError, match="is missing"):
+        _fetch(s3, entry.sha256)
+
+
+@pytest.mark.s3
+def test_the_hosts_cache_drops_what_was_not_used_for_longest(
+    s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPARK_LOCAL_DIRS", str(tmp_path))
+    full = types.SimpleNamespace(free=0)  # so half of what is cached may stay
+    monkeypatch.setattr("shutil.disk_usage", lambda _: full)
+    monkeypatch.setattr(cache, "MAX_SHARE_OF_DISK", 1)
+    store = open_store(s3)
+    entries = {name: write_column(store, name, np.array([ord(name)])) for name in "abcd"}
+
+    def use(name: str) -> Path:
+        return local_path(store, f"{name}.npy", entries[name].sha256)
+
+    paths = [use(name) for name in "abc"]
+    for age, path in enumerate(paths):
+        os.utime(path, (age, age))
+    use("a")
+    monkeypatch.setattr(cache, "MAX_SHARE_OF_DISK", 0.5)
+    assert use("d").exists()
+    assert [path.exists() for path in paths] == [True, False, False]
+
+
+@pytest.mark.s3
+def test_what_another_worker_drops_in_the_meantime_does_not_matter(
+    s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPARK_LOCAL_DIRS", str(tmp_path))
+    cache.cache_folder().mkdir()
+    (cache.cache_folder() / "gone").symlink_to("nowhere")  # listed, but not there when it is looked at
+    store = open_store(s3)
+    entry = write_column(store, "numbers", np.arange(5))
+    assert local_path(store, entry.name, entry.sha256).stat().st_size == entry.size
+
+
+def test_a_mounted_folder_is_no_local_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPARK_LOCAL_DIRS", str(tmp_path / "local"))
+    monkeypatch.setattr(cache, "_MOUNTS", (str(tmp_path / "Volumes"),))
+    for folder, copied in (("Volumes", True), ("disk", False)):
+        store = open_store(f"file://{tmp_path}/{folder}")
+        entry = write_column(store, "numbers", np.arange(5))
+        assert local_path(store, entry.name, entry.sha256).is_relative_to(tmp_path / "local") == copied
+
+
+def test_a_large_user_side_does_not_stay_in_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shards, "RESIDENT", 0)
+    ids = [f"u{n}".encode() for n in range(50_000)]
+    catalog = Catalog(f"file://{tmp_path}")
+    vectors = {each.decode(): np.full(64, n, np.float32) for n, each in enumerate(ids)}
+    arn = write_version(
+        catalog, "aws-user-personalization", ["a"], np.ones((1, 64), np.float32), vectors, [1], shards=2
+    )
+    users = read_model(Artifact(open_store(catalog.read(arn).fields["model"]))).users
+    assert users is not None
+    for _ in range(2):
+        np.testing.assert_array_equal(users.lookup(ids).vectors[:, 0], np.arange(len(ids)))
+        mapped = Path("/proc/self/smaps").read_text().split("users/0000")
+        resident = [int(re.search(r"Rss:\s+(\d+)", part)[1]) for part in mapped[1:]]  # type: ignore[index]
+        assert len(resident) == 2
+        assert max(resident) < 64

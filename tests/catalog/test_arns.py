@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import pytest
+
+from personalize_spark.catalog.arns import Arn
+from personalize_spark.errors import InvalidInputException
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "arn:aws:personalize:eu-west-1:111122223333:solution/home/1a2b3c4d",
+        "arn:aws:personalize:eu-west-1:111122223333:batch-inference-job/weekly-homepage_01",
+        "arn:aws-cn:personalize:cn-north-1:111122223333:filter/not-bought",
+        "arn:aws:personalize:::recipe/aws-user-personalization",
+    ],
+)
+def test_an_arn_survives_its_parts(text: str) -> None:
+    assert str(Arn.parse(text)) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "arn:aws:s3:::bucket",
+        "arn:aws:personalize:r:a:solution",
+        "arn:aws:personalize:r:a:solution/../../etc/passwd",
+        "arn:aws:personalize:r:a:solution/.hidden",
+        "arn:aws:personalize:r:a:solution/a/b/c",
+        "arn:aws:personalize:r:a:solution/a/b\n",
+    ],
+)
+def test_what_is_no_arn_or_would_leave_its_folder_is_refused(text: str) -> None:
+    with pytest.raises(InvalidInputException, match="not the ARN"):
+        Arn.parse(text)
+
+
+def test_a_record_lies_at_the_resource_part() -> None:
+    arn = Arn.parse("arn:aws:personalize:eu-west-1:111122223333:solution/home/1a2b3c4d")
+    assert arn.resource == "solution/home/1a2b3c4d"
+    assert (
+        str(arn.sibling("batch-inference-job", "j"))
+        == "arn:aws:personalize:eu-west-1:111122223333:batch-inference-job/j"
+    )

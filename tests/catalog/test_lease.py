@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from personalize_spark.catalog import lease
+from personalize_spark.catalog.arns import Arn
+from personalize_spark.catalog.catalog import Catalog, Record
+from personalize_spark.catalog.lease import Lease, reap
+from personalize_spark.errors import JobFailed
+
+ARN = Arn("aws", "us-east-1", "000000000000", "batch-inference-job", "job")
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Catalog:
+    return Catalog(f"file://{tmp_path}")
+
+
+@pytest.fixture
+def record(catalog: Catalog) -> Record:
+    return catalog.create(ARN, {"status": lease.PENDING})
+
+
+def test_a_lease_puts_the_job_in_progress(catalog: Catalog, record: Record) -> None:
+    with Lease(catalog, record):
+        assert catalog.read(ARN).fields["status"] == "CREATE IN_PROGRESS"
+
+
+def test_a_lease_beats(catalog: Catalog, record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "BEAT_SECONDS", 0.02)
+    with Lease(catalog, record):
+        first = catalog.read(ARN).fields["heartbeat"]
+        deadline = time.monotonic() + 10
+        while catalog.read(ARN).fields["heartbeat"] == first:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+
+def test_who_lost_the_job_may_not_go_on(catalog: Catalog, record: Record) -> None:
+    with Lease(catalog, record) as held:
+        catalog.update(catalog.read(ARN), status="CREATE FAILED")
+        with pytest.raises(JobFailed, match="no longer holds the job"):
+            held.update()
+        with pytest.raises(JobFailed, match="no longer holds the job"):
+            held.update(status="ACTIVE")
+    assert catalog.read(ARN).fields["status"] == "CREATE FAILED"
+
+
+def test_a_job_whose_driver_fell_silent_is_failed(catalog: Catalog, record: Record) -> None:
+    catalog.update(record, status=lease.IN_PROGRESS, heartbeat=time.time() - lease.STALE_SECONDS - 1)
+    assert reap(catalog, record).fields["status"] == "CREATE FAILED"
+    assert "has not been heard of" in catalog.read(ARN).fields["failureReason"]
+
+
+@pytest.mark.parametrize(("status", "age"), [("CREATE IN_PROGRESS", 1), ("CREATE PENDING", 1), ("ACTIVE", 10_000)])
+def test_a_job_that_lives_or_has_ended_is_left_alone(catalog: Catalog, record: Record, status: str, age: float) -> None:
+    catalog.update(record, status=status, heartbeat=time.time() - age)
+    assert reap(catalog, record).fields["status"] == status
+
+
+def test_a_reaper_that_comes_too_late_believes_the_record(catalog: Catalog, record: Record) -> None:
+    catalog.update(record, status=lease.IN_PROGRESS, heartbeat=time.time() - 1_000)
+    catalog.update(catalog.read(ARN), status="ACTIVE")
+    assert reap(catalog, record).fields["status"] == "ACTIVE"

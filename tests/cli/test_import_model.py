@@ -1,0 +1,83 @@
+"""The command line: a model from elsewhere is imported, and a request written for the service runs on it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from personalize_spark.catalog.arns import Arn
+from personalize_spark.cli.main import main
+from tests.external.factors import numbered, world, write_counts, write_npz
+from tests.oracle import answer_line
+from tests.toy import request
+
+ARN = "arn:aws:personalize:eu-west-1:111122223333:solution/films/1a2b3c4d"
+
+
+def run(*arguments: str, catalog: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "personalize_spark", *arguments]
+    environment = {**os.environ, "PERSONALIZE_SPARK_CATALOG": str(catalog)}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.spark
+def test_a_request_for_the_service_runs_on_an_imported_model(tmp_path: Path) -> None:
+    model, catalog = numbered(world()), tmp_path / "catalog"
+    write_npz(tmp_path, model)
+    recipe = "aws-user-personalization"
+    given = ["--items", str(tmp_path / "model.npz"), "--counts", write_counts(tmp_path, model)]
+    named = ["--solution", "films", "--recipe", recipe, "--arn", ARN]
+    imported = run("import-model", *named, *given, catalog=catalog)
+    assert imported.returncode == 0, imported.stderr
+    assert imported.stdout.splitlines()[-1] == ARN
+    lines = [json.dumps({"userId": user}) for user in [*model.users, "stranger"]]
+    (tmp_path / "users.json").write_text("\n".join(lines))
+    params = request(Arn.parse(ARN), f"file://{tmp_path}/users.json", f"file://{tmp_path}/out/", numResults=7)
+    (tmp_path / "request.json").write_text(json.dumps(params))
+    done = run("run", "--request", str(tmp_path / "request.json"), catalog=catalog)
+    assert done.returncode == 0, done.stderr
+    out = (tmp_path / "out" / "users.json.out").read_text()
+    assert out.splitlines() == [answer_line(model, recipe, line, 7) for line in lines]
+
+
+@pytest.mark.spark
+def test_what_is_wrong_is_said_and_the_exit_code_tells(tmp_path: Path) -> None:
+    model, catalog = numbered(world()), tmp_path / "catalog"
+    write_npz(tmp_path, model, item_factors=np.full((40, 5), np.nan, np.float32))
+    named = ["--solution", "films", "--recipe", "aws-hrnn", "--items", str(tmp_path / "model.npz")]
+    refused = run("import-model", *named, catalog=catalog)
+    assert refused.returncode == 2
+    assert "give --counts" in refused.stderr
+    failed = run("import-model", *named, "--counts", write_counts(tmp_path, model), catalog=catalog)
+    assert failed.returncode == 1
+    assert "40 of 40 items have a vector or bias that is not finite, the first is '0'" in failed.stderr
+    assert "Traceback" not in failed.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--recipe", "aws-hrn"], "Did you mean 'aws-hrnn'"),
+        (["--recipe", "aws-hrnn", "--items", "/nowhere.npy"], "give --counts"),
+        (
+            ["--recipe", "aws-hrnn", "--items", "/nowhere.npy", "--group", "g"],
+            "There is nothing at file:///nowhere.npy",
+        ),
+    ],
+)
+def test_what_needs_no_spark_is_refused_without_it(
+    arguments: list[str],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("personalize_spark.spark.open_session", None)
+    assert main(["import-model", "--catalog", str(tmp_path), "--solution", "s", *arguments]) != 0
+    assert said in capsys.readouterr().err

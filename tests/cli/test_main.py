@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from personalize_spark.catalog.catalog import Catalog
+from personalize_spark.cli.main import main
+from personalize_spark.service.batch_inference_jobs import create_batch_inference_job
+from tests.toy import golden_version, request
+
+Refuse = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Catalog:
+    monkeypatch.setenv("PERSONALIZE_SPARK_CATALOG", str(tmp_path / "catalog"))
+    return Catalog(f"file://{tmp_path}/catalog")
+
+
+@pytest.fixture
+def job(catalog: Catalog, tmp_path: Path) -> dict[str, Any]:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "users.json").write_text('{"userId":"u1"}\n')
+    return request(golden_version(catalog), f"file://{tmp_path}/in/", f"file://{tmp_path}/out/", numResults=3)
+
+
+def write(folder: Path, params: dict[str, Any]) -> str:
+    (folder / "request.json").write_text(json.dumps(params))
+    return str(folder / "request.json")
+
+
+def test_validate_says_what_would_run(job: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    job["batchInferenceJobConfig"] = {"rankingInfluence": {"FRESHNESS": 0.5}}
+    assert main(["validate", "--request", write(tmp_path, job)]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["valid"], said["inputFiles"], said["inputBytes"]) == (True, 1, 16)
+    assert said["notes"] == ["rankingInfluence has no effect: the recipe aws-user-personalization does not use it."]
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("command", ["run", "validate"])
+def test_a_refusal_names_the_error_and_exits_with_2(
+    command: str, job: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command, "--request", write(tmp_path, {**job, "numResults": 0})]) == 2
+    assert capsys.readouterr().err.startswith(
+        "An error occurred (InvalidInputException): 1 validation error detected: "
+    )
+    version = str(job["solutionVersionArn"])[:-8] + "ffffffff"
+    assert main([command, "--request", write(tmp_path, {**job, "solutionVersionArn": version})]) == 2
+    assert capsys.readouterr().err.startswith("An error occurred (ResourceNotFoundException): ")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [(None, "No such file"), ("{", "cannot be read as JSON"), ("[]", "no JSON object")]
+)
+def test_a_request_that_is_none_is_refused(
+    text: str | None, said: str, catalog: Catalog, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "request.json"
+    if text is not None:
+        path.write_text(text)
+    assert main(["run", "--request", str(path), "--catalog", catalog.uri]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_without_a_catalog_the_user_is_told_how_to_name_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("PERSONALIZE_SPARK_CATALOG", raising=False)
+    assert main(["list-batch-inference-jobs"]) == 2
+    assert "--catalog URI or set PERSONALIZE_SPARK_CATALOG" in capsys.readouterr().err
+
+
+def test_operations_take_the_aws_clis_arguments(
+    catalog: Catalog, job: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arn = str(create_batch_inference_job(catalog, job).record.arn)
+    assert main(["describe-batch-inference-job", "--batch-inference-job-arn", arn]) == 0
+    described = json.loads(capsys.readouterr().out)["batchInferenceJob"]
+    assert described["status"] == "CREATE PENDING"
+    (tmp_path / "describe.json").write_text(json.dumps({"batchInferenceJobArn": arn}))
+    assert main(["describe-batch-inference-job", "--cli-input-json", f"file://{tmp_path}/describe.json"]) == 0
+    assert json.loads(capsys.readouterr().out)["batchInferenceJob"] == described
+    assert (
+        main(
+            [
+                "list-batch-inference-jobs",
+                "--max-results",
+                "1",
+                "--solution-version-arn",
+                described["solutionVersionArn"],
+            ]
+        )
+        == 0
+    )
+    [listed] = json.loads(capsys.readouterr().out)["batchInferenceJobs"]
+    assert listed["batchInferenceJobArn"] == arn
+
+
+def test_an_import_of_nothing_is_refused(catalog: Catalog, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["import", "--group", "g"]) == 2
+    assert "Nothing to import" in capsys.readouterr().err
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "personalize_spark", *arguments]
+    return subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.spark
+def test_a_run_prints_its_result_and_says_the_rest_aside(job: dict[str, Any], catalog: Catalog, tmp_path: Path) -> None:
+    done = run("run", "--request", write(tmp_path, job), "--catalog", catalog.uri)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["batchInferenceJobArn"].endswith(f"batch-inference-job/{job['jobName']}")
+    assert "1 line of 1 file answered" in done.stderr
+    assert f"output: file://{tmp_path}/out/" in done.stderr
+    failed = run(
+        "run",
+        "--request",
+        write(tmp_path, {**job, "jobName": "other", "jobInput": {"s3DataSource": {"path": f"file://{tmp_path}/none"}}}),
+    )
+    assert failed.returncode == 1
+    assert "Invalid S3 input path" in failed.stderr
+
+
+@pytest.mark.spark
+def test_the_demo_goes_from_nothing_to_printed_answers(tmp_path: Path) -> None:
+    done = run("demo", "--keep", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    out = (tmp_path / "output" / "users.json.out").read_text()
+    assert out in done.stdout
+    answers = [json.loads(line) for line in out.splitlines()]
+    assert [answer["error"] is None for answer in answers] == [True, True, True, False, False]
+    assert [len(answer["output"]["recommendedItems"]) for answer in answers] == [5, 5, 5, 0, 0]
+    catalog = f"{tmp_path}/catalog"
+    version = json.loads((tmp_path / "request.json").read_text())["solutionVersionArn"]
+    listed = run("list-batch-inference-jobs", "--solution-version-arn", version, PERSONALIZE_SPARK_CATALOG=catalog)
+    assert [job["status"] for job in json.loads(listed.stdout)["batchInferenceJobs"]] == ["ACTIVE"]
+
+
+@pytest.mark.spark
+def test_import_and_train_print_the_version_last(tmp_path: Path) -> None:
+    from random import Random
+
+    from personalize_spark.cli.demo import write_catalogue
+
+    write_catalogue(tmp_path, Random(1))
+    catalog = ["--catalog", str(tmp_path / "catalog")]
+    files = [part for name in ("interactions", "items", "users") for part in (f"--{name}", f"{tmp_path}/{name}.csv")]
+    imported = run("import", "--group", "g", *files, *catalog)
+    assert imported.returncode == 0, imported.stderr
+    assert "Items: 800 rows imported" in imported.stderr
+    trained = run("train", "--group", "g", "--recipe", "aws-popularity-count", "--solution", "popular", *catalog)
+    assert trained.returncode == 0, trained.stderr
+    assert trained.stdout.splitlines()[-1].startswith("arn:aws:personalize:us-east-1:000000000000:solution/popular/")
+    refused = run("train", "--group", "g", "--recipe", "aws-popular-count", "--solution", "popular", *catalog)
+    assert refused.returncode == 2
+    assert "aws-popularity-count" in refused.stderr
+
+
+@pytest.mark.spark
+def test_without_java_nothing_is_created_and_the_user_is_told(
+    job: dict[str, Any], catalog: Catalog, tmp_path: Path
+) -> None:
+    done = run("run", "--request", write(tmp_path, job), "--catalog", catalog.uri, JAVA_HOME=str(tmp_path / "none"))
+    assert done.returncode == 1
+    assert "install Java 17 or 21" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(catalog.list("batch-inference-job")) == []
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_says_so_in_its_record(
+    number: int, job: dict[str, Any], catalog: Catalog, tmp_path: Path
+) -> None:
+    lines = "".join(f'{{"userId":"u{n}"}}\n' for n in range(400_000))
+    (tmp_path / "in" / "more.json").write_text(lines)
+    command = [sys.executable, "-m", "personalize_spark", "run", "--request", write(tmp_path, job)]
+    process = subprocess.Popen([*command, "--catalog", catalog.uri], stderr=subprocess.PIPE, text=True)
+    while not any(each.fields["status"] == "CREATE IN_PROGRESS" for each in catalog.list("batch-inference-job")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(number)
+    _, said = process.communicate()
+    assert process.returncode == 130, said
+    assert "Interrupted." in said
+    assert "Traceback" not in said
+    [record] = catalog.list("batch-inference-job")
+    assert (record.fields["status"], record.fields["failureReason"]) == ("CREATE FAILED", "The driver was stopped.")
+    assert not list((tmp_path / "out" / "_staging").rglob("*.json"))
+
+
+def test_validate_checks_what_run_would(job: dict[str, Any], catalog: Catalog, tmp_path: Path) -> None:
+    create_batch_inference_job(catalog, job)
+    assert main(["validate", "--request", write(tmp_path, job)]) == 2
+    assert main(["validate", "--request", write(tmp_path, {**job, "jobName": "other"}), "--limits", "service"]) == 0

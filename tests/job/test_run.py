@@ -1,0 +1,287 @@
+"""Jobs as a user runs them, on a real session, on files and on a real S3 server."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import signal
+import stat
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from pyspark.sql import SparkSession
+
+from personalize_spark.catalog.catalog import Catalog
+from personalize_spark.errors import JobFailed
+from personalize_spark.job import inflate, plan, publish
+from personalize_spark.job.report import Report
+from personalize_spark.job.run import run_job
+from personalize_spark.service.batch_inference_jobs import create_batch_inference_job, describe_batch_inference_job
+from personalize_spark.storage.location import open_store
+from tests.toy import golden_version, request
+
+GOOD = b'{"input":{"userId":"u1"},"output":{"recommendedItems":["a","b","c"],"scores":[0.8449224,0.1458153,0.008885]},"error":null}\n'
+MISSING = (
+    b'{"input":{"itemId":"a"},"output":{"recommendedItems":[]},'
+    b'"error":"User error: Required fields for the provided recipe are userId"}\n'
+)
+KEY = "arn:aws:kms:us-east-1:111122223333:key/0f0f"
+
+Run = Callable[..., tuple[dict[str, Any], Report]]
+
+
+@pytest.fixture(params=["files", pytest.param("s3", marks=pytest.mark.s3)])
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URI of an empty place, with a slash at its end."""
+    return f"{request.getfixturevalue('s3')}/" if request.param == "s3" else f"file://{tmp_path}/"
+
+
+@pytest.fixture
+def run(spark: SparkSession, root: str) -> Run:
+    """Create a job and run it to its end; gives the job's description and report."""
+    catalog = Catalog(f"{root}catalog")
+
+    def run(
+        source: str, target: str, recipe: str = "aws-user-personalization", **more: Any
+    ) -> tuple[dict[str, Any], Report]:
+        limits = more.pop("service_limits", False)
+        params = request(golden_version(catalog, recipe), root + source, root + target, numResults=3, **more)
+        job = create_batch_inference_job(catalog, params, service_limits=limits)
+        try:
+            report = run_job(spark, catalog, job, lambda _: None)
+        except JobFailed as error:
+            error.add_note(str(job.record.arn))
+            raise
+        return describe_batch_inference_job(catalog, {"batchInferenceJobArn": str(job.record.arn)})[
+            "batchInferenceJob"
+        ], report
+
+    return run
+
+
+def names(root: str) -> list[str]:
+    return [found.name for found in open_store(root).list() if not found.name.startswith("catalog/")]
+
+
+def test_every_line_is_answered_in_its_place(run: Run, root: str) -> None:
+    lines = [b'{"userId": "u1"}', b"", b"broken", b'{"itemId":"a"}', b"\xff", b'{"userId":"u1"}\r', b'{"userId":"?"}']
+    open_store(root).write("in/users.json", b"\n".join(lines))
+    job, report = run("in/", "out/")
+    answered = open_store(root).read("out/users.json.out")
+    assert answered.splitlines(keepends=True) == [
+        GOOD,
+        b'{"input":"broken","output":{"recommendedItems":[]},"error":"User error: The line is not valid JSON at character 1"}\n',
+        MISSING,
+        '{"input":"\ufffd","output":{"recommendedItems":[]},"error":"User error: The line is not valid UTF-8 at byte 1"}\n'.encode(),
+        GOOD,
+        b'{"input":{"userId":"?"},"output":{"recommendedItems":["a","b","c"],"scores":[0.4,0.3,0.2]},"error":null}\n',
+    ]
+    assert job["status"] == "ACTIVE"
+    assert (report.files, report.lines, report.bytes) == (1, 6, len(answered))
+    assert report.errors == {"MalformedJson": 1, "MissingField": 1, "InvalidUtf8": 1}
+    assert names(root) == ["in/users.json", "out/_CHECK", "out/users.json.out"]
+
+
+def test_popularity_count_has_no_scores(run: Run, root: str) -> None:
+    open_store(root).write("in/users.json", b'{"userId":"u1"}\n{"userId":"?"}\n')
+    run("in/", "out/", "aws-popularity-count")
+    answer = b'"output":{"recommendedItems":["a","b","c"]},"error":null}\n'
+    expected = b'{"input":{"userId":"u1"},' + answer + b'{"input":{"userId":"?"},' + answer
+    assert open_store(root).read("out/users.json.out") == expected
+
+
+def test_files_folders_empty_and_packed_inputs_each_have_an_output(run: Run, root: str) -> None:
+    store = open_store(root)
+    line = b'{"userId":"u1"}\n'
+    store.write("in/a.json", line * 2)
+    store.write("in/sub/b c%20é.json", line * 3)
+    store.write("in/empty.json", b"")
+    store.write("in/blank.json", b"\n \r\n\n")
+    store.write("in/two.json.gz", gzip.compress(line * 2) + gzip.compress(line * 3))
+    _, report = run("in/", "out")
+    expected = {"a.json": 2, "sub/b c%20é.json": 3, "empty.json": 0, "blank.json": 0, "two.json.gz": 5}
+    for name, lines in expected.items():
+        assert store.read(f"out/{name}.out") == GOOD * lines, name
+    assert (report.files, report.lines) == (5, 10)
+
+
+def test_a_job_beside_its_input_may_be_run_again(run: Run, root: str) -> None:
+    open_store(root).write("json_input.json", b'{"userId":"u1"}\n')
+    for _ in range(2):
+        run("json_input.json", "")
+        assert names(root) == ["_CHECK", "json_input.json", "json_input.json.out"]
+
+
+def test_the_bytes_do_not_depend_on_the_splits(run: Run, root: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = open_store(root)
+    store.write("in/users.json", b"".join(b'{"userId":"u%d","n":%d}\n' % (n % 3, n) for n in range(5_000)))
+    monkeypatch.setattr(plan, "MAX_LINES", 1 << 40)
+    monkeypatch.setattr(plan, "_MIN_LINES", 1 << 30)
+    run("in/", "whole/")
+    monkeypatch.setattr(plan, "_MIN_LINES", 1)
+    monkeypatch.setattr(plan, "MAX_LINES", 17)
+    run("in/", "cut/")
+    whole = store.read("whole/users.json.out")
+    assert whole.count(b"\n") == 5_000
+    assert store.read("cut/users.json.out") == whole
+
+
+def test_large_packed_inputs_are_inflated_first(run: Run, root: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inflate, "INFLATE_ABOVE", 100)
+    monkeypatch.setattr(plan, "_MIN_LINES", 1)
+    store = open_store(root)
+    store.write("in/users.json.gz", gzip.compress(b"".join(b'{"userId":"u1","n":%d}\n' % n for n in range(3_000))))
+    run("in/", "out/")
+    lines = store.read("out/users.json.gz.out").splitlines()
+    assert [json.loads(line)["input"]["n"] for line in lines] == list(range(3_000))
+
+
+def test_a_line_that_is_far_too_long_costs_no_memory_and_no_other_line(run: Run, root: str) -> None:
+    good = b'{"userId":"u1"}\n'
+    open_store(root).write("in/users.json", good * 2 + b'{"userId":"' + b"x" * 30_000_000 + b'"}\n' + good)
+    _, report = run("in/", "out/")
+    lines = open_store(root).read("out/users.json.out").splitlines(keepends=True)
+    assert [lines[0], lines[1], lines[3]] == [GOOD] * 3
+    assert len(lines[2]) < 1_200
+    assert b'"error":"User error: The line has more than 1048576 bytes"' in lines[2]
+    assert report.errors == {"TooLong": 1}
+
+
+def test_many_outputs_are_composed_by_tasks(run: Run, root: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publish, "_WRITERS", 3)
+    store = open_store(root)
+    for number in range(20):
+        store.write(f"in/{number}.json", b'{"userId":"u1"}\n' * number)
+    run("in/", "out/")
+    for number in range(20):
+        assert store.read(f"out/{number}.json.out") == GOOD * number
+
+
+def test_no_input_fails_the_job_with_the_services_words(run: Run, root: str) -> None:
+    with pytest.raises(JobFailed, match="^Invalid S3 input path") as raised:
+        run("nothing/", "out/")
+    described = describe_batch_inference_job(
+        Catalog(f"{root}catalog"), {"batchInferenceJobArn": raised.value.__notes__[0]}
+    )
+    assert described["batchInferenceJob"]["status"] == "CREATE FAILED"
+    assert described["batchInferenceJob"]["failureReason"] == raised.value.message
+
+
+def test_a_broken_packed_input_fails_the_job_and_leaves_no_staging(run: Run, root: str) -> None:
+    open_store(root).write("in/users.json.gz", gzip.compress(b'{"userId":"u1"}\n' * 1_000)[:-20])
+    with pytest.raises(JobFailed, match="not a whole gzip file"):
+        run("in/", "out/")
+    assert names(root) == ["in/users.json.gz", "out/_CHECK"]
+
+
+def test_a_broken_input_does_not_cost_the_others_their_output(run: Run, root: str) -> None:
+    store = open_store(root)
+    store.write("in/good.json", b'{"userId":"u1"}\n')
+    store.write("in/bad.json.gz", b"no gzip at all")
+    with pytest.raises(
+        JobFailed, match=r"1 of 2 input files could not be answered.*bad\.json\.gz is not a whole gzip file"
+    ):
+        run("in/", "out/")
+    assert names(root) == ["in/bad.json.gz", "in/good.json", "out/_CHECK", "out/good.json.out"]
+
+
+def test_every_input_that_could_not_be_answered_is_named(run: Run, root: str) -> None:
+    for name in ("one", "two"):
+        open_store(root).write(f"in/{name}.json.gz", b"no gzip at all")
+    with pytest.raises(
+        JobFailed, match=r"2 of 2 input files.*(one\.json\.gz.*two|two\.json\.gz.*one)\.json\.gz is not"
+    ):
+        run("in/", "out/")
+
+
+def test_a_damaged_model_fails_the_job_before_any_work(run: Run, root: str, spark: SparkSession) -> None:
+    store = open_store(root)
+    store.write("in/users.json", b'{"userId":"u1"}\n')
+    catalog = Catalog(f"{root}catalog")
+    version = golden_version(catalog)
+    job = create_batch_inference_job(catalog, request(version, f"{root}in/", f"{root}out/"))
+    catalog.store.write(f"models/toy/{version.version}/manifest.json", b'{"format":1,"properties":{},"files":[]}')
+    with pytest.raises(JobFailed, match=r"not the one that the job was planned with"):
+        run_job(spark, catalog, job, lambda _: None)
+    assert names(root) == ["in/users.json", "out/_CHECK"]
+
+
+def test_the_services_limits_are_kept_on_demand(run: Run, root: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("personalize_spark.job.run.MAX_BYTES", 10)
+    open_store(root).write("in/users.json", b'{"userId":"u1"}\n')
+    with pytest.raises(JobFailed, match="more than the service's 1000 files and 10 bytes"):
+        run("in/", "out/", service_limits=True)
+    run("in/", "out/")
+
+
+@pytest.mark.s3
+def test_what_is_written_carries_the_key(spark: SparkSession, s3: str) -> None:
+    catalog = Catalog(f"{s3}/catalog")
+    open_store(s3).write("in/users.json", b'{"userId":"u1"}\n' * 200_000)
+    params = request(golden_version(catalog), f"{s3}/in/", f"{s3}/out/", numResults=3)
+    params["jobOutput"] = {"s3DataDestination": {"path": f"{s3}/out/", "kmsKeyArn": KEY}}
+    run_job(spark, catalog, create_batch_inference_job(catalog, params), lambda _: None)
+    client, bucket = boto3.client("s3"), s3.removeprefix("s3://")
+    for name in ("_CHECK", "users.json.out"):
+        assert client.head_object(Bucket=bucket, Key=f"out/{name}")["SSEKMSKeyId"] == KEY
+    whole = client.get_object(Bucket=bucket, Key="out/users.json.out")
+    assert whole["Body"].read() == GOOD * 200_000
+    assert "-" in whole["ETag"]  # composed of parts, not sent again
+
+
+def test_a_job_of_the_same_name_and_place_has_its_own_plan(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan, "_MIN_LINES", 1)  # so that every Python worker has splits of every job
+    (tmp_path / "users.json").write_bytes(b'{"userId":"u1"}\n' * 40)
+    source, target = f"file://{tmp_path}/users.json", f"file://{tmp_path}/out/"
+    for number in (3, 1, 2):
+        catalog = Catalog(f"file://{tmp_path}/catalog-{number}")
+        params = request(
+            golden_version(catalog, "aws-popularity-count"), source, target, numResults=number, jobName="same"
+        )
+        run_job(spark, catalog, create_batch_inference_job(catalog, params), lambda _: None)
+        lines = (tmp_path / "out/users.json.out").read_bytes().splitlines()
+        assert [json.loads(line)["output"]["recommendedItems"] for line in lines] == [["a", "b", "c"][:number]] * 40
+
+
+def test_nothing_is_written_any_more_when_a_job_was_stopped(spark: SparkSession, tmp_path: Path) -> None:
+    lines = b"".join(b'{"userId":"u%d"}\n' % number for number in range(1_000_000))
+    (tmp_path / "users.json").write_bytes(lines)
+    catalog = Catalog(f"file://{tmp_path}/catalog")
+    params = request(golden_version(catalog), f"file://{tmp_path}/users.json", f"file://{tmp_path}/out/")
+    job = create_batch_inference_job(catalog, params)
+    threading.Thread(target=_interrupt_at_the_first_piece, args=(tmp_path / "out",), daemon=True).start()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_job(spark, catalog, job, lambda _: None)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert not spark.sparkContext.statusTracker().getActiveJobsIds()
+    time.sleep(3)
+    assert [path.name for path in (tmp_path / "out").rglob("*")] == ["_CHECK"]
+
+
+def _interrupt_at_the_first_piece(folder: Path) -> None:
+    while not list(folder.rglob("pieces/*/*")):
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_an_output_that_may_not_be_written_is_said(spark: SparkSession, tmp_path: Path) -> None:
+    catalog = Catalog(f"file://{tmp_path}/catalog")
+    (tmp_path / "users.json").write_bytes(b'{"userId":"u1"}\n')
+    (tmp_path / "out").write_bytes(b"a file where a folder should be")
+    params = request(golden_version(catalog), f"file://{tmp_path}/users.json", f"file://{tmp_path}/out/")
+    with pytest.raises(
+        JobFailed, match="Invalid S3 output path: file:.*/out/ cannot be written: .*(Not a directory|File exists)"
+    ):
+        run_job(spark, catalog, create_batch_inference_job(catalog, params), lambda _: None)
+    assert stat.S_ISREG((tmp_path / "out").stat().st_mode)
