@@ -29,8 +29,8 @@ from benchmarks import scale
 from benchmarks.machine import machine
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.storage.location import open_store
+from personalize_spark.testing.toy import NO_EXPLORATION, golden_version, request
 from tests.servers import SPARK, free_port, new_bucket, s3_server, standalone_cluster
-from tests.toy import NO_EXPLORATION, golden_version, request
 
 RESULTS = Path(__file__).parent / "results" / "carriage.json"
 ROOT = Path(__file__).parents[1]

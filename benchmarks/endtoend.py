@@ -96,7 +96,7 @@ def generate(folder: Path, lines: int, items: int) -> str:
 
 def _write_catalog(folder: Path, items: NDArray[np.float32], users: NDArray[np.float32]) -> None:
     from personalize_spark.catalog.catalog import Catalog
-    from tests.toy import request, write_version
+    from personalize_spark.testing.toy import request, write_version
 
     catalog = Catalog(f"file://{folder}/catalog")
     ids = sorted(str(item) for item in range(len(items)))

@@ -37,7 +37,7 @@ from personalize_spark.scoring.model import Model, Texts
 from personalize_spark.scoring.softmax import log_normaliser
 from personalize_spark.scoring.topn import ItemMatrix
 from personalize_spark.storage.store import Store
-from tests.toy import NO_EXPLORATION, request
+from personalize_spark.testing.toy import NO_EXPLORATION, request
 
 RESULTS = Path(__file__).parent / "results" / "scale.json"
 CORES = os.cpu_count() or 1

@@ -16,6 +16,8 @@ from personalize_spark.spark import data_settings
 from personalize_spark.storage.s3 import forget_clients
 from tests.servers import free_port, new_bucket, s3_server, standalone_cluster
 
+pytest.register_assert_rewrite("personalize_spark.testing")
+
 CI = bool(os.environ.get("CI"))
 
 settings.register_profile("here", deadline=None)

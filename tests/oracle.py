@@ -1,30 +1,17 @@
-"""An independent answer to what the product computes: plain Python, float64, one user at a time, nothing shared with it."""
+"""An independent answer to what the product computes: plain Python, float64, one user at a time, nothing shared with it but the toy's numbers."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
 
-SCORED = 60
-"""How many items a v2 recipe scores for a user; items that tie with the last of them are scored too."""
-NEIGHBOURS = 12
-"""How long the lists of SIMS are."""
+from personalize_spark.testing.toy import NEIGHBOURS, SCORED, World
+
 WITHOUT_SCORES = {"aws-popularity-count", "aws-similar-items", "aws-sims", "aws-semantic-similarity"}
 
 Scores = dict[str, float]
-
-
-@dataclass(frozen=True)
-class World:
-    """Items and users as plain lists; `counts` are interactions."""
-
-    items: Mapping[str, Sequence[float]]
-    users: Mapping[str, Sequence[float]]
-    counts: Mapping[str, int]
-    temperature: float
 
 
 def keys_of(recipe: str) -> list[str]:

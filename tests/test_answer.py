@@ -19,7 +19,7 @@ from personalize_spark.recipes import RECIPES, Settings
 from personalize_spark.scoring.model import Model
 from personalize_spark.storage.file import FileStore
 from personalize_spark.storage.location import open_store
-from tests.toy import golden_version
+from personalize_spark.testing.toy import golden_version
 
 USER_RECIPES = ["aws-popularity-count", "aws-user-personalization"]
 BLANK = b" \t\r"

@@ -38,6 +38,7 @@ LEVELS = {
     "solutions": 7,
     "job": 7,
     "service": 8,
+    "testing": 9,
     "cli": 10,
     "__main__": 11,
 }
@@ -60,6 +61,7 @@ LIBRARIES: dict[str, set[str]] = {
     "solutions": {"numpy", "pyarrow", "pyspark"},
     "spark": {"pyspark"},
     "storage": {"boto3", "botocore", "mypy_boto3_s3"},
+    "testing": {"hypothesis", "numpy", "orjson", "pyarrow", "pytest"},
     "training": {"numpy", "orjson", "pyarrow", "pyspark", "scipy"},
 }
 BANNED_NAMES = {"utils", "common", "core", "helpers", "manager"}

@@ -18,8 +18,8 @@ from personalize_spark.job.run import run_job
 from personalize_spark.service.batch_inference_jobs import create_batch_inference_job
 from personalize_spark.solutions.train import Hyperparameters, train
 from personalize_spark.storage.location import open_store
+from personalize_spark.testing.toy import NO_EXPLORATION, request
 from tests.job.test_cluster import submit
-from tests.toy import NO_EXPLORATION, request
 
 pytestmark = [pytest.mark.movielens, pytest.mark.spark]
 

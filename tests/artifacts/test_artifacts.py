@@ -26,7 +26,7 @@ from personalize_spark.storage.location import open_store
 from personalize_spark.artifacts.model import read_model
 from personalize_spark.artifacts.shards import Shards, keys_of, shards_of, write_missing, write_shards
 from personalize_spark.storage.store import Store
-from tests.toy import write_version
+from personalize_spark.testing.toy import write_version
 
 COLLIDING = ["plumless", "buckeroo"]
 """Two texts of one CRC-32."""

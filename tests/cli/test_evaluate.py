@@ -26,7 +26,7 @@ from personalize_spark.scoring.model import Model, Texts
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.topn import ItemMatrix
 from personalize_spark.storage.location import open_store
-from tests.toy import golden_version, write_toy_users, write_version
+from personalize_spark.testing.toy import golden_version, write_toy_users, write_version
 
 ITEMS, USERS, COUNTS = 60, 12, np.arange(60, 0, -1)
 GENERATOR = np.random.default_rng(5)

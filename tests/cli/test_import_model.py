@@ -13,9 +13,9 @@ import pytest
 
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.cli.main import main
+from personalize_spark.testing.toy import request
 from tests.external.factors import numbered, world, write_counts, write_npz
 from tests.oracle import answer_line
-from tests.toy import request
 
 ARN = "arn:aws:personalize:eu-west-1:111122223333:solution/films/1a2b3c4d"
 

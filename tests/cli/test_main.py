@@ -15,7 +15,7 @@ import pytest
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.cli.main import main
 from personalize_spark.service.batch_inference_jobs import create_batch_inference_job
-from tests.toy import golden_version, request
+from personalize_spark.testing.toy import golden_version, request
 
 Refuse = Callable[..., tuple[int, str]]
 

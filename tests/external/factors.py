@@ -17,7 +17,7 @@ from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.scoring.model import Model
 from personalize_spark.storage.location import open_store
-from tests.oracle import World
+from personalize_spark.testing.toy import World
 
 ITEMS, USERS, RANK = 40, 25, 5
 

@@ -12,7 +12,7 @@ import pyspark
 import pytest
 
 from personalize_spark.catalog.catalog import Catalog
-from tests.toy import golden_version, request
+from personalize_spark.testing.toy import golden_version, request
 
 ROOT = Path(__file__).parents[2]
 SUBMIT = Path(pyspark.__file__).parent / "bin" / "spark-submit"

@@ -19,7 +19,7 @@ from personalize_spark.errors import InvalidInputException, ResourceInUseExcepti
 from personalize_spark.job.run import run_job
 from personalize_spark.service.batch_inference_jobs import create_batch_inference_job
 from personalize_spark.service.filters import create_filter, delete_filter, describe_filter, list_filters
-from tests.toy import NO_EXPLORATION, golden_version, request
+from personalize_spark.testing.toy import NO_EXPLORATION, golden_version, request
 
 pytestmark = pytest.mark.spark
 

@@ -21,7 +21,7 @@ from personalize_spark.service.batch_inference_jobs import create_batch_inferenc
 from personalize_spark.service.filters import create_filter
 from personalize_spark.solutions.refresh_users import update_users
 from personalize_spark.solutions.train import Hyperparameters, train
-from tests.toy import NO_EXPLORATION, request
+from personalize_spark.testing.toy import NO_EXPLORATION, request
 
 pytestmark = pytest.mark.spark
 

@@ -22,9 +22,9 @@ from personalize_spark.service.batch_inference_jobs import create_batch_inferenc
 from personalize_spark.solutions.refresh_users import update_users
 from personalize_spark.solutions.train import Hyperparameters, train
 from personalize_spark.storage.location import open_store
+from personalize_spark.testing.toy import NO_EXPLORATION, request
 from personalize_spark.training.fold_in import AlsFoldIn, Histories
 from tests.solutions.test_train import interactions
-from tests.toy import NO_EXPLORATION, request
 
 pytestmark = pytest.mark.spark
 

@@ -24,7 +24,7 @@ from personalize_spark.job.report import Report
 from personalize_spark.job.run import run_job
 from personalize_spark.service.batch_inference_jobs import create_batch_inference_job, describe_batch_inference_job
 from personalize_spark.storage.location import open_store
-from tests.toy import golden_version, request
+from personalize_spark.testing.toy import golden_version, request
 
 GOOD = b'{"input":{"userId":"u1"},"output":{"recommendedItems":["a","b","c"],"scores":[0.8449224,0.1458153,0.008885]},"error":null}\n'
 MISSING = (

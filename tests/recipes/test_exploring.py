@@ -20,7 +20,7 @@ from personalize_spark.scoring.masks import Masks
 from personalize_spark.scoring.model import Model, Texts
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.selection import Selection
-from tests.recipes.test_contract import model_of, world
+from personalize_spark.testing.toy import model_of, random_world
 from tests.recipes.test_golden_pairs import model_of as golden_model
 
 UP = RECIPES["aws-user-personalization"]
@@ -38,7 +38,7 @@ def exploring(model: Model, young: Sequence[str], new: Sequence[str], weight: fl
 def expected(model: Model, user: str, n: int, drop: Sequence[str] = ()) -> tuple[list[str], list[float]]:
     """By the formula of the module, one user at a time and nothing left out."""
     assert model.cold is not None
-    w, cold = world(), model.cold
+    w, cold = random_world(), model.cold
     names = model.texts.ids()
     logits = [
         w.temperature * float(np.dot(w.users[user], w.items[name])) if name in w.items else -np.inf for name in names
@@ -53,7 +53,7 @@ def expected(model: Model, user: str, n: int, drop: Sequence[str] = ()) -> tuple
 
 @pytest.fixture(scope="module")
 def learned(tmp_path_factory: pytest.TempPathFactory) -> Model:
-    return model_of(world(), UP.name, tmp_path_factory.mktemp("catalog"))
+    return model_of(random_world(), UP.name, tmp_path_factory.mktemp("catalog"))
 
 
 def out(

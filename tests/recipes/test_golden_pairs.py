@@ -20,7 +20,7 @@ from personalize_spark.scoring.masks import Masks
 from personalize_spark.scoring.model import Model
 from personalize_spark.scoring.selection import Selection
 from personalize_spark.storage.location import open_store
-from tests.toy import golden_version
+from personalize_spark.testing.toy import golden_version
 
 
 def out(folder: Path, recipe: str, line: bytes, line_filter: LineFilter | None = None, n: int = 3) -> bytes:

@@ -21,7 +21,7 @@ from personalize_spark.service.batch_inference_jobs import (
     describe_batch_inference_job,
     list_batch_inference_jobs,
 )
-from tests.toy import golden_version, request
+from personalize_spark.testing.toy import golden_version, request
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ from personalize_spark.service.explain import (
 )
 from personalize_spark.service.filters import create_filter
 from personalize_spark.storage.location import open_store
-from tests.toy import golden_version
+from personalize_spark.testing.toy import golden_version
 
 pytestmark = pytest.mark.spark  # the import that makes the view; nothing that is tested here needs it
 

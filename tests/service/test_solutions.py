@@ -23,7 +23,7 @@ from personalize_spark.errors import (
 from personalize_spark.service import solutions
 from personalize_spark.service.batch_inference_jobs import create_batch_inference_job
 from personalize_spark.storage.location import open_store
-from tests.toy import golden_version, request
+from personalize_spark.testing.toy import golden_version, request
 
 GROUP = Arn("aws", "us-east-1", "000000000000", "dataset-group", "shop")
 RECIPE = "arn:aws:personalize:::recipe/aws-user-personalization"

@@ -33,6 +33,7 @@ from personalize_spark.scoring.model import Model
 from personalize_spark.solutions import import_model as module
 from personalize_spark.solutions.import_model import RECIPES, Sources, Target, import_model
 from personalize_spark.storage.location import hadoop_uri, open_store
+from personalize_spark.testing.toy import World
 from personalize_spark.training.temperature import fit_temperature
 from tests.external.factors import (
     ITEMS,
@@ -47,7 +48,7 @@ from tests.external.factors import (
     write_npz,
     write_parquet,
 )
-from tests.oracle import World, answer_line, keys_of
+from tests.oracle import answer_line, keys_of
 
 pytestmark = pytest.mark.spark
 

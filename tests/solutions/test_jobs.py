@@ -18,9 +18,9 @@ from personalize_spark.job.run import run_job
 from personalize_spark.service.batch_inference_jobs import create_batch_inference_job
 from personalize_spark.service.filters import create_filter
 from personalize_spark.solutions.import_model import Sources, Target, import_model
+from personalize_spark.testing.toy import NO_EXPLORATION, request
 from tests.external.factors import world, write_npy
 from tests.oracle import answer_line
-from tests.toy import NO_EXPLORATION, request
 
 pytestmark = pytest.mark.spark
 

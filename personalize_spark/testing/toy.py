@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import orjson
@@ -12,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from personalize_spark.artifacts.artifact import Artifact, Entry, finish, write_table
-from personalize_spark.artifacts.model import USERS, users_schema, write_items
+from personalize_spark.artifacts.model import USERS, read_model, users_schema, write_items
 from personalize_spark.artifacts.shards import keys_of, shard_name, shards_of
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
@@ -21,13 +22,58 @@ from personalize_spark.scoring.products import products
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.softmax import log_normaliser
 from personalize_spark.scoring.topn import ItemMatrix
+from personalize_spark.storage.location import open_store
 from personalize_spark.storage.store import Store
-from tests.oracle import NEIGHBOURS, SCORED
 
 NO_EXPLORATION = {"itemExplorationConfig": {"explorationWeight": "0"}}
 """A batchInferenceJobConfig."""
+SCORED = 60
+"""How many items a v2 recipe scores for a user; items that tie with the last of them are scored too."""
+NEIGHBOURS = 12
+"""How long the lists of SIMS are."""
 GOLDEN = {"a": 0.8449224, "b": 0.1458153, "c": 0.008885, "d": 0.0003773}
 """The whole-catalogue probabilities of the toy model of the golden pairs."""
+
+
+@dataclass(frozen=True)
+class World:
+    """Items and users as plain lists of numbers, their factors; `counts` are the items' interactions."""
+
+    items: Mapping[str, Sequence[float]]
+    users: Mapping[str, Sequence[float]]
+    counts: Mapping[str, int]
+    temperature: float
+
+
+def random_world(seed: int = 1, items: int = 300, users: int = 40, rank: int = 8) -> World:
+    """Random factors; a tenth of the items are twins of others, so that scores tie."""
+    random = np.random.default_rng(seed)
+    factors = random.normal(0, 0.6, (items, rank)).astype(np.float32)
+    factors[random.choice(items, items // 10, replace=False)] = factors[0]
+    ids = sorted((f"i{n}" if n % 7 else f'i"é{n}' for n in range(items)), key=str.encode)
+    vectors = random.normal(0, 0.8, (users, rank)).astype(np.float32)
+    return World(
+        items={name: list(map(float, row)) for name, row in zip(ids, factors, strict=True)},
+        users={f"u{n}": list(map(float, row)) for n, row in enumerate(vectors)},
+        counts={name: int(count) for name, count in zip(ids, random.integers(0, 9, items), strict=True)},
+        temperature=1.7,
+    )
+
+
+def model_of(world: World, recipe: str, folder: Path) -> Model:
+    """The world as a solution version on disk, read as a task reads it."""
+    catalog = Catalog(f"file://{folder}")
+    arn = write_version(
+        catalog,
+        recipe,
+        list(world.items),
+        np.array(list(world.items.values()), np.float32),
+        {user: np.array(vector, np.float32) for user, vector in world.users.items()},
+        list(world.counts.values()),
+        temperature=world.temperature,
+    )
+    record = catalog.read(arn).fields
+    return read_model(Artifact(open_store(record["model"]), record["modelSha256"]))
 
 
 def golden_version(catalog: Catalog, recipe: str = "aws-user-personalization", *, scored: int = SCORED) -> Arn:

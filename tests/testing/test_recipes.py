@@ -1,0 +1,72 @@
+"""The contract of a recipe is kept by none that breaks a promise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from personalize_spark.recipes import RECIPES, Recipe, Settings
+from personalize_spark.records import Object, Recommendations
+from personalize_spark.scoring.model import Model
+from personalize_spark.scoring.selection import Selection
+from personalize_spark.testing.recipes import RecipeTests
+from personalize_spark.testing.toy import model_of, random_world
+
+Change = Callable[[Recommendations, Sequence[Object]], Recommendations]
+GOOD = RECIPES["aws-user-personalization"]
+
+
+def broken(change: Change) -> Recipe:
+    """A recipe that does something to what it should answer."""
+
+    def recommend(model: Model, lines: Sequence[Object], settings: Settings, selection: Selection) -> Recommendations:
+        right = GOOD.recommend(model, lines, settings, selection)
+        return change(right, lines)
+
+    return replace(GOOD, recommend=recommend)
+
+
+def by_company(right: Recommendations, lines: Sequence[Object]) -> Recommendations:
+    """What others ask shows in an answer."""
+    return replace(right, scores=right.scores / len(lines)) if right.scores is not None else right
+
+
+def ascending(right: Recommendations, lines: Sequence[Object]) -> Recommendations:
+    return (
+        replace(right, items=right.items[::-1].copy(), scores=np.sort(right.scores))
+        if right.scores is not None
+        else right
+    )
+
+
+def doubled(right: Recommendations, lines: Sequence[Object]) -> Recommendations:
+    return replace(right, items=np.repeat(right.items[:1], len(right.items)))
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    return model_of(random_world(), GOOD.name, tmp_path_factory.mktemp("catalog"))
+
+
+def test_what_others_ask_must_not_show(model: Model) -> None:
+    RecipeTests().test_one_line_alone_is_answered_like_among_many(GOOD, model)
+    with pytest.raises(AssertionError):
+        RecipeTests().test_one_line_alone_is_answered_like_among_many(broken(by_company), model)
+
+
+@pytest.mark.parametrize("change", [ascending, doubled])
+def test_lists_must_be_distinct_and_descending(model: Model, change: Change) -> None:
+    RecipeTests().test_lists_are_whole_distinct_and_descending(GOOD, model)
+    with pytest.raises(AssertionError):
+        RecipeTests().test_lists_are_whole_distinct_and_descending(broken(change), model)
+
+
+def test_a_random_answer_is_not_given_twice(model: Model, tmp_path: Path) -> None:
+    random = np.random.default_rng(1)
+    shuffled = broken(lambda right, _: replace(right, items=random.permutation(right.items)))
+    with pytest.raises(AssertionError):
+        RecipeTests().test_a_second_run_gives_the_same_bytes(shuffled, model, tmp_path)
