@@ -1,5 +1,59 @@
-"""Amazon Personalize's batch inference, on your own Spark."""
+"""Amazon Personalize's batch inference, on your own Spark.
+
+    import personalize_spark as ps
+
+    catalog = ps.Catalog("./catalog")
+    ps.import_datasets(catalog, "shop", interactions="interactions.csv", items="items.csv")
+    version = ps.train(catalog, "shop", "aws-user-personalization", "home")
+    report = ps.run_batch_inference(catalog, request)  # a CreateBatchInferenceJob request
+
+Each command of the command line is one of these functions: the same parameters, the same effects. Paths are local paths
+or URIs. What a function returns prints well, and `to_dict()` gives it as plain values. What is refused raises
+`ServiceError`, a job that ends as CREATE FAILED raises `JobFailed`, and every error is a `PersonalizeSparkError`.
+
+A name is loaded when it is first used, so importing the package costs milliseconds and needs no Spark.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "Catalog",
+    "JobFailed",
+    "PersonalizeSparkError",
+    "ServiceError",
+    "__version__",
+    "import_datasets",
+    "import_model",
+    "run_batch_inference",
+    "train",
+]
+
+if TYPE_CHECKING:
+    from personalize_spark.api import import_datasets, import_model, run_batch_inference, train
+    from personalize_spark.catalog.catalog import Catalog
+    from personalize_spark.errors import JobFailed, PersonalizeSparkError, ServiceError
+else:
+    _MODULES = {
+        "Catalog": "catalog.catalog",
+        "JobFailed": "errors",
+        "PersonalizeSparkError": "errors",
+        "ServiceError": "errors",
+        "import_datasets": "api",
+        "import_model": "api",
+        "run_batch_inference": "api",
+        "train": "api",
+    }
+
+    def __getattr__(name: str) -> object:
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

@@ -13,6 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from os import PathLike
 from typing import Any
 
 import orjson
@@ -26,7 +27,7 @@ from personalize_spark.errors import (
     ResourceInUseException,
     ResourceNotFoundException,
 )
-from personalize_spark.storage.location import open_store
+from personalize_spark.storage.location import open_store, uri_of
 from personalize_spark.storage.store import Store
 
 Fields = dict[str, Any]
@@ -42,10 +43,14 @@ class Record:
 
 
 class Catalog:
-    """Records by ARN, and the stores of everything else."""
+    """Records by ARN, and the stores of everything else.
 
-    def __init__(self, uri: str) -> None:
-        self.uri = uri.rstrip("/")
+    Args:
+        location: a local path, `file:///...` or `s3://bucket/prefix`; nothing is created before the first record.
+    """
+
+    def __init__(self, location: str | PathLike[str]) -> None:
+        self.uri = uri_of(location).rstrip("/")
         self.store: Store = open_store(self.uri)
 
     def create(self, arn: Arn, fields: Fields) -> Record:

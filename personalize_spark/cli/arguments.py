@@ -43,12 +43,12 @@ def catalog_of(arguments: argparse.Namespace) -> Catalog:
     """
     if not arguments.catalog:
         raise InvalidInputException(f"Which catalog? Give --catalog URI or set {CATALOG}.")
-    return Catalog(uri_of(arguments.catalog))
+    return Catalog(arguments.catalog)
 
 
-def uri_of(path: str) -> str:
-    """A local path as a URI; a URI as it is."""
-    return path if "://" in path else f"file://{Path(path).absolute()}"
+def options_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """All other options: the function behind a command takes them by the same names."""
+    return {name: value for name, value in vars(arguments).items() if name not in {"catalog", "command"}}
 
 
 def json_of(source: str) -> dict[str, Any]:

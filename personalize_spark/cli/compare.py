@@ -10,10 +10,10 @@ from dataclasses import asdict
 from html import escape
 from pathlib import Path
 
-from personalize_spark.cli.arguments import Commands, add_command, show, uri_of
+from personalize_spark.cli.arguments import Commands, add_command, show
 from personalize_spark.errors import EnvironmentProblem, InvalidInputException, ObjectNotFound
 from personalize_spark.quality.compare import Codes, Comparison, Lists, Report, item_codes, read_lists
-from personalize_spark.storage.location import open_store, split_prefix
+from personalize_spark.storage.location import open_store, split_prefix, uri_of
 from personalize_spark.storage.store import stream
 
 _PARTS = 64

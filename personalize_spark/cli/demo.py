@@ -12,8 +12,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from personalize_spark import api
+from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.cli.arguments import Commands, add_command
-from personalize_spark.cli.progress import ProgressLine, summary
+from personalize_spark.cli.progress import ProgressLine
 
 _SEED = 20
 _USERS, _ITEMS, _EVENTS_A_USER = 500, 800, (5, 60)
@@ -52,36 +54,29 @@ def demo(keep: Path | None) -> None:
 
 
 def _demo(folder: Path, hint: str) -> None:
-    # Spark and what needs it are imported by the commands that start it: the others answer at once.
-    from personalize_spark.catalog.catalog import Catalog
-    from personalize_spark.datasets.imports import ImportMode, Source, import_datasets
-    from personalize_spark.job.run import run_job
-    from personalize_spark.service.batch_inference_jobs import create_batch_inference_job
-    from personalize_spark.solutions.train import Hyperparameters, train
     from personalize_spark.spark import open_session
 
     started = time.monotonic()
     _say(f"1. Generate {_USERS} users, {_ITEMS} films and what was watched, in {folder}")
     write_catalogue(folder / "data", random.Random(_SEED))  # noqa: S311  # a made-up world, not a secret
-    catalog = Catalog(f"file://{folder}/catalog")
+    catalog = Catalog(folder / "catalog")
     spark = open_session("personalize-spark demo", data=True, short=True)
 
     _say("2. Import the CSV files into Delta tables")
-    names = {"Interactions": "interactions.csv", "Items": "items.csv", "Users": "users.csv"}
-    sources = {name: Source(f"file://{folder}/data/{file}", None) for name, file in names.items()}
-    _say(f"{import_datasets(spark, catalog, 'demo', sources, ImportMode.FULL)}")
+    interactions, items, users = (folder / "data" / f"{name}.csv" for name in ("interactions", "items", "users"))
+    imported = api.import_datasets(catalog, "demo", interactions=interactions, items=items, users=users, spark=spark)
+    _say(f"{imported}")
 
     _say("3. Train a solution version of the recipe aws-user-personalization")
-    version = train(
-        spark, catalog, "demo", "aws-user-personalization", f"demo-{time.time_ns()}", Hyperparameters(rank=16)
-    )
-    _say(f"   {version}")
+    solution = f"demo-{time.time_ns()}"
+    version = api.train(catalog, "demo", "aws-user-personalization", solution, rank=16, spark=spark)
+    _say(f"   {version.arn}")
 
     _say("4. Run a CreateBatchInferenceJob request")
-    request = _write_job(folder, str(version))
+    request = _write_job(folder, version.arn)
     with ProgressLine(sys.stderr) as line:
-        report = run_job(spark, catalog, create_batch_inference_job(catalog, request), line.show)
-    _say(summary(report))
+        report = api.run_batch_inference(catalog, request, spark=spark, progress=line.show)
+    _say(f"{report}\n")
     _show(folder, request)
     _say(f"Done in {time.monotonic() - started:.0f} s. {hint}")
 

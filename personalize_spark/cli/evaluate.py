@@ -16,11 +16,11 @@ from personalize_spark.artifacts.heldout import HeldOut, look_up, read_held_out
 from personalize_spark.artifacts.model import read_model
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
-from personalize_spark.cli.arguments import Commands, add_catalog, add_command, catalog_of, show, uri_of
+from personalize_spark.cli.arguments import Commands, add_catalog, add_command, catalog_of, show
 from personalize_spark.errors import ArtifactError, DataError, InvalidInputException
 from personalize_spark.quality.evaluate import DEPTHS, Bin, Evaluation, evaluate, known_shares, solution_metrics
 from personalize_spark.scoring.model import Model, Users
-from personalize_spark.storage.location import open_store, split_prefix
+from personalize_spark.storage.location import open_store, split_prefix, uri_of
 
 _USER_ID, _ITEM_ID = "USER_ID", "ITEM_ID"
 

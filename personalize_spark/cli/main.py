@@ -16,22 +16,20 @@ from personalize_spark.cli import (
     demo,
     evaluate,
     explain_filter,
-    import_datasets,
-    import_model,
+    models,
     operations,
     run,
-    train,
 )
 from personalize_spark.errors import PersonalizeSparkError, ServiceError
 
 DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 
-_COMMANDS = (run, import_datasets, train, import_model, evaluate, compare, explain_filter, demo, operations)
+_COMMANDS = (run, models, evaluate, compare, explain_filter, demo, operations)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    arguments = _parser().parse_args(argv)
+    arguments = parser().parse_args(argv)
     with contextlib.suppress(ValueError):  # a notebook's thread gets no signals
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # what a platform sends before it kills
     try:
@@ -45,7 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return DONE
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
     parser = argparse.ArgumentParser(
         "personalize-spark", description="Amazon Personalize's batch inference on your own Spark."
     )

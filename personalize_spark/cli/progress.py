@@ -1,11 +1,11 @@
-"""What a person sees of a running job: one line that moves, and a summary at its end."""
+"""The progress of a running job, on one line."""
 
 from __future__ import annotations
 
 import time
 from typing import Self, TextIO
 
-from personalize_spark.job.report import Progress, Report
+from personalize_spark.job.report import Progress
 
 _QUIET_SECONDS = 10.0
 
@@ -38,20 +38,3 @@ class ProgressLine:
             self._stream.write(f"{text}\n")
             self._shown = now
         self._stream.flush()
-
-
-def summary(report: Report) -> str:
-    """A job's report, for reading."""
-    rate = report.lines / report.seconds if report.seconds else 0.0
-    read = f"{_count(report.lines, 'line')} of {_count(report.files, 'file')}"
-    lines = [
-        f"{read} answered in {report.seconds:.1f} s ({rate:,.0f} lines/s)",
-        *(f"  {_count(lines, 'error line')}: {reason}" for reason, lines in report.errors.items()),
-        *(f"  note: {note}" for note in report.notes),
-        f"output: {report.output}",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

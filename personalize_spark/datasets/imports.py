@@ -28,8 +28,9 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Record
 from personalize_spark.datasets.build_view import build_view
+from personalize_spark.datasets.imported import KEYS, Imported, ImportReport
 from personalize_spark.datasets.rows import LINE, REASON, arrow_schema, check_header, count, read_rows, sample
-from personalize_spark.datasets.schemas import ITEMS, USERS, Schema, infer
+from personalize_spark.datasets.schemas import Schema, infer
 from personalize_spark.errors import (
     DataError,
     InvalidInputException,
@@ -41,7 +42,6 @@ from personalize_spark.storage.location import hadoop_uri, open_store, split_pre
 from personalize_spark.storage.store import Object, ObjectReader, Store, stream
 
 FILE = "_file"
-_KEYS = {ITEMS: "ITEM_ID", USERS: "USER_ID"}
 _SHOWN = 10
 _SAMPLE_ROWS = 100_000
 _HEAD = 256 << 10
@@ -60,51 +60,6 @@ class Source:
 
     uri: str
     schema: Mapping[str, Any] | None = None
-
-
-@dataclass(frozen=True)
-class Imported:
-    """What became of one dataset's files.
-
-    Attributes:
-        rows: how many were imported.
-        replaced: how many were not, as a later row has the same id.
-        rejected: how many could not be; `examples` shows the first, `rejected_uri` holds all.
-        delta_version: of the table, after the import.
-    """
-
-    dataset: str
-    schema: Schema
-    rows: int
-    replaced: int
-    rejected: int
-    examples: list[str]
-    rejected_uri: str
-    delta_version: int
-
-
-@dataclass(frozen=True)
-class ImportReport:
-    """What an import did."""
-
-    group: str
-    datasets: list[Imported]
-    view: str
-
-    def __str__(self) -> str:
-        lines = []
-        for each in self.datasets:
-            types = ", ".join(f"{field.name} {field.type}" for field in each.schema.fields)
-            lines.append(f"{each.dataset}: {count(each.rows, 'row')} imported ({types})")
-            if each.replaced:
-                lines.append(
-                    f"  {count(each.replaced, 'row')} gave way to a later row of the same {_KEYS[each.dataset]}"
-                )
-            if each.rejected:
-                were = "was not imported; it is" if each.rejected == 1 else "were not imported; all of them are"
-                lines.append(f"  {count(each.rejected, 'row')} {were} listed in {each.rejected_uri}")
-                lines += [f"    {example}" for example in each.examples]
-        return "\n".join([*lines, f"view: {self.view}"])
 
 
 def import_datasets(
@@ -314,7 +269,7 @@ def _read_files(plan: _Plan, fields: pa.Schema, batches: Iterable[pa.RecordBatch
 
 def _newest(rows: DataFrame, schema: Schema) -> DataFrame:
     """Of several rows of one item or user, the last one."""
-    key = _KEYS.get(schema.dataset)
+    key = KEYS.get(schema.dataset)
     if key is not None:
         last = Window.partitionBy(key).orderBy(F.desc(FILE), F.desc(LINE))
         rows = rows.withColumn("_row", F.row_number().over(last)).where("_row = 1")
@@ -323,7 +278,7 @@ def _newest(rows: DataFrame, schema: Schema) -> DataFrame:
 
 def _write(spark: SparkSession, rows: DataFrame, path: str, schema: Schema, *, adds: bool) -> tuple[int, int]:
     """Write the rows; gives how many they were, and the version of the table."""
-    key = _KEYS.get(schema.dataset)
+    key = KEYS.get(schema.dataset)
     if not adds:
         rows.write.format("delta").mode("overwrite").option("overwriteSchema", "true").save(path)
     elif key is None:

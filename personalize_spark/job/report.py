@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from personalize_spark.job.task import Piece
 
@@ -43,6 +44,21 @@ class Report:
     seconds: float
     notes: list[str] = field(default_factory=list)
 
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        rate = self.lines / self.seconds if self.seconds else 0.0
+        read = f"{_count(self.lines, 'line')} of {_count(self.files, 'file')}"
+        lines = [
+            f"{read} answered in {self.seconds:.1f} s ({rate:,.0f} lines/s)",
+            *(f"  {_count(lines, 'error line')}: {reason}" for reason, lines in self.errors.items()),
+            *(f"  note: {note}" for note in self.notes),
+            f"output: {self.output}",
+        ]
+        return "\n".join(lines)
+
     @classmethod
     def of(cls, output: str, files: int, pieces: Sequence[Piece], seconds: float, notes: list[str]) -> Report:
         """Add up the pieces."""
@@ -57,3 +73,7 @@ class Report:
             seconds=round(seconds, 3),
             notes=notes,
         )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from os import PathLike
+from pathlib import Path
+
 from personalize_spark.errors import InvalidInputException
 from personalize_spark.storage.file import FileStore
 from personalize_spark.storage.s3 import S3Store
 from personalize_spark.storage.store import Access, Store
 
 AMBIENT = Access()
+
+
+def uri_of(place: str | PathLike[str]) -> str:
+    """A local path as a URI, from the root of the file system; a URI as it is."""
+    text = str(place)
+    return text if "://" in text else f"file://{Path(text).absolute()}"
 
 
 def open_store(uri: str, access: Access = AMBIENT) -> Store:

@@ -20,7 +20,8 @@ from personalize_spark.artifacts.shards import Shards
 from personalize_spark.artifacts.view import View
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
-from personalize_spark.datasets.imports import Imported, ImportMode, ImportReport, Source, import_datasets
+from personalize_spark.datasets.imported import Imported, ImportReport
+from personalize_spark.datasets.imports import ImportMode, Source, import_datasets
 from personalize_spark.datasets.schemas import Field, Schema
 from personalize_spark.errors import DataError, InvalidInputException
 from personalize_spark.filters.expression import Values, leaves

@@ -1,0 +1,286 @@
+"""What needs Spark of the public face: plain values in, a result out; the commands call these functions too.
+
+Each function checks what it can before it starts Spark. It starts Spark only where the caller gives no session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from os import PathLike
+from typing import TYPE_CHECKING, Any, Literal
+
+from personalize_spark.catalog.arns import Arn
+from personalize_spark.catalog.catalog import Catalog
+from personalize_spark.errors import InvalidInputException
+from personalize_spark.storage.location import uri_of
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from personalize_spark.datasets.imported import ImportReport
+    from personalize_spark.job.report import Progress, Report
+
+Place = str | PathLike[str]
+"""A local path, or a URI: `file:///...`, `s3://...`."""
+
+
+@dataclass(frozen=True)
+class NewVersion:
+    """A solution version that a training or an import has made.
+
+    Attributes:
+        arn: its ARN; a request names it as `solutionVersionArn`.
+        metrics: log-losses in nats, for recipes whose scores are probabilities; `users` and others are counts.
+        notes: how to read the metrics.
+    """
+
+    arn: str
+    metrics: Mapping[str, float]
+    notes: list[str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values."""
+        return {"solutionVersionArn": self.arn, "metrics": dict(self.metrics), "notes": self.notes}
+
+    def __str__(self) -> str:
+        return "\n".join([*self.remarks(), self.arn])
+
+    def remarks(self) -> list[str]:
+        """The metrics and the notes, a line each."""
+        numbers = (
+            (name, f"{value}" if isinstance(value, int) else f"{value:.4f}") for name, value in self.metrics.items()
+        )
+        return [*(f"{name}: {value}" for name, value in numbers), *self.notes]
+
+
+def run_batch_inference(
+    catalog: Catalog,
+    request: Mapping[str, Any],
+    *,
+    assume_role: bool = False,
+    service_limits: bool = False,
+    spark: SparkSession | None = None,
+    created: Callable[[str], None] = lambda _: None,
+    progress: Callable[[Progress], None] = lambda _: None,
+) -> Report:
+    """Create a batch inference job and run it to its end.
+
+    Args:
+        catalog: holds the solution version, and gets the job.
+        request: the parameters of CreateBatchInferenceJob.
+        assume_role: read and write as the request's `roleArn`, not with the ambient credentials.
+        service_limits: refuse what exceeds the managed service's quotas.
+        spark: the session to use.
+        created: is called with the ARN of the job before it runs.
+        progress: is called while it runs.
+
+    Raises:
+        ServiceError: the request is refused; there is no job.
+        EnvironmentProblem: Spark cannot start; there is no job.
+        JobFailed: the job is CREATE FAILED; the message is its `failureReason`.
+    """
+    from personalize_spark.job.run import run_job
+    from personalize_spark.service.batch_inference_jobs import check_batch_inference_job, create_batch_inference_job
+
+    checked = check_batch_inference_job(catalog, request, service_limits=service_limits)
+    session = spark or _session(checked.request.job_name)
+    job = create_batch_inference_job(catalog, request, assume_role=assume_role, service_limits=service_limits)
+    created(str(job.record.arn))
+    return run_job(session, catalog, job, progress)
+
+
+def validate_batch_inference(
+    catalog: Catalog, request: Mapping[str, Any], *, assume_role: bool = False, service_limits: bool = False
+) -> dict[str, Any]:
+    """Check a CreateBatchInferenceJob request and list its input, without creating a job.
+
+    Raises:
+        ServiceError: the request would be refused.
+        JobFailed: the job would fail: there is no input, or more than the managed service takes.
+    """
+    from personalize_spark.job.plan import find_inputs
+    from personalize_spark.job.run import check_size
+    from personalize_spark.service.batch_inference_jobs import check_batch_inference_job
+    from personalize_spark.storage.store import Access
+
+    checked = check_batch_inference_job(catalog, request, service_limits=service_limits)
+    access = Access(checked.request.role_arn if assume_role else None)
+    inputs = find_inputs(checked.request.input_path, checked.request.output_path, access)
+    if service_limits:
+        check_size(inputs)
+    size = sum(each.source.size for each in inputs)
+    return {"valid": True, "inputFiles": len(inputs), "inputBytes": size, "notes": checked.notes}
+
+
+def import_datasets(  # noqa: PLR0913  # the command's options
+    catalog: Catalog,
+    group: str,
+    *,
+    interactions: Place | None = None,
+    items: Place | None = None,
+    users: Place | None = None,
+    interactions_schema: Mapping[str, Any] | None = None,
+    items_schema: Mapping[str, Any] | None = None,
+    users_schema: Mapping[str, Any] | None = None,
+    import_mode: Literal["FULL", "INCREMENTAL"] = "FULL",
+    spark: SparkSession | None = None,
+) -> ImportReport:
+    """Import CSV files into a dataset group, and refresh the users of its solution versions.
+
+    New interactions update the user vectors of the latest ACTIVE version of each solution of the group. New items become
+    eligible for exploration.
+
+    Args:
+        catalog: holds the dataset group.
+        group: the name of the dataset group, created if there is none.
+        interactions: a CSV file of the Interactions dataset, or a folder of them.
+        items: the same of the Items dataset.
+        users: the same of the Users dataset.
+        interactions_schema: the Avro schema of the interactions; inferred from the file if left out.
+        items_schema: the same of the items.
+        users_schema: the same of the users.
+        import_mode: FULL replaces the datasets; INCREMENTAL adds interactions, and updates items and users by id.
+        spark: the session to use; it needs Delta.
+
+    Raises:
+        InvalidInputException: there is nothing to import, a schema is wrong, or a file has other columns.
+        DataError: a dataset has no row that can be imported; then none is imported.
+    """
+    from personalize_spark.datasets.imports import ImportMode, Source
+    from personalize_spark.datasets.imports import import_datasets as import_sources
+    from personalize_spark.solutions.refresh_users import update_users
+
+    given = {
+        "Interactions": (interactions, interactions_schema),
+        "Items": (items, items_schema),
+        "Users": (users, users_schema),
+    }
+    sources = {name: Source(uri_of(place), schema) for name, (place, schema) in given.items() if place is not None}
+    if not sources:
+        raise InvalidInputException("Nothing to import: give at least one of interactions, items and users.")
+    session = spark or _session(f"import {group}", data=True)
+    report = import_sources(session, catalog, group, sources, ImportMode(import_mode))
+    if "Interactions" not in sources:
+        return report
+    refreshed = update_users(session, catalog, group)
+    return replace(report, refreshed={str(arn): users for arn, users in refreshed.items()})
+
+
+def train(  # noqa: PLR0913  # the command's options
+    catalog: Catalog,
+    group: str,
+    recipe: str,
+    solution: str,
+    *,
+    rank: int | None = None,
+    iterations: int | None = None,
+    regularization: float | None = None,
+    alpha: float | None = None,
+    seed: int | None = None,
+    spark: SparkSession | None = None,
+) -> NewVersion:
+    """Train a solution version on the interactions of a dataset group.
+
+    Args:
+        catalog: holds the dataset group, and gets the solution version.
+        group: the name of the dataset group.
+        recipe: the name of the recipe, such as aws-user-personalization.
+        solution: the name of the solution, created if there is none.
+        rank: the dimensions of the factors.
+        iterations: of ALS.
+        regularization: of ALS.
+        alpha: how much confidence ALS takes from one interaction.
+        seed: of the factors' first values.
+        spark: the session to use; it needs Delta.
+
+    Raises:
+        InvalidInputException: there is no such recipe, or the solution is one of another recipe or dataset group.
+        ResourceNotFoundException: there is no such dataset group, or it has no interactions.
+        DataError: the interactions cannot be learned from.
+    """
+    from personalize_spark.solutions.train import Hyperparameters
+    from personalize_spark.solutions.train import train as train_solution
+
+    given: dict[str, Any] = {"rank": rank, "iterations": iterations, "regularization": regularization}
+    given |= {"alpha": alpha, "seed": seed}
+    hyperparameters = Hyperparameters(**{name: value for name, value in given.items() if value is not None})
+    session = spark or _session(f"train {solution}", data=True)
+    return _new_version(catalog, train_solution(session, catalog, group, recipe, solution, hyperparameters))
+
+
+def import_model(  # noqa: PLR0913  # the command's options
+    catalog: Catalog,
+    solution: str,
+    recipe: str,
+    *,
+    items: Place | None = None,
+    users: Place | None = None,
+    item_ids: Place | None = None,
+    user_ids: Place | None = None,
+    counts: Place | None = None,
+    interactions: Place | None = None,
+    format: Literal["als", "implicit", "parquet", "npy"] | None = None,  # noqa: A002  # the command's option
+    group: str | None = None,
+    arn: str | None = None,
+    fit_temperature: bool = False,
+    spark: SparkSession | None = None,
+) -> NewVersion:
+    """Make a solution version of factors that were trained elsewhere.
+
+    One of `counts`, `interactions` and `group` is needed: it says how popular each item is.
+
+    Args:
+        catalog: gets the solution version.
+        solution: the name of the solution, created if there is none.
+        recipe: the name of the recipe, such as aws-user-personalization.
+        items: the item factors.
+        users: the user factors; if left out, those of the same file or folder.
+        item_ids: a table `integer,id` of the items, for formats whose rows have but a number.
+        user_ids: the same of the users.
+        counts: a table `id,count`: how often each item was interacted with.
+        interactions: a table `USER_ID,ITEM_ID`, with or without `TIMESTAMP`, instead of `counts`.
+        format: of the factors; if left out, what the files look like.
+        group: the name of the dataset group, for filters, exploration and popularity.
+        arn: the ARN of the solution version; if left out, a new one.
+        fit_temperature: fit the temperature of the scores to the interactions; else it is 1.
+        spark: the session to use; it needs Delta where a table is a Delta table.
+
+    Raises:
+        InvalidInputException: what is given is not what the recipe needs, or the solution is one of another recipe.
+        DataError: something is wrong with the files; nothing was created.
+        ResourceAlreadyExistsException: there is a solution version of that ARN.
+        ResourceNotFoundException: there is no such dataset group, or it has no interactions though they are needed.
+    """
+    from personalize_spark.external.tables import names_below
+    from personalize_spark.solutions.import_model import Sources, Target, check_request
+    from personalize_spark.solutions.import_model import import_model as import_factors
+
+    ids = {"item_ids": item_ids, "user_ids": user_ids}
+    files = {"items": items, "users": users, **ids, "counts": counts, "interactions": interactions}
+    uris = {name: uri_of(place) for name, place in files.items() if place is not None}
+    sources, target = Sources(form=format, **uris), Target(solution, recipe, group, arn)
+    check_request(target, sources, fit=fit_temperature)
+    for uri in uris.values():
+        names_below(uri)
+    session = spark or _session(f"import-model {solution}", data=True)
+    return _new_version(catalog, import_factors(session, catalog, target, sources, fit_temperature=fit_temperature))
+
+
+def _session(purpose: str, *, data: bool = False) -> SparkSession:
+    from personalize_spark.spark import open_session
+
+    return open_session(f"personalize-spark {purpose}", data=data)
+
+
+def _new_version(catalog: Catalog, arn: Arn) -> NewVersion:
+    metrics: dict[str, float] = catalog.read(arn).fields.get("metrics", {})
+    notes = []
+    if "logLossPopularity" in metrics:
+        better = "better" if metrics["logLoss"] < metrics["logLossPopularity"] else "no better"
+        notes.append(f"The scores predict what users did next {better} than popularity does.")
+    elif "logLossUniform" in metrics and metrics["logLoss"] >= metrics["logLossUniform"]:
+        notes.append(
+            "The scores predict the interactions no better than chance: do the ids of users and items belong to these factors?"
+        )
+    return NewVersion(str(arn), metrics, notes)

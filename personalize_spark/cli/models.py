@@ -1,0 +1,85 @@
+"""`import`, `train` and `import-model`: from data, or from factors, to a solution version."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from personalize_spark import api
+from personalize_spark.cli.arguments import Commands, add_catalog, add_command, catalog_of, json_of, options_of
+
+_DATASETS = ("interactions", "items", "users")
+_FACTORS = {
+    "items": "the item factors",
+    "users": "the user factors; if left out, those of the same file or folder",
+    "item-ids": "integer,id of the items, where their rows have but a number (CSV, JSON Lines, Parquet); else NAME.ids.txt beside NAME.npy is found by itself",
+    "user-ids": "the same for the users",
+    "counts": "id,count: how often each item was interacted with (CSV, JSON Lines, Parquet); this, --interactions or --group is needed",
+    "interactions": "USER_ID,ITEM_ID and maybe TIMESTAMP, instead of --counts",
+}
+
+
+def add(commands: Commands) -> None:
+    """Add the commands."""
+    _add_import(commands)
+    _add_train(commands)
+    _add_import_model(commands)
+
+
+def _add_import(commands: Commands) -> None:
+    parser = add_command(commands, "import", _import, "Import datasets from CSV files.")
+    add_catalog(parser)
+    parser.add_argument("--group", required=True, metavar="NAME", help="the dataset group, created if there is none")
+    for name in _DATASETS:
+        parser.add_argument(f"--{name}", metavar="CSV", help=f"file or folder of the {name} dataset")
+        parser.add_argument(f"--{name}-schema", metavar="JSON", help="its Avro schema; inferred if left out")
+    parser.add_argument("--import-mode", choices=["FULL", "INCREMENTAL"], default="FULL", help="replace or add (FULL)")
+
+
+def _add_train(commands: Commands) -> None:
+    parser = add_command(commands, "train", _train, "Train a solution version; its ARN is the last line of stdout.")
+    add_catalog(parser)
+    parser.add_argument("--group", required=True, metavar="NAME", help="the dataset group to learn from")
+    parser.add_argument(
+        "--recipe", required=True, metavar="NAME", help="such as aws-user-personalization; list-recipes names all"
+    )
+    parser.add_argument("--solution", required=True, metavar="NAME", help="the solution, created if there is none")
+    parser.add_argument("--rank", type=int, help="dimensions of the factors")
+    parser.add_argument("--iterations", type=int, help="ALS iterations")
+    parser.add_argument("--regularization", type=float, help="ALS regularization")
+    parser.add_argument("--alpha", type=float, help="ALS confidence of one interaction")
+    parser.add_argument("--seed", type=int, help="of the factors' first values")
+
+
+def _add_import_model(commands: Commands) -> None:
+    text = "Import factors as a solution version; its ARN is the last line of stdout."
+    parser = add_command(commands, "import-model", _import_model, text)
+    add_catalog(parser)
+    parser.add_argument("--solution", required=True, metavar="NAME", help="the solution, created if there is none")
+    parser.add_argument("--recipe", required=True, metavar="NAME", help="such as aws-user-personalization")
+    for name, text in _FACTORS.items():
+        parser.add_argument(f"--{name}", metavar="F", help=text)
+    parser.add_argument("--format", choices=["als", "implicit", "parquet", "npy"], help="else what the files look like")
+    parser.add_argument("--group", metavar="NAME", help="the dataset group, for filters, exploration and popularity")
+    parser.add_argument("--arn", help="of the solution version, such as one that exists in the service")
+    parser.add_argument("--fit-temperature", action="store_true", help="fit the scores to the interactions")
+
+
+def _import(arguments: argparse.Namespace) -> None:
+    options = options_of(arguments)
+    for name in (f"{dataset}_schema" for dataset in _DATASETS):
+        options[name] = json_of(options[name]) if options[name] else None
+    sys.stderr.write(f"{api.import_datasets(catalog_of(arguments), **options)}\n")
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    _show(api.train(catalog_of(arguments), **options_of(arguments)))
+
+
+def _import_model(arguments: argparse.Namespace) -> None:
+    _show(api.import_model(catalog_of(arguments), **options_of(arguments)))
+
+
+def _show(version: api.NewVersion) -> None:
+    sys.stderr.writelines(f"{line}\n" for line in version.remarks())
+    sys.stdout.write(f"{version.arn}\n")

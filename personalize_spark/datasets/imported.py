@@ -1,0 +1,72 @@
+"""What an import did, in numbers."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from personalize_spark.datasets.rows import count
+from personalize_spark.datasets.schemas import ITEMS, USERS, Schema
+
+KEYS = {ITEMS: "ITEM_ID", USERS: "USER_ID"}
+"""The column that names a row; interactions have none."""
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What became of one dataset's files.
+
+    Attributes:
+        rows: how many were imported.
+        replaced: how many were not, as a later row has the same id.
+        rejected: how many could not be; `examples` shows the first, `rejected_uri` holds all.
+        delta_version: of the table, after the import.
+    """
+
+    dataset: str
+    schema: Schema
+    rows: int
+    replaced: int
+    rejected: int
+    examples: list[str]
+    rejected_uri: str
+    delta_version: int
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """What an import did.
+
+    Attributes:
+        group: the name of the dataset group.
+        datasets: one for each dataset that was imported.
+        view: the URI of the group's new view.
+        refreshed: by the ARN of a solution version, how many of its user vectors now reflect the new interactions.
+    """
+
+    group: str
+    datasets: list[Imported]
+    view: str
+    refreshed: dict[str, int] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values; schemas in the service's Avro form."""
+        datasets = [{**asdict(each), "schema": each.schema.avro()} for each in self.datasets]
+        return {**asdict(self), "datasets": datasets}
+
+    def __str__(self) -> str:
+        lines = []
+        for each in self.datasets:
+            types = ", ".join(f"{field.name} {field.type}" for field in each.schema.fields)
+            lines.append(f"{each.dataset}: {count(each.rows, 'row')} imported ({types})")
+            if each.replaced:
+                lines.append(
+                    f"  {count(each.replaced, 'row')} gave way to a later row of the same {KEYS[each.dataset]}"
+                )
+            if each.rejected:
+                were = "was not imported; it is" if each.rejected == 1 else "were not imported; all of them are"
+                lines.append(f"  {count(each.rejected, 'row')} {were} listed in {each.rejected_uri}")
+                lines += [f"    {example}" for example in each.examples]
+        lines.append(f"view: {self.view}")
+        lines += [f"{count(users, 'user')} refreshed in {arn}" for arn, users in self.refreshed.items()]
+        return "\n".join(lines)
