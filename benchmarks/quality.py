@@ -44,7 +44,7 @@ from scipy.sparse import csr_matrix
 from benchmarks.factors import FOLDER, RANK
 from benchmarks.machine import machine
 from personalize_spark.answer import LineFilter, answer
-from personalize_spark.artifacts.artifact import Artifact
+from personalize_spark.artifacts.artifact import Pinned
 from personalize_spark.artifacts.model import read_model
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.datasets.imports import Source, import_datasets
@@ -57,7 +57,6 @@ from personalize_spark.scoring.selection import Selection
 from personalize_spark.scoring.softmax import log_normaliser
 from personalize_spark.solutions.train import Hyperparameters, train
 from personalize_spark.spark import open_session
-from personalize_spark.storage.location import open_store
 from personalize_spark.training.temperature import fit_temperature
 
 RESULTS = Path(__file__).parent / "results" / "quality.json"
@@ -181,7 +180,7 @@ def learned(spark: SparkSession, split: Split, folder: Path) -> dict[str, Model]
     for recipe in (*FOR_USERS, *RELATED):
         arn = train(spark, catalog, "movielens", recipe, recipe, Hyperparameters(rank=RANK))
         fields = catalog.read(arn).fields
-        models[recipe] = read_model(Artifact(open_store(fields["model"]), fields["modelSha256"]))
+        models[recipe] = read_model(Pinned(**fields["model"]).open())
     return models
 
 

@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ from numpy.typing import NDArray
 
 from benchmarks.factors import RANK, factor_sets, resample
 from benchmarks.machine import machine
-from personalize_spark.artifacts.artifact import Artifact, Entry, finish, write_table
+from personalize_spark.artifacts.artifact import Entry, finish, write_table
 from personalize_spark.artifacts.model import USERS, users_schema, write_items
 from personalize_spark.artifacts.shards import keys_of, shard_count, shard_name, shards_of
 from personalize_spark.catalog.arns import Arn
@@ -107,9 +108,9 @@ def generate(folder: Path, sizes: Sequence[int], items: int, users: int) -> str:
     popular = np.argsort(order).astype(np.int32)
     entries = write_items(store, Model(texts, popular, np.full(items, 1 / items), matrix))
     entries += _write_users(store, vectors, log_normaliser(vectors, matrix.factors, 1.0), users)
-    finish(store, entries, {"recipe": "aws-user-personalization", "temperature": 1.0})
+    pinned = finish(store, entries, {"recipe": "aws-user-personalization", "temperature": 1.0})
     about = {"recipeArn": "arn:aws:personalize:::recipe/aws-user-personalization", "status": "ACTIVE"}
-    model = {"model": store.root, "modelSha256": Artifact(store).sha256}
+    model = {"model": asdict(pinned)}
     catalog.create(arn, {"solutionVersionArn": str(arn), **about, **model})
     for count in sizes:
         _write_lines(folder / f"in-{count}.json", count, users)

@@ -11,14 +11,13 @@ from hypothesis import strategies as st
 
 from personalize_spark import records
 from personalize_spark.answer import answer
-from personalize_spark.artifacts.artifact import Artifact
+from personalize_spark.artifacts.artifact import Pinned
 from personalize_spark.artifacts.model import read_model
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.job import splits
 from personalize_spark.recipes import RECIPES, Settings
 from personalize_spark.scoring.model import Model
 from personalize_spark.storage.file import FileStore
-from personalize_spark.storage.location import open_store
 from personalize_spark.testing.toy import golden_version
 
 USER_RECIPES = ["aws-popularity-count", "aws-user-personalization"]
@@ -48,7 +47,7 @@ LINES = st.lists(st.sampled_from(KNOWN) | st.binary(max_size=20).map(lambda line
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Model]:
     catalog = Catalog(f"file://{tmp_path_factory.mktemp('catalog')}")
     versions = {recipe: catalog.read(golden_version(catalog, recipe)).fields for recipe in USER_RECIPES}
-    return {recipe: read_model(Artifact(open_store(version["model"]))) for recipe, version in versions.items()}
+    return {recipe: read_model(Pinned(**version["model"]).open()) for recipe, version in versions.items()}
 
 
 @pytest.mark.parametrize("recipe", USER_RECIPES)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pyspark.sql import SparkSession
 
-from personalize_spark.artifacts.artifact import Artifact
+from personalize_spark.artifacts.artifact import Pinned
 from personalize_spark.artifacts.model import read_model
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
@@ -70,7 +70,7 @@ def answers(_spark_session: SparkSession, version: Arn, place: Path) -> dict[str
 
 def test_every_answer_is_that_of_brute_force(answers: dict[str, bytes], version: Arn, place: Path) -> None:
     record = Catalog(f"file://{place}/catalog").read(version).fields
-    model = read_model(Artifact(open_store(record["model"]), record["modelSha256"]))
+    model = read_model(Pinned(**record["model"]).open())
     assert model.matrix is not None
     assert model.users is not None
     data = model.texts.data.tobytes()

@@ -19,8 +19,9 @@ import orjson
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from personalize_spark.errors import ArtifactError, ObjectNotFound
 from personalize_spark.artifacts.cache import local_path
+from personalize_spark.errors import ArtifactError, ObjectNotFound
+from personalize_spark.storage.location import open_store
 from personalize_spark.storage.store import Store
 
 FORMAT = 1
@@ -35,6 +36,22 @@ class Entry:
     sha256: str
     size: int
     rows: int
+
+
+@dataclass(frozen=True)
+class Pinned:
+    """A finished artifact by name: its URI, and the SHA-256 of its manifest, so that it is always the same one."""
+
+    uri: str
+    sha256: str
+
+    def open(self) -> Artifact:
+        """The artifact itself.
+
+        Raises:
+            ArtifactError: it is unfinished, of another format, or not the one that was pinned.
+        """
+        return Artifact(open_store(self.uri), self.sha256)
 
 
 class Artifact:
@@ -120,11 +137,13 @@ def write_table(store: Store, name: str, batch: pa.RecordBatch) -> Entry:
         return _put(store, f"{name}.arrow", path, batch.num_rows)
 
 
-def finish(store: Store, entries: Iterable[Entry], properties: Mapping[str, Any]) -> None:
+def finish(store: Store, entries: Iterable[Entry], properties: Mapping[str, Any]) -> Pinned:
     """Write the manifest: from now on the artifact exists."""
     files = [asdict(entry) for entry in sorted(entries, key=lambda entry: entry.name)]
     manifest = {"format": FORMAT, "properties": dict(properties), "files": files}
-    store.create(_MANIFEST, orjson.dumps(manifest, option=orjson.OPT_INDENT_2))
+    data = orjson.dumps(manifest, option=orjson.OPT_INDENT_2)
+    store.create(_MANIFEST, data)
+    return Pinned(store.root, hashlib.sha256(data).hexdigest())
 
 
 def _put(store: Store, name: str, path: Path, rows: int) -> Entry:

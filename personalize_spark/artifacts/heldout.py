@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from personalize_spark.artifacts.artifact import Artifact, Entry, write_column
 from personalize_spark.scoring.model import Model, Users
 from personalize_spark.scoring.ragged import Ragged
-from personalize_spark.artifacts.artifact import Artifact, Entry, write_column
 from personalize_spark.storage.store import Store
 
 _VECTORS = "heldout.vectors"

@@ -18,12 +18,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from personalize_spark.artifacts.artifact import Artifact, Entry, write_column
+from personalize_spark.artifacts.shards import Carrier, Shards
 from personalize_spark.errors import ArtifactError
 from personalize_spark.scoring.model import Model, Texts, UserRows, Users
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.topn import ItemMatrix
-from personalize_spark.artifacts.artifact import Artifact, Entry, write_column
-from personalize_spark.artifacts.shards import Carrier, Shards
 from personalize_spark.storage.store import Store
 
 USERS = "users"

@@ -13,6 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from personalize_spark.artifacts.artifact import Artifact
+from personalize_spark.artifacts.shards import Carrier, Shards
 from personalize_spark.filters.binding import BoundFilter
 from personalize_spark.filters.expression import Literal
 from personalize_spark.filters.mask import Columns, Numbers, Texts
@@ -21,8 +23,6 @@ from personalize_spark.filters.selector import Group, Lines, Selector
 from personalize_spark.records import Object, ids_of
 from personalize_spark.scoring import model as scoring
 from personalize_spark.scoring.exploration import MASS_PER_WEIGHT, MAX_ITEMS, Cold, hashes
-from personalize_spark.artifacts.artifact import Artifact
-from personalize_spark.artifacts.shards import Carrier, Shards
 
 USERS = "users"
 _DAY = 86_400

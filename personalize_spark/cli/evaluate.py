@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from html import escape
 
-from personalize_spark.artifacts.artifact import Artifact
+from personalize_spark.artifacts.artifact import Artifact, Pinned
 from personalize_spark.artifacts.heldout import HeldOut, look_up, read_held_out
 from personalize_spark.artifacts.model import read_model
 from personalize_spark.catalog.arns import Arn
@@ -69,7 +69,7 @@ def _opened(catalog: Catalog, arn: str) -> Artifact:
     fields = catalog.read(Arn.parse(arn)).fields
     if "model" not in fields or fields["status"] != "ACTIVE":
         raise InvalidInputException(f"{arn} is not a solution version that is ACTIVE.")
-    return Artifact(open_store(fields["model"]), fields["modelSha256"])
+    return Pinned(**fields["model"]).open()
 
 
 def _measured(artifact: Artifact, arn: str, source: str | None) -> Evaluation:

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F  # noqa: N812  # as everybody calls it
 
-from personalize_spark.artifacts.artifact import Artifact, Entry, finish, write_column, write_table
+from personalize_spark.artifacts.artifact import Entry, Pinned, finish, write_column, write_table
 from personalize_spark.artifacts.shards import keys_of, shard_count, write_missing, write_shards
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
@@ -39,14 +39,6 @@ _ARROW = {"string": pa.binary(), "boolean": pa.binary(), "long": pa.int64(), "in
 
 
 @dataclass(frozen=True)
-class View:
-    """A finished view: where it lies, and the SHA-256 of its manifest."""
-
-    uri: str
-    sha256: str
-
-
-@dataclass(frozen=True)
 class _Tables:
     """The Delta tables of a group at their recorded versions; `None` for a dataset it has not."""
 
@@ -55,7 +47,7 @@ class _Tables:
     versions: dict[str, int]
 
 
-def build_view(spark: SparkSession, catalog: Catalog, group: Arn, ticket: str) -> View:
+def build_view(spark: SparkSession, catalog: Catalog, group: Arn, ticket: str) -> Pinned:
     """Write the view of all that a group holds."""
     tables = _tables(spark, catalog, group)
     store = catalog.store.at(f"views/{group.name}/{ticket}")
@@ -75,8 +67,7 @@ def build_view(spark: SparkSession, catalog: Catalog, group: Arn, ticket: str) -
         "schemas": {name: schema.avro() for name, schema in tables.schemas.items()},
         "deltaVersions": tables.versions,
     }
-    finish(store, entries, properties)
-    return View(store.root, Artifact(store).sha256)
+    return finish(store, entries, properties)
 
 
 def _tables(spark: SparkSession, catalog: Catalog, group: Arn) -> _Tables:

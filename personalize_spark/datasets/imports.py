@@ -14,7 +14,7 @@ import os
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from functools import partial
 from itertools import chain
@@ -25,6 +25,7 @@ from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F  # noqa: N812  # as everybody calls it
 from pyspark.sql.pandas.types import from_arrow_schema
 
+from personalize_spark.artifacts.artifact import Pinned
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Record
 from personalize_spark.datasets.build_view import build_view
@@ -90,7 +91,7 @@ def import_datasets(
     for each in imported:
         _record(catalog, arn, each.schema, each.delta_version)
     view = build_view(spark, catalog, arn, ticket)
-    _point(catalog, arn, view.uri, view.sha256)
+    _point(catalog, arn, view)
     return ImportReport(group, imported, view.uri)
 
 
@@ -330,11 +331,11 @@ def _create_or_update(catalog: Catalog, arn: Arn, fields: dict[str, Any]) -> Rec
         return record
 
 
-def _point(catalog: Catalog, group: Arn, view: str, sha256: str) -> None:
+def _point(catalog: Catalog, group: Arn, view: Pinned) -> None:
     """Make a view the group's current one; who comes later wins."""
     while True:
         try:
-            catalog.update(catalog.read(group), view=view, viewSha256=sha256)
+            catalog.update(catalog.read(group), view=asdict(view))
         except ResourceInUseException:
             continue
         return

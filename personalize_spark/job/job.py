@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from personalize_spark.artifacts.artifact import Pinned
 from personalize_spark.catalog.catalog import Record
-from personalize_spark.job.plan import Exploring, Filtering, Pinned
+from personalize_spark.job.plan import Exploring, Filtering
 from personalize_spark.recipes import Settings
 from personalize_spark.request import BatchInferenceRequest
 

@@ -21,7 +21,7 @@ from itertools import takewhile
 
 import orjson
 
-from personalize_spark.artifacts.artifact import Artifact
+from personalize_spark.artifacts.artifact import Pinned
 from personalize_spark.errors import JobFailed, StorageError
 from personalize_spark.job.splits import Split, blocks, compression, cut
 from personalize_spark.recipes import Settings
@@ -52,14 +52,6 @@ _MIN_LINES = 1_024
 _SPLIT_COST = 500
 _SMALLEST_BIN = 8
 """The last bins are this many times smaller than the first: a Spark task costs 0.05 s, too."""
-
-
-@dataclass(frozen=True)
-class Pinned:
-    """An artifact: where it lies, and the SHA-256 of its manifest."""
-
-    uri: str
-    sha256: str
 
 
 @dataclass(frozen=True)
@@ -235,7 +227,7 @@ def _packed(source: Object) -> bool:
 
 def bytes_per_answer(plan: Plan, line: float) -> float:
     """The length of an output line, judged by the item ids of the model; `line` is that of an input line."""
-    entries = Artifact(open_store(plan.model.uri), plan.model.sha256).entries
+    entries = plan.model.open().entries
     item = entries["texts.data.npy"].rows / max(1, entries["texts.offsets.npy"].rows - 1)
     return line + _FRAME + plan.settings.num_results * (item + _SCORE)
 

@@ -19,14 +19,13 @@ import orjson
 import pyarrow as pa
 
 from personalize_spark.answer import LineFilter, answer
-from personalize_spark.artifacts.artifact import Artifact
 from personalize_spark.artifacts.model import USERS, read_model, updated
 from personalize_spark.artifacts.shards import Carriage, Shards, Slice
 from personalize_spark.artifacts.view import Scope, View, ViewFilter, exploration, with_new_items
 from personalize_spark.errors import PersonalizeSparkError
 from personalize_spark.filters.binding import bind
 from personalize_spark.filters.parser import parse
-from personalize_spark.job.plan import MAX_LINES, Pinned, Plan, Task, read_bin
+from personalize_spark.job.plan import MAX_LINES, Plan, Task, read_bin
 from personalize_spark.job.splits import blocks, compression
 from personalize_spark.recipes import RECIPES
 from personalize_spark.recipes.user_personalization import USER_ID
@@ -81,29 +80,29 @@ class Worker:
         sides = {"model": self.plan.model, "update": self.plan.update}
         if self.plan.filtering is not None:
             sides["view"] = self.plan.filtering.view
-        return {name: Carriage(Shards(_artifact(pinned), USERS)) for name, pinned in sides.items() if pinned}
+        return {name: Carriage(Shards(pinned.open(), USERS)) for name, pinned in sides.items() if pinned}
 
     @cached_property
     def model(self) -> Model:
         """The model, mapped at the first need of it."""
         pinned, exploring = self.plan.model, self.plan.exploring
-        model = read_model(_artifact(pinned), self.carriages["model"])
+        model = read_model(pinned.open(), self.carriages["model"])
         if self.plan.update is not None:
-            model = updated(model, _artifact(self.plan.update), self.carriages["update"])
+            model = updated(model, self.plan.update.open(), self.carriages["update"])
         if self.plan.filtering is not None and "itemList" in self.recipe.required:
-            model = with_new_items(model, _view(self.plan.filtering.view))
+            model = with_new_items(model, View(self.plan.filtering.view.open()))
         if exploring is None:
             return model
         seed = f"{pinned.sha256}|{exploring.view.sha256}"
         scope = Scope(exploring.weight, exploring.age_cut_off, exploring.new_items)
-        return exploration(model, _view(exploring.view), scope, seed)
+        return exploration(model, View(exploring.view.open()), scope, seed)
 
     @cached_property
     def line_filter(self) -> LineFilter | None:
         """The job's filter, if it has one, bound to the view that the plan pins."""
         if self.plan.filtering is None:
             return None
-        view = View(_artifact(self.plan.filtering.view), self.carriages["view"])
+        view = View(self.plan.filtering.view.open(), self.carriages["view"])
         return ViewFilter(view, bind(parse(self.plan.filtering.expression), view.schema), self.model)
 
     @cached_property
@@ -220,14 +219,6 @@ def _store(store: Store, name: str, file: tempfile.SpooledTemporaryFile[bytes]) 
         return store.upload(name, spooled)
     file.seek(0)
     return store.write(name, file.read())
-
-
-def _view(pinned: Pinned) -> View:
-    return View(_artifact(pinned))
-
-
-def _artifact(pinned: Pinned) -> Artifact:
-    return Artifact(open_store(pinned.uri), pinned.sha256)
 
 
 @lru_cache(maxsize=1)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from personalize_spark.artifacts.artifact import Pinned
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Fields, Record
 from personalize_spark.catalog.lease import FAILED, KIND, PENDING, reap, running
@@ -16,7 +17,7 @@ from personalize_spark.errors import (
     ResourceInUseException,
 )
 from personalize_spark.job.job import Job
-from personalize_spark.job.plan import Exploring, Filtering, Pinned
+from personalize_spark.job.plan import Exploring, Filtering
 from personalize_spark.recipes import Recipe, Settings, recipe_named
 from personalize_spark.request import BATCH_INFERENCE, THEME_GENERATION, BatchInferenceRequest, validate
 from personalize_spark.service.filters import filtering_of
@@ -124,8 +125,8 @@ def create_batch_inference_job(
         record=record,
         request=request,
         recipe=version.fields["recipeArn"].rpartition("/")[2],
-        model=Pinned(version.fields["model"], version.fields["modelSha256"]),
-        update=Pinned(version.fields["update"], version.fields["updateSha256"]) if "update" in version.fields else None,
+        model=Pinned(**version.fields["model"]),
+        update=Pinned(**version.fields["update"]) if "update" in version.fields else None,
         settings=Settings(
             request.num_results,
             request.ranking_influence.get("POPULARITY", 0.0),
@@ -179,7 +180,7 @@ def _exploring(catalog: Catalog, version: Record, request: BatchInferenceRequest
     fields = catalog.read(Arn.parse(group)).fields
     if "view" not in fields:
         return None
-    view = Pinned(fields["view"], fields["viewSha256"])
+    view = Pinned(**fields["view"])
     others = catalog.list("solution", version.arn.name)
     latest = max(
         (each for each in others if each.fields["status"] == "ACTIVE"), key=lambda each: each.fields["creationDateTime"]

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from personalize_spark.answer import answer
-from personalize_spark.artifacts.artifact import Artifact
+from personalize_spark.artifacts.artifact import Pinned
 from personalize_spark.artifacts.model import read_model
 from personalize_spark.artifacts.view import View
 from personalize_spark.catalog.arns import Arn
@@ -31,7 +31,6 @@ from personalize_spark.filters.values import BadValue
 from personalize_spark.recipes import Recipe, Settings, recipe_named
 from personalize_spark.records import Object, ids_of, parse
 from personalize_spark.scoring.model import Model
-from personalize_spark.storage.location import open_store
 
 TOP = 10
 
@@ -85,7 +84,7 @@ class GroupFilter:
         if "view" not in group.fields:
             raise InvalidInputException(f"{group.arn} has no data yet: import datasets before explaining a filter.")
         self.arn = str(group.arn)
-        self._view = View(Artifact(open_store(group.fields["view"]), group.fields["viewSha256"]))
+        self._view = View(Pinned(**group.fields["view"]).open())
         self.bound = bind(parsed, self._view.schema)
         self._columns = self._view.columns()
         items = self.bound.subject == ITEM_ID
@@ -171,7 +170,7 @@ def open_version(catalog: Catalog, text: str, group: str) -> Version:
         raise InvalidInputException(f"{text} is not a solution version that is ACTIVE.")
     if fields.get("datasetGroupArn") != group:
         raise InvalidInputException(f"The solution version {text} belongs to another dataset group than {group}.")
-    model = read_model(Artifact(open_store(fields["model"]), fields["modelSha256"]))
+    model = read_model(Pinned(**fields["model"]).open())
     return Version(recipe_named(fields["recipeArn"].rpartition("/")[2]), model)
 
 

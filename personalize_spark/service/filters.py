@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from personalize_spark.artifacts.artifact import Artifact
+from personalize_spark.artifacts.artifact import Pinned
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Fields, Record
 from personalize_spark.catalog.lease import ACTIVE, running
@@ -14,10 +14,9 @@ from personalize_spark.filters.binding import BoundFilter, bind
 from personalize_spark.filters.expression import ITEM_ID
 from personalize_spark.filters.parser import parse
 from personalize_spark.filters.schema import GroupSchema
-from personalize_spark.job.plan import Filtering, Pinned
+from personalize_spark.job.plan import Filtering
 from personalize_spark.request import validate
 from personalize_spark.service.pages import page_of, shown
-from personalize_spark.storage.location import open_store
 
 KIND = "filter"
 _LISTED = ("name", "filterArn", "creationDateTime", "lastUpdatedDateTime", "datasetGroupArn", "failureReason", "status")
@@ -106,12 +105,12 @@ def filtering_of(catalog: Catalog, text: str, group: str | None) -> tuple[Filter
         raise InvalidInputException(
             f"The filter {text} is for {bound.subject}; a batch inference job needs one for ItemID."
         )
-    view = Pinned(owner.fields["view"], owner.fields["viewSha256"])
+    view = Pinned(**owner.fields["view"])
     return Filtering(record.fields["filterExpression"], view), bound
 
 
 def _schema(group: Record) -> GroupSchema:
     if "view" not in group.fields:
         raise InvalidInputException(f"{group.arn} has no data yet: import datasets before creating a filter.")
-    view = Artifact(open_store(group.fields["view"]), group.fields["viewSha256"])
+    view = Pinned(**group.fields["view"]).open()
     return GroupSchema.of(view.properties["schemas"].values())

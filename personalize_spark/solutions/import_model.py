@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from pyspark.sql import DataFrame, SparkSession
 
-from personalize_spark.artifacts.artifact import Artifact, Entry, finish
+from personalize_spark.artifacts.artifact import Entry, finish
 from personalize_spark.artifacts.model import write_items
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Fields, Record
@@ -144,8 +144,8 @@ def _write(catalog: Catalog, version: Record, recipe: str, sources: Sources, giv
         side = UserSide(store.root, store.access, factors, properties["rank"], given.temperature)
         entries += write_users(given.users, side, given.rows)
         properties |= {"users": given.rows, "temperature": given.temperature, "metrics": given.metrics}
-    finish(store, entries, properties)
-    return {"model": store.root, "modelSha256": Artifact(store).sha256, "metrics": given.metrics}
+    model = finish(store, entries, properties)
+    return {"model": asdict(model), "metrics": given.metrics}
 
 
 def _write_items(store: Store, given: Given) -> list[Entry]:

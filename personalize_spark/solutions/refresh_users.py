@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from dataclasses import asdict
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812  # as all of Spark's documents do
 
-from personalize_spark.artifacts.artifact import Artifact, finish
+from personalize_spark.artifacts.artifact import Artifact, Pinned, finish
 from personalize_spark.artifacts.model import read_model
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Record
 from personalize_spark.catalog.resources import find_interactions
-from personalize_spark.storage.location import open_store
 from personalize_spark.training.fold_in import fold_in_of
 from personalize_spark.training.interactions import Events, persisted, read_interactions
 from personalize_spark.training.users import UserSide, write_users
@@ -56,7 +56,7 @@ def _latest_versions(catalog: Catalog, group: str) -> Iterator[Record]:
 
 
 def _update(spark: SparkSession, catalog: Catalog, dataset: Record, version: Record) -> int:
-    model = Artifact(open_store(version.fields["model"]), version.fields["modelSha256"])
+    model = Pinned(**version.fields["model"]).open()
     learned, now = version.fields.get("deltaVersions", {}).get("INTERACTIONS"), dataset.fields["deltaVersion"]
     if "foldIn" not in model.properties or learned is None or learned == now:
         return 0
@@ -69,8 +69,8 @@ def _update(spark: SparkSession, catalog: Catalog, dataset: Record, version: Rec
             store = catalog.store.at(f"updates/{version.arn.name}/{version.arn.version}/{secrets.token_hex(4)}")
             entries = write_users(numbered, side_of(model), model.properties["temperature"], users, store)
             about = {name: model.properties[name] for name in ("scored",) if name in model.properties}
-            finish(store, entries, {"model": model.sha256, "deltaVersions": {"INTERACTIONS": now}, **about})
-            catalog.update(version, update=store.root, updateSha256=Artifact(store).sha256)
+            pinned = finish(store, entries, {"model": model.sha256, "deltaVersions": {"INTERACTIONS": now}, **about})
+            catalog.update(version, update=asdict(pinned))
     return users
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from functools import partial
 
 from pyspark.sql import SparkSession
 
-from personalize_spark.artifacts.artifact import Artifact, finish
+from personalize_spark.artifacts.artifact import Pinned, finish
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Fields, Record
 from personalize_spark.catalog.resources import (
@@ -23,7 +24,6 @@ from personalize_spark.catalog.resources import (
 from personalize_spark.errors import InvalidInputException
 from personalize_spark.solutions.update import RECIPES as UPDATED
 from personalize_spark.solutions.update import update
-from personalize_spark.storage.location import open_store
 from personalize_spark.training.als import train_als
 from personalize_spark.training.interactions import Events, Totals, persisted, read_interactions, totals
 from personalize_spark.training.metadata import read_metadata
@@ -101,8 +101,7 @@ def train_version(
     if mode == UPDATE:
         if recipe not in UPDATED:
             raise InvalidInputException(f"The training mode {UPDATE} is for {' and '.join(UPDATED)}, not for {recipe}.")
-        model = last_full_version(catalog, solution).fields
-        base = Artifact(open_store(model["model"]), model["modelSha256"])
+        base = Pinned(**last_full_version(catalog, solution).fields["model"]).open()
         trainer = partial(update, spark, base=base)
     version = create_version(catalog, solution, dataset, mode)
     started = time.monotonic()
@@ -141,8 +140,8 @@ def _train(
         "deltaVersions": version.fields["deltaVersions"],
         **trained.properties,
     }
-    finish(store, trained.entries, properties)
-    return {"model": store.root, "modelSha256": Artifact(store).sha256, "metrics": properties.get("metrics", {})}
+    model = finish(store, trained.entries, properties)
+    return {"model": asdict(model), "metrics": properties.get("metrics", {})}
 
 
 def _trainer(recipe: str) -> Trainer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ import orjson
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from personalize_spark.artifacts.artifact import Artifact, Entry, finish, write_table
+from personalize_spark.artifacts.artifact import Entry, Pinned, finish, write_table
 from personalize_spark.artifacts.model import USERS, read_model, users_schema, write_items
 from personalize_spark.artifacts.shards import keys_of, shard_name, shards_of
 from personalize_spark.catalog.arns import Arn
@@ -22,7 +22,6 @@ from personalize_spark.scoring.products import products
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.softmax import log_normaliser
 from personalize_spark.scoring.topn import ItemMatrix
-from personalize_spark.storage.location import open_store
 from personalize_spark.storage.store import Store
 
 NO_EXPLORATION = {"itemExplorationConfig": {"explorationWeight": "0"}}
@@ -73,7 +72,7 @@ def model_of(world: World, recipe: str, folder: Path) -> Model:
         temperature=world.temperature,
     )
     record = catalog.read(arn).fields
-    return read_model(Artifact(open_store(record["model"]), record["modelSha256"]))
+    return read_model(Pinned(**record["model"]).open())
 
 
 def golden_version(catalog: Catalog, recipe: str = "aws-user-personalization", *, scored: int = SCORED) -> Arn:
@@ -124,15 +123,14 @@ def write_version(
         properties["scored"] = scored
     if matrix is not None and model.queries is None:
         entries += write_toy_users(store, list(users), vectors, matrix, temperature, shards, properties.get("scored"))
-    finish(store, entries, properties)
+    pinned = finish(store, entries, properties)
     catalog.create(
         arn,
         {
             "solutionVersionArn": str(arn),
             "recipeArn": f"arn:aws:personalize:::recipe/{recipe}",
             "status": "ACTIVE",
-            "model": store.root,
-            "modelSha256": Artifact(store).sha256,
+            "model": asdict(pinned),
         },
     )
     return arn

@@ -9,6 +9,7 @@ import time
 import types
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +18,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from personalize_spark.errors import ArtifactError, ObjectExists
 from personalize_spark.artifacts import cache, shards
-from personalize_spark.artifacts.artifact import Artifact, finish, write_column, write_table
+from personalize_spark.artifacts.artifact import Artifact, Pinned, finish, write_column, write_table
 from personalize_spark.artifacts.cache import local_path
-from personalize_spark.catalog.catalog import Catalog
-from personalize_spark.storage.location import open_store
 from personalize_spark.artifacts.model import read_model
 from personalize_spark.artifacts.shards import Shards, keys_of, shards_of, write_missing, write_shards
+from personalize_spark.catalog.catalog import Catalog
+from personalize_spark.errors import ArtifactError, ObjectExists
+from personalize_spark.storage.location import open_store
 from personalize_spark.storage.store import Store
 from personalize_spark.testing.toy import write_version
 
@@ -51,10 +52,10 @@ def test_columns_and_tables_come_back(tmp_path: Path) -> None:
 
 def test_an_artifact_is_pinned_by_its_manifest(tmp_path: Path) -> None:
     store = open_store(f"file://{tmp_path}")
-    pinned = make(store).sha256
-    assert Artifact(store, pinned).sha256 == pinned
+    pinned = finish(store, [], {"rank": 3})
+    assert (pinned.uri, pinned.open().properties) == (store.root, {"rank": 3})
     with pytest.raises(ArtifactError, match="not the one that the job was planned with"):
-        Artifact(store, "0" * 64)
+        replace(pinned, sha256="0" * 64).open()
 
 
 def test_an_artifact_is_finished_once(tmp_path: Path) -> None:
@@ -110,7 +111,7 @@ def test_every_user_is_found_and_no_other(tmp_path: Path, shards: int) -> None:
     catalog = Catalog(f"file://{tmp_path}")
     ids = sorted(f"i{n}" for n in range(20))
     arn = write_version(catalog, "aws-user-personalization", ids, factors, users, [1] * 20, shards=shards)
-    model = read_model(Artifact(open_store(catalog.read(arn).fields["model"])))
+    model = read_model(Pinned(**catalog.read(arn).fields["model"]).open())
     assert model.users is not None
     names = [*users, "nobody", COLLIDING[1], *users]
     rows = model.users.lookup([name.encode() for name in names])
@@ -126,7 +127,7 @@ def test_only_the_shards_of_the_ids_are_touched(tmp_path: Path) -> None:
     factors = np.ones((2, 1), np.float32)
     catalog = Catalog(f"file://{tmp_path}")
     arn = write_version(catalog, "aws-user-personalization", ["a", "b"], factors, users, [1, 1], shards=100)
-    artifact = Artifact(open_store(catalog.read(arn).fields["model"]))
+    artifact = Pinned(**catalog.read(arn).fields["model"]).open()
     shards = Shards(artifact, "users")
     list(shards.find([b"u1", b"u2", b"u3"]))
     assert len(shards._tables) == 3
@@ -240,7 +241,7 @@ def test_a_large_user_side_does_not_stay_in_the_process(tmp_path: Path, monkeypa
     arn = write_version(
         catalog, "aws-user-personalization", ["a"], np.ones((1, 64), np.float32), vectors, [1], shards=2
     )
-    users = read_model(Artifact(open_store(catalog.read(arn).fields["model"]))).users
+    users = read_model(Pinned(**catalog.read(arn).fields["model"]).open()).users
     assert users is not None
     for _ in range(2):
         np.testing.assert_array_equal(users.lookup(ids).vectors[:, 0], np.arange(len(ids)))

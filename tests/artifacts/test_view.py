@@ -8,11 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from personalize_spark.artifacts.artifact import Artifact, finish, write_table
+from personalize_spark.artifacts.view import Scope, View, exploration
 from personalize_spark.scoring.exploration import MASS_PER_WEIGHT, MAX_ITEMS
 from personalize_spark.scoring.model import Model, Texts
-from personalize_spark.artifacts.artifact import Artifact, finish, write_table
 from personalize_spark.storage.location import open_store
-from personalize_spark.artifacts.view import Scope, View, exploration
 
 DAY = 86_400
 ROWS = [("a", 0, 9, 0), ("b", 80, 2, 0), ("c", 100, 0, 5), ("d", 95, 1, 1)]

@@ -6,6 +6,7 @@ import argparse
 import json
 import re
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -62,8 +63,8 @@ def write(catalog: Catalog, *, held_out: int | None = USERS, interactions: bool 
         targets, seen = one_each(TARGETS[:held_out], order), one_each(SEEN[:held_out], order)
         entries += write_held_out(store, HeldOut(VECTORS[:held_out], targets, seen))
     counted = {"interactions": int(COUNTS.sum())} if interactions else {}
-    finish(store, entries, {"recipe": "aws-user-personalization", "temperature": 2.0, **counted})
-    record = {"status": "ACTIVE", "model": store.root, "modelSha256": Artifact(store).sha256}
+    pinned = finish(store, entries, {"recipe": "aws-user-personalization", "temperature": 2.0, **counted})
+    record = {"status": "ACTIVE", "model": asdict(pinned)}
     catalog.create(arn, {"recipeArn": "arn:aws:personalize:::recipe/aws-user-personalization", **record})
     return str(arn)
 

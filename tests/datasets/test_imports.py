@@ -15,7 +15,7 @@ import pytest
 from chispa import assert_df_equality
 from pyspark.sql import SparkSession
 
-from personalize_spark.artifacts.artifact import Artifact
+from personalize_spark.artifacts.artifact import Artifact, Pinned
 from personalize_spark.artifacts.shards import Shards
 from personalize_spark.artifacts.view import View
 from personalize_spark.catalog.arns import Arn
@@ -57,7 +57,7 @@ def sources(root: str, **texts: str) -> dict[str, Source]:
 
 def view_of(catalog: Catalog) -> Artifact:
     [group] = catalog.list("dataset-group")
-    return Artifact(open_store(group.fields["view"]), group.fields["viewSha256"])
+    return Pinned(**group.fields["view"]).open()
 
 
 def user(view: Artifact, name: str) -> dict[str, Any]:

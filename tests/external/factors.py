@@ -11,12 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from personalize_spark.artifacts.artifact import Artifact
+from personalize_spark.artifacts.artifact import Pinned
 from personalize_spark.artifacts.model import read_model
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.scoring.model import Model
-from personalize_spark.storage.location import open_store
 from personalize_spark.testing.toy import World
 
 ITEMS, USERS, RANK = 40, 25, 5
@@ -102,4 +101,4 @@ def write_map(folder: Path, side: Mapping[str, object], name: str) -> str:
 def model_of(catalog: Catalog, arn: Arn) -> Model:
     fields = catalog.read(arn).fields
     assert fields["status"] == "ACTIVE"
-    return read_model(Artifact(open_store(fields["model"]), fields["modelSha256"]))
+    return read_model(Pinned(**fields["model"]).open())

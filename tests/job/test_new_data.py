@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from pyspark.sql import SparkSession
 
-from personalize_spark.artifacts.artifact import Artifact
+from personalize_spark.artifacts.artifact import Pinned
 from personalize_spark.artifacts.model import read_model, updated
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
@@ -21,7 +21,6 @@ from personalize_spark.job.run import run_job
 from personalize_spark.service.batch_inference_jobs import create_batch_inference_job
 from personalize_spark.solutions.refresh_users import update_users
 from personalize_spark.solutions.train import Hyperparameters, train
-from personalize_spark.storage.location import open_store
 from personalize_spark.testing.toy import NO_EXPLORATION, request
 from personalize_spark.training.fold_in import AlsFoldIn, Histories
 from tests.solutions.test_train import interactions
@@ -90,8 +89,8 @@ def world(_spark_session: SparkSession, tmp_path_factory: pytest.TempPathFactory
 
 def test_a_moved_user_is_what_a_training_would_make_of_it(world: World) -> None:
     fields = world.catalog.read(world.arn).fields
-    artifact = Artifact(open_store(fields["model"]))
-    model = updated(read_model(artifact), Artifact(open_store(fields["update"]), fields["updateSha256"]))
+    artifact = Pinned(**fields["model"]).open()
+    model = updated(read_model(artifact), Pinned(**fields["update"]).open())
     assert model.matrix is not None
     assert model.users is not None
     rows = [item for user, item, _ in [*interactions(), *NEWS] if user == "üser-0"]

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from personalize_spark.artifacts.artifact import Pinned
 from personalize_spark.errors import JobFailed
 from personalize_spark.job.plan import (
     MAX_BIN,
@@ -16,7 +17,6 @@ from personalize_spark.job.plan import (
     Exploring,
     Filtering,
     Input,
-    Pinned,
     Plan,
     bins_of,
     bytes_per_line,

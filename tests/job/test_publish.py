@@ -10,9 +10,10 @@ import boto3
 import pytest
 from pyspark.sql import SparkSession
 
+from personalize_spark.artifacts.artifact import Pinned
 from personalize_spark.errors import JobFailed
 from personalize_spark.job.attempts import Ledger
-from personalize_spark.job.plan import Input, Pinned, Plan, Task
+from personalize_spark.job.plan import Input, Plan, Task
 from personalize_spark.job.publish import _WRITERS, Publisher
 from personalize_spark.job.splits import Split
 from personalize_spark.job.task import Piece

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from personalize_spark.answer import LineFilter, answer
-from personalize_spark.artifacts.artifact import Artifact
+from personalize_spark.artifacts.artifact import Pinned
 from personalize_spark.artifacts.model import read_model
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.filters.selector import Group
@@ -19,7 +19,6 @@ from personalize_spark.records import Object
 from personalize_spark.scoring.masks import Masks
 from personalize_spark.scoring.model import Model
 from personalize_spark.scoring.selection import Selection
-from personalize_spark.storage.location import open_store
 from personalize_spark.testing.toy import golden_version
 
 
@@ -30,7 +29,7 @@ def out(folder: Path, recipe: str, line: bytes, line_filter: LineFilter | None =
 def model_of(folder: Path, recipe: str) -> Model:
     catalog = Catalog(f"file://{folder}")
     record = catalog.read(golden_version(catalog, recipe, scored=2)).fields
-    return read_model(Artifact(open_store(record["model"]), record["modelSha256"]))
+    return read_model(Pinned(**record["model"]).open())
 
 
 class Without:

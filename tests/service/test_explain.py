@@ -13,7 +13,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from personalize_spark.answer import answer
-from personalize_spark.artifacts.artifact import Artifact
+from personalize_spark.artifacts.artifact import Pinned
 from personalize_spark.artifacts.view import View, ViewFilter, with_new_items
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Record
@@ -32,7 +32,6 @@ from personalize_spark.service.explain import (
     open_version,
 )
 from personalize_spark.service.filters import create_filter
-from personalize_spark.storage.location import open_store
 from personalize_spark.testing.toy import golden_version
 
 pytestmark = pytest.mark.spark  # the import that makes the view; nothing that is tested here needs it
@@ -175,7 +174,7 @@ def test_the_first_items_are_kept_or_dropped_and_by_what(catalog: Catalog, group
 
 
 def job_filter(group: Record, expression: str, version: Version) -> ViewFilter:
-    view = View(Artifact(open_store(group.fields["view"])))
+    view = View(Pinned(**group.fields["view"]).open())
     return ViewFilter(view, bind(parse(expression), view.schema), version.model)
 
 
@@ -208,7 +207,7 @@ def test_what_is_kept_is_what_a_job_returns(
     text = json.dumps({**line, "filterValues": {"Y": "2000"}}).encode()
     said = explained(group, expression, text, version_)
     if "itemList" in version_.recipe.required:  # as a job's worker does
-        view = View(Artifact(open_store(group.fields["view"])))
+        view = View(Pinned(**group.fields["view"]).open())
         version_ = replace(version_, model=with_new_items(version_.model, view))
     returned = answer(version_.recipe, version_.model, Settings(10), [text], job_filter(group, expression, version_))
     items = orjson.loads(returned.data)["output"]["recommendedItems"]

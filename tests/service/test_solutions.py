@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from personalize_spark.artifacts.artifact import Artifact
+from personalize_spark.artifacts.artifact import Pinned
 from personalize_spark.artifacts.model import read_model
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
@@ -22,7 +22,6 @@ from personalize_spark.errors import (
 )
 from personalize_spark.service import solutions
 from personalize_spark.service.batch_inference_jobs import create_batch_inference_job
-from personalize_spark.storage.location import open_store
 from personalize_spark.testing.toy import golden_version, request
 
 GROUP = Arn("aws", "us-east-1", "000000000000", "dataset-group", "shop")
@@ -126,7 +125,7 @@ def test_a_version_learns_from_what_the_configuration_says_and_is_updated(spark:
         solutions.create_solution_version(catalog, {"solutionArn": arn, "trainingMode": "AUTOTRAIN"}, _no_session)
     first = solutions.create_solution_version(catalog, {"solutionArn": arn}, lambda: spark)["solutionVersionArn"]
     fields = catalog.read(Arn.parse(first)).fields
-    model = read_model(Artifact(open_store(fields["model"])))
+    model = read_model(Pinned(**fields["model"]).open())
     names = {row.split(",")[1] for row in rows if "watch" in row and int(row.split(",")[3]) >= 2}
     assert set(model.texts.ids()) == names
     assert model.matrix is not None
@@ -139,4 +138,4 @@ def test_a_version_learns_from_what_the_configuration_says_and_is_updated(spark:
     second = solutions.create_solution_version(catalog, update, lambda: spark)["solutionVersionArn"]
     fields = catalog.read(Arn.parse(second)).fields
     assert (fields["trainingMode"], fields["status"]) == ("UPDATE", "ACTIVE")
-    assert set(read_model(Artifact(open_store(fields["model"]))).texts.ids()) == {*names, "brand new"}
+    assert set(read_model(Pinned(**fields["model"]).open()).texts.ids()) == {*names, "brand new"}

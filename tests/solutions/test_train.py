@@ -16,7 +16,7 @@ from pyspark.ml.recommendation import ALSModel
 from pyspark.sql import DataFrame, SparkSession
 
 from personalize_spark.artifacts import shards
-from personalize_spark.artifacts.artifact import Artifact
+from personalize_spark.artifacts.artifact import Artifact, Pinned
 from personalize_spark.artifacts.model import read_model
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
@@ -24,7 +24,7 @@ from personalize_spark.errors import DataError, InvalidInputException, ResourceN
 from personalize_spark.scoring.model import Model
 from personalize_spark.solutions import train as module
 from personalize_spark.solutions.train import Hyperparameters, train
-from personalize_spark.storage.location import hadoop_uri, open_store
+from personalize_spark.storage.location import hadoop_uri
 from personalize_spark.training import als
 
 pytestmark = pytest.mark.spark
@@ -94,7 +94,7 @@ def learned(_spark_session: SparkSession, tmp_path_factory: pytest.TempPathFacto
 
 def artifact_of(catalog: Catalog, arn: Arn) -> Artifact:
     fields = catalog.read(arn).fields
-    return Artifact(open_store(fields["model"]), fields["modelSha256"])
+    return Pinned(**fields["model"]).open()
 
 
 def ids(model: Model) -> list[str]:

@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F  # noqa: N812  # as all of Spark's documents do
 
-from personalize_spark.artifacts.artifact import Artifact
+from personalize_spark.artifacts.artifact import Artifact, Pinned
 from personalize_spark.artifacts.model import read_model
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.scoring.model import Model
 from personalize_spark.solutions.train import Hyperparameters, train
-from personalize_spark.storage.location import open_store
 
 pytestmark = [pytest.mark.spark, pytest.mark.movielens]
 
@@ -47,7 +46,7 @@ def learned(_spark_session: SparkSession, split: DataFrame, tmp_path_factory: py
     arn = train(_spark_session, catalog, "movielens", "aws-user-personalization", "films", Hyperparameters())
     fields = catalog.read(arn).fields
     print(fields)
-    return Artifact(open_store(fields["model"]))
+    return Pinned(**fields["model"]).open()
 
 
 def items_of(split: DataFrame, past: bool) -> Items:  # noqa: FBT001

@@ -14,7 +14,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from personalize_spark.answer import answer
-from personalize_spark.artifacts.artifact import Artifact
+from personalize_spark.artifacts.artifact import Pinned
 from personalize_spark.artifacts.model import read_model
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.datasets.imports import Source, import_datasets
@@ -22,7 +22,6 @@ from personalize_spark.errors import DataError
 from personalize_spark.recipes import RECIPES, Settings
 from personalize_spark.scoring.model import Model
 from personalize_spark.solutions.train import Hyperparameters, train
-from personalize_spark.storage.location import open_store
 from tests.solutions.test_train import interactions
 
 pytestmark = pytest.mark.spark
@@ -72,7 +71,7 @@ def learn(_spark_session: SparkSession, tmp_path_factory: pytest.TempPathFactory
 
     def learn(recipe: str) -> Model:
         arn = train(_spark_session, catalog, "films", recipe, recipe, Hyperparameters(rank=16))
-        return read_model(Artifact(open_store(catalog.read(arn).fields["model"])))
+        return read_model(Pinned(**catalog.read(arn).fields["model"]).open())
 
     return learn
 
