@@ -52,7 +52,7 @@ LIBRARIES: dict[str, set[str]] = {
     "datasets": {"numpy", "pyarrow", "pyspark"},
     "external": {"numpy", "orjson", "pyarrow", "pyspark"},
     "filters": {"lark", "numpy"},
-    "job": {"orjson", "pyarrow", "pyspark"},
+    "job": {"pyarrow", "pyspark"},
     "quality": {"numpy", "orjson"},
     "recipes": {"numpy"},
     "records": {"numpy", "orjson", "pyarrow"},
@@ -62,7 +62,7 @@ LIBRARIES: dict[str, set[str]] = {
     "service": {"orjson", "pyspark"},
     "solutions": {"numpy", "pyarrow", "pyspark"},
     "spark": {"pyspark"},
-    "storage": {"boto3", "botocore", "mypy_boto3_s3"},
+    "storage": {"boto3", "botocore", "msgspec", "mypy_boto3_s3"},
     "testing": {"hypothesis", "numpy", "orjson", "pyarrow", "pytest"},
     "training": {"numpy", "orjson", "pyarrow", "pyspark", "scipy"},
 }

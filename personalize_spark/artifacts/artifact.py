@@ -9,8 +9,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 
 from personalize_spark.artifacts.cache import local_path
 from personalize_spark.errors import ArtifactError, ObjectNotFound
+from personalize_spark.storage.documents import decoded
 from personalize_spark.storage.location import open_store
 from personalize_spark.storage.store import Store
 
@@ -54,6 +54,15 @@ class Pinned:
         return Artifact(open_store(self.uri), self.sha256)
 
 
+@dataclass(frozen=True)
+class Manifest:
+    """What a finished artifact holds; its SHA-256 pins the artifact."""
+
+    format: int
+    properties: dict[str, Any] = field(default_factory=dict)
+    files: list[Entry] = field(default_factory=list)
+
+
 class Artifact:
     """A finished artifact, read through the host's cache.
 
@@ -74,22 +83,13 @@ class Artifact:
             raise ArtifactError(
                 f"{store.root}{_MANIFEST} is not the one that the job was planned with; create a new job."
             )
-        self._manifest: dict[str, Any] = orjson.loads(data)
-        if self._manifest["format"] != FORMAT:
-            raise ArtifactError(
-                f"{store.root} has format {self._manifest['format']}, this release reads {FORMAT}: train again."
-            )
-
-    @property
-    def properties(self) -> dict[str, Any]:
+        manifest = decoded(data, Manifest, f"{store.root}{_MANIFEST}")
+        if manifest.format != FORMAT:
+            raise ArtifactError(f"{store.root} has format {manifest.format}, this release reads {FORMAT}: train again.")
+        self.properties = manifest.properties
         """What the writer had to say besides the columns."""
-        properties: dict[str, Any] = self._manifest["properties"]
-        return properties
-
-    @cached_property
-    def entries(self) -> dict[str, Entry]:
+        self.entries = {entry.name: entry for entry in manifest.files}
         """The files by name."""
-        return {entry["name"]: Entry(**entry) for entry in self._manifest["files"]}
 
     def column(self, name: str) -> NDArray[Any]:
         """The array of `NAME.npy`, mapped read-only."""
@@ -139,8 +139,7 @@ def write_table(store: Store, name: str, batch: pa.RecordBatch) -> Entry:
 
 def finish(store: Store, entries: Iterable[Entry], properties: Mapping[str, Any]) -> Pinned:
     """Write the manifest: from now on the artifact exists."""
-    files = [asdict(entry) for entry in sorted(entries, key=lambda entry: entry.name)]
-    manifest = {"format": FORMAT, "properties": dict(properties), "files": files}
+    manifest = Manifest(FORMAT, dict(properties), sorted(entries, key=lambda entry: entry.name))
     data = orjson.dumps(manifest, option=orjson.OPT_INDENT_2)
     store.create(_MANIFEST, data)
     return Pinned(store.root, hashlib.sha256(data).hexdigest())

@@ -5,18 +5,17 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 
-import orjson
 from pyspark.sql import SparkSession
 
 from personalize_spark.job.plan import Plan, Task, bins_of, write_bins
 from personalize_spark.job.stage import root_cause, run_stage
 from personalize_spark.job.task import SIDECARS, Piece, answer_bin
+from personalize_spark.storage.documents import read_document
 from personalize_spark.storage.store import Store
 
 _READERS = 16
@@ -40,11 +39,13 @@ class Ledger:
         """Read the sidecars that came since."""
         new = [found.name for found in self.staging.list(SIDECARS) if found.name not in self._seen]
         with ThreadPoolExecutor(_READERS) as pool:
-            for data in pool.map(self.staging.read, new):
-                for fields in orjson.loads(data):
-                    piece = Piece(**{**fields, "errors": Counter(fields["errors"])})
+            for finished in pool.map(self._read, new):
+                for piece in finished:
                     self.pieces.setdefault(piece.key, piece)
         self._seen.update(new)
+
+    def _read(self, name: str) -> list[Piece]:
+        return read_document(self.staging, name, list[Piece])
 
     def missing(self, tasks: Sequence[Task]) -> list[Task]:
         """The tasks without a piece, in order."""

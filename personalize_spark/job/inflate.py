@@ -7,13 +7,13 @@ import uuid
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-import orjson
 from pyspark.sql import SparkSession
 
 from personalize_spark.errors import JobFailed, PersonalizeSparkError
 from personalize_spark.job.plan import INFLATE_ABOVE, Input, Plan, read_inputs
 from personalize_spark.job.splits import Split, blocks, compression
 from personalize_spark.job.stage import run_stage
+from personalize_spark.storage.documents import read_document, write_document
 from personalize_spark.storage.store import Object, Store
 
 _OBJECT_BYTES = 64 << 20
@@ -34,7 +34,7 @@ def inflate(spark: SparkSession, plan: Plan, inputs: Sequence[Input]) -> dict[in
     if failures := run_stage(spark, plan, len(large), partial(_inflate, large)):
         raise JobFailed(failures[0])
     staging = plan.staging()
-    return {number: [Object(*each) for each in orjson.loads(staging.read(_list(number)))] for number in large}
+    return {number: read_document(staging, _list(number), list[Object]) for number in large}
 
 
 def _list(number: int) -> str:
@@ -58,6 +58,6 @@ def _inflate(large: Sequence[int], staging: Store, task: int) -> Iterator[str]:
                 write(buffer.getvalue())
                 buffer = io.BytesIO()
         write(buffer.getvalue())
-        staging.write(_list(large[task]), orjson.dumps([list(vars(each).values()) for each in written]))
+        write_document(staging, _list(large[task]), written)
     except PersonalizeSparkError as error:
         yield error.message

@@ -16,15 +16,14 @@ A task gets the URI of the plan, never its contents.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import takewhile
-
-import orjson
 
 from personalize_spark.artifacts.artifact import Pinned
 from personalize_spark.errors import JobFailed, StorageError
 from personalize_spark.job.splits import Split, blocks, compression, cut
 from personalize_spark.recipes import Settings
+from personalize_spark.storage.documents import read_document, write_document
 from personalize_spark.storage.location import open_store, split_prefix
 from personalize_spark.storage.store import Access, Object, Store
 
@@ -110,22 +109,12 @@ class Plan:
 
     def write(self) -> None:
         """Freeze the plan."""
-        self.staging().write("plan.json", orjson.dumps(asdict(self)))
+        write_document(self.staging(), "plan.json", self)
 
     @classmethod
     def read(cls, staging: Store) -> Plan:
         """The plan of a staging folder."""
-        fields = orjson.loads(staging.read("plan.json"))
-        if fields["filtering"] is not None:
-            fields["filtering"]["view"] = Pinned(**fields["filtering"]["view"])
-            fields["filtering"] = Filtering(**fields["filtering"])
-        if fields["update"] is not None:
-            fields["update"] = Pinned(**fields["update"])
-        if fields["exploring"] is not None:
-            fields["exploring"]["view"] = Pinned(**fields["exploring"]["view"])
-            fields["exploring"] = Exploring(**fields["exploring"])
-        nested: dict[str, type] = {"settings": Settings, "model": Pinned, "access": Access}
-        return cls(**fields | {name: kind(**fields[name]) for name, kind in nested.items()})
+        return read_document(staging, "plan.json", cls)
 
 
 @dataclass(frozen=True)
@@ -198,12 +187,12 @@ def _left_by_a_job(uri: str, output_root: str) -> bool:
 
 def write_inputs(staging: Store, inputs: Sequence[Input]) -> None:
     """Freeze the list of inputs."""
-    staging.write("inputs.json", orjson.dumps([asdict(each) for each in inputs]))
+    write_document(staging, "inputs.json", inputs)
 
 
 def read_inputs(staging: Store) -> list[Input]:
     """The frozen list of inputs."""
-    return [Input(Object(**each["source"]), each["output"]) for each in orjson.loads(staging.read("inputs.json"))]
+    return read_document(staging, "inputs.json", list[Input])
 
 
 def bytes_per_line(store: Store, inputs: Sequence[Input]) -> float:
@@ -286,21 +275,12 @@ def _cost(task: Task, line: float) -> float:
 def write_bins(staging: Store, wave: int, bins: Sequence[Sequence[Task]]) -> None:
     """Hand out the work of a wave."""
     for number, tasks in enumerate(bins):
-        staging.write(_bin_name(wave, number), orjson.dumps([asdict(task) for task in tasks]))
+        write_document(staging, _bin_name(wave, number), tasks)
 
 
 def read_bin(staging: Store, wave: int, number: int) -> list[Task]:
     """The work of one Spark task."""
-    return [
-        Task(
-            each["file"],
-            each["number"],
-            Split(Object(**each["split"].pop("source")), **each["split"]),
-            each["inflated"],
-            each["gathered"],
-        )
-        for each in orjson.loads(staging.read(_bin_name(wave, number)))
-    ]
+    return read_document(staging, _bin_name(wave, number), list[Task])
 
 
 def _bin_name(wave: int, number: int) -> str:

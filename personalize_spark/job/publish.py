@@ -8,18 +8,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Self
 
-import orjson
 from pyspark.sql import SparkSession
 
 from personalize_spark.errors import JobFailed, PersonalizeSparkError
 from personalize_spark.job.attempts import Ledger
 from personalize_spark.job.plan import Input, Plan, Task
 from personalize_spark.job.stage import root_cause, run_stage
+from personalize_spark.storage.documents import read_document, write_document
 from personalize_spark.storage.store import Object, Store
 
 _WRITERS = 8
 _FILES_PER_TASK = 500
 _POLL_SECONDS = 1.0
+_Output = tuple[str, list[Object]]
+"""The name of an output and the objects that it is composed of, in order."""
 
 
 class Publisher:
@@ -116,17 +118,17 @@ def _compose_in_tasks(
     if not outputs:
         return []
     tasks = min(len(outputs), max(cores, -(-len(outputs) // _FILES_PER_TASK)))
-    staging, parts = plan.staging(), defaultdict[int, list[object]](list)
+    staging, parts = plan.staging(), defaultdict[int, list[_Output]](list)
     for number, (name, pieces) in enumerate(outputs.items()):
-        parts[number % tasks].append([name, [list(vars(each).values()) for each in pieces]])
+        parts[number % tasks].append((name, list(pieces)))
     for number, part in parts.items():
-        staging.write(_part(number), orjson.dumps(part))
+        write_document(staging, _part(number), part)
     return run_stage(spark, plan, tasks, _compose_part)
 
 
 def _compose_part(staging: Store, number: int) -> Iterator[str]:
     plan = Plan.read(staging)
-    part = ((name, [Object(*each) for each in pieces]) for name, pieces in orjson.loads(staging.read(_part(number))))
+    part = read_document(staging, _part(number), list[_Output])
     with ThreadPoolExecutor(_WRITERS) as pool:
         yield from filter(None, pool.map(lambda output: _compose(plan, *output), part))
 

@@ -62,7 +62,7 @@ class Report:
     @classmethod
     def of(cls, output: str, files: int, pieces: Sequence[Piece], seconds: float, notes: list[str]) -> Report:
         """Add up the pieces."""
-        errors: Counter[str] = sum((piece.errors for piece in pieces), Counter())
+        errors: Counter[str] = sum((Counter(piece.errors) for piece in pieces), Counter())
         return cls(
             output=output,
             files=files,

@@ -146,7 +146,7 @@ def _clean(plan: Plan) -> list[str]:
 
 def _progress(ledger: Ledger, tasks: Sequence[Task]) -> Progress:
     pieces = list(ledger.pieces.values())
-    errors = sum(piece.errors.total() for piece in pieces)
+    errors = sum(sum(piece.errors.values()) for piece in pieces)
     return Progress(len(pieces), len(tasks), sum(piece.lines for piece in pieces), errors)
 
 

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import BinaryIO
 
-import orjson
 import pyarrow as pa
 
 from personalize_spark.answer import LineFilter, answer
@@ -32,6 +31,7 @@ from personalize_spark.recipes.user_personalization import USER_ID
 from personalize_spark.records import ids_of
 from personalize_spark.records import parse as parse_lines
 from personalize_spark.scoring.model import Model
+from personalize_spark.storage.documents import write_document
 from personalize_spark.storage.location import open_store
 from personalize_spark.storage.store import Access, Object, Store
 
@@ -58,7 +58,7 @@ class Piece:
     lines: int = 0
     bytes: int = 0
     seconds: float = 0.0
-    errors: Counter[str] = field(default_factory=Counter)
+    errors: dict[str, int] = field(default_factory=dict)
 
     def objects(self) -> list[Object]:
         """What the output is to be composed of."""
@@ -122,13 +122,15 @@ class Worker:
         """Answer a split and store its piece: a small one by the writers, while the next split is answered."""
         started = time.perf_counter()
         piece = Piece(task.key, f"{PIECES}{task.key}-{uuid.uuid4().hex}")
+        errors: Counter[str] = Counter()
         self._turn_to(task)
         with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
             for lines in self._lines(text):
                 answers = answer(self.recipe, self.model, self.plan.settings, lines, self.line_filter)
                 file.write(answers.data)
                 piece.lines += answers.lines
-                piece.errors += answers.errors
+                errors += answers.errors
+            piece.errors = dict(errors)
             piece.bytes = file.tell()
             piece.seconds = time.perf_counter() - started
             if 0 < piece.bytes <= _SMALL:
@@ -210,7 +212,7 @@ def _tell(staging: Store, written: Iterable[Future[Piece]]) -> Iterator[str]:
         except PersonalizeSparkError as error:
             yield error.message
     if finished:
-        staging.write(f"{SIDECARS}{uuid.uuid4().hex}.json", orjson.dumps([vars(piece) for piece in finished]))
+        write_document(staging, f"{SIDECARS}{uuid.uuid4().hex}.json", finished)
 
 
 def _store(store: Store, name: str, file: tempfile.SpooledTemporaryFile[bytes]) -> str:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from personalize_spark.artifacts.artifact import Pinned
-from personalize_spark.errors import JobFailed
+from personalize_spark.errors import ArtifactError, JobFailed
 from personalize_spark.job.plan import (
     MAX_BIN,
     MAX_PIECE,
@@ -18,6 +19,7 @@ from personalize_spark.job.plan import (
     Filtering,
     Input,
     Plan,
+    Task,
     bins_of,
     bytes_per_line,
     find_inputs,
@@ -27,7 +29,9 @@ from personalize_spark.job.plan import (
     write_bins,
     write_inputs,
 )
+from personalize_spark.job.task import Piece
 from personalize_spark.recipes import Settings
+from personalize_spark.storage.documents import read_document, write_document
 from personalize_spark.storage.file import FileStore
 from personalize_spark.storage.store import Access, Object
 
@@ -122,6 +126,27 @@ def test_a_plan_and_its_lists_survive_the_staging_folder(tmp_path: Path) -> None
     tasks = list(tasks_of([[Object("a.json", 100, "e")]], [False], 10, 500, 2))
     write_bins(staging, 3, [tasks])
     assert read_bin(staging, 3, 0) == tasks
+
+
+st.register_type_strategy(int, st.integers(-(1 << 63), (1 << 63) - 1))
+st.register_type_strategy(float, st.floats(allow_nan=False, allow_infinity=False))
+
+
+@pytest.mark.parametrize("kind", [Plan, list[Input], list[Task], list[Piece], list[Object]], ids=str)
+@given(data=st.data())
+def test_what_is_stored_is_read_back_as_it_was(kind: type[object], data: st.DataObject) -> None:
+    value = data.draw(st.from_type(kind))
+    with tempfile.TemporaryDirectory() as folder:
+        store = FileStore(folder)
+        write_document(store, "value.json", value)
+        assert read_document(store, "value.json", kind) == value
+
+
+def test_a_damaged_plan_is_an_error_that_says_where(tmp_path: Path) -> None:
+    staging = FileStore(str(tmp_path))
+    staging.write("plan.json", b'{"job": "j", "release": "0.1.0", "recipe": 7}')
+    with pytest.raises(ArtifactError, match=rf"{tmp_path}/plan\.json cannot be read: .*`\$\.recipe`"):
+        Plan.read(staging)
 
 
 @given(

@@ -1,0 +1,41 @@
+"""Small JSON documents in a store: a dataclass written, the same dataclass read back."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+
+from personalize_spark.errors import ArtifactError
+from personalize_spark.storage.store import Store
+
+T = TypeVar("T")
+
+
+def write_document(store: Store, name: str, value: object) -> None:
+    """Write a dataclass, or a list of them, as JSON."""
+    store.write(name, msgspec.json.encode(value))
+
+
+def read_document(store: Store, name: str, kind: type[T]) -> T:
+    """Read what `write_document` wrote; fields that `kind` does not have are ignored.
+
+    Raises:
+        ArtifactError: the document is no JSON, or a field is missing or of another type.
+        ObjectNotFound: there is no such document.
+    """
+    return decoded(store.read(name), kind, f"{store.root}{name}")
+
+
+def decoded(data: bytes, kind: type[T], place: str) -> T:
+    """Decode the JSON of a document; `place` is the URI that an error names.
+
+    Raises:
+        ArtifactError: as `read_document`.
+    """
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ArtifactError(
+            f"{place} cannot be read: {error}. It is damaged, or another release wrote it: create it again."
+        ) from error
