@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks.chart import bars
+from personalize_spark.quality.charts import BLUE, GREEN, ORANGE, Bar, bars
 
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- benchmarks: written by python -m benchmarks.report -->", "<!-- end of benchmarks -->"
@@ -27,8 +27,18 @@ def main() -> None:
 
 
 def picture(results: Path) -> str:
-    """The picture, as SVG."""
-    return bars([json.loads(each.read_text()) for name in END_TO_END if (each := results / name).exists()])
+    """Lines a second from JSON to JSON, a bar for each contender, as SVG."""
+    found = [json.loads(each.read_text()) for name in END_TO_END if (each := results / name).exists()]
+    return bars([_contenders(each) for each in found], 150, 500)
+
+
+def _contenders(result: dict[str, Any]) -> tuple[str, list[Bar]]:
+    work, rates = result["work"], result["lines per second, second job"].items()
+    shown = [
+        Bar(rate, name, f"{rate:,} lines/s", colour, f"{name}: {rate:,} lines a second")
+        for (name, rate), colour in zip(rates, (GREEN, ORANGE, BLUE), strict=False)
+    ]
+    return f"{work['lines']:,} lines x {work['items']:,} items", shown
 
 
 def section(results: Path) -> str:

@@ -34,6 +34,7 @@ from personalize_spark.artifacts.model import USERS, users_schema, write_items
 from personalize_spark.artifacts.shards import keys_of, shard_count, shard_name, shards_of
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
+from personalize_spark.quality.charts import curves
 from personalize_spark.scoring.model import Model, Texts
 from personalize_spark.scoring.softmax import log_normaliser
 from personalize_spark.scoring.topn import ItemMatrix
@@ -233,37 +234,12 @@ def _family(root: int) -> list[int]:
 
 def plot(samples: list[Sample], title: str) -> str:
     """Memory over time as SVG: the private memory of each kind of process, the largest of its kind."""
-    kinds = [kind for kind in _kinds(samples) if kind.endswith("private")]
-    colours = dict(zip(kinds, ("#c0504d", "#4f81bd", "#2e8b57"), strict=False))
-    width, height, left, top = 760, 300, 60, 40
-    longest = max(sample["seconds"] for sample in samples)
-    most = max(max(sample.get(kind, 0.0) for kind in kinds) for sample in samples) * 1.1
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height + 80}" font-family="sans-serif" font-size="12">'
-    ]
-    parts.append(
-        f'<rect width="100%" height="100%" fill="white"/><text x="{left}" y="22" font-size="15">Private memory over a job of {title}</text>'
-    )
-    for step in range(5):
-        value = most * step / 4
-        y = top + height - height * step / 4
-        parts.append(f'<line x1="{left}" x2="{width - 20}" y1="{y:.0f}" y2="{y:.0f}" stroke="#ddd"/>')
-        parts.append(f'<text x="{left - 8}" y="{y + 4:.0f}" text-anchor="end">{value:.0f}</text>')
-        x = left + (width - 20 - left) * step / 4
-        parts.append(
-            f'<text x="{x:.0f}" y="{top + height + 18}" text-anchor="middle">{longest * step / 4:.0f} s</text>'
-        )
-    for number, kind in enumerate(kinds):
-        points = " ".join(
-            f"{left + (width - 20 - left) * sample['seconds'] / longest:.1f},{top + height - height * sample[kind] / most:.1f}"
-            for sample in samples
-            if kind in sample
-        )
-        parts.append(f'<polyline points="{points}" fill="none" stroke="{colours[kind]}" stroke-width="2"/>')
-        parts.append(
-            f'<text x="{left + 180 * number}" y="{top + height + 50}" fill="{colours[kind]}">{kind.partition(",")[0]} (MiB)</text>'
-        )
-    return "\n".join([*parts, "</svg>"]) + "\n"
+    series = {
+        f"{kind.partition(',')[0]} (MiB)": [(sample["seconds"], sample[kind]) for sample in samples if kind in sample]
+        for kind in _kinds(samples)
+        if kind.endswith("private")
+    }
+    return curves(f"Private memory over a job of {title}", series, "s")
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ __all__ = [
     "PersonalizeSparkError",
     "ServiceError",
     "__version__",
+    "compare",
     "import_datasets",
     "import_model",
     "run_batch_inference",
@@ -37,12 +38,14 @@ if TYPE_CHECKING:
     from personalize_spark.api import import_datasets, import_model, run_batch_inference, train
     from personalize_spark.catalog.catalog import Catalog
     from personalize_spark.errors import JobFailed, PersonalizeSparkError, ServiceError
+    from personalize_spark.quality.compare import compare
 else:
     _MODULES = {
         "Catalog": "catalog.catalog",
         "JobFailed": "errors",
         "PersonalizeSparkError": "errors",
         "ServiceError": "errors",
+        "compare": "quality.compare",
         "import_datasets": "api",
         "import_model": "api",
         "run_batch_inference": "api",

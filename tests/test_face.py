@@ -19,6 +19,7 @@ NAMES = {
     "PersonalizeSparkError",
     "ServiceError",
     "__version__",
+    "compare",
     "import_datasets",
     "import_model",
     "run_batch_inference",

@@ -6,9 +6,9 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.errors import InvalidInputException
@@ -69,6 +69,26 @@ def json_of(source: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InvalidInputException(f"{source} holds no JSON object.")
     return value
+
+
+class Result(Protocol):
+    """What `evaluate` and `compare` return."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What to know before one reads the result."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values."""
+
+
+def show_result(result: Result, *, as_json: bool) -> None:
+    """Print a result, as a table or as JSON; its notes go to stderr."""
+    sys.stderr.writelines(f"{note}\n" for note in result.notes)
+    if as_json:
+        show(result.to_dict())
+    else:
+        sys.stdout.write(f"{result}\n")
 
 
 def show(answer: Mapping[str, Any]) -> None:

@@ -1,0 +1,157 @@
+"""Output lines of batch inference jobs, read into arrays: of each line the hash of its input, and its list of items."""
+
+from __future__ import annotations
+
+import io
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import chain, count
+from types import NoneType
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from personalize_spark.errors import DataError
+
+Codes = defaultdict[str, int]
+"""A number for every item id, in the order of appearance; both sides share one."""
+
+
+def item_codes() -> Codes:
+    """Codes that number an item when it is first asked for."""
+    return defaultdict(count().__next__)
+
+
+@dataclass(frozen=True)
+class Lists:
+    """The answers of n output lines, one list behind the other, m items in all.
+
+    Attributes:
+        keys: uint64 (n,), the hash of each line's `input`. Among 10 million inputs two share one with a chance of 3e-6.
+        errors: bool (n,), whether a line is an error line.
+        counts: int64 (n,), the lengths of the lists, 0 for error lines.
+        items: int32 (m,), the items' codes, none twice in a list.
+        scores: float64 (m,), NaN where there is none.
+    """
+
+    keys: NDArray[np.uint64]
+    errors: NDArray[np.bool_]
+    counts: NDArray[np.int64]
+    items: NDArray[np.int32]
+    scores: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, answers: Sequence[_Answer], codes: Codes) -> Lists:
+        """From lines that were read."""
+        ids = chain.from_iterable(answer.items for answer in answers)
+        return cls(
+            np.array([answer.key for answer in answers], np.uint64),
+            np.array([answer.error for answer in answers], np.bool_),
+            np.array([len(answer.items) for answer in answers], np.int64),
+            np.fromiter(map(codes.__getitem__, ids), np.int32),
+            np.array(list(chain.from_iterable(answer.scores for answer in answers)), np.float64),
+        )
+
+    @classmethod
+    def unpacked(cls, data: bytes) -> Lists:
+        """From what `packed` made, any number of times."""
+        file = io.BytesIO(data)
+        packs = [cls.of([], item_codes())]
+        while file.tell() < len(data):
+            packs.append(cls(*(np.load(file, allow_pickle=False) for _ in vars(packs[0]))))
+        return cls(*(np.concatenate(column) for column in zip(*(vars(each).values() for each in packs), strict=True)))
+
+    def packed(self) -> bytes:
+        """As bytes that may be put one behind the other."""
+        file = io.BytesIO()
+        for column in vars(self).values():
+            np.save(file, column, allow_pickle=False)
+        return file.getvalue()
+
+    def parts(self, number: int) -> Iterator[tuple[int, Lists]]:
+        """The lists by the part, of `number` many, that their keys belong to; empty parts are left out."""
+        part = self.keys % np.uint64(number)
+        for each in np.unique(part):
+            yield int(each), self.take(np.flatnonzero(part == each))
+
+    def take(self, rows: NDArray[np.int64]) -> Lists:
+        """Some of the lists, in the order of int64 (r,) `rows`."""
+        counts = self.counts[rows]
+        starts = (np.cumsum(self.counts) - self.counts)[rows]
+        at = np.arange(counts.sum()) + np.repeat(starts - np.cumsum(counts) + counts, counts)
+        return Lists(self.keys[rows], self.errors[rows], counts, self.items[at], self.scores[at])
+
+    def lines(self) -> NDArray[np.int64]:
+        """int64 (m,): the line of each item."""
+        return np.repeat(np.arange(len(self.counts)), self.counts)
+
+    def ranks(self) -> NDArray[np.int64]:
+        """int64 (m,): the place of each item in its list, from 0."""
+        return np.arange(len(self.items)) - np.repeat(np.cumsum(self.counts) - self.counts, self.counts)
+
+
+def read_lists(lines: Sequence[bytes], codes: Codes, source: str, first: int) -> Lists:
+    """Read output lines; blank ones are skipped.
+
+    Args:
+        lines: of a `.out` file.
+        codes: given to the items, and grown by those that are new.
+        source: the file, for messages.
+        first: the number in it of the first of the lines, from 1.
+
+    Raises:
+        DataError: a line is no output line.
+    """
+    answers = []
+    for number, line in enumerate(lines, first):
+        if line.isspace() or not line:
+            continue
+        try:
+            answers.append(_answer(line))
+        except (ValueError, orjson.JSONEncodeError) as error:
+            raise DataError(
+                f"{source}, line {number} is no output line: {error}. Compare the .out files of batch inference jobs."
+            ) from error
+    return Lists.of(answers, codes)
+
+
+@dataclass(frozen=True)
+class _Answer:
+    key: int
+    items: Sequence[str] = ()
+    scores: Sequence[float | None] = ()
+    error: bool = False
+
+
+def _answer(line: bytes) -> _Answer:
+    value = orjson.loads(line)
+    if type(value) is not dict or "input" not in value or not {"output", "error"} & value.keys():
+        raise ValueError("it has no input, or neither output nor error")
+    canonical = orjson.dumps(value["input"], option=orjson.OPT_SORT_KEYS)
+    key = int.from_bytes(blake2b(canonical, digest_size=8).digest())
+    if value.get("error") is not None:
+        return _Answer(key, error=True)
+    items, scores = _items(value.get("output"))
+    return _Answer(key, items, scores)
+
+
+def _items(output: Any) -> tuple[Sequence[str], Sequence[float | None]]:
+    items = output.get("recommendedItems") if type(output) is dict else None
+    if type(items) is not list or not set(map(type, items)) <= {str, int}:
+        raise ValueError("its output has no recommendedItems, or they are no list of item ids")
+    scores = output.get("scores")
+    if scores is None:
+        scores = [None] * len(items)
+    if type(scores) is not list or len(scores) != len(items) or not set(map(type, scores)) <= {float, int, NoneType}:
+        raise ValueError("its scores are not one number for each of its recommendedItems")
+    if int in map(type, items):
+        items = list(map(str, items))
+    if len(set(items)) == len(items):
+        return items, scores
+    # a list of items to rank may have named one twice: the first place counts
+    firsts = sorted({item: place for place, item in reversed(list(enumerate(items)))}.values())
+    return [items[place] for place in firsts], [scores[place] for place in firsts]
