@@ -30,15 +30,15 @@ from benchmarks.topn import THREADS
 from personalize_spark.answer import answer
 from personalize_spark.filters.binding import bind
 from personalize_spark.filters.expression import Literal
-from personalize_spark.filters.mask import Columns, Numbers
-from personalize_spark.filters.mask import Texts as Categories
+from personalize_spark.filters.mask import Categories, Columns, Numbers
 from personalize_spark.filters.parser import parse
 from personalize_spark.filters.schema import GroupSchema
 from personalize_spark.filters.selector import Group, Lines, Selector
 from personalize_spark.recipes import RECIPES, Settings
 from personalize_spark.records import Object, ids_of
-from personalize_spark.scoring.model import Model, Texts, UserRows
+from personalize_spark.scoring.model import JsonTexts, Model, UserRows
 from personalize_spark.scoring.products import products
+from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.selection import EVERYTHING
 from personalize_spark.scoring.softmax import log_normaliser
 from personalize_spark.scoring.topn import ItemMatrix
@@ -147,14 +147,13 @@ class World:
         vectors = resample(users, PEOPLE + SAMPLE, rng)
         self.people, sample = vectors[SAMPLE:], vectors[:SAMPLE]
         self.matrix, _ = ItemMatrix.sort(resample(items, ITEMS, rng), rng.permutation(ITEMS).astype(np.int32), sample)
-        texts = Texts.of([b'"i%d"' % row for row in range(ITEMS)])
+        texts = JsonTexts.of([b'"i%d"' % row for row in range(ITEMS)])
         popular = np.arange(ITEMS, dtype=np.int32)
         self.model = Model(texts, popular, np.full(ITEMS, 1 / ITEMS), self.matrix, self)
-        codes = rng.integers(0, CATEGORIES, ITEMS).astype(np.int32)
-        indptr = np.append(np.arange(ITEMS + 1), ITEMS)
+        codes = Ragged(np.append(np.arange(ITEMS + 1), ITEMS), rng.integers(0, CATEGORIES, ITEMS).astype(np.int32))
         self.prices = rng.integers(0, PRICES, ITEMS)
         self.columns: Columns = {
-            "CATEGORY": Categories({f"c{code}": code for code in range(CATEGORIES)}, indptr, codes),
+            "CATEGORY": Categories([f"c{code}" for code in range(CATEGORIES)], codes),
             "PRICE": Numbers(np.append(self.prices, 0), np.arange(ITEMS + 1) < ITEMS),
         }
         self.watched = self._histories(rng)

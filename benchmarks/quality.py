@@ -193,7 +193,7 @@ class NotMet:
     def __init__(self, split: Split, model: Model) -> None:
         rows = [model.rows_of(sorted(items)) for items in split.past.values()]
         lines = np.repeat(np.arange(len(rows)), [len(each) for each in rows])
-        self._selection = Selection(excluded=Ragged.of(lines, np.concatenate(rows), len(rows)))
+        self._selection = Selection(excluded=Ragged.of_pairs(lines, np.concatenate(rows), len(rows)))
 
     def select(self, lines: Sequence[Object]) -> tuple[list[Group], dict[int, str]]:
         """See `LineFilter`."""
@@ -219,7 +219,7 @@ def _answers(recipe: str, model: Model, lines: Sequence[Object], line_filter: Li
 def _log_loss(split: Split, model: Model) -> float:
     targets = model.rows_of(list(split.first.values()))
     if model.matrix is None or model.users is None:
-        return float(-np.log(model.shares[targets]).mean())
+        return float(-np.log(model.popularity[targets]).mean())
     users, factors = model.users.lookup([user.encode() for user in split.first]).vectors, model.matrix.factors
     chosen = np.einsum("ij,ij->i", users.astype(np.float64), factors[targets].astype(np.float64))
     return float((log_normaliser(users, factors, model.temperature) - model.temperature * chosen).mean())

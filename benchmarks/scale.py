@@ -35,7 +35,7 @@ from personalize_spark.artifacts.shards import keys_of, shard_count, shard_name,
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.quality.charts import curves
-from personalize_spark.scoring.model import Model, Texts
+from personalize_spark.scoring.model import JsonTexts, Model
 from personalize_spark.scoring.softmax import log_normaliser
 from personalize_spark.scoring.topn import ItemMatrix
 from personalize_spark.storage.store import Store
@@ -105,7 +105,7 @@ def generate(folder: Path, sizes: Sequence[int], items: int, users: int) -> str:
     catalog = Catalog(f"file://{folder}/catalog")
     arn = Arn("aws", "us-east-1", "000000000000", "solution", "scale", "1")
     store = catalog.store.at("models/scale/1")
-    texts = Texts.of([b'"item-%07d"' % item for item in order])
+    texts = JsonTexts.of([b'"item-%07d"' % item for item in order])
     popular = np.argsort(order).astype(np.int32)
     entries = write_items(store, Model(texts, popular, np.full(items, 1 / items), matrix))
     entries += _write_users(store, vectors, log_normaliser(vectors, matrix.factors, 1.0), users)

@@ -56,7 +56,7 @@ def answer(
     else:
         records = parse(lines, recipe.required, line_filter.required)
         records, recommendations = _filtered(recipe, model, settings, records, line_filter)
-    return Answers(render(records, recommendations, model.texts), len(records.inputs), count_errors(records))
+    return Answers(render(records, recommendations, model.item_ids_json), len(records.inputs), count_errors(records))
 
 
 def _filtered(
@@ -68,4 +68,4 @@ def _filtered(
         objects = [records.objects[line] for line in group.lines]
         parts.append(recipe.recommend(model, objects, settings, group.selection))
         lines.append(group.lines)
-    return records.without(refused), merged(parts, np.concatenate(lines), len(model.texts))
+    return records.without(refused), merged(parts, np.concatenate(lines), len(model.item_ids_json))

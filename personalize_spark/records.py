@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from personalize_spark.scores import score_texts
-from personalize_spark.scoring.model import Texts
+from personalize_spark.scoring.model import JsonTexts
 
 BOM = b"\xef\xbb\xbf"
 MAX_ID = 256
@@ -175,9 +175,9 @@ def parse(lines: Sequence[bytes], required: Sequence[str], of_filter: Sequence[s
     return Records(inputs, errors, good, objects)
 
 
-def render(records: Records, answers: Recommendations, texts: Texts) -> bytes:
+def render(records: Records, answers: Recommendations, item_ids_json: JsonTexts) -> bytes:
     """Write the output lines, in the order of the records."""
-    good = _answered(pa.array(records.inputs, pa.binary()).take(pa.array(records.good)), answers, texts)
+    good = _answered(pa.array(records.inputs, pa.binary()).take(pa.array(records.good)), answers, item_ids_json)
     if records.errors:
         bad = pa.array([_refused(records.inputs[at], error) for at, error in records.errors.items()], pa.binary())
         order = np.argsort(np.concatenate([records.good, np.fromiter(records.errors, np.int64)]), kind="stable")
@@ -261,9 +261,9 @@ def _id_text(value: str | int) -> str:
     return value if type(value) is str else str(value)
 
 
-def _answered(inputs: pa.Array, answers: Recommendations, texts: Texts) -> pa.Array:
+def _answered(inputs: pa.Array, answers: Recommendations, item_ids_json: JsonTexts) -> pa.Array:
     offsets = np.concatenate([[0], np.cumsum(answers.counts)]).astype(np.int32)
-    ids = _joined(_item_texts(answers, _array(texts)), offsets)
+    ids = _joined(_item_texts(answers, _array(item_ids_json)), offsets)
     if answers.scores is None:
         parts = (b'{"input":', inputs, b',"output":{"recommendedItems":[', ids, b']},"error":null}\n')
     else:
@@ -293,9 +293,9 @@ def _joined(texts: pa.Array, offsets: NDArray[np.int32]) -> pa.Array:
     return pc.binary_join(pa.ListArray.from_arrays(pa.array(offsets), texts), b",")
 
 
-def _array(texts: Texts) -> pa.Array:
+def _array(texts: JsonTexts) -> pa.Array:
     """The texts as a binary array over the same memory."""
-    buffers = [None, pa.py_buffer(texts.offsets), pa.py_buffer(texts.data)]
+    buffers = [None, pa.py_buffer(texts.indptr), pa.py_buffer(texts.values)]
     return pa.Array.from_buffers(pa.binary(), len(texts), buffers)
 
 

@@ -73,11 +73,12 @@ def test_every_answer_is_that_of_brute_force(answers: dict[str, bytes], version:
     model = read_model(Pinned(**record["model"]).open())
     assert model.matrix is not None
     assert model.users is not None
-    data = model.texts.data.tobytes()
+    data = model.item_ids_json.values.tobytes()
     ids = [
-        json.loads(data[start:end]) for start, end in zip(model.texts.offsets, model.texts.offsets[1:], strict=False)
+        json.loads(data[start:end])
+        for start, end in zip(model.item_ids_json.indptr, model.item_ids_json.indptr[1:], strict=False)
     ]
-    shares = sorted(zip(model.shares, ids, strict=True), key=lambda pair: (-pair[0], pair[1]))
+    shares = sorted(zip(model.popularity, ids, strict=True), key=lambda pair: (-pair[0], pair[1]))
     for name in FILES:
         lines = (place / "in" / name).read_text().splitlines()
         for line, answer in zip(lines, map(json.loads, answers[name].splitlines()), strict=True):

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from personalize_spark.records import MAX_LINE, Recommendations, count_errors, ids_of, parse, render
-from personalize_spark.scoring.model import Texts
+from personalize_spark.scoring.model import JsonTexts
 
 USER = ("userId",)
 
@@ -98,7 +98,7 @@ def test_two_required_fields_are_named_together() -> None:
 
 def test_blank_lines_are_no_records() -> None:
     assert parse([b"", b" ", b"\r", b"\xef\xbb\xbf"], USER).inputs == []
-    assert render(parse([b""], USER), Recommendations.of(np.zeros((0, 3), np.int32), None), Texts.of([])) == b""
+    assert render(parse([b""], USER), Recommendations.of(np.zeros((0, 3), np.int32), None), JsonTexts.of([])) == b""
 
 
 def test_ids_are_text_whatever_they_were() -> None:
@@ -129,7 +129,7 @@ def answers(count: int) -> Recommendations:
     return Recommendations.of(items, np.where(items >= 0, 0.25, 0.0))
 
 
-TEXTS = Texts.of([b'"a"', b'"b\\"c"', '"é"'.encode()])
+TEXTS = JsonTexts.of([b'"a"', b'"b\\"c"', '"é"'.encode()])
 IDS = ["a", 'b"c', "é"]
 
 

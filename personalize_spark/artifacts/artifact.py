@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 
 from personalize_spark.artifacts.cache import local_path
 from personalize_spark.errors import ArtifactError, ObjectNotFound
+from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.storage.documents import decoded
 from personalize_spark.storage.location import open_store
 from personalize_spark.storage.store import Store
 
-FORMAT = 1
+FORMAT = 2
 _MANIFEST = "manifest.json"
 
 
@@ -96,6 +97,10 @@ class Artifact:
         array: NDArray[Any] = np.load(self.path(f"{name}.npy"), mmap_mode="r", allow_pickle=False)
         return array
 
+    def ragged(self, name: str) -> Ragged[Any]:
+        """The rows of `NAME.indptr.npy` and `NAME.values.npy`, mapped read-only."""
+        return Ragged(self.column(f"{name}.indptr"), self.column(f"{name}.values"))
+
     def table(self, name: str) -> pa.RecordBatch:
         """The one record batch of `NAME.arrow`, mapped."""
         with pa.memory_map(str(self.path(f"{name}.arrow"))) as file:
@@ -126,6 +131,11 @@ def write_column(store: Store, name: str, array: NDArray[Any]) -> Entry:
         path = Path(folder) / "column.npy"
         np.save(path, np.ascontiguousarray(array), allow_pickle=False)
         return _put(store, f"{name}.npy", path, len(array))
+
+
+def write_ragged(store: Store, name: str, rows: Ragged[Any]) -> list[Entry]:
+    """Write rows of different lengths as `NAME.indptr.npy` and `NAME.values.npy`."""
+    return [write_column(store, f"{name}.indptr", rows.indptr), write_column(store, f"{name}.values", rows.values)]
 
 
 def write_table(store: Store, name: str, batch: pa.RecordBatch) -> Entry:

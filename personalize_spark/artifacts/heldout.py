@@ -1,20 +1,19 @@
 """What a model is measured with: users, and what they came to next that the model has not learned.
 
 heldout.vectors.npy                                        float32 (H, d): the users, learned without their targets
-heldout.targets.indptr.npy  heldout.targets.items.npy      what was held out of each user's items
-heldout.seen.indptr.npy  heldout.seen.items.npy            the users' other items
+heldout.targets.indptr.npy  heldout.targets.values.npy     what was held out of each user's items
+heldout.seen.indptr.npy  heldout.seen.values.npy           the users' other items
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from personalize_spark.artifacts.artifact import Artifact, Entry, write_column
+from personalize_spark.artifacts.artifact import Artifact, Entry, write_column, write_ragged
 from personalize_spark.scoring.model import Model, Users
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.storage.store import Store
@@ -33,16 +32,17 @@ class HeldOut:
     """
 
     vectors: NDArray[np.float32]
-    targets: Ragged
-    seen: Ragged
+    targets: Ragged[np.int32]
+    seen: Ragged[np.int32]
 
 
 def write_held_out(store: Store, held_out: HeldOut) -> list[Entry]:
     """Write the columns of what was held out."""
-    columns: dict[str, NDArray[Any]] = {_VECTORS: held_out.vectors}
-    for name, lists in (("targets", held_out.targets), ("seen", held_out.seen)):
-        columns |= {f"heldout.{name}.indptr": lists.indptr, f"heldout.{name}.items": lists.items}
-    return [write_column(store, name, column) for name, column in columns.items()]
+    return [
+        write_column(store, _VECTORS, held_out.vectors),
+        *write_ragged(store, "heldout.targets", held_out.targets),
+        *write_ragged(store, "heldout.seen", held_out.seen),
+    ]
 
 
 def read_held_out(artifact: Artifact) -> HeldOut | None:
@@ -50,11 +50,7 @@ def read_held_out(artifact: Artifact) -> HeldOut | None:
     entry = artifact.entries.get(f"{_VECTORS}.npy")
     if entry is None or not entry.rows:
         return None
-    targets, seen = (
-        Ragged(artifact.column(f"heldout.{name}.indptr"), artifact.column(f"heldout.{name}.items"))
-        for name in ("targets", "seen")
-    )
-    return HeldOut(artifact.column(_VECTORS), targets, seen)
+    return HeldOut(artifact.column(_VECTORS), artifact.ragged("heldout.targets"), artifact.ragged("heldout.seen"))
 
 
 def look_up(model: Model, users: Users, interactions: Sequence[tuple[str, str]]) -> HeldOut:
@@ -73,7 +69,7 @@ def look_up(model: Model, users: Users, interactions: Sequence[tuple[str, str]])
     lines = np.array([places[user] for user, _ in interactions], np.int64)
     items = model.rows_of([item for _, item in interactions])
     known = rows.known[lines] & (items >= 0)
-    targets = Ragged.of(lines[known], items[known], len(places))
-    left = np.flatnonzero(np.diff(targets.indptr))
-    nothing = Ragged(np.zeros(len(left) + 1, np.int64), np.empty(0, np.int32))
-    return HeldOut(rows.vectors[left], targets.of_lines(left), nothing)
+    targets = Ragged.of_pairs(lines[known], items[known], len(places))
+    left = np.flatnonzero(targets.lengths)
+    nothing = Ragged.of_lengths(np.zeros(len(left), np.int64), np.empty(0, np.int32))
+    return HeldOut(rows.vectors[left], targets.take(left), nothing)

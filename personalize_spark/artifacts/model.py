@@ -1,9 +1,10 @@
 """A model on disk: written once by a training, read by every task of every job.
 
-texts.data.npy  texts.offsets.npy  popular.npy  shares.npy   always
+item_ids_json.indptr.npy  item_ids_json.values.npy           always, as are
+popularity_order.npy  popularity.npy
 factors.npy  norms.npy  ranks.npy  basis.npy                 the item matrix, rows by descending norm
 queries.npy                                                  items as questions, parallel to the factors
-neighbours.indptr.npy  neighbours.items.npy                  for each item those like it, best first
+neighbours.indptr.npy  neighbours.values.npy                 for each item those like it, best first
 users/00000.arrow ...                                        the shards of the user side: key, id, vector: float32[d],
                                                              log_normaliser and, where not all items are scored, floor
 """
@@ -18,20 +19,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from personalize_spark.artifacts.artifact import Artifact, Entry, write_column
+from personalize_spark.artifacts.artifact import Artifact, Entry, write_column, write_ragged
 from personalize_spark.artifacts.shards import Carrier, Shards
 from personalize_spark.errors import ArtifactError
-from personalize_spark.scoring.model import Model, Texts, UserRows, Users
-from personalize_spark.scoring.ragged import Ragged
+from personalize_spark.scoring.model import JsonTexts, Model, UserRows, Users
 from personalize_spark.scoring.topn import ItemMatrix
 from personalize_spark.storage.store import Store
 
 USERS = "users"
-_COLUMNS = (
-    *("texts.data", "texts.offsets", "popular", "shares"),
-    *("factors", "norms", "ranks", "basis"),
-    *("queries", "neighbours.indptr", "neighbours.items"),
-)
+_COLUMNS = ("popularity_order", "popularity", "factors", "norms", "ranks", "basis", "queries")
 
 
 def users_schema(rank: int, *, floors: bool = False) -> pa.Schema:
@@ -105,10 +101,8 @@ def _users(artifact: Artifact, matrix: ItemMatrix, carrier: Carrier | None) -> C
 def write_items(store: Store, model: Model) -> list[Entry]:
     """Write the item side of a model."""
     columns: dict[str, NDArray[Any]] = {
-        "texts.data": model.texts.data,
-        "texts.offsets": model.texts.offsets,
-        "popular": model.popular,
-        "shares": model.shares,
+        "popularity_order": model.popularity_order,
+        "popularity": model.popularity,
     }
     if model.matrix is not None:
         columns |= {"factors": model.matrix.factors, "norms": model.matrix.norms, "ranks": model.matrix.ranks}
@@ -116,22 +110,21 @@ def write_items(store: Store, model: Model) -> list[Entry]:
             columns["basis"] = model.matrix.basis
     if model.queries is not None:
         columns["queries"] = model.queries
+    entries = [write_column(store, name, column) for name, column in columns.items()]
+    entries += write_ragged(store, "item_ids_json", model.item_ids_json)
     if model.neighbours is not None:
-        columns |= {"neighbours.indptr": model.neighbours.indptr, "neighbours.items": model.neighbours.items}
-    return [write_column(store, name, column) for name, column in columns.items()]
+        entries += write_ragged(store, "neighbours", model.neighbours)
+    return entries
 
 
 def read_model(artifact: Artifact, carrier: Carrier | None = None) -> Model:
     """Map a model; `carrier` brings its users, if not the shards."""
     columns = {name: artifact.column(name) for name in _COLUMNS if f"{name}.npy" in artifact.entries}
-    model = Model(
-        Texts(columns["texts.data"], columns["texts.offsets"]),
-        columns["popular"],
-        columns["shares"],
-        queries=columns.get("queries"),
-    )
-    if "neighbours.items" in columns:
-        model = replace(model, neighbours=Ragged(columns["neighbours.indptr"], columns["neighbours.items"]))
+    item_ids_json = JsonTexts(**vars(artifact.ragged("item_ids_json")))
+    popularity_order, popularity = columns["popularity_order"], columns["popularity"]
+    model = Model(item_ids_json, popularity_order, popularity, queries=columns.get("queries"))
+    if "neighbours.values.npy" in artifact.entries:
+        model = replace(model, neighbours=artifact.ragged("neighbours"))
     if "factors" not in columns:
         return model
     matrix = ItemMatrix(columns["factors"], columns["norms"], columns["ranks"], columns.get("basis"))

@@ -17,12 +17,13 @@ from personalize_spark.artifacts.artifact import Artifact
 from personalize_spark.artifacts.shards import Carrier, Shards
 from personalize_spark.filters.binding import BoundFilter
 from personalize_spark.filters.expression import Literal
-from personalize_spark.filters.mask import Columns, Numbers, Texts
+from personalize_spark.filters.mask import Categories, Columns, Numbers
 from personalize_spark.filters.schema import GroupSchema
 from personalize_spark.filters.selector import Group, Lines, Selector
 from personalize_spark.records import Object, ids_of
 from personalize_spark.scoring import model as scoring
 from personalize_spark.scoring.exploration import MASS_PER_WEIGHT, MAX_ITEMS, Cold, hashes
+from personalize_spark.scoring.ragged import Ragged
 
 USERS = "users"
 _DAY = 86_400
@@ -62,11 +63,11 @@ class View:
     def columns(self) -> Columns:
         """The fields of Items over all V items and, last, one without values."""
         entries = self._artifact.entries
-        columns: dict[str, Texts | Numbers] = {}
+        columns: dict[str, Categories | Numbers] = {}
         for column in self.schema.datasets.get("Items", {}).values():
             name = f"items/{column.name}"
-            if f"{name}.codes.npy" in entries:
-                columns[column.name] = self._texts(name)
+            if f"{name}.codes.values.npy" in entries:
+                columns[column.name] = self._categories(name)
             elif f"{name}.valid.npy" in entries:
                 values, valid = self._artifact.column(name), self._artifact.column(f"{name}.valid")
                 columns[column.name] = Numbers(np.append(values, values.dtype.type(0)), np.append(valid, False))
@@ -101,21 +102,17 @@ class View:
         indptr = np.concatenate([[0], np.cumsum(counts)])
         return Histories(indptr, np.asarray(items, np.int64)[order], np.asarray(events, np.int16)[order], list(values))
 
-    def _texts(self, name: str) -> Texts:
-        values = self._artifact.table(f"{name}.values").column("value").to_pylist()
-        indptr = self._artifact.column(f"{name}.indptr")
-        return Texts(
-            {value.decode(): code for code, value in enumerate(values)},
-            np.append(indptr, indptr[-1]),
-            self._artifact.column(f"{name}.codes"),
-        )
+    def _categories(self, name: str) -> Categories:
+        texts = [text.decode() for text in self._artifact.table(f"{name}.texts").column("text").to_pylist()]
+        codes = self._artifact.ragged(f"{name}.codes")
+        return Categories(texts, Ragged(np.append(codes.indptr, codes.indptr[-1]), codes.values))
 
 
 def with_new_items(model: scoring.Model, view: View) -> scoring.Model:
     """The model with all items of the view, so that a filter knows those too that the model has not learned."""
     names = [each.decode() for each in view.items_table().column("id").to_pylist()]
     new = np.flatnonzero(model.rows_of(names) < 0).tolist()
-    return model.with_items(scoring.Texts.of([orjson.dumps(names[each]) for each in new]))
+    return model.with_items(scoring.JsonTexts.of([orjson.dumps(names[each]) for each in new]))
 
 
 @dataclass(frozen=True)
@@ -145,21 +142,21 @@ def exploration(model: scoring.Model, view: View, scope: Scope, seed: str) -> sc
     items = view.items_table()
     columns = ("creation_timestamp", "interactions", "impressions")
     created, interactions, impressions = (items.column(name).to_numpy() for name in columns)
-    met = interactions + impressions
+    exposures = interactions + impressions
     young = np.flatnonzero(created >= (view.latest or 0) - scope.age_cut_off * _DAY)
     if not scope.new_items:
-        young = young[np.isin(young, view.rows_of(model.texts.ids()))]
-    young = young[np.lexsort((young, -created[young], met[young]))][:MAX_ITEMS]
+        young = young[np.isin(young, view.rows_of(model.item_ids()))]
+    young = young[np.lexsort((young, -created[young], exposures[young]))][:MAX_ITEMS]
     if not len(young) or scope.weight == 0:
         return model
     names = [each.decode() for each in items.column("id").take(pa.array(young)).to_pylist()]
     rows = model.rows_of(names)
     new = np.flatnonzero(rows < 0)
-    rows[new] = len(model.texts) + np.arange(len(new))
+    rows[new] = len(model.item_ids_json) + np.arange(len(new))
     order = np.argsort(rows)
     number = int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8])
-    cold = Cold(rows[order], met[young][order], hashes(names)[order], scope.weight * MASS_PER_WEIGHT, number)
-    texts = scoring.Texts.of([orjson.dumps(names[each]) for each in new])
+    cold = Cold(rows[order], exposures[young][order], hashes(names)[order], scope.weight * MASS_PER_WEIGHT, number)
+    texts = scoring.JsonTexts.of([orjson.dumps(names[each]) for each in new])
     return replace(model.with_items(texts), cold=cold)
 
 
@@ -167,7 +164,7 @@ class ViewFilter:
     """A bound filter over one view and one model; what `answer` asks for each block of lines."""
 
     def __init__(self, view: View, bound: BoundFilter, model: scoring.Model) -> None:
-        rows = view.rows_of(model.texts.ids())
+        rows = view.rows_of(model.item_ids())
         self._view, self._bound = view, bound
         self._selector = Selector(bound, view.columns(), rows, view.events)
         self._model_rows = np.full(view.items + 1, -1, np.int64)

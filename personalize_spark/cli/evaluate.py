@@ -84,7 +84,7 @@ def _measured(artifact: Artifact, arn: str, source: str | None) -> Evaluation:
         )
     held_out = _held_out(artifact, arn) if source is None else _came_since(model, model.users, source)
     learned = None if source else held_out.targets
-    shares = known_shares(model.shares, properties["interactions"], learned)
+    shares = known_shares(model.popularity, properties["interactions"], learned)
     matrix = model.matrix
     return evaluate(
         held_out.vectors, matrix.factors, held_out.targets, held_out.seen, shares, model.temperature, matrix.ranks

@@ -2,7 +2,7 @@
 
 items.arrow                      key, id, creation_timestamp, dated, interactions, impressions; rows by ascending id
 items/FIELD.values.arrow         the distinct values of a string field, ascending
-items/FIELD.indptr.npy .codes.npy    row i has the values codes[indptr[i]:indptr[i + 1]]
+items/FIELD.codes.indptr.npy .values.npy    row i has the texts of the codes values[indptr[i]:indptr[i + 1]]
 items/FIELD.npy .valid.npy       a numeric field, and where it has a value
 items/FIELD.arrow                a textual field
 users/00000.arrow ...            key, id, history_items, history_events, history_times, then the users' attributes
@@ -21,12 +21,13 @@ import pyarrow.compute as pc
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F  # noqa: N812  # as everybody calls it
 
-from personalize_spark.artifacts.artifact import Entry, Pinned, finish, write_column, write_table
+from personalize_spark.artifacts.artifact import Entry, Pinned, finish, write_column, write_ragged, write_table
 from personalize_spark.artifacts.shards import keys_of, shard_count, write_missing, write_shards
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.datasets.schemas import INTERACTIONS, ITEMS, USERS, Field, Schema
 from personalize_spark.errors import ResourceNotFoundException
+from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.storage.location import hadoop_uri, open_store
 from personalize_spark.storage.store import Store
 
@@ -153,24 +154,23 @@ def _write_field(store: Store, field: Field, items: pa.RecordBatch) -> Iterator[
         batch = pa.RecordBatch.from_arrays([column.cast(pa.large_binary())], names=["value"])
         yield write_table(store, name, batch)
     elif field.type in {"string", "boolean"}:
-        values, indptr, codes = encode(column)
-        yield write_table(store, f"{name}.values", pa.RecordBatch.from_arrays([values], names=["value"]))
-        yield write_column(store, f"{name}.indptr", indptr)
-        yield write_column(store, f"{name}.codes", codes)
+        texts, codes = encode(column)
+        yield write_table(store, f"{name}.texts", pa.RecordBatch.from_arrays([texts], names=["text"]))
+        yield from write_ragged(store, f"{name}.codes", codes)
     else:
         kind = np.int64 if field.type in {"long", "int"} else np.float64
         yield write_column(store, name, pc.fill_null(column, 0).to_numpy(zero_copy_only=False).astype(kind))
         yield write_column(store, f"{name}.valid", pc.is_valid(column).to_numpy(zero_copy_only=False))
 
 
-def encode(column: pa.Array) -> tuple[pa.Array, np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """A column of `a|b|c` texts as (distinct values, indptr int64 (n + 1,), codes int32); a missing value has no codes."""
+def encode(column: pa.Array) -> tuple[pa.Array, Ragged[np.int32]]:
+    """A column of n `a|b|c` texts as the distinct parts, ascending, and n rows of their codes; a missing text has none."""
     lists = pc.split_pattern(pc.cast(column, pa.string()), "|")
     lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
     parts = pc.list_flatten(lists)
-    values = pc.unique(parts).sort()
-    codes = pc.index_in(parts, values).to_numpy(zero_copy_only=False).astype(np.int32)
-    return values.cast(pa.binary()), np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64), codes
+    texts = pc.unique(parts).sort()
+    codes = pc.index_in(parts, texts).to_numpy(zero_copy_only=False).astype(np.int32)
+    return texts.cast(pa.binary()), Ragged.of_lengths(lengths, codes)
 
 
 def _write_users(

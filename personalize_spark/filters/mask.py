@@ -29,50 +29,37 @@ _INT64 = np.iinfo(np.int64)
 
 
 @dataclass(frozen=True)
-class Texts:
-    """A text field: item i has the values `codes[indptr[i]:indptr[i + 1]]`, none where it is missing.
+class Categories:
+    """A text field: row i of `codes` are the values of item i, none where it is missing; `texts` maps each code to its text."""
 
-    Attributes:
-        values: by text, its code.
-        indptr: int64 (I + 1,).
-        codes: int32 (m,).
-    """
-
-    values: Mapping[str, int]
-    indptr: NDArray[np.int64]
-    codes: NDArray[np.int32]
+    texts: Sequence[str]
+    codes: Ragged[np.int32]
 
     def __len__(self) -> int:
-        return len(self.indptr) - 1
+        return len(self.codes)
 
-    def of_rows(self, rows: NDArray[np.int64]) -> Texts:
+    def take(self, rows: NDArray[np.int64]) -> Categories:
         """The values of these items, in their order."""
-        codes = Ragged(self.indptr, self.codes).of_lines(rows)
-        return Texts(self.values, codes.indptr, codes.items)
+        return Categories(self.texts, self.codes.take(rows))
 
     @cached_property
-    def _by_code(self) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-        """Code c is a value of the items `items[starts[c]:starts[c + 1]]`."""
-        owners = np.repeat(np.arange(len(self), dtype=np.int32), np.diff(self.indptr))
-        order = np.argsort(self.codes, kind="stable")
-        return np.searchsorted(self.codes[order], np.arange(len(self.values) + 1)), owners[order]
+    def _code_of(self) -> Mapping[str, int]:
+        return {text: code for code, text in enumerate(self.texts)}
+
+    @cached_property
+    def _items_by_code(self) -> Ragged[np.int32]:
+        return Ragged.grouped(self.codes.values, self.codes.row_ids().astype(np.int32), len(self.texts))
 
     def any_of(self, texts: Iterable[str]) -> NDArray[np.bool_]:
         """Bool (I,): the items that have one of these values."""
-        starts, items = self._by_code
         found = np.zeros(len(self), np.bool_)
-        for code in {self.values[text] for text in texts if text in self.values}:
-            found[items[starts[code] : starts[code + 1]]] = True
+        for code in {self._code_of[text] for text in texts if text in self._code_of}:
+            found[self._items_by_code.row(code)] = True
         return found
-
-    @cached_property
-    def texts(self) -> Mapping[int, str]:
-        """By code, its text."""
-        return {code: text for text, code in self.values.items()}
 
     def at(self, row: int) -> tuple[Literal, ...]:
         """The values of one item."""
-        return tuple(self.texts[code] for code in self.codes[self.indptr[row] : self.indptr[row + 1]].tolist())
+        return tuple(self.texts[code] for code in self.codes.row(row).tolist())
 
 
 @dataclass(frozen=True)
@@ -85,7 +72,7 @@ class Numbers:
     def __len__(self) -> int:
         return len(self.values)
 
-    def of_rows(self, rows: NDArray[np.int64]) -> Numbers:
+    def take(self, rows: NDArray[np.int64]) -> Numbers:
         """The values of these items, in their order."""
         return Numbers(self.values[rows], self.valid[rows])
 
@@ -94,7 +81,7 @@ class Numbers:
         return (self.values[row].item(),) if self.valid[row] else ()
 
 
-Columns = Mapping[str, Texts | Numbers]
+Columns = Mapping[str, Categories | Numbers]
 """The fields of Items, by name, over the same I items."""
 
 Operands = Sequence[tuple[Literal, ...]]
@@ -119,8 +106,10 @@ def evaluate(condition: Condition, operands: Operands, columns: Columns) -> NDAr
     return walk(condition)
 
 
-def _leaf(leaf: Comparison | Membership, literals: tuple[Literal, ...], column: Texts | Numbers) -> NDArray[np.bool_]:
-    if isinstance(column, Texts):
+def _leaf(
+    leaf: Comparison | Membership, literals: tuple[Literal, ...], column: Categories | Numbers
+) -> NDArray[np.bool_]:
+    if isinstance(column, Categories):
         return _text_leaf(leaf, literals, column)
     if isinstance(leaf, Membership):
         found = np.zeros(len(column.values), np.bool_)
@@ -130,11 +119,11 @@ def _leaf(leaf: Comparison | Membership, literals: tuple[Literal, ...], column: 
     return _compare(leaf.operator, column, literals[0]) if literals else np.zeros(len(column.values), np.bool_)
 
 
-def _text_leaf(leaf: Comparison | Membership, literals: tuple[Literal, ...], column: Texts) -> NDArray[np.bool_]:
+def _text_leaf(leaf: Comparison | Membership, literals: tuple[Literal, ...], column: Categories) -> NDArray[np.bool_]:
     found = column.any_of(map(str, literals))
     if isinstance(leaf, Membership):
         return ~found if leaf.negated else found
-    there: NDArray[np.bool_] = np.diff(column.indptr) > 0
+    there: NDArray[np.bool_] = column.codes.lengths > 0
     return there & ~found if leaf.operator == "!=" and literals else found
 
 

@@ -75,7 +75,7 @@ class Selector:
         of_items = [each for each in self._expressions if dataset_of(each) != INTERACTIONS]
         fields = {leaf.field.name for each in of_items for leaf in leaves(each.condition)}
         order = np.append(rows, _unknown_row(columns))
-        self._model_columns = {name: columns[name].of_rows(order) for name in fields}
+        self._model_columns = {name: columns[name].take(order) for name in fields}
         self._items = len(rows)
         self._masks = MaskCache()
         self._bindings: dict[_Key, Binding | BadValue] = {}
@@ -153,13 +153,13 @@ class Selector:
             return Group(members, Selection(None, gone, kept))
         base, dropped = bits
         if kept is not None:
-            owners, items = kept.lines(), kept.items.astype(np.int64)
-            wanted = ~Masks(base | dropped, of).holds(owners, items)
+            owners, items = kept.row_ids(), kept.values.astype(np.int64)
+            wanted = ~Masks(base | dropped, of).contains(owners, items)
             if gone is not None:
-                wanted &= ~gone.holds(owners, items)
-            kept = Ragged.of(owners[wanted], items[wanted], len(members))
+                wanted &= ~gone.contains(owners, items)
+            kept = Ragged.of_pairs(owners[wanted], items[wanted], len(members))
         keep = Masks(base & ~dropped, of)
-        unknown = keep.holds(np.arange(len(members)), np.full(len(members), self._items))
+        unknown = keep.contains(np.arange(len(members)), np.full(len(members), self._items))
         return Group(members, Selection(keep, gone, kept, unknown))
 
     def _item_bits(self, bindings: Sequence[Binding]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]] | None:
@@ -191,7 +191,7 @@ class Selector:
         of: NDArray[np.int64],
         members: NDArray[np.int64],
         lines: Lines,
-    ) -> Ragged | None:
+    ) -> Ragged[np.int32] | None:
         """By line, the items that the expressions on Interactions of one action are about."""
         flags = np.zeros((len(bindings), len(self._events)), np.bool_)
         any_of_them = False
@@ -207,7 +207,7 @@ class Selector:
         owners = np.repeat(np.arange(len(members)), counts)
         positions = np.arange(counts.sum()) + np.repeat(lines.indptr[members] - np.cumsum(counts) + counts, counts)
         hits = flags[of[owners], lines.events[positions]]
-        return Ragged.of(owners[hits], lines.items[positions][hits], len(members))
+        return Ragged.of_pairs(owners[hits], lines.items[positions][hits], len(members))
 
 
 def _by_literals(binding: Binding) -> tuple[Bound, ...]:

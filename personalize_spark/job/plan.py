@@ -217,7 +217,7 @@ def _packed(source: Object) -> bool:
 def bytes_per_answer(plan: Plan, line: float) -> float:
     """The length of an output line, judged by the item ids of the model; `line` is that of an input line."""
     entries = plan.model.open().entries
-    item = entries["texts.data.npy"].rows / max(1, entries["texts.offsets.npy"].rows - 1)
+    item = entries["item_ids_json.values.npy"].rows / max(1, entries["item_ids_json.indptr.npy"].rows - 1)
     return line + _FRAME + plan.settings.num_results * (item + _SCORE)
 
 

@@ -102,8 +102,8 @@ class Evaluation:
 def evaluate(
     vectors: NDArray[np.float32],
     factors: NDArray[np.float32],
-    targets: Ragged,
-    seen: Ragged,
+    targets: Ragged[np.int32],
+    seen: Ragged[np.int32],
     shares: NDArray[np.float64],
     temperature: float,
     ranks: NDArray[np.int32],
@@ -122,19 +122,19 @@ def evaluate(
     Raises:
         ValueError: there is no user, or one without a target.
     """
-    wanted = np.diff(targets.indptr)
+    wanted = targets.lengths
     if not len(wanted) or not wanted.all():
         raise ValueError("each of at least one user needs a target")
     best = _best(vectors, factors, seen, ranks)
     normalisers = log_normaliser(vectors, factors, temperature)
-    lines = targets.lines()
-    products = paired_products(vectors, lines, factors, targets.items.astype(np.int64))
+    lines = targets.row_ids()
+    products = paired_products(vectors, lines, factors, targets.values.astype(np.int64))
     popular = np.lexsort((ranks, -shares)).astype(np.int32)
     rankings = {
         "model": (best.items, normalisers[lines] - temperature * products),
         "popularity": (
             popular_of(popular, len(wanted), _LONGEST, Selection(excluded=seen)),
-            -np.log(shares[targets.items]),
+            -np.log(shares[targets.values]),
         ),
         "random": (_random(len(shares), seen), np.full(len(lines), np.log(len(shares)))),
     }
@@ -143,7 +143,9 @@ def evaluate(
     return Evaluation(len(wanted), len(shares), measured, _calibration(best.items, scores, targets))
 
 
-def known_shares(shares: NDArray[np.float64], interactions: int, targets: Ragged | None = None) -> NDArray[np.float64]:
+def known_shares(
+    shares: NDArray[np.float64], interactions: int, targets: Ragged[np.int32] | None = None
+) -> NDArray[np.float64]:
     """Each item's share of the interactions that a model has learned from, plus one for each item, so that none is 0.
 
     Args:
@@ -153,7 +155,7 @@ def known_shares(shares: NDArray[np.float64], interactions: int, targets: Ragged
     """
     counts = np.rint(shares * interactions) + 1
     if targets is not None:
-        counts -= np.bincount(targets.items, minlength=len(counts))
+        counts -= np.bincount(targets.values, minlength=len(counts))
     known: NDArray[np.float64] = counts / counts.sum()
     return known
 
@@ -173,28 +175,30 @@ def _named(name: str, by_depth: Mapping[int, float]) -> dict[str, float]:
     return {f"{name}_{depth}": value for depth, value in by_depth.items()}
 
 
-def _best(vectors: NDArray[np.float32], factors: NDArray[np.float32], seen: Ragged, ranks: NDArray[np.int32]) -> TopN:
+def _best(
+    vectors: NDArray[np.float32], factors: NDArray[np.float32], seen: Ragged[np.int32], ranks: NDArray[np.int32]
+) -> TopN:
     """The model's lists, in rows of `factors`."""
     matrix, order = ItemMatrix.sort(factors, ranks, vectors[:_SAMPLE])
-    excluded = Ragged(seen.indptr, np.argsort(order)[seen.items].astype(np.int32))
+    excluded = seen.with_values(np.argsort(order)[seen.values].astype(np.int32))
     best = best_of(vectors, matrix, _LONGEST, Selection(excluded=excluded))
     return TopN(np.where(best.items < 0, -1, order[best.items]).astype(np.int32), best.products)
 
 
-def _random(items: int, seen: Ragged) -> NDArray[np.int32]:
+def _random(items: int, seen: Ragged[np.int32]) -> NDArray[np.int32]:
     """int32 (H, 25): for each user items drawn at random, the same on every run; -1 past the end."""
     generator = np.random.default_rng(_SEED)
-    counts = np.minimum(np.diff(seen.indptr) + _LONGEST, items)  # enough, even if all that was seen is drawn
+    counts = np.minimum(seen.lengths + _LONGEST, items)  # enough, even if all that was seen is drawn
     drawn = [generator.choice(items, count, replace=False) for count in counts.tolist()]
-    lists = Ragged(np.concatenate([[0], np.cumsum(counts)]), np.concatenate(drawn).astype(np.int32))
+    lists = Ragged.of_lengths(counts, np.concatenate(drawn).astype(np.int32))
     return first_of(lists, _LONGEST, Selection(excluded=seen))
 
 
 def _measured(
-    lists: NDArray[np.int32], losses: NDArray[np.float64], targets: Ragged, shares: NDArray[np.float64]
+    lists: NDArray[np.int32], losses: NDArray[np.float64], targets: Ragged[np.int32], shares: NDArray[np.float64]
 ) -> Measures:
     """Measure lists, int32 (H, 25); `losses` are those of the targets."""
-    hits, wanted = _hits(lists, targets), np.diff(targets.indptr)
+    hits, wanted = _hits(lists, targets), targets.lengths
     discounts = 1 / np.log2(np.arange(2, _LONGEST + 2))
     found, gains, ideal = np.cumsum(hits, axis=1), np.cumsum(hits * discounts, axis=1), np.cumsum(discounts)
     shown = lists[lists >= 0]
@@ -206,14 +210,14 @@ def _measured(
         len(np.unique(shown)) / len(shares),
         float(-np.mean(np.log2(shares[shown]))),
         float(np.mean(_percentiles(shares)[shown])),
-        float(np.sum(losses / wanted[targets.lines()]) / len(wanted)),
+        float(np.sum(losses / wanted[targets.row_ids()]) / len(wanted)),
     )
 
 
-def _hits(lists: NDArray[np.int32], targets: Ragged) -> NDArray[np.bool_]:
+def _hits(lists: NDArray[np.int32], targets: Ragged[np.int32]) -> NDArray[np.bool_]:
     """Bool (H, 25): whether the item at this place is a target."""
     lines = np.repeat(np.arange(len(lists)), lists.shape[1])
-    return targets.holds(lines, lists.ravel()).reshape(lists.shape)
+    return targets.contains(lines, lists.ravel()).reshape(lists.shape)
 
 
 def _percentiles(shares: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -222,9 +226,9 @@ def _percentiles(shares: NDArray[np.float64]) -> NDArray[np.float64]:
     return (np.searchsorted(ascending, shares) + np.searchsorted(ascending, shares, "right")) / (2 * len(shares))
 
 
-def _calibration(lists: NDArray[np.int32], scores: NDArray[np.float64], targets: Ragged) -> list[Bin]:
+def _calibration(lists: NDArray[np.int32], scores: NDArray[np.float64], targets: Ragged[np.int32]) -> list[Bin]:
     there = lists >= 0
-    chances = (_hits(lists, targets) / np.diff(targets.indptr)[:, None])[there]
+    chances = (_hits(lists, targets) / targets.lengths[:, None])[there]
     predicted = scores[there]
     parts = np.array_split(np.argsort(predicted, kind="stable"), _BINS)
     return [Bin(float(predicted[part].mean()), float(chances[part].mean()), len(part)) for part in parts if len(part)]

@@ -19,7 +19,7 @@ from personalize_spark.records import Object, Recommendations, ids_of, lists_of
 from personalize_spark.scoring.items import ItemMatrix
 from personalize_spark.scoring.model import Model, UserRows
 from personalize_spark.scoring.products import paired_products
-from personalize_spark.scoring.ragged import sorted_within
+from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.selection import EVERYTHING, Selection
 from personalize_spark.scoring.softmax import shares_of_lists
 
@@ -44,7 +44,7 @@ def _recommend(model: Model, lines: Sequence[Object], settings: Settings, select
     scores = np.zeros(len(rows))
     scores[known] = shares_of_lists(-keys[known], owners[known], len(lines))
     if selection is not EVERYTHING:
-        allowed = _allowed(selection, owners, rows, len(model.texts))
+        allowed = _allowed(selection, owners, rows, len(model.item_ids_json))
         rows, owners, scores = rows[allowed], owners[allowed], scores[allowed]
     return Recommendations(np.bincount(owners, minlength=len(lines)), rows, scores, strangers)
 
@@ -54,7 +54,8 @@ def _numbered(model: Model, names: Sequence[str]) -> tuple[NDArray[np.int64], li
     rows = model.rows_of(names)
     strange = np.flatnonzero(rows < 0).tolist()
     numbers = {
-        name: place for place, name in enumerate(dict.fromkeys(names[place] for place in strange), len(model.texts))
+        name: place
+        for place, name in enumerate(dict.fromkeys(names[place] for place in strange), len(model.item_ids_json))
     }
     rows[strange] = [numbers[names[place]] for place in strange]
     return rows, [json.dumps(name, ensure_ascii=False).encode() for name in numbers]
@@ -64,7 +65,7 @@ def _ordered(
     keys: NDArray[np.float64], counts: NDArray[np.int64], owners: NDArray[np.int64], ranks: NDArray[np.int32]
 ) -> NDArray[np.int64]:
     """int64 (m,): the order of each list by key, then rank; only lists in which keys are equal look at the ranks."""
-    order = sorted_within(keys, counts)
+    order = Ragged.of_lengths(counts, keys).argsort()
     ordered = keys[order]
     tied = np.zeros(len(counts), np.bool_)
     tied[owners[1:][(ordered[1:] == ordered[:-1]) & (owners[1:] == owners[:-1])]] = True
@@ -91,7 +92,7 @@ def _logits(
 ) -> NDArray[np.float64]:
     """Float64 (m,): the exponents of pairs of line and item."""
     with np.errstate(divide="ignore"):
-        logits: NDArray[np.float64] = np.log(model.shares[rows])
+        logits: NDArray[np.float64] = np.log(model.popularity[rows])
     known = np.flatnonzero(users.known[owners])
     products = paired_products(users.vectors, owners[known], matrix.factors, rows[known])
     logits[known] = products * model.temperature
@@ -101,7 +102,7 @@ def _logits(
 def _allowed(selection: Selection, owners: NDArray[np.int64], rows: NDArray[np.int64], count: int) -> NDArray[np.bool_]:
     """Bool (m,): which pairs pass a filter."""
     known = rows < count
-    allowed = np.ones(len(rows), np.bool_) if selection.unknown is None else selection.unknown[owners]
+    allowed = np.ones(len(rows), np.bool_) if selection.unknown_items is None else selection.unknown_items[owners]
     allowed[known] = selection.allows(owners[known], rows[known])
     return allowed
 

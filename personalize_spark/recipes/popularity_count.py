@@ -11,7 +11,7 @@ from personalize_spark.scoring.selection import Selection, popular_of
 
 
 def _recommend(model: Model, lines: Sequence[Object], settings: Settings, selection: Selection) -> Recommendations:
-    return Recommendations.of(popular_of(model.popular, len(lines), settings.num_results, selection), None)
+    return Recommendations.of(popular_of(model.popularity_order, len(lines), settings.num_results, selection), None)
 
 
 POPULARITY_COUNT = Recipe("aws-popularity-count", ("userId",), _recommend)

@@ -42,7 +42,7 @@ def _by_products(
     for column, weight in influence.items():
         queries[:, column] = weight
     items = np.full((len(lines), n), -1, np.int32)
-    items[asked] = best_of(queries, model.matrix, n, selection.of(asked).without(rows[asked])).items
+    items[asked] = best_of(queries, model.matrix, n, selection.take(asked).without_own(rows[asked])).items
     return _completed(model, items, rows, selection)
 
 
@@ -53,7 +53,7 @@ def _by_neighbours(model: Model, lines: Sequence[Object], settings: Settings, se
     rows = model.rows_of(ids_of(lines, ITEM_ID))
     asked = np.flatnonzero(rows >= 0)
     items = np.full((len(lines), settings.num_results), -1, np.int32)
-    items[asked] = first_of(model.neighbours.of_lines(rows[asked]), settings.num_results, selection.of(asked))
+    items[asked] = first_of(model.neighbours.take(rows[asked]), settings.num_results, selection.take(asked))
     return _completed(model, items, rows, selection)
 
 
@@ -61,9 +61,9 @@ def _completed(
     model: Model, items: NDArray[np.int32], rows: NDArray[np.int64], selection: Selection
 ) -> Recommendations:
     known = np.flatnonzero(rows >= 0)
-    items[known] = filled(items[known], model.popular, selection.of(known).without(rows[known]))
+    items[known] = filled(items[known], model.popularity_order, selection.take(known).without_own(rows[known]))
     strangers = np.flatnonzero(rows < 0)
-    items[strangers] = popular_of(model.popular, len(strangers), items.shape[1], selection.of(strangers))
+    items[strangers] = popular_of(model.popularity_order, len(strangers), items.shape[1], selection.take(strangers))
     return Recommendations.of(items, None)
 
 

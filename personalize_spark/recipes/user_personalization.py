@@ -35,7 +35,7 @@ def _recommend(model: Model, lines: Sequence[Object], settings: Settings, select
     known, strangers = np.flatnonzero(users.known), np.flatnonzero(~users.known)
     items = np.empty((len(lines), settings.num_results), np.int32)
     scores = np.empty(items.shape)
-    own = selection.of(known)
+    own = selection.take(known)
     if model.cold is None:
         items[known], scores[known] = _relevant(model, matrix, users, known, settings.num_results, own)
     else:
@@ -43,8 +43,10 @@ def _recommend(model: Model, lines: Sequence[Object], settings: Settings, select
         items[known], scores[known] = _exploring(
             model, matrix, users, known, settings.num_results, own, model.cold, some
         )
-    items[strangers] = popular_of(model.popular, len(strangers), settings.num_results, selection.of(strangers))
-    scores[strangers] = model.shares[items[strangers]]
+    items[strangers] = popular_of(
+        model.popularity_order, len(strangers), settings.num_results, selection.take(strangers)
+    )
+    scores[strangers] = model.popularity[items[strangers]]
     return Recommendations.of(items, scores)
 
 
@@ -66,9 +68,10 @@ def _exploring(
     names: Sequence[str],
 ) -> Lists:
     """The items in scope of exploration are taken out of the search, and put in again with their bonus."""
-    keep = selection.keep or Masks.same(np.ones(len(model.texts), np.bool_), len(known))
-    extra = selection.extra and selection.extra.outside(cold.rows)
-    others = Selection(keep.without(cold.rows), selection.excluded, extra).below(len(matrix.factors))
+    included = selection.included or Masks.same(np.ones(len(model.item_ids_json), np.bool_), len(known))
+    also = selection.also_included
+    also = also and also.where(~np.isin(also.values, cold.rows))
+    others = Selection(included.without(cold.rows), selection.excluded, also).below(len(matrix.factors))
     items, scores = _relevant(model, matrix, users, known, n, others)
     audience = Audience(hashes(names), users.vectors[known], users.log_normalisers[known], model.temperature)
     found, bonuses = explored(audience, matrix, cold, selection, n)

@@ -23,18 +23,18 @@ def _recommend(model: Model, lines: Sequence[Object], settings: Settings, select
         raise ValueError("the model has no factors")
     users = model.users.lookup([name.encode() for name in ids_of(lines, "userId")])
     known, strangers = np.flatnonzero(users.known), np.flatnonzero(~users.known)
-    own, n = selection.of(known), settings.num_results
+    own, n = selection.take(known), settings.num_results
     items = np.empty((len(lines), n), np.int32)
     scores = np.empty(items.shape)
     best = best_of(users.vectors[known], model.matrix, n, own)
     floors = np.full(len(known), -np.inf) if users.floors is None else users.floors[known]
     outside = best.products < floors[:, None]
-    items[known] = filled(np.where(outside, -1, best.items), model.popular, own)
+    items[known] = filled(np.where(outside, -1, best.items), model.popularity_order, own)
     scores[known] = probabilities(
         np.where(outside, -np.inf, best.products), users.log_normalisers[known], model.temperature
     )
-    items[strangers] = popular_of(model.popular, len(strangers), n, selection.of(strangers))
-    scores[strangers] = model.shares[items[strangers]]
+    items[strangers] = popular_of(model.popularity_order, len(strangers), n, selection.take(strangers))
+    scores[strangers] = model.popularity[items[strangers]]
     return Recommendations.of(items, scores)
 
 

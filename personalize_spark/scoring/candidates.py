@@ -28,9 +28,9 @@ class Candidates:
     rows: NDArray[np.int32] | None
 
     @classmethod
-    def of(cls, items: ItemMatrix, keep: NDArray[np.bool_] | None) -> Candidates:
-        """All items, or those that ``keep``, bool (I,), keeps."""
-        return cls(items, None if keep is None else np.flatnonzero(keep).astype(np.int32))
+    def of(cls, items: ItemMatrix, included: NDArray[np.bool_] | None) -> Candidates:
+        """All items, or those that ``included``, bool (I,), has."""
+        return cls(items, None if included is None else np.flatnonzero(included).astype(np.int32))
 
     def __len__(self) -> int:
         return len(self.items.norms if self.rows is None else self.rows)
@@ -69,11 +69,11 @@ class Exclusions:
     keys: NDArray[np.int64]
 
     @classmethod
-    def of(cls, excluded: Ragged | None, candidates: Candidates) -> Exclusions:
+    def of(cls, excluded: Ragged[np.int32] | None, candidates: Candidates) -> Exclusions:
         """Those of some users, `BATCH_USERS` at most, that are candidates at all."""
         if excluded is None:
             return cls(np.empty(0, np.int64))
-        owners, positions = excluded.lines(), excluded.items.astype(np.int64)
+        owners, positions = excluded.row_ids(), excluded.values.astype(np.int64)
         if candidates.rows is not None:
             places = np.searchsorted(candidates.rows, positions)
             inside = np.flatnonzero(np.append(candidates.rows, -1)[places] == positions)

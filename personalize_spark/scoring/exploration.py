@@ -40,14 +40,14 @@ class Cold:
 
     Attributes:
         rows: int64 (E,), rows of the model's items, ascending; those that the model has not learned come behind its matrix.
-        met: int64 (E,), interactions and impressions.
+        exposures: int64 (E,), interactions and impressions.
         keys: uint64 (E,), a hash of each id.
         mass: g, see above.
         seed: of the hash.
     """
 
     rows: NDArray[np.int64]
-    met: NDArray[np.int64]
+    exposures: NDArray[np.int64]
     keys: NDArray[np.uint64]
     mass: float
     seed: int
@@ -59,7 +59,7 @@ class Cold:
             users: uint64 (U,), a hash of each user's id.
         """
         drawn = _mixed(_mixed(users + np.uint64(self.seed))[:, None] ^ self.keys) >> np.uint64(11)
-        appeal = 2.0**53 / ((drawn + np.uint64(1)).astype(np.float64) * (1.0 + self.met))
+        appeal = 2.0**53 / ((drawn + np.uint64(1)).astype(np.float64) * (1.0 + self.exposures))
         bonuses: NDArray[np.float64] = appeal * (self.mass / appeal.sum(axis=1))[:, None]
         return bonuses
 
@@ -99,7 +99,7 @@ def explored(
         some = Audience(
             audience.keys[part], audience.vectors[part], audience.log_normalisers[part], audience.temperature
         )
-        found = _scores(some, matrix, cold, _allowed(selection.of(np.arange(users)[part]), cold, len(some.keys)), n)
+        found = _scores(some, matrix, cold, _allowed(selection.take(np.arange(users)[part]), cold, len(some.keys)), n)
         order = np.argsort(-found, axis=1, kind="stable")[:, :n]
         best = np.take_along_axis(found, order, axis=1)
         there = best >= 0

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from personalize_spark.scoring.ragged import Ragged
 
-_HOLE = 3
-"""What a hole costs, in items that need not be gathered once more."""
-_HOLES = 1 << 18
-"""Of a union, at most."""
+_COST = 3
+"""Of an excluded pair, in items that need not be gathered once more."""
+_MOST_EXCLUDED = 1 << 18
+"""Pairs of a union."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Masks:
         """Bool (items,): the head of a mask."""
         return np.unpackbits(self.bits[number], count=items).view(np.bool_)
 
-    def of_lines(self, lines: NDArray[np.int64]) -> Masks:
+    def take(self, lines: NDArray[np.int64]) -> Masks:
         """Those of some of the lines."""
         return replace(self, of=self.of[lines])
 
@@ -49,44 +49,40 @@ class Masks:
         np.bitwise_and.at(kept, items >> 3, ~_bit(items))
         return replace(self, bits=self.bits & kept)
 
-    def holds(self, lines: NDArray[np.int64], items: NDArray[Any]) -> NDArray[np.bool_]:
+    def contains(self, lines: NDArray[np.int64], items: NDArray[Any]) -> NDArray[np.bool_]:
         """Bool (m,): whether the mask of line lines[k] has items[k]."""
-        held: NDArray[np.bool_] = self.bits[self.of[lines], items >> 3] & _bit(items) != 0
-        return held
+        found: NDArray[np.bool_] = self.bits[self.of[lines], items >> 3] & _bit(items) != 0
+        return found
 
-    def unions(self, items: int) -> Iterator[tuple[slice, NDArray[np.bool_], Ragged | None]]:
+    def unions(self, items: int) -> Iterator[tuple[slice, NDArray[np.bool_], Ragged[np.int32] | None]]:
         """Lines in runs of equal or nearly equal masks, so that a search can go over the items of many at once.
 
-        A line's *holes* are the items that it must not get, though others of its run may. A mask joins a run where that
-        spares more items from being gathered again than its holes cost.
-
         Yields:
-            The lines of a run; bool (items,), what any of them may get; and by line its holes. `None`: there are none.
+            The lines of a run; bool (items,), what any of them may get; and by line the items of these that it must not
+            get itself. `None`: there are none.
         """
         starts = np.flatnonzero(np.diff(self.of, prepend=-1)).tolist()
-        first, union, size, holes = 0, np.zeros(self.bits.shape[1], np.uint8), 0, 0
+        union: _Union | None = None
         for start, stop in pairwise([*starts, len(self.of)]):
-            mask = self.bits[self.of[start]]
-            count, together = _count(mask), _count(union | mask)
-            more = (start - first) * (together - size) + (stop - start) * (together - count)
-            if _HOLE * more > size + count - together or holes + more > _HOLES:
-                yield self._union(first, start, union, items)
-                first, union, together, holes, more = start, mask, count, 0, 0
-            union, size, holes = union | mask, together, holes + more
-        if starts:
-            yield self._union(first, len(self.of), union, items)
+            bits = self.bits[self.of[start]]
+            one = _Union(slice(start, stop), bits, _count(bits))
+            both = one if union is None else union.joined(one)
+            if union is not None and not union.gains(one, both):
+                yield self._run(union, items)
+                both = one
+            union = both
+        if union is not None:
+            yield self._run(union, items)
 
-    def _union(
-        self, first: int, stop: int, union: NDArray[np.uint8], items: int
-    ) -> tuple[slice, NDArray[np.bool_], Ragged | None]:
-        starts = first + np.flatnonzero(np.diff(self.of[first:stop], prepend=-1))
-        holes = [_places(union & ~self.bits[number], items) for number in self.of[starts]]
-        sizes = np.diff(starts, append=stop)
-        counts = np.repeat([len(each) for each in holes], sizes)
-        by_line = [np.tile(each, size) for each, size in zip(holes, sizes, strict=True)]
-        lists = Ragged(np.concatenate([[0], np.cumsum(counts)]), np.concatenate(by_line))
-        mask = np.unpackbits(union, count=items).view(np.bool_)
-        return slice(first, stop), mask, lists if len(lists.items) else None
+    def _run(self, union: _Union, items: int) -> tuple[slice, NDArray[np.bool_], Ragged[np.int32] | None]:
+        of = self.of[union.lines]
+        starts = np.flatnonzero(np.diff(of, prepend=-1))
+        excluded = [_places(union.bits & ~self.bits[number], items) for number in of[starts]]
+        by_mask = Ragged.of_lengths(np.array([len(each) for each in excluded]), np.concatenate(excluded))
+        mask = np.unpackbits(union.bits, count=items).view(np.bool_)
+        if not len(by_mask.values):
+            return union.lines, mask, None
+        return union.lines, mask, by_mask.take(np.repeat(np.arange(len(starts)), np.diff(starts, append=len(of))))
 
     def groups(self) -> Iterator[tuple[int, NDArray[np.int64]]]:
         """Each mask that is a line's, with its lines, ascending."""
@@ -95,6 +91,37 @@ class Masks:
         for lines in np.split(order, starts[1:]):
             if len(lines):
                 yield int(self.of[lines[0]]), lines
+
+
+@dataclass(frozen=True)
+class _Union:
+    """What neighbouring lines may get together.
+
+    Attributes:
+        lines: the lines.
+        bits: uint8 (at least I / 8,), the union of their masks.
+        size: how many items it has.
+        excluded: pairs of a line and an item of the union that is not in the line's own mask.
+    """
+
+    lines: slice
+    bits: NDArray[np.uint8]
+    size: int
+    excluded: int = 0
+
+    def joined(self, following: _Union) -> _Union:
+        """With the lines that follow."""
+        bits = self.bits | following.bits
+        size = _count(bits)
+        excluded = sum(
+            each.excluded + (each.lines.stop - each.lines.start) * (size - each.size) for each in (self, following)
+        )
+        return _Union(slice(self.lines.start, following.lines.stop), bits, size, excluded)
+
+    def gains(self, one: _Union, both: _Union) -> bool:
+        """Whether one search spares more items from being gathered again than the pairs that it excludes cost."""
+        spared = self.size + one.size - both.size
+        return _COST * (both.excluded - self.excluded) <= spared and both.excluded <= _MOST_EXCLUDED
 
 
 def _bit(items: NDArray[Any]) -> NDArray[np.uint8]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise, repeat
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,36 +17,28 @@ from personalize_spark.scoring.items import ItemMatrix
 from personalize_spark.scoring.ragged import Ragged
 
 
-@dataclass(frozen=True)
-class Texts:
-    """Many texts in two arrays: text i is `data[offsets[i]:offsets[i + 1]]`.
-
-    Attributes:
-        data: uint8 (bytes,), UTF-8.
-        offsets: int32 (n + 1,), so all texts together stay below 2 GiB.
-    """
-
-    data: NDArray[np.uint8]
-    offsets: NDArray[np.int32]
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    def ids(self) -> list[str]:
-        """The texts, each the JSON of a string, as strings."""
-        ends = self.offsets.tolist()
-        data = self.data.tobytes()
-        ids: list[str] = json.loads(b"[" + b",".join(data[start:end] for start, end in pairwise(ends)) + b"]")
-        return ids
+class JsonTexts(Ragged[np.uint8]):
+    """JSON strings as they stand in an output line, quotes included: text i is row i, in UTF-8; `indptr` is int32, as Arrow's."""
 
     @classmethod
-    def of(cls, texts: Sequence[bytes]) -> Texts:
-        """Pack texts."""
+    def of(cls, texts: Sequence[bytes]) -> Self:
+        """Pack texts.
+
+        Raises:
+            ValueError: they are 2 GiB together, or more.
+        """
         lengths = np.fromiter(map(len, texts), np.int64, len(texts))
-        offsets = np.concatenate([[0], np.cumsum(lengths)])
-        if offsets[-1] >= 1 << 31:
-            raise ValueError(f"{len(texts)} texts of {offsets[-1]} bytes are more than 2 GiB")
-        return cls(np.frombuffer(b"".join(texts), np.uint8), offsets.astype(np.int32))
+        packed = Ragged.of_lengths(lengths, np.frombuffer(b"".join(texts), np.uint8))
+        if packed.indptr[-1] >= 1 << 31:
+            raise ValueError(f"{len(texts)} texts of {packed.indptr[-1]} bytes are more than 2 GiB")
+        return cls(packed.indptr.astype(np.int32), packed.values)
+
+    def decoded(self) -> list[str]:
+        """The strings."""
+        data = self.values.tobytes()
+        rows = (data[start:end] for start, end in pairwise(self.indptr.tolist()))
+        strings: list[str] = json.loads(b"[" + b",".join(rows) + b"]")
+        return strings
 
 
 @dataclass(frozen=True)
@@ -78,9 +70,9 @@ class Model:
     """A solution version's model. Items are rows; arrays over items are parallel.
 
     Attributes:
-        texts: each item id as JSON text, quotes included (I texts).
-        popular: int32 (I,), the rows by descending number of interactions, ties by item id.
-        shares: float64 (I,), each row's share of all interactions.
+        item_ids_json: the item ids, I texts.
+        popularity_order: int32 (I,), the rows by descending number of interactions, ties by item id.
+        popularity: float64 (I,), each row's share of all interactions.
         matrix: the item factors, (I, d); `None` where the recipe has none.
         users: the user side; `None` where the recipe has none.
         temperature: t > 0 in `exp(t * w_u . w_i)`.
@@ -90,29 +82,34 @@ class Model:
         cold: what exploration adds; `None` where there is nothing to explore.
     """
 
-    texts: Texts
-    popular: NDArray[np.int32]
-    shares: NDArray[np.float64]
+    item_ids_json: JsonTexts
+    popularity_order: NDArray[np.int32]
+    popularity: NDArray[np.float64]
     matrix: ItemMatrix | None = None
     users: Users | None = None
     temperature: float = 1.0
     queries: NDArray[np.float32] | None = None
-    neighbours: Ragged | None = None
+    neighbours: Ragged[np.int32] | None = None
     cold: Cold | None = None
 
-    def with_items(self, texts: Texts) -> Model:
+    def with_items(self, item_ids_json: JsonTexts) -> Model:
         """The model with more items, which it has not learned: they come last, as the least popular ones."""
-        all_texts = Texts(
-            np.concatenate([self.texts.data, texts.data]),
-            np.concatenate([self.texts.offsets, texts.offsets[1:] + self.texts.offsets[-1]]),
+        all_ids = JsonTexts.stacked([self.item_ids_json, item_ids_json])
+        new = np.arange(len(self.item_ids_json), len(all_ids), dtype=np.int32)
+        return replace(
+            self,
+            item_ids_json=all_ids,
+            popularity_order=np.concatenate([self.popularity_order, new]),
+            popularity=np.concatenate([self.popularity, np.zeros(len(new))]),
         )
-        new = np.arange(len(self.texts), len(all_texts), dtype=np.int32)
-        popular, shares = np.concatenate([self.popular, new]), np.concatenate([self.shares, np.zeros(len(new))])
-        return replace(self, texts=all_texts, popular=popular, shares=shares)
+
+    def item_ids(self) -> list[str]:
+        """The item ids by row, decoded anew by each call."""
+        return self.item_ids_json.decoded()
 
     @cached_property
     def _rows(self) -> dict[str, int]:
-        return {name: row for row, name in enumerate(self.texts.ids())}
+        return {name: row for row, name in enumerate(self.item_ids())}
 
     def rows_of(self, ids: Sequence[str]) -> NDArray[np.int64]:
         """int64 (n,): the row of each id, -1 for an unknown one. The first call builds an index of some 100 bytes an item."""

@@ -47,7 +47,7 @@ class _Survivors:
         return rows, positions, scores
 
 
-class Room:
+class Workspace:
     """What the searches of one thread work in: scores float32 (users x width of a block), gathered float32 (widest tile, d)."""
 
     def __init__(self, rank: int) -> None:
@@ -77,7 +77,7 @@ class Search:
         self.survivors = _Survivors()
         self.active, self.start = np.flatnonzero(self.reach), 0
 
-    def step(self, room: Room) -> bool:
+    def step(self, workspace: Workspace) -> bool:
         """Go over one more tile; False where no further one can change a list."""
         bound = self.reach[self.active] * self.candidates.largest(self.start)
         self.active = self.active[bound >= self.cut[self.active]]
@@ -85,27 +85,27 @@ class Search:
             return False
         width = TILE_WIDTH * min(_WIDEST, max(1, _BLOCK_USERS // len(self.active)))
         stop = min(self.start + width, len(self.candidates))
-        self._tile(stop, room)
+        self._tile(stop, workspace)
         self.start = stop
         if self.survivors.held > 2 * self.n * len(self.users):
             self._tighten()
         return True
 
-    def _tile(self, stop: int, room: Room) -> None:
+    def _tile(self, stop: int, workspace: Workspace) -> None:
         start, active = self.start, self.active
-        factors = self.candidates.factors(start, stop, room.gathered)
+        factors = self.candidates.factors(start, stop, workspace.gathered)
         columns, places = self.excluded.tile(start, stop, len(self.users), active)
         for low in range(0, len(active), _BLOCK_USERS):
             inside = (places >= low) & (places < low + _BLOCK_USERS)
-            holes = columns[inside], places[inside] - low
-            self._block(active[low : low + _BLOCK_USERS], factors, start, holes, room.scores)
+            excluded = columns[inside], places[inside] - low
+            self._block(active[low : low + _BLOCK_USERS], factors, start, excluded, workspace.scores)
 
     def _block(
         self,
         rows: NDArray[np.int64],
         factors: NDArray[np.float32],
         start: int,
-        holes: tuple[NDArray[np.int64], NDArray[np.int64]],
+        excluded: tuple[NDArray[np.int64], NDArray[np.int64]],
         buffer: NDArray[np.float32],
     ) -> None:
         """Multiply some users with one tile of items and hold what reaches their cuts.
@@ -120,7 +120,7 @@ class Search:
         scores = buffer[: lines * depths * groups].reshape(depths * groups, lines)
         np.matmul(factors, self.scaled[rows].T, out=scores[:count])
         scores[count:] = -np.inf
-        scores[holes] = -np.inf
+        scores[excluded] = -np.inf
         grouped = scores.reshape(depths, groups * lines)
         maxima = grouped.max(axis=0).reshape(groups, lines)
         if start == 0 and groups >= self.n:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ from personalize_spark.scoring.items import ItemMatrix
 from personalize_spark.scoring.masks import Masks
 from personalize_spark.scoring.products import paired_products, products
 from personalize_spark.scoring.ragged import Ragged
-from personalize_spark.scoring.search import Room, Search
+from personalize_spark.scoring.search import Search, Workspace
 
 __all__ = ["ItemMatrix", "TopN", "paired_products", "products", "top_n"]
 
@@ -47,8 +48,8 @@ def top_n(
     items: ItemMatrix,
     n: int,
     *,
-    keep: Masks | None = None,
-    excluded: Ragged | None = None,
+    included: Masks | None = None,
+    excluded: Ragged[np.int32] | None = None,
 ) -> TopN:
     """The best ``n`` items of every user: by descending product, equal products by ascending rank.
 
@@ -58,22 +59,22 @@ def top_n(
         users: float32 (U, d), finite.
         items: the item side.
         n: length of the lists, at least 1.
-        keep: of the U users, which items are candidates. None: all are.
+        included: of the U users, which items are candidates. None: all are.
         excluded: of the U users, what each must not get, in rows of ``items``, in any order. None: nothing.
 
     Returns:
         The lists; shorter ones, where a user has fewer than ``n`` candidates, are filled with -1 and -inf.
     """
     best = TopN(np.full((len(users), n), -1, np.int32), np.full((len(users), n), -np.inf))
-    room = Room(users.shape[1])
-    for batch in _batches(_runs(items, keep, excluded, len(users)), max(1, min(BATCH_USERS, _BATCH // n))):
+    workspace = Workspace(users.shape[1])
+    for batch in _batches(_runs(items, included, excluded, len(users)), max(1, min(BATCH_USERS, _BATCH // n))):
         searches = [
             Search(users[run.users], run.candidates, n, Exclusions.of(run.excluded, run.candidates), len(batch))
             for run in batch
         ]
         going = searches
         while going:  # side by side, so that a tile's items are still in cache for the next search
-            going = [search for search in going if search.step(room)]
+            going = [search for search in going if search.step(workspace)]
         for run, search in zip(batch, searches, strict=True):
             rows, places, found, exact = search.settle()
             best.items[run.users.start + rows, places] = found
@@ -88,7 +89,7 @@ class _Run:
 
     users: slice
     candidates: Candidates
-    excluded: Ragged | None
+    excluded: Ragged[np.int32] | None
 
     def part(self, start: int, stop: int) -> _Run:
         """Some of the users."""
@@ -112,15 +113,13 @@ def _batches(runs: Iterable[_Run], most: int) -> Iterator[list[_Run]]:
         yield batch
 
 
-def _runs(items: ItemMatrix, keep: Masks | None, excluded: Ragged | None, users: int) -> Iterator[_Run]:
-    if keep is None:
+def _runs(items: ItemMatrix, included: Masks | None, excluded: Ragged[np.int32] | None, users: int) -> Iterator[_Run]:
+    if included is None:
         yield _Run(slice(0, users), Candidates.of(items, None), excluded)
         return
-    for part, mask, holes in keep.unions(len(items.factors)):
-        gone = excluded and excluded.part(part)
-        if holes is not None:
-            gone = holes if gone is None else gone.plus(holes)
-        yield _Run(part, Candidates.of(items, mask), gone)
+    for part, mask, exclusions in included.unions(len(items.factors)):
+        parts = [each for each in (excluded and excluded.part(part), exclusions) if each is not None]
+        yield _Run(part, Candidates.of(items, mask), reduce(Ragged.union, parts) if parts else None)
 
 
 def _list_by_rank(best: TopN, zero: NDArray[np.int64], run: _Run) -> None:
@@ -129,8 +128,8 @@ def _list_by_rank(best: TopN, zero: NDArray[np.int64], run: _Run) -> None:
         return
     ordered, n = run.candidates.by_rank(), best.items.shape[1]
     for user in zero.tolist():
-        gone = np.empty(0, np.int32) if run.excluded is None else run.excluded.line(user)
-        head = ordered[: n + len(gone)]
-        head = head[~np.isin(head, gone)][:n]
+        excluded = np.empty(0, np.int32) if run.excluded is None else run.excluded.row(user)
+        head = ordered[: n + len(excluded)]
+        head = head[~np.isin(head, excluded)][:n]
         best.items[run.users.start + user, : len(head)] = head
         best.products[run.users.start + user, : len(head)] = 0.0

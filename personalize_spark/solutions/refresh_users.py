@@ -88,7 +88,7 @@ def numbers_of(spark: SparkSession, model: Artifact) -> DataFrame:
     """(item_id, item) of the items that the model knows."""
     found = read_model(model)
     assert found.matrix is not None  # noqa: S101  # what can be folded in has factors
-    return spark.createDataFrame(pa.table({"item_id": found.texts.ids(), "item": found.matrix.ranks}))
+    return spark.createDataFrame(pa.table({"item_id": found.item_ids(), "item": found.matrix.ranks}))
 
 
 def side_of(model: Artifact) -> UserSide:

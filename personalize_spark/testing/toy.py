@@ -17,7 +17,7 @@ from personalize_spark.artifacts.model import USERS, read_model, users_schema, w
 from personalize_spark.artifacts.shards import keys_of, shard_name, shards_of
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
-from personalize_spark.scoring.model import Model, Texts
+from personalize_spark.scoring.model import JsonTexts, Model
 from personalize_spark.scoring.products import products
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.softmax import log_normaliser
@@ -107,7 +107,7 @@ def write_version(
         matrix, order = ItemMatrix.sort(factors, ranks, vectors if users else None)
     shares = np.asarray(counts, np.float64)[order] / np.sum(counts)
     popular = np.lexsort((ranks[order], -shares)).astype(np.int32)
-    model = Model(Texts.of([orjson.dumps(items[row]) for row in order]), popular, shares, matrix, None, temperature)
+    model = Model(JsonTexts.of([orjson.dumps(items[row]) for row in order]), popular, shares, matrix, None, temperature)
     questions = (factors if queries is None else queries)[order].copy()
     if recipe == "aws-semantic-similarity":
         questions[:, -2:] = 0
@@ -136,13 +136,15 @@ def write_version(
     return arn
 
 
-def neighbours_of(questions: NDArray[np.float32], factors: NDArray[np.float32], ranks: NDArray[np.int32]) -> Ragged:
+def neighbours_of(
+    questions: NDArray[np.float32], factors: NDArray[np.float32], ranks: NDArray[np.int32]
+) -> Ragged[np.int32]:
     """The `NEIGHBOURS` items with the largest product, by brute force."""
     exact = products(questions[:, None], factors[None])
     np.fill_diagonal(exact, -np.inf)
     count = min(NEIGHBOURS, len(factors) - 1)
     best = [np.lexsort((ranks, -row))[:count] for row in exact]
-    return Ragged(np.arange(len(factors) + 1) * count, np.concatenate(best).astype(np.int32))
+    return Ragged.of_lengths(np.full(len(factors), count), np.concatenate(best).astype(np.int32))
 
 
 def write_toy_users(

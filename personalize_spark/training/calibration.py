@@ -84,7 +84,7 @@ def calibrate(
         counts: int64 (I,), the interactions of each row.
         prior: float64 (I,), added to the exponents whatever the temperature.
     """
-    targets = out.targets.items.astype(np.int64)
+    targets = out.targets.values.astype(np.int64)
     if not len(targets):
         return Calibrated(1.0, {"heldOutUsers": 0})
     fitted = fit_temperature(out.vectors, targets, matrix.factors, prior)

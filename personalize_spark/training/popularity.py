@@ -8,7 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from personalize_spark.artifacts.model import write_items
-from personalize_spark.scoring.model import Model, Texts
+from personalize_spark.scoring.model import JsonTexts, Model
 from personalize_spark.scoring.topn import ItemMatrix
 from personalize_spark.training.interactions import collect_items, number_items
 from personalize_spark.training.training import Trained, Training
@@ -35,7 +35,7 @@ def item_side(items: pa.Table, order: NDArray[np.int64], matrix: ItemMatrix | No
         order: int64 (I,), the item of each row of the model.
         matrix: the factors, in that order.
     """
-    texts = Texts.of([orjson.dumps(text) for text in items.column("item_id").take(pa.array(order)).to_pylist()])
+    texts = JsonTexts.of([orjson.dumps(text) for text in items.column("item_id").take(pa.array(order)).to_pylist()])
     counts = counts_of(items)[order]
     popular = np.lexsort((order, -counts)).astype(np.int32)
     return Model(texts, popular, counts / max(1, counts.sum()), matrix)

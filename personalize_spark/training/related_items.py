@@ -33,7 +33,7 @@ def train_sims(training: Training) -> Trained:
     order = np.argsort(-items.column("events").to_numpy(), kind="stable")
     rows = np.empty(len(order), np.int32)
     rows[order] = np.arange(len(order), dtype=np.int32)
-    lists = Ragged(met.indptr, rows[met.items]).of_lines(order)
+    lists = Ragged(met.indptr, rows[met.items]).take(order)
     entries = write_items(training.store, replace(item_side(items, order), neighbours=lists))
     return Trained(entries, {"items": len(order)})
 

@@ -80,10 +80,9 @@ def held_out(pairs: DataFrame, side: UserSide) -> HeldOut:
     vectors = table.column("vector").combine_chunks()
     seen = table.column("seen").combine_chunks()
     rank = side.column("factors").shape[1]
-    indptr = np.concatenate([[0], np.cumsum(seen.value_lengths().to_numpy())]).astype(np.int64)
     rows: NDArray[np.float32] = vectors.flatten().to_numpy().reshape(-1, rank)
     targets = Ragged(np.arange(len(rows) + 1), table.column("target").to_numpy().astype(np.int32))
-    return HeldOut(rows, targets, Ragged(indptr, seen.flatten().to_numpy()))
+    return HeldOut(rows, targets, Ragged.of_lengths(seen.value_lengths().to_numpy(), seen.flatten().to_numpy()))
 
 
 def vectors_of(pairs: DataFrame, side: UserSide) -> DataFrame:

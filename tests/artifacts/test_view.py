@@ -11,7 +11,7 @@ import pytest
 from personalize_spark.artifacts.artifact import Artifact, finish, write_table
 from personalize_spark.artifacts.view import Scope, View, exploration
 from personalize_spark.scoring.exploration import MASS_PER_WEIGHT, MAX_ITEMS
-from personalize_spark.scoring.model import Model, Texts
+from personalize_spark.scoring.model import JsonTexts, Model
 from personalize_spark.storage.location import open_store
 
 DAY = 86_400
@@ -37,13 +37,13 @@ def view_of(folder: Path, rows: list[tuple[str, int, int, int]]) -> View:
 @pytest.fixture
 def model() -> Model:
     """It has learned a, b and d."""
-    return Model(Texts.of([b'"d"', b'"a"', b'"b"']), np.arange(3, dtype=np.int32), np.full(3, 1 / 3))
+    return Model(JsonTexts.of([b'"d"', b'"a"', b'"b"']), np.arange(3, dtype=np.int32), np.full(3, 1 / 3))
 
 
 def test_items_younger_than_the_cut_off_are_explored_by_how_often_they_were_met(tmp_path: Path, model: Model) -> None:
     found = exploration(model, view_of(tmp_path, ROWS), Scope(0.3, 20, new_items=True), "seed")
     assert found.cold is not None
-    met = dict(zip([found.texts.ids()[row] for row in found.cold.rows], found.cold.met.tolist(), strict=True))
+    met = dict(zip([found.item_ids()[row] for row in found.cold.rows], found.cold.exposures.tolist(), strict=True))
     assert met == {"d": 2, "b": 2, "c": 5}  # interactions and impressions
     assert found.cold.mass == 0.3 * MASS_PER_WEIGHT
     assert found.cold.rows.tolist() == [0, 2, 3]
@@ -53,7 +53,7 @@ def test_an_older_version_explores_only_what_it_has_learned(tmp_path: Path, mode
     found = exploration(model, view_of(tmp_path, ROWS), Scope(0.3, 20, new_items=False), "seed")
     assert found.cold is not None
     assert found.cold.rows.tolist() == [0, 2]
-    assert len(found.texts) == 3
+    assert len(found.item_ids_json) == 3
 
 
 def test_there_is_nothing_to_explore_without_weight_or_young_items(tmp_path: Path, model: Model) -> None:
@@ -67,4 +67,4 @@ def test_of_too_many_items_those_that_were_met_least_are_explored(tmp_path: Path
     found = exploration(model, view_of(tmp_path, shown), Scope(0.3, 20, new_items=True), "seed")
     assert found.cold is not None
     assert len(found.cold.rows) == MAX_ITEMS
-    assert not found.cold.met.any()
+    assert not found.cold.exposures.any()

@@ -23,7 +23,7 @@ from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.cli import evaluate as command
 from personalize_spark.errors import PersonalizeSparkError
 from personalize_spark.quality.evaluate import Evaluation, evaluate, known_shares, solution_metrics
-from personalize_spark.scoring.model import Model, Texts
+from personalize_spark.scoring.model import JsonTexts, Model
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.topn import ItemMatrix
 from personalize_spark.storage.location import open_store
@@ -45,7 +45,7 @@ def catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Catalog:
     return Catalog(f"file://{tmp_path}/catalog")
 
 
-def one_each(items: np.ndarray[Any, Any], order: np.ndarray[Any, Any]) -> Ragged:
+def one_each(items: np.ndarray[Any, Any], order: np.ndarray[Any, Any]) -> Ragged[np.int32]:
     """A list of one item for each, in rows of the model."""
     return Ragged(np.arange(len(items) + 1), np.argsort(order)[items].astype(np.int32))
 
@@ -53,7 +53,7 @@ def one_each(items: np.ndarray[Any, Any], order: np.ndarray[Any, Any]) -> Ragged
 def write(catalog: Catalog, *, held_out: int | None = USERS, interactions: bool = True) -> str:
     """A solution version whose first `held_out` users come to the model's own first choice, in a catalog."""
     matrix, order = ItemMatrix.sort(FACTORS, RANKS)
-    texts = Texts.of([orjson.dumps(f"item-{row:02}") for row in order])
+    texts = JsonTexts.of([orjson.dumps(f"item-{row:02}") for row in order])
     model = Model(texts, np.argsort(order).astype(np.int32), SHARES[order], matrix)
     arn = Arn("aws", "us-east-1", "000000000000", "solution", "toy", f"{time.time_ns() & 0xFFFFFFFF:08x}")
     store = catalog.store.at(f"models/{arn.name}/{arn.version}")
@@ -76,7 +76,7 @@ def run(*arguments: object) -> None:
     parsed.command(parsed)
 
 
-def expected(seen: Ragged, *, learned: bool) -> Evaluation:
+def expected(seen: Ragged[np.int32], *, learned: bool) -> Evaluation:
     targets = one_each(TARGETS, RANKS)
     shares = known_shares(SHARES, int(COUNTS.sum()), None if learned else targets)
     return evaluate(VECTORS, FACTORS, targets, seen, shares, 2.0, RANKS)
@@ -103,15 +103,15 @@ def test_what_was_held_out_comes_back(tmp_path: Path) -> None:
     assert columns == {
         "heldout.vectors.npy": "float32",
         "heldout.targets.indptr.npy": "int64",
-        "heldout.targets.items.npy": "int32",
+        "heldout.targets.values.npy": "int32",
         "heldout.seen.indptr.npy": "int64",
-        "heldout.seen.items.npy": "int32",
+        "heldout.seen.values.npy": "int32",
     }
     found = read_held_out(Artifact(store))
     assert found is not None
     assert (found.vectors == VECTORS[:2]).all()
-    assert (found.targets.items.tolist(), found.targets.indptr.tolist()) == ([4, 5, 6], [0, 2, 3])
-    assert (found.seen.items.tolist(), found.seen.indptr.tolist()) == ([7], [0, 0, 1])
+    assert (found.targets.values.tolist(), found.targets.indptr.tolist()) == ([4, 5, 6], [0, 2, 3])
+    assert (found.seen.values.tolist(), found.seen.indptr.tolist()) == ([7], [0, 0, 1])
 
 
 def test_json_is_the_evaluation_of_what_the_training_held_out(

@@ -10,11 +10,12 @@ import pytest
 
 from personalize_spark.filters.binding import bind
 from personalize_spark.filters.expression import Values, leaves
-from personalize_spark.filters.mask import Columns, Numbers, Texts
+from personalize_spark.filters.mask import Categories, Columns, Numbers
 from personalize_spark.filters.parser import parse
 from personalize_spark.filters.schema import Column, GroupSchema
 from personalize_spark.filters.selector import Lines, Selector
 from personalize_spark.filters.values import split_values
+from personalize_spark.scoring.ragged import Ragged
 from tests.filters.interpreter import User, allowed, parameters
 from tests.filters.test_binding import fitting
 
@@ -42,7 +43,7 @@ def words(text: str) -> list[str]:
 def generated(schema: GroupSchema, choices: list[str]) -> tuple[Columns, list[dict[str, Any]]]:
     """Random items with all columns of a schema, some values missing, and one item without any."""
     random = np.random.default_rng(11)
-    columns: dict[str, Texts | Numbers] = {}
+    columns: dict[str, Categories | Numbers] = {}
     rows: list[dict[str, Any]] = [{} for _ in range(COUNT + 1)]
     for column in schema.datasets.get("Items", {}).values():
         columns[column.name] = _generate(column, choices, rows, random)
@@ -51,7 +52,7 @@ def generated(schema: GroupSchema, choices: list[str]) -> tuple[Columns, list[di
 
 def _generate(
     column: Column, choices: list[str], rows: list[dict[str, Any]], random: np.random.Generator
-) -> Texts | Numbers:
+) -> Categories | Numbers:
     if not column.is_text:
         values = random.choice([0, 18, 1970, 1975, 1980, 1633240824, 1700000000, 20211001, 20220101], COUNT + 1)
         valid = np.append(random.random(COUNT) < 0.8, [False])
@@ -63,9 +64,9 @@ def _generate(
     ] + [[]]
     for row, each in zip(rows, lists, strict=True):
         row[column.name] = "|".join(each) if each else None
-    codes = {text: code for code, text in enumerate(sorted(set(choices)))}
-    indptr = np.concatenate([[0], np.cumsum([len(each) for each in lists])])
-    return Texts(codes, indptr, np.array([codes[text] for each in lists for text in each], np.int32))
+    texts = sorted(set(choices))
+    codes = np.array([texts.index(text) for each in lists for text in each], np.int32)
+    return Categories(texts, Ragged.of_lengths(np.array([len(each) for each in lists]), codes))
 
 
 @pytest.mark.parametrize("text", ITEM_FILTERS)

@@ -26,10 +26,11 @@ from personalize_spark.filters.expression import (
     Parameter,
     Values,
 )
-from personalize_spark.filters.mask import Columns, MaskCache, Numbers, Texts
+from personalize_spark.filters.mask import Categories, Columns, MaskCache, Numbers
 from personalize_spark.filters.parser import parse
 from personalize_spark.filters.schema import GroupSchema
 from personalize_spark.filters.selector import Group, Lines, Selector
+from personalize_spark.scoring.ragged import Ragged
 from tests.filters.interpreter import User, allowed, refuses
 
 GENRES, EVENTS = ["drama", "horror", "comedy"], ["Watch", "click", ""]
@@ -107,9 +108,9 @@ def columns_of(rows: list[dict[str, Any]]) -> Columns:
     """The fields of the rows and, last, of an item without any."""
     rows = [*rows, {}]
     lists = [row["GENRE"].split("|") if row.get("GENRE") else [] for row in rows]
-    codes = {genre: code for code, genre in enumerate(sorted(GENRES))}
-    indptr = np.concatenate([[0], np.cumsum([len(each) for each in lists])])
-    texts = Texts(codes, indptr, np.array([codes[genre] for each in lists for genre in each], np.int32))
+    genres = sorted(GENRES)
+    codes = np.array([genres.index(genre) for each in lists for genre in each], np.int32)
+    texts = Categories(genres, Ragged.of_lengths(np.array([len(each) for each in lists]), codes))
 
     def numbers(name: str, kind: type) -> Numbers:
         values: NDArray[Any] = np.array([row.get(name) or 0 for row in rows], kind)
@@ -159,10 +160,10 @@ def test_what_lines_may_get_is_what_the_interpreter_says(
         for number, line in enumerate(group.lines.tolist()):
             seen.add(line)
             may = group.selection.allows(np.full(len(order), number), np.arange(len(order)))
-            extra = group.selection.extra
-            if extra is not None:  # what is not kept, and is not gone either
-                added = extra.items[slice(*extra.indptr[number : number + 2])]
-                assert not replace(group.selection, extra=None).allows(np.full(len(added), number), added).any()
+            also = group.selection.also_included
+            if also is not None:  # what is not kept, and is not gone either
+                added = also.row(number)
+                assert not replace(group.selection, also_included=None).allows(np.full(len(added), number), added).any()
                 assert may[added].all()
             user, values = lines[line]
             for item, position in place.items():
@@ -173,15 +174,15 @@ def test_what_lines_may_get_is_what_the_interpreter_says(
 
 def kept(group: Group, items: int) -> list[list[bool]]:
     """By line of the group, whether its mask holds each of the items."""
-    assert group.selection.keep is not None
+    assert group.selection.included is not None
     lines = range(len(group.lines))
-    return [group.selection.keep.holds(np.full(items, line), np.arange(items)).tolist() for line in lines]
+    return [group.selection.included.contains(np.full(items, line), np.arange(items)).tolist() for line in lines]
 
 
 def masks(group: Group) -> list[list[int]]:
     """The lines of each mask."""
-    assert group.selection.keep is not None
-    return [group.lines[members].tolist() for _, members in group.selection.keep.groups()]
+    assert group.selection.included is not None
+    return [group.lines[members].tolist() for _, members in group.selection.included.groups()]
 
 
 @pytest.mark.parametrize(("lines", "size"), [(8192, 16 << 20), (1, 16 << 20), (8192, 2), (3, 1)])
@@ -197,9 +198,9 @@ def test_groups_are_made_one_after_the_other_and_stay_small(lines: int, size: in
         assert not errors
         found: dict[int, list[bool]] = {}
         for group in groups:
-            assert group.selection.keep is not None
-            assert group.selection.keep.bits.nbytes <= max(size, 2)
-            assert len(group.lines) <= lines or len(group.selection.keep.bits) == 1
+            assert group.selection.included is not None
+            assert group.selection.included.bits.nbytes <= max(size, 2)
+            assert len(group.lines) <= lines or len(group.selection.included.bits) == 1
             found |= dict(zip(group.lines.tolist(), kept(group, 9), strict=True))
     assert found == {line: [item < year for item in range(9)] for line, year in enumerate(years)}
 
@@ -209,8 +210,8 @@ def test_what_is_included_and_excluded_by_history_is_excluded() -> None:
     selector = Selector(bind(parse(text), SCHEMA), columns_of([{}] * 4), np.arange(4), EVENTS)
     items, events = np.array([0, 1, 1, 2], np.int64), np.array([0, 0, 1, 1], np.int16)
     [group], _ = selector.select(Lines([None], [{}], np.array([0, 4]), items, events))
-    assert group.selection.extra is not None
-    assert group.selection.extra.items.tolist() == [0]
+    assert group.selection.also_included is not None
+    assert group.selection.also_included.values.tolist() == [0]
 
 
 @pytest.mark.parametrize("items", [6, 7, 8, 15])  # whether what is behind the last bit of a mask is a whole byte or not
@@ -224,8 +225,8 @@ def test_what_all_items_pass_adds_nothing_by_history(items: int) -> None:
     [group], _ = selector.select(
         Lines([None], [{}], np.array([0, 3]), np.array([0, 1, 0]), np.array([0, 0, 1], np.int16))
     )
-    assert group.selection.extra is not None
-    assert not len(group.selection.extra.items)
+    assert group.selection.also_included is not None
+    assert not len(group.selection.also_included.values)
     assert group.selection.allows(np.zeros(items, np.int64), np.arange(items)).tolist() == [
         False,
         *[True] * (items - 1),
@@ -320,7 +321,7 @@ def test_event_types_match_however_the_schema_spells_their_field() -> None:
     done = Lines([None], [{}], np.array([0, 1]), np.array([0]), np.array([EVENTS.index("Watch")], np.int16))
     [group], _ = Selector(bound, {}, np.arange(1), EVENTS).select(done)
     assert group.selection.excluded is not None
-    assert group.selection.excluded.items.tolist() == [0]
+    assert group.selection.excluded.values.tolist() == [0]
 
 
 def test_lines_of_equal_values_share_a_mask() -> None:

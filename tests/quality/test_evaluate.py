@@ -20,7 +20,7 @@ from personalize_spark.scoring.ragged import Ragged
 LOG2 = math.log(2)
 
 
-def ragged(*lists: Sequence[int]) -> Ragged:
+def ragged(*lists: Sequence[int]) -> Ragged[np.int32]:
     indptr = np.cumsum([0, *map(len, lists)])
     return Ragged(indptr, np.array([item for each in lists for item in each], np.int32))
 
@@ -185,11 +185,11 @@ def test_random_is_fair_never_what_was_seen_and_always_the_same() -> None:
     lists = module._random(items, seen)
     assert (lists == module._random(items, seen)).all()
     for user, (row, gone) in enumerate(
-        zip(lists.tolist(), (seen.of_lines(np.array([u])) for u in range(users)), strict=True)
+        zip(lists.tolist(), (seen.take(np.array([u])) for u in range(users)), strict=True)
     ):
         shown = [item for item in row if item >= 0]
         assert len(shown) == len(set(shown)) == (25 if user % 2 else 10)
-        assert not set(shown) & set(gone.items.tolist())
+        assert not set(shown) & set(gone.values.tolist())
     frequency = np.bincount(lists[1::2].ravel(), minlength=items)[1:99] / (users / 2)
     assert np.abs(frequency - 25 / 98).max() < 0.05
 

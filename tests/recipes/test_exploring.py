@@ -17,7 +17,7 @@ from personalize_spark.recipes import RECIPES, Settings
 from personalize_spark.records import Object
 from personalize_spark.scoring.exploration import MASS_PER_WEIGHT, Cold, hashes
 from personalize_spark.scoring.masks import Masks
-from personalize_spark.scoring.model import Model, Texts
+from personalize_spark.scoring.model import JsonTexts, Model
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.selection import Selection
 from personalize_spark.testing.toy import model_of, random_world
@@ -29,7 +29,7 @@ YOUNG = ["i1", "i3", "i4", "i10", "i50"]
 
 
 def exploring(model: Model, young: Sequence[str], new: Sequence[str], weight: float, seed: int = 7) -> Model:
-    more = model.with_items(Texts.of([json.dumps(name).encode() for name in new]))
+    more = model.with_items(JsonTexts.of([json.dumps(name).encode() for name in new]))
     names = sorted([*young, *new], key=lambda name: int(more.rows_of([name])[0]))
     interactions = np.arange(len(names)) % 3
     return replace(more, cold=Cold(more.rows_of(names), interactions, hashes(names), weight * MASS_PER_WEIGHT, seed))
@@ -39,7 +39,7 @@ def expected(model: Model, user: str, n: int, drop: Sequence[str] = ()) -> tuple
     """By the formula of the module, one user at a time and nothing left out."""
     assert model.cold is not None
     w, cold = random_world(), model.cold
-    names = model.texts.ids()
+    names = model.item_ids()
     logits = [
         w.temperature * float(np.dot(w.users[user], w.items[name])) if name in w.items else -np.inf for name in names
     ]
@@ -101,14 +101,14 @@ def test_items_in_scope_enter_the_same_softmax(learned: Model, weight: float, n:
 def test_filters_count_for_items_in_scope_too(learned: Model) -> None:
     model = exploring(learned, YOUNG, NEW, 1.0)
     dropped = ["new-1", "i1", "i2"]
-    keep = np.ones(len(model.texts), np.bool_)
+    keep = np.ones(len(model.item_ids_json), np.bool_)
     keep[model.rows_of(dropped[:2])] = False
-    gone = Ragged.of(np.arange(2), np.repeat(model.rows_of(["i2"]), 2), 2)
+    gone = Ragged.of_pairs(np.arange(2), np.repeat(model.rows_of(["i2"]), 2), 2)
     for user, found in zip(
         ("u1", "u2"), out(model, ["u1", "u2"], 30, Selection(Masks.same(keep, 2), gone)), strict=True
     ):
         assert same(found, expected(model, user, 30, dropped))
-    only = Ragged.of(np.arange(2), np.repeat(model.rows_of(["new-2"]), 2), 2)
+    only = Ragged.of_pairs(np.arange(2), np.repeat(model.rows_of(["new-2"]), 2), 2)
     for items, _ in out(model, ["u1", "u2"], 30, Selection(Masks.same(keep & False, 2), None, only)):
         assert items == ["new-2"]
 

@@ -30,7 +30,7 @@ def test_a_line_has_the_items_of_its_mask(held: NDArray[np.bool_], of: list[int]
     expected = [held[number % len(held)].tolist() for number in of]
     assert unpacked(masks, items) == expected
     lines, columns = np.divmod(np.arange(len(of) * items), items)
-    assert masks.holds(lines, columns).tolist() == [each for line in expected for each in line]
+    assert masks.contains(lines, columns).tolist() == [each for line in expected for each in line]
 
 
 @given(MASKS, LINES, st.sets(st.integers(0, 39)))
@@ -49,16 +49,18 @@ def test_lines_are_grouped_by_their_mask(held: NDArray[np.bool_], of: list[int])
 
 
 @given(MASKS, LINES, st.sampled_from([0, 3, 1 << 18]))
-def test_a_union_without_a_lines_holes_is_its_mask(held: NDArray[np.bool_], of: list[int], most: int) -> None:
+def test_a_union_without_what_a_line_is_excluded_from_is_its_mask(
+    held: NDArray[np.bool_], of: list[int], most: int
+) -> None:
     masks, items = packed(held, of), held.shape[1]
     found: list[list[bool]] = []
-    with patch.object(module, "_HOLES", most):
-        for lines, union, holes in masks.unions(items):
+    with patch.object(module, "_MOST_EXCLUDED", most):
+        for lines, union, excluded in masks.unions(items):
             assert lines.start == len(found)
-            assert holes is None or len(holes.items) <= most
+            assert excluded is None or len(excluded.values) <= most
             for line in range(lines.stop - lines.start):
                 mask = union.copy()
-                mask[[] if holes is None else holes.line(line)] = False
+                mask[[] if excluded is None else excluded.row(line)] = False
                 found.append(mask.tolist())
     assert found == unpacked(masks, items)
 
@@ -69,7 +71,9 @@ def test_nearly_equal_masks_go_together() -> None:
     held[4:] = ~held[4:]
     held[5, :3] = True
     masks = packed(held, [0, 0, 1, 2, 3, 4, 5])
-    runs = [(lines.start, lines.stop, holes and holes.items.tolist()) for lines, _, holes in masks.unions(1_000)]
+    runs = [
+        (lines.start, lines.stop, excluded and excluded.values.tolist()) for lines, _, excluded in masks.unions(1_000)
+    ]
     assert runs == [(0, 5, [5, 7]), (5, 6, None), (6, 7, None)]
 
 

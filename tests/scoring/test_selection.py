@@ -22,9 +22,9 @@ MASK = st.lists(st.booleans(), min_size=ITEMS, max_size=ITEMS).map(np.array)
 PAIRS = st.lists(st.tuples(st.integers(0, LINES - 1), st.integers(0, ITEMS - 1)), max_size=25)
 
 
-def ragged(pairs: list[tuple[int, int]]) -> Ragged:
+def ragged(pairs: list[tuple[int, int]]) -> Ragged[np.int32]:
     lines, items = np.array([line for line, _ in pairs], np.int64), np.array([item for _, item in pairs], np.int64)
-    return Ragged.of(lines, items, LINES)
+    return Ragged.of_pairs(lines, items, LINES)
 
 
 def selection(
@@ -38,11 +38,15 @@ def selection(
 
 
 def candidates(chosen: Selection, line: int) -> list[int]:
-    may = np.ones(ITEMS, np.bool_) if chosen.keep is None else chosen.keep.mask(int(chosen.keep.of[line]), ITEMS)
+    may = (
+        np.ones(ITEMS, np.bool_)
+        if chosen.included is None
+        else chosen.included.mask(int(chosen.included.of[line]), ITEMS)
+    )
     if chosen.excluded is not None:
-        may[chosen.excluded.items[chosen.excluded.lines() == line]] = False
-    if chosen.extra is not None:
-        may[chosen.extra.items[chosen.extra.lines() == line]] = True
+        may[chosen.excluded.values[chosen.excluded.row_ids() == line]] = False
+    if chosen.also_included is not None:
+        may[chosen.also_included.values[chosen.also_included.row_ids() == line]] = True
     return [int(item) for item in np.flatnonzero(may)]
 
 
@@ -72,13 +76,13 @@ def test_the_popular_are_those_of_brute_force(chosen: Selection, n: int) -> None
 
 @given(SELECTION)
 def test_no_lines_get_no_lists(chosen: Selection) -> None:
-    none = chosen.of(np.empty(0, np.int64))
+    none = chosen.take(np.empty(0, np.int64))
     assert popular_of(POPULAR, 0, 4, none).shape == (0, 4)
     assert best_of(VECTORS[:0], MATRIX, 4, none).items.shape == (0, 4)
 
 
 @given(SELECTION, st.sets(st.integers(0, LINES - 1)))
 def test_a_part_of_the_lines_may_get_what_it_might(chosen: Selection, lines: set[int]) -> None:
-    part = chosen.of(np.array(sorted(lines), np.int64))
+    part = chosen.take(np.array(sorted(lines), np.int64))
     for number, line in enumerate(sorted(lines)):
         assert candidates(part, number) == candidates(chosen, line)

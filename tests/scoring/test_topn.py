@@ -22,7 +22,7 @@ def oracle(
     items: ItemMatrix,
     n: int,
     keep: Masks | None = None,
-    excluded: Ragged | None = None,
+    excluded: Ragged[np.int32] | None = None,
 ) -> TopN:
     """Brute force: every product in float64 by the halving tree, every list by a full sort."""
     count = len(items.factors)
@@ -33,7 +33,7 @@ def oracle(
             terms = np.vstack((terms, np.zeros((1, terms.shape[1]))))
         while len(terms) > 1:
             terms = terms[: len(terms) // 2] + terms[len(terms) // 2 :]
-        gone = set() if excluded is None else set(excluded.line(row).tolist())
+        gone = set() if excluded is None else set(excluded.row(row).tolist())
         kept = range(count) if keep is None else np.flatnonzero(keep.mask(int(keep.of[row]), count)).tolist()
         allowed = [i for i in kept if i not in gone]
         for place, item in enumerate(sorted(allowed, key=lambda i: (-terms[0, i], items.ranks[i]))[:n]):
@@ -79,7 +79,7 @@ def masks(rng: np.random.Generator, users: int, items: int) -> Masks:
     return Masks(bits, np.sort(of) if rng.random() < 0.5 else of)
 
 
-def ragged(rng: np.random.Generator, users: int, items: int, most: int) -> Ragged:
+def ragged(rng: np.random.Generator, users: int, items: int, most: int) -> Ragged[np.int32]:
     counts = rng.integers(0, most + 1, users)
     indptr = np.concatenate(([0], np.cumsum(counts)))
     return Ragged(indptr, rng.integers(0, items, int(indptr[-1])).astype(np.int32))
@@ -115,9 +115,9 @@ def test_the_answer_is_that_of_brute_force(
     keep = masks(rng, users, items) if rng.random() < 0.7 else None
     excluded = ragged(rng, users, items, 20) if items and rng.random() < 0.5 else None
     expected = oracle(people, side, n, keep, excluded)
-    assert_same(top_n(people, side, n, keep=keep, excluded=excluded), expected)
+    assert_same(top_n(people, side, n, included=keep, excluded=excluded), expected)
     with sizes(*SMALL):
-        assert_same(top_n(people, side, n, keep=keep, excluded=excluded), expected)
+        assert_same(top_n(people, side, n, included=keep, excluded=excluded), expected)
 
 
 @pytest.mark.parametrize("spread", [False, True])
@@ -169,9 +169,9 @@ def test_the_answer_does_not_depend_on_the_sizes_of_the_work(width: int, users: 
     rng = np.random.default_rng(5)
     people, side = normal(rng, 50, 20), matrix(normal(rng, 1500, 20), 5)
     keep, excluded = masks(rng, 50, 1500), ragged(rng, 50, 1500, 60)
-    expected = top_n(people, side, 10, keep=keep, excluded=excluded)
+    expected = top_n(people, side, 10, included=keep, excluded=excluded)
     with sizes(width, users, batch, group, 300):
-        assert_same(top_n(people, side, 10, keep=keep, excluded=excluded), expected)
+        assert_same(top_n(people, side, 10, included=keep, excluded=excluded), expected)
 
 
 def test_a_user_gets_the_same_list_alone_as_in_company() -> None:
@@ -217,7 +217,7 @@ def test_a_zero_vector_gets_the_lowest_ranks() -> None:
     users = np.zeros((3, 4), np.float32)
     users[1] = 1
     keep = Masks.same(rng.random(3000) < 0.5, 3)
-    assert_same(top_n(users, side, 25, keep=keep, excluded=excluded), oracle(users, side, 25, keep, excluded))
+    assert_same(top_n(users, side, 25, included=keep, excluded=excluded), oracle(users, side, 25, keep, excluded))
 
 
 def test_zero_items_tie() -> None:
@@ -229,7 +229,7 @@ def test_zero_items_tie() -> None:
 
 def test_lists_end_with_the_candidates() -> None:
     side = matrix(np.arange(1, 4, dtype=np.float32)[:, None], 13)
-    best = top_n(np.ones((1, 1), np.float32), side, 5, keep=Masks.same(np.array([True, False, True]), 1))
+    best = top_n(np.ones((1, 1), np.float32), side, 5, included=Masks.same(np.array([True, False, True]), 1))
     assert best.items.tolist() == [[0, 2, -1, -1, -1]]
     assert best.products.tolist() == [[3.0, 1.0, -np.inf, -np.inf, -np.inf]]
 
@@ -243,7 +243,7 @@ def test_nothing_to_do_gives_empty_lists(users: int, items: int) -> None:
 
 def test_a_filter_may_keep_nothing() -> None:
     side = matrix(np.ones((9, 2), np.float32), 15)
-    best = top_n(np.ones((2, 2), np.float32), side, 3, keep=Masks.same(np.zeros(9, np.bool_), 2))
+    best = top_n(np.ones((2, 2), np.float32), side, 3, included=Masks.same(np.zeros(9, np.bool_), 2))
     assert (best.items == -1).all()
 
 
@@ -272,7 +272,7 @@ def test_ties_under_many_masks_cost_no_memory() -> None:
     bits = np.full((users, items // 8), 0xFF, np.uint8)
     bits[:, 0] = np.arange(users) & 0xFF
     tracemalloc.start()
-    top_n(np.ones((users, 2), np.float32), tied, 3, keep=Masks(bits, np.arange(users)))
+    top_n(np.ones((users, 2), np.float32), tied, 3, included=Masks(bits, np.arange(users)))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 48 << 20  # 16 MiB of them are candidates; all ties together are 84

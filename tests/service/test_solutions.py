@@ -127,7 +127,7 @@ def test_a_version_learns_from_what_the_configuration_says_and_is_updated(spark:
     fields = catalog.read(Arn.parse(first)).fields
     model = read_model(Pinned(**fields["model"]).open())
     names = {row.split(",")[1] for row in rows if "watch" in row and int(row.split(",")[3]) >= 2}
-    assert set(model.texts.ids()) == names
+    assert set(model.item_ids()) == names
     assert model.matrix is not None
     assert model.matrix.factors.shape[1] == 5
     metrics = solutions.get_solution_metrics(catalog, {"solutionVersionArn": first})["metrics"]
@@ -138,4 +138,4 @@ def test_a_version_learns_from_what_the_configuration_says_and_is_updated(spark:
     second = solutions.create_solution_version(catalog, update, lambda: spark)["solutionVersionArn"]
     fields = catalog.read(Arn.parse(second)).fields
     assert (fields["trainingMode"], fields["status"]) == ("UPDATE", "ACTIVE")
-    assert set(read_model(Pinned(**fields["model"]).open()).texts.ids()) == {*names, "brand new"}
+    assert set(read_model(Pinned(**fields["model"]).open()).item_ids()) == {*names, "brand new"}

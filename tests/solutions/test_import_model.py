@@ -294,9 +294,9 @@ def test_a_dataset_group_gives_popularity_and_is_named_by_the_records(
     for each in (arn, arn.sibling("solution", "s")):
         assert catalog.read(each).fields["datasetGroupArn"] == str(group)
     imported = model_of(catalog, arn)
-    names = imported.texts.ids()
-    assert [names[row] for row in imported.popular[:2]] == ["i1", "i2"]
-    assert imported.shares.sum() == pytest.approx(1)
+    names = imported.item_ids()
+    assert [names[row] for row in imported.popularity_order[:2]] == ["i1", "i2"]
+    assert imported.popularity.sum() == pytest.approx(1)
     with pytest.raises(ResourceNotFoundException, match="no dataset group 'flims'.*Did you mean 'films'"):
         import_model(spark, catalog, replace(target, group="flims"), sources)
 
@@ -318,7 +318,7 @@ def test_an_existing_arn_is_kept_and_taken_once(
     assert (failed["status"], failed["failureReason"]) == ("CREATE FAILED", "RuntimeError: disk full")
     assert str(import_model(spark, catalog, target, sources)) == ARN
     model = model_of(catalog, arn)
-    assert len(model.texts) == ITEMS
+    assert len(model.item_ids_json) == ITEMS
     assert Artifact(catalog.store.at("models/old/1a2b3c4d")).properties["items"] == ITEMS
     with pytest.raises(ResourceAlreadyExistsException, match=ARN):
         import_model(spark, catalog, target, sources)

@@ -98,7 +98,7 @@ def artifact_of(catalog: Catalog, arn: Arn) -> Artifact:
 
 
 def ids(model: Model) -> list[str]:
-    data, ends = model.texts.data.tobytes(), model.texts.offsets
+    data, ends = model.item_ids_json.values.tobytes(), model.item_ids_json.indptr
     return [json.loads(data[start:end]) for start, end in pairwise(ends.tolist())]
 
 
@@ -117,15 +117,17 @@ def test_items_are_popular_by_their_count_then_by_the_bytes_of_their_id(learn: L
     names = ids(model)
     assert sorted(names) == sorted(expected)
     assert len(set(expected.values())) < len(expected), "no ties, the test shows nothing"
-    assert [names[row] for row in model.popular] == sorted(expected, key=lambda name: (-expected[name], name.encode()))
-    np.testing.assert_array_equal(model.shares, [expected[name] / len(rows) for name in names])
+    assert [names[row] for row in model.popularity_order] == sorted(
+        expected, key=lambda name: (-expected[name], name.encode())
+    )
+    np.testing.assert_array_equal(model.popularity, [expected[name] / len(rows) for name in names])
 
 
 def test_popularity_count_has_no_factors(learn: Learn) -> None:
     artifact = learn(interactions(), "aws-popularity-count")
     model = read_model(artifact)
     assert model.matrix is None
-    assert model.popular.tolist() == list(range(len(model.texts)))
+    assert model.popularity_order.tolist() == list(range(len(model.item_ids_json)))
     assert artifact.properties == {
         "recipe": "aws-popularity-count",
         "interactions": len(interactions()),
@@ -242,7 +244,7 @@ def test_a_training_reads_the_version_that_the_dataset_names(spark: SparkSession
     catalog.update(dataset, deltaVersion=0)
     older = train(spark, catalog, "films", "aws-popularity-count", "s", SMALL)
     assert ids(read_model(artifact_of(catalog, newest))) == ["other"]
-    assert len(read_model(artifact_of(catalog, older)).texts) == 25
+    assert len(read_model(artifact_of(catalog, older)).item_ids_json) == 25
     assert [catalog.read(arn).fields["deltaVersions"] for arn in (newest, older)] == [
         {"INTERACTIONS": 1},
         {"INTERACTIONS": 0},

@@ -58,7 +58,7 @@ def ndcg_and_recall(
     model: Model, scores: NDArray[np.float64], past: list[set[str]], future: list[set[str]]
 ) -> tuple[float, float]:
     """The mean NDCG@10 and recall@25 of what each user has not met before; scores (U, I)."""
-    data, ends = model.texts.data.tobytes().decode(), model.texts.offsets.tolist()
+    data, ends = model.item_ids_json.values.tobytes().decode(), model.item_ids_json.indptr.tolist()
     rows = {data[start + 1 : end - 1]: row for row, (start, end) in enumerate(pairwise(ends))}
     gains, recalls = [], []
     discounts = 1 / np.log2(np.arange(2, 12))
@@ -81,7 +81,7 @@ def test_recommendations_are_better_than_popularity(split: DataFrame, learned: A
     assert found.known.all()
     sides = [past[user] for user in users], [future[user] for user in users]
     ndcg, recall = ndcg_and_recall(model, (found.vectors @ model.matrix.factors.T).astype(np.float64), *sides)
-    popular = np.broadcast_to(model.shares, (len(users), len(model.shares)))
+    popular = np.broadcast_to(model.popularity, (len(users), len(model.popularity)))
     popular_ndcg, popular_recall = ndcg_and_recall(model, popular, *sides)
     print(f"NDCG@10 {ndcg:.4f} ({popular_ndcg:.4f}), recall@25 {recall:.4f} ({popular_recall:.4f})")
     assert ndcg > 1.2 * popular_ndcg

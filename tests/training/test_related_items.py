@@ -116,7 +116,7 @@ def test_sims_are_counted_as_the_formula_says(learn: Learn) -> None:
 def test_similar_items_follow_who_met_what_and_the_categories(learn: Learn) -> None:
     model = learn("aws-similar-items")
     assert model.matrix is not None
-    assert len(model.texts) == len({*(item for _, item, _ in interactions()), *(row[0] for row in ITEMS)})
+    assert len(model.item_ids_json) == len({*(item for _, item, _ in interactions()), *(row[0] for row in ITEMS)})
     genres = {row[0]: str(row[2]) for row in ITEMS}
     for cold in ("item-30", "item-31", "item-32"):
         found = out("aws-similar-items", model, cold, Settings(8))
