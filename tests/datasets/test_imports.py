@@ -107,7 +107,7 @@ def test_the_view_holds_what_filters_need(imported: tuple[Catalog, ImportReport]
     created = View(view).columns()["CREATION_TIMESTAMP"]
     assert isinstance(created, Numbers)
     assert created.valid.tolist() == [True, False, False, True, False]  # what is missing is missing for a filter
-    assert view.table("items/GENRES.values").column("value").to_pylist() == [b"comedy", b"horror"]
+    assert view.table("items/GENRES.texts").column("text").to_pylist() == [b"comedy", b"horror"]
     assert view.column("items/GENRES.codes.indptr").tolist() == [0, 1, 1, 1, 2]
     assert view.column("items/GENRES.codes.values").tolist() == [0, 1]
     assert view.column("items/YEAR").tolist() == [1991, 0, 0, 2000]
