@@ -1,4 +1,4 @@
-"""The driver's side of the tasks: waves of them, until every split has a piece or a wave gains none."""
+"""The driver's side of the tasks: attempts, until every split has a piece or an attempt gains none."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from functools import partial
 
 from pyspark.sql import SparkSession
 
-from personalize_spark.job.plan import Plan, Task, bins_of, write_bins
+from personalize_spark.job.plan import Plan, Split, tasks_of, write_tasks
 from personalize_spark.job.stage import root_cause, run_stage
-from personalize_spark.job.task import SIDECARS, Piece, answer_bin
+from personalize_spark.job.task import TASK_MANIFESTS, Piece, answer_task
 from personalize_spark.storage.documents import read_document
 from personalize_spark.storage.store import Store
 
 _READERS = 16
 _WATCH_SECONDS = 2.0
 _PAUSES = 10
-"""Times as long as a look takes is the pause behind it, if that is more: a list of many sidecars takes seconds."""
+"""Times as long as a look takes is the pause behind it, if that is more: a list of many task manifests takes seconds."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass
 class Ledger:
-    """What the sidecars say so far; the first piece of a split counts, and all of them hold the same bytes."""
+    """What the task manifests say so far; the first piece of a split counts, and all of them hold the same bytes."""
 
     staging: Store
     pieces: dict[str, Piece] = field(default_factory=dict)
@@ -36,8 +36,8 @@ class Ledger:
     _seen: set[str] = field(default_factory=set)
 
     def refresh(self) -> None:
-        """Read the sidecars that came since."""
-        new = [found.name for found in self.staging.list(SIDECARS) if found.name not in self._seen]
+        """Read the task manifests that came since."""
+        new = [found.name for found in self.staging.list(TASK_MANIFESTS) if found.name not in self._seen]
         with ThreadPoolExecutor(_READERS) as pool:
             for finished in pool.map(self._read, new):
                 for piece in finished:
@@ -47,15 +47,15 @@ class Ledger:
     def _read(self, name: str) -> list[Piece]:
         return read_document(self.staging, name, list[Piece])
 
-    def missing(self, tasks: Sequence[Task]) -> list[Task]:
-        """The tasks without a piece, in order."""
-        return [task for task in tasks if task.key not in self.pieces]
+    def missing(self, splits: Sequence[Split]) -> list[Split]:
+        """The splits without a piece, in order."""
+        return [split for split in splits if split.key not in self.pieces]
 
 
-def run_waves(
+def run_attempts(
     spark: SparkSession,
     plan: Plan,
-    tasks: Sequence[Task],
+    splits: Sequence[Split],
     line: float,
     cores: int,
     ledger: Ledger,
@@ -66,28 +66,28 @@ def run_waves(
     Args:
         spark: the session.
         plan: the job's plan.
-        tasks: all splits of the job.
+        splits: all splits of the job.
         line: the mean bytes of a line.
         cores: how many tasks run at once.
         ledger: gets the pieces as they come; where a split has none in the end, the failures say why.
         watch: called every two seconds, from another thread.
     """
-    wave = 0
-    while missing := ledger.missing(tasks):
+    attempt = 0
+    while missing := ledger.missing(splits):
         before = len(ledger.pieces)
-        bins = bins_of(missing, line, cores)
-        write_bins(ledger.staging, wave, bins)
+        tasks = tasks_of(missing, line, cores)
+        write_tasks(ledger.staging, attempt, tasks)
         with _watched(ledger, watch):
-            ledger.failures = _run(spark, plan, wave, len(bins))
+            ledger.failures = _run(spark, plan, attempt, len(tasks))
         ledger.refresh()
         if len(ledger.pieces) == before:
             break
-        wave += 1
+        attempt += 1
 
 
-def _run(spark: SparkSession, plan: Plan, wave: int, bins: int) -> list[str]:
+def _run(spark: SparkSession, plan: Plan, attempt: int, tasks: int) -> list[str]:
     try:
-        return run_stage(spark, plan, bins, partial(answer_bin, wave))
+        return run_stage(spark, plan, tasks, partial(answer_task, attempt))
     except Exception as error:  # noqa: BLE001  # py4j's errors have no common base; what the tasks finished still counts
         return [root_cause(error)]
 

@@ -20,51 +20,51 @@ from pyspark.sql import DataFrame, SparkSession
 from personalize_spark.artifacts.artifact import write_table
 from personalize_spark.artifacts.cache import MAX_SHARE_OF_DISK, cache_folder
 from personalize_spark.errors import InvalidInputException, JobFailed
-from personalize_spark.job.plan import TASKS_PER_CORE, Plan, Task, bins_of, read_bin, write_bins
+from personalize_spark.job.plan import TASKS_PER_CORE, Plan, Split, read_task, tasks_of, write_tasks
 from personalize_spark.job.stage import cancelled_on_error, root_cause, run_stage
 from personalize_spark.job.task import Worker, slice_name, worker_of
 
 BUDGET = "spark.personalize.hostBudget"
 """Spark setting: bytes of users' rows that a host may keep on its disk (`20g`); by default half of what is free there."""
 
-_WAVE = -1
+_ATTEMPT = -1
 _SURELY = 1 << 30
 _BYTES = re.compile(r"(\d+)([bkmgt]?)b?", re.IGNORECASE)
 
-_ASKED = pa.schema({"side": pa.string(), "shard": pa.int32(), "task": pa.string(), "ids": pa.list_(pa.binary())})
-_FOUND = pa.schema({"task": pa.string(), "side": pa.string(), "shard": pa.int32(), "rows": pa.binary()})
+_ASKED = pa.schema({"side": pa.string(), "shard": pa.int32(), "split": pa.string(), "ids": pa.list_(pa.binary())})
+_FOUND = pa.schema({"split": pa.string(), "side": pa.string(), "shard": pa.int32(), "rows": pa.binary()})
 
 Batches = Iterable[pa.RecordBatch]
 
 
-def gather(spark: SparkSession, plan: Plan, tasks: Sequence[Task], line: float, cores: int) -> list[Task]:
+def gather(spark: SparkSession, plan: Plan, splits: Sequence[Split], line: float, cores: int) -> list[Split]:
     """Lay users' rows beside the splits, if there are more than a host may hold.
 
     Args:
         spark: the session.
         plan: the job's plan.
-        tasks: all splits of the job.
+        splits: all splits of the job.
         line: the mean bytes of a line.
         cores: how many tasks run at once.
 
     Returns:
-        The tasks, that know now where to look.
+        The splits, which know now where to look.
 
     Raises:
         JobFailed: a shard or an input could not be read.
         InvalidInputException: the setting is no size.
     """
     size = sum(carriage.shards.size for carriage in Worker(plan.staging()).carriages.values())
-    if not tasks or size <= _budget(spark, plan, size):
-        return list(tasks)
-    bins = bins_of(tasks, line, cores)
-    write_bins(plan.staging(), _WAVE, bins)
+    if not splits or size <= _budget(spark, plan, size):
+        return list(splits)
+    tasks = tasks_of(splits, line, cores)
+    write_tasks(plan.staging(), _ATTEMPT, tasks)
     try:
         with cancelled_on_error(spark):
-            _gathered(spark, plan, len(bins), TASKS_PER_CORE * cores).collect()
+            _gathered(spark, plan, len(tasks), TASKS_PER_CORE * cores).collect()
     except Exception as error:  # py4j's errors have no common base
         raise JobFailed(root_cause(error)) from error
-    return [replace(task, gathered=True) for task in tasks]
+    return [replace(split, gathered=True) for split in splits]
 
 
 def _budget(spark: SparkSession, plan: Plan, size: int) -> int:
@@ -83,32 +83,34 @@ def _free(*_: object) -> list[str]:
     return [str(int(shutil.disk_usage(folder).free * MAX_SHARE_OF_DISK))]
 
 
-def _gathered(spark: SparkSession, plan: Plan, bins: int, parts: int) -> DataFrame:
+def _gathered(spark: SparkSession, plan: Plan, tasks: int, parts: int) -> DataFrame:
     """The whole stage; its rows are the slices that were written."""
     root, access = plan.staging_root, plan.access
 
     def on(work: Callable[[Worker, Batches], Batches]) -> Callable[[Batches], Batches]:
         return lambda batches: work(worker_of(root, access), batches)
 
-    asked = spark.range(0, bins, 1, bins).mapInArrow(on(_ask), "side string, shard int, task string, ids array<binary>")
+    asked = spark.range(0, tasks, 1, tasks).mapInArrow(
+        on(_ask), "side string, shard int, split string, ids array<binary>"
+    )
     beside = asked.repartition(parts, "side", "shard").sortWithinPartitions("side", "shard")
-    found = beside.mapInArrow(on(_find), "task string, side string, shard int, rows binary")
-    together = found.repartition(parts, "task", "side").sortWithinPartitions("task", "side", "shard")
+    found = beside.mapInArrow(on(_find), "split string, side string, shard int, rows binary")
+    together = found.repartition(parts, "split", "side").sortWithinPartitions("split", "side", "shard")
     return together.mapInArrow(on(_write), "slice string")
 
 
 def _ask(worker: Worker, batches: Batches) -> Batches:
     """What each split asks of each shard."""
     for batch in batches:
-        for task in (
-            task for number in batch.column(0).to_pylist() for task in read_bin(worker.staging, _WAVE, number)
+        for split in (
+            each for number in batch.column(0).to_pylist() for each in read_task(worker.staging, _ATTEMPT, number)
         ):
-            ids = worker.users(task)
+            ids = worker.users(split)
             for side, carriage in worker.carriages.items():
                 for shard, some in carriage.shards.split(ids):
                     asked = [ids[each] for each in some.tolist()]
                     yield pa.RecordBatch.from_pylist(
-                        [{"side": side, "shard": shard, "task": task.key, "ids": asked}], _ASKED
+                        [{"side": side, "shard": shard, "split": split.key, "ids": asked}], _ASKED
                     )
 
 
@@ -120,15 +122,15 @@ def _find(worker: Worker, batches: Batches) -> Batches:
             sink = pa.BufferOutputStream()
             with pa.ipc.new_stream(sink, table.schema) as writer:
                 writer.write_batch(table)
-            fields = {name: row[name] for name in ("task", "side", "shard")}
+            fields = {name: row[name] for name in ("split", "side", "shard")}
             yield pa.RecordBatch.from_pylist([{**fields, "rows": sink.getvalue().to_pybytes()}], _FOUND)
 
 
 def _write(worker: Worker, batches: Batches) -> Batches:
     """A slice for each split and side: shards ascend, so that keys and ids do; a second attempt writes the same."""
-    for (task, side), rows in groupby(_rows(batches), itemgetter("task", "side")):
+    for (split, side), rows in groupby(_rows(batches), itemgetter("split", "side")):
         parts = [pa.ipc.open_stream(row["rows"]).read_all() for row in rows]
-        name = slice_name(task, side)
+        name = slice_name(split, side)
         [batch] = pa.concat_tables(parts).combine_chunks().to_batches()
         write_table(worker.staging, name, batch)
         yield pa.RecordBatch.from_pydict({"slice": [name]})

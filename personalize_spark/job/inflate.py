@@ -11,7 +11,7 @@ from pyspark.sql import SparkSession
 
 from personalize_spark.errors import JobFailed, PersonalizeSparkError
 from personalize_spark.job.plan import INFLATE_ABOVE, Input, Plan, read_inputs
-from personalize_spark.job.splits import Split, blocks, compression
+from personalize_spark.job.splits import ByteRange, blocks, compression
 from personalize_spark.job.stage import run_stage
 from personalize_spark.storage.documents import read_document, write_document
 from personalize_spark.storage.store import Object, Store
@@ -52,7 +52,7 @@ def _inflate(large: Sequence[int], staging: Store, task: int) -> Iterator[str]:
 
     try:
         buffer = io.BytesIO()
-        for block in blocks(Plan.read(staging).input(), Split(source, 0, source.size)):
+        for block in blocks(Plan.read(staging).input(), ByteRange(source, 0, source.size)):
             buffer.write(block)
             if buffer.tell() >= _OBJECT_BYTES:
                 write(buffer.getvalue())

@@ -1,13 +1,13 @@
 """The plan of a job: frozen before the first task starts, written to the staging folder, never changed.
 
-    plan.json               everything but the lists
-    inputs.json             the input objects, pinned by size and ETag, and the names of their outputs
-    bins/WAVE/00000.json    what one task of a wave does
-    pieces/KEY-UUID         the answers of a split
-    sidecars/UUID.json      which pieces a task has finished: what is in no sidecar does not count
-    inflated/...            the text of large compressed inputs
-    gathered/KEY/...        the rows of a split's users, where a host has no room for all
-    publish/00000.json      what one task composes
+    plan.json                 everything but the lists
+    inputs.json               the input objects, pinned by size and ETag, and the names of their outputs
+    tasks/ATTEMPT/00000.json  the splits of one task
+    pieces/KEY-UUID           the answers of a split
+    manifests/UUID.json       which pieces a task has finished: what is in no task manifest does not count
+    inflated/...              the text of large compressed inputs
+    gathered/KEY/...          the rows of a split's users, where a host has no room for all
+    publish/00000.json        what one task composes
 
 The folder is _staging/JOB/RUN/, a new one for each run, so that nothing of another run is ever taken for this one's.
 A task gets the URI of the plan, never its contents.
@@ -21,7 +21,7 @@ from itertools import takewhile
 
 from personalize_spark.artifacts.artifact import Pinned
 from personalize_spark.errors import JobFailed, StorageError
-from personalize_spark.job.splits import Split, blocks, compression, cut
+from personalize_spark.job.splits import ByteRange, blocks, compression, cut
 from personalize_spark.recipes import Settings
 from personalize_spark.storage.documents import read_document, write_document
 from personalize_spark.storage.location import open_store, split_prefix
@@ -37,8 +37,8 @@ MAX_PIECE = 64 << 20
 """Bytes of the answers to a split, as expected, with the same exception."""
 MAX_PIECES = 9_000
 """Pieces of a file: an upload has at most 10,000 parts."""
-MAX_BIN = 500_000
-"""Lines of a bin; to begin a split costs as much as `_SPLIT_COST` lines."""
+MAX_TASK = 500_000
+"""Lines of a task; to begin a split costs as much as `_SPLIT_COST` lines."""
 TASKS_PER_CORE = 3
 INFLATE_ABOVE = 64 << 20
 """A larger compressed object is first inflated into plain ones, so that more than one task can answer it."""
@@ -49,8 +49,8 @@ _SCORE, _FRAME = 11, 64
 """Bytes of a score, and of what surrounds an answer."""
 _MIN_LINES = 1_024
 _SPLIT_COST = 500
-_SMALLEST_BIN = 8
-"""The last bins are this many times smaller than the first: a Spark task costs 0.05 s, too."""
+_SMALLEST_TASK = 8
+"""The last tasks are this many times smaller than the first: each costs 0.05 s, too."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class Input:
 
 
 @dataclass(frozen=True)
-class Task:
+class Split:
     """One split of one input; `number` is its place among the splits of that input.
 
     `inflated` splits are of objects in the staging folder, the others of the input itself. Of a `gathered` one, the rows of
@@ -135,7 +135,7 @@ class Task:
 
     file: int
     number: int
-    split: Split
+    range: ByteRange
     inflated: bool = False
     gathered: bool = False
 
@@ -202,7 +202,7 @@ def bytes_per_line(store: Store, inputs: Sequence[Input]) -> float:
         return _LINE
     try:
         if _packed(found[0]):
-            sample = next(blocks(store, Split(found[0], 0, found[0].size)), b"")[:_SAMPLE]
+            sample = next(blocks(store, ByteRange(found[0], 0, found[0].size)), b"")[:_SAMPLE]
         else:
             sample = store.read(found[0].name, 0, _SAMPLE, found[0].etag)
     except StorageError:  # whoever answers it will say what is wrong with it
@@ -221,9 +221,9 @@ def bytes_per_answer(plan: Plan, line: float) -> float:
     return line + _FRAME + plan.settings.num_results * (item + _SCORE)
 
 
-def tasks_of(
+def splits_of(
     files: Sequence[Sequence[Object]], inflated: Sequence[bool], line: float, answer: float, cores: int
-) -> Iterator[Task]:
+) -> Iterator[Split]:
     """Cut every input into splits: small enough to keep all cores busy, large enough to be worth an object.
 
     Args:
@@ -239,49 +239,49 @@ def tasks_of(
         lines = sum(source.size for source in sources) / line
         # every object ends a split of its own
         target = int(max(fair, lines / max(1, MAX_PIECES + 1 - len(sources))) * line) + 1
-        splits = [split for source in sources for split in cut(source, target)]
-        yield from (Task(file, number, split, inflated[file]) for number, split in enumerate(splits))
+        ranges = [each for source in sources for each in cut(source, target)]
+        yield from (Split(file, number, each, inflated[file]) for number, each in enumerate(ranges))
 
 
-def bins_of(tasks: Sequence[Task], line: float, cores: int) -> list[list[Task]]:
-    """Splits put together to what one Spark task does, the largest splits first.
+def tasks_of(splits: Sequence[Split], line: float, cores: int) -> list[list[Split]]:
+    """Splits put together to tasks, the largest splits first.
 
-    A bin is a fair share of what is left (guided self-scheduling: Polychronopoulos and Kuck 1987), so that the last ones are small
+    A task is a fair share of what is left (guided self-scheduling: Polychronopoulos and Kuck 1987), so that the last ones are small
     and all cores end together.
 
     Args:
-        tasks: the splits.
+        splits: the splits.
         line: the mean bytes of a line.
         cores: how many tasks run at once.
     """
-    left = sum(_cost(task, line) for task in tasks)
-    most = min(MAX_BIN, left / (TASKS_PER_CORE * cores))
-    bins: list[list[Task]] = []
+    left = sum(_cost(split, line) for split in splits)
+    most = min(MAX_TASK, left / (TASKS_PER_CORE * cores))
+    tasks: list[list[Split]] = []
     room = 0.0
-    for task in sorted(tasks, key=lambda task: -_cost(task, line)):
+    for split in sorted(splits, key=lambda split: -_cost(split, line)):
         if room <= 0:
-            bins.append([])
-            room = min(most, max(left / (TASKS_PER_CORE * cores), most / _SMALLEST_BIN))
-        bins[-1].append(task)
-        room -= _cost(task, line)
-        left -= _cost(task, line)
-    return bins
+            tasks.append([])
+            room = min(most, max(left / (TASKS_PER_CORE * cores), most / _SMALLEST_TASK))
+        tasks[-1].append(split)
+        room -= _cost(split, line)
+        left -= _cost(split, line)
+    return tasks
 
 
-def _cost(task: Task, line: float) -> float:
-    return (task.split.end - task.split.start) / line + _SPLIT_COST
+def _cost(split: Split, line: float) -> float:
+    return (split.range.end - split.range.start) / line + _SPLIT_COST
 
 
-def write_bins(staging: Store, wave: int, bins: Sequence[Sequence[Task]]) -> None:
-    """Hand out the work of a wave."""
-    for number, tasks in enumerate(bins):
-        write_document(staging, _bin_name(wave, number), tasks)
+def write_tasks(staging: Store, attempt: int, tasks: Sequence[Sequence[Split]]) -> None:
+    """Hand out the tasks of an attempt."""
+    for number, splits in enumerate(tasks):
+        write_document(staging, _task_name(attempt, number), splits)
 
 
-def read_bin(staging: Store, wave: int, number: int) -> list[Task]:
-    """The work of one Spark task."""
-    return read_document(staging, _bin_name(wave, number), list[Task])
+def read_task(staging: Store, attempt: int, number: int) -> list[Split]:
+    """The splits of one task."""
+    return read_document(staging, _task_name(attempt, number), list[Split])
 
 
-def _bin_name(wave: int, number: int) -> str:
-    return f"bins/{wave}/{number:05d}.json"
+def _task_name(attempt: int, number: int) -> str:
+    return f"tasks/{attempt}/{number:05d}.json"

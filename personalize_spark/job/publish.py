@@ -12,7 +12,7 @@ from pyspark.sql import SparkSession
 
 from personalize_spark.errors import JobFailed, PersonalizeSparkError
 from personalize_spark.job.attempts import Ledger
-from personalize_spark.job.plan import Input, Plan, Task
+from personalize_spark.job.plan import Input, Plan, Split
 from personalize_spark.job.stage import root_cause, run_stage
 from personalize_spark.storage.documents import read_document, write_document
 from personalize_spark.storage.store import Object, Store
@@ -27,7 +27,7 @@ _Output = tuple[str, list[Object]]
 class Publisher:
     """The outputs of a job: the largest grow while their splits are answered, the others are composed by Spark tasks at the end.
 
-    Used as a context manager around the waves. No output appears before `publish`; without it, none does.
+    Used as a context manager around the attempts. No output appears before `publish`; without it, none does.
     """
 
     def __init__(
@@ -35,14 +35,14 @@ class Publisher:
         spark: SparkSession,
         plan: Plan,
         inputs: Sequence[Input],
-        tasks: Sequence[Task],
+        splits: Sequence[Split],
         ledger: Ledger,
         cores: int,
     ) -> None:
         self._spark, self._plan, self._inputs, self._ledger, self._cores = spark, plan, inputs, ledger, cores
         self._keys: dict[int, list[str]] = {number: [] for number in range(len(inputs))}
-        for task in tasks:
-            self._keys[task.file].append(task.key)
+        for split in splits:
+            self._keys[split.file].append(split.key)
         self._growing: dict[int, Future[str | None]] = {}
         self._granted = False
         self._decided = threading.Event()

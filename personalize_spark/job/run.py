@@ -13,7 +13,7 @@ import personalize_spark
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.catalog.lease import ACTIVE, FAILED, Lease
 from personalize_spark.errors import JobFailed, PersonalizeSparkError, StorageError
-from personalize_spark.job.attempts import Ledger, run_waves
+from personalize_spark.job.attempts import Ledger, run_attempts
 from personalize_spark.job.gather import gather
 from personalize_spark.job.inflate import inflate
 from personalize_spark.job.job import Job
@@ -21,11 +21,11 @@ from personalize_spark.job.plan import (
     STAGING,
     Input,
     Plan,
-    Task,
+    Split,
     bytes_per_answer,
     bytes_per_line,
     find_inputs,
-    tasks_of,
+    splits_of,
     write_inputs,
 )
 from personalize_spark.job.preflight import preflight
@@ -70,17 +70,17 @@ def _run(spark: SparkSession, job: Job, lease: Lease, show: Callable[[Progress],
     try:
         cores = spark.sparkContext.defaultParallelism
         preflight(spark, plan, cores)
-        tasks, line = _cut(spark, plan, inputs, cores)
-        tasks = gather(spark, plan, tasks, line, cores)
+        splits, line = _cut(spark, plan, inputs, cores)
+        splits = gather(spark, plan, splits, line, cores)
         ledger = Ledger(plan.staging())
-        with Publisher(spark, plan, inputs, tasks, ledger, cores) as outputs:
-            run_waves(spark, plan, tasks, line, cores, ledger, lambda: show(_progress(ledger, tasks)))
-            show(_progress(ledger, tasks))
+        with Publisher(spark, plan, inputs, splits, ledger, cores) as outputs:
+            run_attempts(spark, plan, splits, line, cores, ledger, lambda: show(_progress(ledger, splits)))
+            show(_progress(ledger, splits))
             if job.service_limits:
                 _check_records(ledger, inputs)
             lease.update()  # the fence: who has lost the job publishes nothing
             outputs.publish()
-        if broken := {task.file for task in ledger.missing(tasks)}:  # what could be answered is there all the same
+        if broken := {split.file for split in ledger.missing(splits)}:  # what could be answered is there all the same
             raise JobFailed(_why(broken, inputs, ledger))
     finally:
         notes = [*job.notes, *_clean(plan)]
@@ -128,12 +128,12 @@ def _plan(job: Job) -> tuple[Plan, list[Input]]:
     return plan, inputs
 
 
-def _cut(spark: SparkSession, plan: Plan, inputs: Sequence[Input], cores: int) -> tuple[list[Task], float]:
+def _cut(spark: SparkSession, plan: Plan, inputs: Sequence[Input], cores: int) -> tuple[list[Split], float]:
     inflated = inflate(spark, plan, inputs)
     files = [inflated.get(number, [each.source]) for number, each in enumerate(inputs)]
     line = bytes_per_line(plan.input(), inputs)
     there = [number in inflated for number in range(len(files))]
-    return list(tasks_of(files, there, line, bytes_per_answer(plan, line), cores)), line
+    return list(splits_of(files, there, line, bytes_per_answer(plan, line), cores)), line
 
 
 def _clean(plan: Plan) -> list[str]:
@@ -144,10 +144,10 @@ def _clean(plan: Plan) -> list[str]:
     return []
 
 
-def _progress(ledger: Ledger, tasks: Sequence[Task]) -> Progress:
+def _progress(ledger: Ledger, splits: Sequence[Split]) -> Progress:
     pieces = list(ledger.pieces.values())
     errors = sum(sum(piece.errors.values()) for piece in pieces)
-    return Progress(len(pieces), len(tasks), sum(piece.lines for piece in pieces), errors)
+    return Progress(len(pieces), len(splits), sum(piece.lines for piece in pieces), errors)
 
 
 def check_size(inputs: Sequence[Input]) -> None:

@@ -20,7 +20,7 @@ _LOOK_AHEAD = 64 << 10
 
 
 @dataclass(frozen=True)
-class Split:
+class ByteRange:
     """Bytes [start, end) of an object; a compressed object is one split, of all its bytes."""
 
     source: Object
@@ -33,19 +33,19 @@ def compression(name: str) -> str | None:
     return COMPRESSIONS.get(name[name.rfind(".") :].lower()) if "." in name else None
 
 
-def cut(found: Object, target: int) -> list[Split]:
+def cut(found: Object, target: int) -> list[ByteRange]:
     """Splits of about `target` bytes (all of equal length but the last); none for an empty object."""
     if compression(found.name):
-        return [Split(found, 0, found.size)] if found.size else []
-    return [Split(found, start, min(start + target, found.size)) for start in range(0, found.size, target)]
+        return [ByteRange(found, 0, found.size)] if found.size else []
+    return [ByteRange(found, start, min(start + target, found.size)) for start in range(0, found.size, target)]
 
 
-def blocks(store: Store, split: Split) -> Iterator[bytes]:
+def blocks(store: Store, part: ByteRange) -> Iterator[bytes]:
     """The lines of a split, as blocks that each end with a whole line; the last block may lack its newline.
 
     A line that is longer than `MAX_LINE` may come without its end, but longer than `MAX_LINE` still: memory stays bounded.
     """
-    chunks = _inflated(store, split.source) if compression(split.source.name) else _owned(store, split)
+    chunks = _inflated(store, part.source) if compression(part.source.name) else _owned(store, part)
     pending: list[bytes] = []  # of one unfinished line: joined once, so that a long line costs linear time
     size = 0
     for chunk in chunks:
@@ -61,19 +61,19 @@ def blocks(store: Store, split: Split) -> Iterator[bytes]:
         yield rest
 
 
-def _owned(store: Store, split: Split) -> Iterator[bytes]:
+def _owned(store: Store, part: ByteRange) -> Iterator[bytes]:
     """The bytes [boundary(start), boundary(end)), in chunks."""
-    owning = split.start == 0
+    owning = part.start == 0
     # The byte before the end decides whether a line goes on behind it, the one before the start whose the first line is.
-    position, last = max(split.start - 1, 0), split.end - 1
-    for chunk in _ranges(store, split.source, position, last):
+    position, last = max(part.start - 1, 0), part.end - 1
+    for chunk in _ranges(store, part.source, position, last):
         if owning:
             yield chunk
         elif (newline := chunk.find(b"\n")) >= 0:
             owning = True
             yield chunk[newline + 1 :]
     if owning:
-        yield from _through_newline(store, split.source, last)
+        yield from _through_newline(store, part.source, last)
 
 
 def _through_newline(store: Store, source: Object, position: int) -> Iterator[bytes]:

@@ -1,6 +1,6 @@
-"""What a Spark task does: answer the splits of its bin, one after the other, and say what it finished.
+"""What a task does: answer its splits, one after the other, and say what it finished.
 
-A piece counts once a sidecar names it. Names hold a uuid, so that two attempts at one split never meet.
+A piece counts once a task manifest names it. Names hold a uuid, so that two attempts at one split never meet.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from personalize_spark.artifacts.view import Scope, View, ViewFilter, exploratio
 from personalize_spark.errors import PersonalizeSparkError
 from personalize_spark.filters.binding import bind
 from personalize_spark.filters.parser import parse
-from personalize_spark.job.plan import MAX_LINES, Plan, Task, read_bin
+from personalize_spark.job.plan import MAX_LINES, Plan, Split, read_task
 from personalize_spark.job.splits import blocks, compression
 from personalize_spark.recipes import RECIPES
 from personalize_spark.recipes.user_personalization import USER_ID
@@ -35,7 +35,7 @@ from personalize_spark.storage.documents import write_document
 from personalize_spark.storage.location import open_store
 from personalize_spark.storage.store import Access, Object, Store
 
-SIDECARS = "sidecars/"
+TASK_MANIFESTS = "manifests/"
 PIECES = "pieces/"
 GATHERED = "gathered/"
 
@@ -43,7 +43,7 @@ _IN_MEMORY = 16 << 20
 _SMALL = 32 << 10
 """Bytes of a split that is read before its turn, and of a piece that is written after it."""
 _REQUESTS = 8
-_SIDECAR_SECONDS = 5.0
+_MANIFEST_SECONDS = 5.0
 _SCORES_PER_BLOCK = 1 << 17
 _MAX_BLOCK, _LOOKED_UP = 8_192, 16_384
 
@@ -114,16 +114,16 @@ class Worker:
             most, scores = _LOOKED_UP if self.line_filter.required else MAX_LINES, scores << 5
         return max(64, min(most, scores // self.plan.settings.num_results))
 
-    def text(self, task: Task) -> Iterator[bytes]:
+    def text(self, split: Split) -> Iterator[bytes]:
         """The lines of a split, in blocks that each end with a whole one."""
-        return blocks(self.staging if task.inflated else self.input, task.split)
+        return blocks(self.staging if split.inflated else self.input, split.range)
 
-    def answer(self, task: Task, text: Iterable[bytes], writers: Executor) -> Future[Piece]:
+    def answer(self, split: Split, text: Iterable[bytes], writers: Executor) -> Future[Piece]:
         """Answer a split and store its piece: a small one by the writers, while the next split is answered."""
         started = time.perf_counter()
-        piece = Piece(task.key, f"{PIECES}{task.key}-{uuid.uuid4().hex}")
+        piece = Piece(split.key, f"{PIECES}{split.key}-{uuid.uuid4().hex}")
         errors: Counter[str] = Counter()
-        self._turn_to(task)
+        self._turn_to(split)
         with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
             for lines in self._lines(text):
                 answers = answer(self.recipe, self.model, self.plan.settings, lines, self.line_filter)
@@ -146,23 +146,23 @@ class Worker:
         piece.etag = self.staging.write(piece.name, data)
         return piece
 
-    def users(self, task: Task) -> list[bytes]:
+    def users(self, split: Split) -> list[bytes]:
         """All users that the lines of a split name, each once."""
         required = [*self.recipe.required, *(self.line_filter.required if self.line_filter else ())]
         if USER_ID not in required:
             return []
         found: set[str] = set()
-        for lines in self._lines(self.text(task)):
+        for lines in self._lines(self.text(split)):
             found.update(ids_of(parse_lines(lines, required).objects, USER_ID))
         return [each.encode() for each in sorted(found)]
 
-    def _turn_to(self, task: Task) -> None:
+    def _turn_to(self, split: Split) -> None:
         """Look users up in what was gathered for the split, if it was."""
-        there = {found.name for found in self.staging.list(f"{GATHERED}{task.key}/")} if task.gathered else set()
+        there = {found.name for found in self.staging.list(f"{GATHERED}{split.key}/")} if split.gathered else set()
         for side, carriage in self.carriages.items():
-            name = f"{slice_name(task.key, side)}.arrow"
+            name = f"{slice_name(split.key, side)}.arrow"
             table = pa.ipc.open_file(self.staging.read(name)).get_batch(0) if name in there else None
-            carriage.turn_to(Slice(table) if task.gathered else None)
+            carriage.turn_to(Slice(table) if split.gathered else None)
 
     def _lines(self, text: Iterable[bytes]) -> Iterator[list[bytes]]:
         for block in text:
@@ -176,35 +176,35 @@ def slice_name(key: str, side: str) -> str:
     return f"{GATHERED}{key}/{side}"
 
 
-def answer_bin(wave: int, staging: Store, number: int) -> Iterator[str]:
-    """Answer the splits of a bin; yields the failures of those that could not be.
+def answer_task(attempt: int, staging: Store, number: int) -> Iterator[str]:
+    """Answer the splits of a task; yields the failures of those that could not be.
 
     Requests of small splits overlap: a thousand tiny objects should not cost a thousand times the latency of a store.
     """
     worker = worker_of(staging.root, staging.access)
-    tasks = read_bin(staging, wave, number)
+    splits = read_task(staging, attempt, number)
     told = time.monotonic()
     with ThreadPoolExecutor(_REQUESTS) as pool:
-        ahead = [pool.submit(list, worker.text(task)) if _small(task) else None for task in tasks]
+        ahead = [pool.submit(list, worker.text(split)) if _small(split) else None for split in splits]
         pieces: list[Future[Piece]] = []
-        for task, read in zip(tasks, ahead, strict=True):
+        for split, read in zip(splits, ahead, strict=True):
             try:
-                pieces.append(worker.answer(task, read.result() if read else worker.text(task), pool))
-            except PersonalizeSparkError as error:  # of this split; the others of the bin are none the worse
+                pieces.append(worker.answer(split, read.result() if read else worker.text(split), pool))
+            except PersonalizeSparkError as error:  # of this split; the others of the task are none the worse
                 yield error.message
-            if time.monotonic() - told > _SIDECAR_SECONDS:
+            if time.monotonic() - told > _MANIFEST_SECONDS:
                 written = {piece for piece in pieces if piece.done()}
                 yield from _tell(staging, written)
                 pieces, told = [piece for piece in pieces if piece not in written], time.monotonic()
         yield from _tell(staging, pieces)
 
 
-def _small(task: Task) -> bool:
-    return task.split.end - task.split.start <= _SMALL and not compression(task.split.source.name)
+def _small(split: Split) -> bool:
+    return split.range.end - split.range.start <= _SMALL and not compression(split.range.source.name)
 
 
 def _tell(staging: Store, written: Iterable[Future[Piece]]) -> Iterator[str]:
-    """Write a sidecar of the pieces; yields the failures of those that could not be written."""
+    """Write a task manifest of the pieces; yields the failures of those that could not be written."""
     finished: list[Piece] = []
     for each in written:
         try:
@@ -212,7 +212,7 @@ def _tell(staging: Store, written: Iterable[Future[Piece]]) -> Iterator[str]:
         except PersonalizeSparkError as error:
             yield error.message
     if finished:
-        write_document(staging, f"{SIDECARS}{uuid.uuid4().hex}.json", finished)
+        write_document(staging, f"{TASK_MANIFESTS}{uuid.uuid4().hex}.json", finished)
 
 
 def _store(store: Store, name: str, file: tempfile.SpooledTemporaryFile[bytes]) -> str:

@@ -9,14 +9,14 @@ import orjson
 import pytest
 
 from personalize_spark.errors import StorageError
-from personalize_spark.job import attempts as waves
+from personalize_spark.job import attempts
 from personalize_spark.job.attempts import Ledger
 from personalize_spark.job.task import Piece
 from personalize_spark.storage.location import open_store
 
 
 def test_an_error_does_not_end_the_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waves, "_WATCH_SECONDS", 0.01)
+    monkeypatch.setattr(attempts, "_WATCH_SECONDS", 0.01)
     ledger, looks = Ledger(open_store(f"file://{tmp_path}")), 0
 
     def watch() -> None:
@@ -25,8 +25,8 @@ def test_an_error_does_not_end_the_look(tmp_path: Path, monkeypatch: pytest.Monk
         if looks == 1:
             raise StorageError("for once")
 
-    with waves._watched(ledger, watch):
-        ledger.staging.write("sidecars/one.json", orjson.dumps([vars(Piece("000000/000000", "pieces/p"))]))
+    with attempts._watched(ledger, watch):
+        ledger.staging.write("manifests/one.json", orjson.dumps([vars(Piece("000000/000000", "pieces/p"))]))
         deadline = time.monotonic() + 20
         while looks < 3 or not ledger.pieces:
             assert time.monotonic() < deadline

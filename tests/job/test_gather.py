@@ -76,12 +76,12 @@ def test_what_was_gathered_is_all_that_a_task_looks_at(world: World, monkeypatch
     more = {"filterArn": world.filter, "batchInferenceJobConfig": NO_EXPLORATION}
     expected = world.run(world.arn, **more)
 
-    def gathered(*arguments: Any) -> list[plan.Task]:
-        tasks = gather.gather(*arguments)
-        assert len(tasks) > 10
-        assert all(task.gathered for task in tasks)
+    def gathered(*arguments: Any) -> list[plan.Split]:
+        splits = gather.gather(*arguments)
+        assert len(splits) > 10
+        assert all(split.gathered for split in splits)
         world.hide_shards()
-        return tasks
+        return splits
 
     world.spark.conf.set(gather.BUDGET, "1k")
     monkeypatch.setattr(batch_inference, "gather", gathered)

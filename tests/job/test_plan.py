@@ -12,22 +12,22 @@ from hypothesis import strategies as st
 from personalize_spark.artifacts.artifact import Pinned
 from personalize_spark.errors import ArtifactError, JobFailed
 from personalize_spark.job.plan import (
-    MAX_BIN,
     MAX_PIECE,
     MAX_PIECES,
+    MAX_TASK,
     Exploring,
     Filtering,
     Input,
     Plan,
-    Task,
-    bins_of,
+    Split,
     bytes_per_line,
     find_inputs,
-    read_bin,
     read_inputs,
+    read_task,
+    splits_of,
     tasks_of,
-    write_bins,
     write_inputs,
+    write_tasks,
 )
 from personalize_spark.job.task import Piece
 from personalize_spark.recipes import Settings
@@ -123,16 +123,16 @@ def test_a_plan_and_its_lists_survive_the_staging_folder(tmp_path: Path) -> None
     inputs = [Input(Object("a.json", 100, "e"), "a.json.out")]
     write_inputs(staging, inputs)
     assert read_inputs(staging) == inputs
-    tasks = list(tasks_of([[Object("a.json", 100, "e")]], [False], 10, 500, 2))
-    write_bins(staging, 3, [tasks])
-    assert read_bin(staging, 3, 0) == tasks
+    splits = list(splits_of([[Object("a.json", 100, "e")]], [False], 10, 500, 2))
+    write_tasks(staging, 3, [splits])
+    assert read_task(staging, 3, 0) == splits
 
 
 st.register_type_strategy(int, st.integers(-(1 << 63), (1 << 63) - 1))
 st.register_type_strategy(float, st.floats(allow_nan=False, allow_infinity=False))
 
 
-@pytest.mark.parametrize("kind", [Plan, list[Input], list[Task], list[Piece], list[Object]], ids=str)
+@pytest.mark.parametrize("kind", [Plan, list[Input], list[Split], list[Piece], list[Object]], ids=str)
 @given(data=st.data())
 def test_what_is_stored_is_read_back_as_it_was(kind: type[object], data: st.DataObject) -> None:
     value = data.draw(st.from_type(kind))
@@ -156,54 +156,54 @@ def test_a_damaged_plan_is_an_error_that_says_where(tmp_path: Path) -> None:
 )
 def test_splits_cover_every_byte_once_and_in_order(sizes: list[int], line: float, cores: int) -> None:
     files = [[Object(f"{number}.json", size, "e")] for number, size in enumerate(sizes)]
-    tasks = list(tasks_of(files, [False] * len(files), line, 500, cores))
-    assert sorted(tasks, key=lambda task: task.key) == tasks
+    splits = list(splits_of(files, [False] * len(files), line, 500, cores))
+    assert sorted(splits, key=lambda split: split.key) == splits
     for number, size in enumerate(sizes):
-        splits = [task.split for task in tasks if task.file == number]
-        assert sum(split.end - split.start for split in splits) == size
-        assert all(left.end == right.start for left, right in itertools.pairwise(splits))
+        ranges = [split.range for split in splits if split.file == number]
+        assert sum(split.end - split.start for split in ranges) == size
+        assert all(left.end == right.start for left, right in itertools.pairwise(ranges))
 
 
 def test_a_huge_file_stays_below_the_parts_of_an_upload() -> None:
-    tasks = list(tasks_of([[Object("huge.json", 50 << 30, "e")]], [False], 20, 500, 2))
-    assert MAX_PIECES * 0.9 < len(tasks) <= MAX_PIECES
+    splits = list(splits_of([[Object("huge.json", 50 << 30, "e")]], [False], 20, 500, 2))
+    assert MAX_PIECES * 0.9 < len(splits) <= MAX_PIECES
 
 
 def test_what_was_inflated_stays_below_the_parts_of_an_upload() -> None:
     parts = [Object(f"inflated/{part}", 64 << 20, "e") for part in range(5_000)]
-    assert len(list(tasks_of([parts], [True], 20, 500, 2))) <= MAX_PIECES
+    assert len(list(splits_of([parts], [True], 20, 500, 2))) <= MAX_PIECES
 
 
 def test_long_answers_make_small_pieces() -> None:
-    tasks = list(tasks_of([[Object("a.json", 20 << 20, "e")]], [False], 20, 10_000, 2))
-    assert max(task.split.end - task.split.start for task in tasks) / 20 * 10_000 <= MAX_PIECE * 1.01
+    splits = list(splits_of([[Object("a.json", 20 << 20, "e")]], [False], 20, 10_000, 2))
+    assert max(split.range.end - split.range.start for split in splits) / 20 * 10_000 <= MAX_PIECE * 1.01
 
 
 def test_a_compressed_object_is_one_split() -> None:
-    assert len(list(tasks_of([[Object("a.json.gz", 50 << 20, "e")]], [False], 20, 500, 2))) == 1
+    assert len(list(splits_of([[Object("a.json.gz", 50 << 20, "e")]], [False], 20, 500, 2))) == 1
 
 
 @given(
     sizes=st.lists(st.integers(1, 5_000_000), max_size=50).map(lambda sizes: sizes * 40),
     cores=st.integers(1, 16),
 )
-def test_bins_hold_all_tasks_and_are_bounded(sizes: list[int], cores: int) -> None:
+def test_tasks_hold_all_splits_and_are_bounded(sizes: list[int], cores: int) -> None:
     files = [[Object(f"{number}.json.gz", size, "e")] for number, size in enumerate(sizes)]
-    tasks = list(tasks_of(files, [False] * len(files), 20, 500, cores))
-    bins = bins_of(tasks, 20, cores)
-    assert sorted((task for each in bins for task in each), key=lambda task: task.key) == tasks
-    for each in bins:
-        lines = [(task.split.end - task.split.start) // 20 for task in each]
-        assert sum(lines[:-1]) < MAX_BIN
-        assert 0 < len(each) <= MAX_BIN // 500
+    splits = list(splits_of(files, [False] * len(files), 20, 500, cores))
+    tasks = tasks_of(splits, 20, cores)
+    assert sorted((split for each in tasks for split in each), key=lambda split: split.key) == splits
+    for each in tasks:
+        lines = [(split.range.end - split.range.start) // 20 for split in each]
+        assert sum(lines[:-1]) < MAX_TASK
+        assert 0 < len(each) <= MAX_TASK // 500
 
 
 @pytest.mark.parametrize(("count", "cores"), [(43, 2), (400, 2), (300, 8), (17, 5)])
-def test_cores_that_take_the_next_bin_when_they_are_free_end_together(count: int, cores: int) -> None:
+def test_cores_that_take_the_next_task_when_they_are_free_end_together(count: int, cores: int) -> None:
     files = [[Object(f"{number}.json.gz", 2_000_000, "e")] for number in range(count)]
-    tasks = list(tasks_of(files, [False] * count, 20, 500, 2))
+    splits = list(splits_of(files, [False] * count, 20, 500, 2))
     until = [0] * cores
-    for each in bins_of(tasks, 20, cores):
+    for each in tasks_of(splits, 20, cores):
         until[until.index(min(until))] += len(each)
     assert max(until) - min(until) <= 1
 
@@ -211,13 +211,13 @@ def test_cores_that_take_the_next_bin_when_they_are_free_end_together(count: int
 def test_the_largest_split_begins_first() -> None:
     sizes = [10, 10, 60_000_000, 10, 10]
     files = [[Object(f"{number}.json.gz", size, "e")] for number, size in enumerate(sizes)]
-    tasks = list(tasks_of(files, [False] * len(files), 20, 500, 2))
-    assert bins_of(tasks, 20, 2)[0] == [tasks[2]]
+    splits = list(splits_of(files, [False] * len(files), 20, 500, 2))
+    assert tasks_of(splits, 20, 2)[0] == [splits[2]]
 
 
 def test_all_cores_have_work_when_there_is_some() -> None:
-    tasks = list(tasks_of([[Object("a.json", 2_000_000, "e")]], [False], 20, 500, 4))
-    assert len(bins_of(tasks, 20, 4)) >= 12
+    splits = list(splits_of([[Object("a.json", 2_000_000, "e")]], [False], 20, 500, 4))
+    assert len(tasks_of(splits, 20, 4)) >= 12
 
 
 def test_the_mean_line_is_judged_by_the_largest_plain_input(tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ from pyspark.sql import SparkSession
 from personalize_spark.artifacts.artifact import Pinned
 from personalize_spark.errors import JobFailed
 from personalize_spark.job.attempts import Ledger
-from personalize_spark.job.plan import Input, Plan, Task
+from personalize_spark.job.plan import Input, Plan, Split
 from personalize_spark.job.publish import _WRITERS, Publisher
-from personalize_spark.job.splits import Split
+from personalize_spark.job.splits import ByteRange
 from personalize_spark.job.task import Piece
 from personalize_spark.recipes import Settings
 from personalize_spark.storage.location import open_store
@@ -53,16 +53,16 @@ def making(spark: SparkSession, root: str) -> Making:
         )
         plan.write()
         inputs = [Input(Object(f"{file}", 30, "e"), f"{file}.out") for file in range(files)]
-        tasks = [Task(file, part, Split(inputs[file].source, 0, 9)) for file in range(files) for part in range(3)]
+        splits = [Split(file, part, ByteRange(inputs[file].source, 0, 9)) for file in range(files) for part in range(3)]
         ledger = Ledger(plan.staging())
-        return Publisher(spark, plan, inputs, tasks, ledger, 2), ledger
+        return Publisher(spark, plan, inputs, splits, ledger, 2), ledger
 
     return make
 
 
 def finish(ledger: Ledger, file: int, parts: Sequence[int], data: bytes = b"") -> None:
     for part in parts:
-        key = Task(file, part, Split(Object("", 0, ""), 0, 0)).key
+        key = Split(file, part, ByteRange(Object("", 0, ""), 0, 0)).key
         lines = data or f"{file} {part}\n".encode()
         piece = Piece(key, f"pieces/{key}-of-this-test", bytes=len(lines))
         piece.etag = ledger.staging.write(piece.name, lines)
