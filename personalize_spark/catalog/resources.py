@@ -49,7 +49,7 @@ def find_interactions(catalog: Catalog, group: str) -> Record:
         ) from error
 
 
-def find_solution(catalog: Catalog, dataset: Record, recipe: str, name: str) -> Record:
+def find_solution(catalog: Catalog, dataset: Record, recipe_arn: str, name: str) -> Record:
     """The solution of that name, made if there is none.
 
     Raises:
@@ -58,7 +58,7 @@ def find_solution(catalog: Catalog, dataset: Record, recipe: str, name: str) -> 
     arn = dataset.arn.sibling("solution", name)
     Arn.parse(str(arn))  # the name becomes a path
     wanted: Fields = {
-        "recipeArn": f"arn:aws:personalize:::recipe/{recipe}",
+        "recipeArn": recipe_arn,
         "datasetGroupArn": str(dataset.arn.sibling("dataset-group", dataset.arn.name)),
     }
     try:

@@ -27,7 +27,7 @@ from personalize_spark.filters.parser import parse
 from personalize_spark.job.plan import MAX_LINES, Plan, Split, read_task
 from personalize_spark.job.splits import blocks, compression
 from personalize_spark.recipes import RECIPES
-from personalize_spark.recipes.user_personalization import USER_ID
+from personalize_spark.recipes.recipe import USER_ID
 from personalize_spark.records import ids_of
 from personalize_spark.records import parse as parse_lines
 from personalize_spark.scoring.model import Model

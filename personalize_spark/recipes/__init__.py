@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from personalize_spark.recipes.recipe import Recipe, Settings
-from personalize_spark.recipes.registry import RECIPES, recipe_named
+from personalize_spark.recipes.recipe import ModelKind, Recipe, RecipeType, Settings
+from personalize_spark.recipes.registry import RECIPES, recipe_of
 
-__all__ = ["RECIPES", "Recipe", "Settings", "recipe_named"]
+__all__ = ["RECIPES", "ModelKind", "Recipe", "RecipeType", "Settings", "recipe_of"]

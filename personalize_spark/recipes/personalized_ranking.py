@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from personalize_spark.recipes.recipe import Recipe, Settings
+from personalize_spark.recipes.recipe import ITEM_LIST, USER_ID, Settings
 from personalize_spark.records import Object, Recommendations, ids_of, lists_of
 from personalize_spark.scoring.items import ItemMatrix
 from personalize_spark.scoring.model import Model, UserRows
@@ -27,14 +27,15 @@ _MOST, _BEHIND = 1e12, 1e15
 """Exponents count up to here; and what the model does not know comes behind."""
 
 
-def _recommend(model: Model, lines: Sequence[Object], settings: Settings, selection: Selection) -> Recommendations:  # noqa: ARG001  # a list comes back whole
+def recommend(model: Model, lines: Sequence[Object], settings: Settings, selection: Selection) -> Recommendations:  # noqa: ARG001  # a list comes back whole
+    """Answer good lines; see `Recipe.recommend`."""
     matrix = model.matrix
     if matrix is None or model.users is None:
         raise ValueError("the model has no factors")
-    counts, names = lists_of(lines, "itemList")
+    counts, names = lists_of(lines, ITEM_LIST)
     rows, strangers = _numbered(model, names)
     owners, known = np.repeat(np.arange(len(lines)), counts), rows < len(matrix.factors)
-    users = model.users.lookup([name.encode() for name in ids_of(lines, "userId")])
+    users = model.users.lookup([name.encode() for name in ids_of(lines, USER_ID)])
     keys = _BEHIND + np.arange(len(rows), dtype=np.float64)
     logits = _logits(model, matrix, users, owners[known], rows[known])
     keys[known] = np.clip(-logits, -_MOST, _MOST)
@@ -105,7 +106,3 @@ def _allowed(selection: Selection, owners: NDArray[np.int64], rows: NDArray[np.i
     allowed = np.ones(len(rows), np.bool_) if selection.unknown_items is None else selection.unknown_items[owners]
     allowed[known] = selection.allows(owners[known], rows[known])
     return allowed
-
-
-PERSONALIZED_RANKING = Recipe("aws-personalized-ranking", ("userId", "itemList"), _recommend)
-PERSONALIZED_RANKING_V2 = Recipe("aws-personalized-ranking-v2", ("userId", "itemList"), _recommend)

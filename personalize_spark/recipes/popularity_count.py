@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from personalize_spark.recipes.recipe import Recipe, Settings
+from personalize_spark.recipes.recipe import Settings
 from personalize_spark.records import Object, Recommendations
 from personalize_spark.scoring.model import Model
 from personalize_spark.scoring.selection import Selection, popular_of
 
 
-def _recommend(model: Model, lines: Sequence[Object], settings: Settings, selection: Selection) -> Recommendations:
+def recommend(model: Model, lines: Sequence[Object], settings: Settings, selection: Selection) -> Recommendations:
+    """Answer good lines; see `Recipe.recommend`."""
     return Recommendations.of(popular_of(model.popularity_order, len(lines), settings.num_results, selection), None)
-
-
-POPULARITY_COUNT = Recipe("aws-popularity-count", ("userId",), _recommend)

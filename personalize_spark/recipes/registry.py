@@ -1,4 +1,4 @@
-"""All recipes that a batch inference job can run."""
+"""All recipes that a batch inference job can run, a line each."""
 
 from __future__ import annotations
 
@@ -6,37 +6,43 @@ import difflib
 from collections.abc import Mapping
 
 from personalize_spark.errors import InvalidInputException
-from personalize_spark.recipes.personalized_ranking import PERSONALIZED_RANKING, PERSONALIZED_RANKING_V2
-from personalize_spark.recipes.popularity_count import POPULARITY_COUNT
-from personalize_spark.recipes.recipe import Recipe
-from personalize_spark.recipes.related_items import SEMANTIC_SIMILARITY, SIMILAR_ITEMS, SIMS
-from personalize_spark.recipes.user_personalization import HRNN, HRNN_COLDSTART, HRNN_METADATA, USER_PERSONALIZATION
-from personalize_spark.recipes.user_personalization_v2 import USER_PERSONALIZATION_V2
+from personalize_spark.recipes import (
+    personalized_ranking,
+    popularity_count,
+    related_items,
+    user_personalization,
+    user_personalization_v2,
+)
+from personalize_spark.recipes.recipe import ModelKind, Recipe, RecipeType
 
-RECIPES: Mapping[str, Recipe] = {
-    recipe.name: recipe
-    for recipe in (
-        USER_PERSONALIZATION_V2,
-        USER_PERSONALIZATION,
-        HRNN,
-        HRNN_METADATA,
-        HRNN_COLDSTART,
-        POPULARITY_COUNT,
-        PERSONALIZED_RANKING_V2,
-        PERSONALIZED_RANKING,
-        SIMILAR_ITEMS,
-        SIMS,
-        SEMANTIC_SIMILARITY,
-    )
-}
+_USERS, _RANKING, _ITEMS = RecipeType.USER_PERSONALIZATION, RecipeType.PERSONALIZED_RANKING, RecipeType.RELATED_ITEMS
+_LONGEST_LIST = 500
+"""Items of a list at most, `numResults`."""
+
+# fmt: off
+RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (
+    Recipe("aws-user-personalization-v2", _USERS, ModelKind.SEQUENCES, user_personalization_v2.recommend, scored=_LONGEST_LIST),
+    Recipe("aws-user-personalization", _USERS, ModelKind.USER_FACTORS, user_personalization.recommend, explores=True, updatable=True),
+    Recipe("aws-hrnn", _USERS, ModelKind.USER_FACTORS, user_personalization.recommend),
+    Recipe("aws-hrnn-metadata", _USERS, ModelKind.USER_FACTORS, user_personalization.recommend),
+    Recipe("aws-hrnn-coldstart", _USERS, ModelKind.USER_FACTORS, user_personalization.recommend, updatable=True),
+    Recipe("aws-popularity-count", _USERS, ModelKind.COUNTS, popularity_count.recommend),
+    Recipe("aws-personalized-ranking-v2", _RANKING, ModelKind.SEQUENCES, personalized_ranking.recommend),
+    Recipe("aws-personalized-ranking", _RANKING, ModelKind.USER_FACTORS, personalized_ranking.recommend),
+    Recipe("aws-similar-items", _ITEMS, ModelKind.ITEM_FACTORS, related_items.by_factors, themed=True),
+    Recipe("aws-sims", _ITEMS, ModelKind.NEIGHBOURS, related_items.by_neighbours),
+    Recipe("aws-semantic-similarity", _ITEMS, ModelKind.WORDS, related_items.by_words, influenced=True),
+)}
+# fmt: on
 
 
-def recipe_named(name: str) -> Recipe:
-    """The recipe of that name.
+def recipe_of(name_or_arn: str) -> Recipe:
+    """The recipe of that name or ARN.
 
     Raises:
         InvalidInputException: there is none that supports batch inference.
     """
+    name = name_or_arn.rpartition("/")[2]
     if name in RECIPES:
         return RECIPES[name]
     near = difflib.get_close_matches(name, RECIPES, 1, 0.5)

@@ -11,20 +11,18 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from personalize_spark.recipes.recipe import Recipe, Settings
+from personalize_spark.recipes.recipe import ITEM_ID, Settings
 from personalize_spark.records import Object, Recommendations, ids_of
 from personalize_spark.scoring.model import Model
 from personalize_spark.scoring.selection import Selection, best_of, filled, first_of, popular_of
 
-ITEM_ID = "itemId"
 
-
-def _by_factors(model: Model, lines: Sequence[Object], settings: Settings, selection: Selection) -> Recommendations:
+def by_factors(model: Model, lines: Sequence[Object], settings: Settings, selection: Selection) -> Recommendations:
     """The order is that of `q_i . w_j`."""
     return _by_products(model, lines, settings.num_results, selection, {})
 
 
-def _by_meaning(model: Model, lines: Sequence[Object], settings: Settings, selection: Selection) -> Recommendations:
+def by_words(model: Model, lines: Sequence[Object], settings: Settings, selection: Selection) -> Recommendations:
     """The order is that of `q_i . w_j + POPULARITY p_j + FRESHNESS f_j`: p and f are the last two columns of the factors."""
     influence = {-2: settings.popularity, -1: settings.freshness}
     return _by_products(model, lines, settings.num_results, selection, influence)
@@ -46,7 +44,7 @@ def _by_products(
     return _completed(model, items, rows, selection)
 
 
-def _by_neighbours(model: Model, lines: Sequence[Object], settings: Settings, selection: Selection) -> Recommendations:
+def by_neighbours(model: Model, lines: Sequence[Object], settings: Settings, selection: Selection) -> Recommendations:
     """The order is that of the model's lists."""
     if model.neighbours is None:
         raise ValueError("the model has no neighbours")
@@ -65,8 +63,3 @@ def _completed(
     strangers = np.flatnonzero(rows < 0)
     items[strangers] = popular_of(model.popularity_order, len(strangers), items.shape[1], selection.take(strangers))
     return Recommendations.of(items, None)
-
-
-SIMILAR_ITEMS = Recipe("aws-similar-items", (ITEM_ID,), _by_factors, themed=True)
-SIMS = Recipe("aws-sims", (ITEM_ID,), _by_neighbours)
-SEMANTIC_SIMILARITY = Recipe("aws-semantic-similarity", (ITEM_ID,), _by_meaning, influenced=True)

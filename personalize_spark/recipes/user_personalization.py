@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from personalize_spark.recipes.recipe import Recipe, Settings
+from personalize_spark.recipes.recipe import USER_ID, Settings
 from personalize_spark.records import Object, Recommendations, ids_of
 from personalize_spark.scoring.exploration import Audience, Cold, explored, hashes
 from personalize_spark.scoring.items import ItemMatrix
@@ -21,13 +21,12 @@ from personalize_spark.scoring.model import Model, UserRows
 from personalize_spark.scoring.selection import Selection, best_of, popular_of
 from personalize_spark.scoring.softmax import probabilities
 
-USER_ID = "userId"
-
 Lists = tuple[NDArray[np.int32], NDArray[np.float64]]
 """Items (U, n), -1 past the end, and their scores."""
 
 
-def _recommend(model: Model, lines: Sequence[Object], settings: Settings, selection: Selection) -> Recommendations:
+def recommend(model: Model, lines: Sequence[Object], settings: Settings, selection: Selection) -> Recommendations:
+    """Answer good lines; see `Recipe.recommend`."""
     matrix, names = model.matrix, ids_of(lines, USER_ID)
     if matrix is None or model.users is None:
         raise ValueError("the model has no factors")
@@ -79,9 +78,3 @@ def _exploring(
     order = np.argsort(-scores, axis=1, kind="stable")[:, :n]
     both = np.concatenate([items, found.astype(np.int32)], axis=1)
     return np.take_along_axis(both, order, axis=1), np.take_along_axis(scores, order, axis=1)
-
-
-USER_PERSONALIZATION = Recipe("aws-user-personalization", (USER_ID,), _recommend, explores=True)
-HRNN = Recipe("aws-hrnn", (USER_ID,), _recommend)
-HRNN_METADATA = Recipe("aws-hrnn-metadata", (USER_ID,), _recommend)
-HRNN_COLDSTART = Recipe("aws-hrnn-coldstart", (USER_ID,), _recommend)

@@ -11,17 +11,18 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from personalize_spark.recipes.recipe import Recipe, Settings
+from personalize_spark.recipes.recipe import USER_ID, Settings
 from personalize_spark.records import Object, Recommendations, ids_of
 from personalize_spark.scoring.model import Model
 from personalize_spark.scoring.selection import Selection, best_of, filled, popular_of
 from personalize_spark.scoring.softmax import probabilities
 
 
-def _recommend(model: Model, lines: Sequence[Object], settings: Settings, selection: Selection) -> Recommendations:
+def recommend(model: Model, lines: Sequence[Object], settings: Settings, selection: Selection) -> Recommendations:
+    """Answer good lines; see `Recipe.recommend`."""
     if model.matrix is None or model.users is None:
         raise ValueError("the model has no factors")
-    users = model.users.lookup([name.encode() for name in ids_of(lines, "userId")])
+    users = model.users.lookup([name.encode() for name in ids_of(lines, USER_ID)])
     known, strangers = np.flatnonzero(users.known), np.flatnonzero(~users.known)
     own, n = selection.take(known), settings.num_results
     items = np.empty((len(lines), n), np.int32)
@@ -36,6 +37,3 @@ def _recommend(model: Model, lines: Sequence[Object], settings: Settings, select
     items[strangers] = popular_of(model.popularity_order, len(strangers), n, selection.take(strangers))
     scores[strangers] = model.popularity[items[strangers]]
     return Recommendations.of(items, scores)
-
-
-USER_PERSONALIZATION_V2 = Recipe("aws-user-personalization-v2", ("userId",), _recommend)

@@ -18,7 +18,7 @@ from personalize_spark.errors import (
 )
 from personalize_spark.job.job import Job
 from personalize_spark.job.plan import Exploring, Filtering
-from personalize_spark.recipes import Recipe, Settings, recipe_named
+from personalize_spark.recipes import Recipe, Settings, recipe_of
 from personalize_spark.request import BATCH_INFERENCE, THEME_GENERATION, BatchInferenceRequest, validate
 from personalize_spark.service.filters import filtering_of
 from personalize_spark.service.pages import page_of, shown
@@ -81,7 +81,7 @@ def check_batch_inference_job(catalog: Catalog, params: Mapping[str, Any], *, se
     """
     request = BatchInferenceRequest.parse(params)
     version = _solution_version(catalog, request.solution_version_arn)
-    recipe = recipe_named(version.fields["recipeArn"].rpartition("/")[2])
+    recipe = recipe_of(version.fields["recipeArn"])
     filtering, problems = None, list(_problems(request, recipe))
     if request.filter_arn is not None:
         filtering, bound = filtering_of(catalog, request.filter_arn, version.fields.get("datasetGroupArn"))
@@ -124,7 +124,7 @@ def create_batch_inference_job(
     return Job(
         record=record,
         request=request,
-        recipe=version.fields["recipeArn"].rpartition("/")[2],
+        recipe=recipe_of(version.fields["recipeArn"]).name,
         model=Pinned(**version.fields["model"]),
         update=Pinned(**version.fields["update"]) if "update" in version.fields else None,
         settings=Settings(

@@ -28,7 +28,7 @@ from personalize_spark.filters.explain import (
 )
 from personalize_spark.filters.expression import ITEM_ID, Filter
 from personalize_spark.filters.values import BadValue
-from personalize_spark.recipes import Recipe, Settings, recipe_named
+from personalize_spark.recipes import Recipe, Settings, recipe_of
 from personalize_spark.records import Object, ids_of, parse
 from personalize_spark.scoring.model import Model
 
@@ -171,7 +171,7 @@ def open_version(catalog: Catalog, text: str, group: str) -> Version:
     if fields.get("datasetGroupArn") != group:
         raise InvalidInputException(f"The solution version {text} belongs to another dataset group than {group}.")
     model = read_model(Pinned(**fields["model"]).open())
-    return Version(recipe_named(fields["recipeArn"].rpartition("/")[2]), model)
+    return Version(recipe_of(fields["recipeArn"]), model)
 
 
 def _error(message: str) -> str:

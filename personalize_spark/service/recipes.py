@@ -6,15 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from personalize_spark.catalog.catalog import Fields
-from personalize_spark.recipes import RECIPES, Recipe, recipe_named
+from personalize_spark.recipes import RECIPES, Recipe, recipe_of
 from personalize_spark.request import validate
-
-# by the keys of an input line
-_TYPES = {
-    ("userId",): "USER_PERSONALIZATION",
-    ("userId", "itemList"): "PERSONALIZED_RANKING",
-    ("itemId",): "RELATED_ITEMS",
-}
 
 
 def describe_recipe(params: Mapping[str, Any]) -> Fields:
@@ -24,8 +17,8 @@ def describe_recipe(params: Mapping[str, Any]) -> Fields:
         InvalidInputException: there is none that supports batch inference.
     """
     validate("DescribeRecipe", params)
-    recipe = recipe_named(params["recipeArn"].rpartition("/")[2])
-    return {"recipe": _listed(recipe) | {"recipeType": _TYPES[recipe.required]}}
+    recipe = recipe_of(params["recipeArn"])
+    return {"recipe": _listed(recipe) | {"recipeType": recipe.type}}
 
 
 def list_recipes(params: Mapping[str, Any]) -> Fields:

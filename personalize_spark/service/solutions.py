@@ -9,7 +9,7 @@ from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Fields, Record
 from personalize_spark.catalog.lease import running
 from personalize_spark.errors import InvalidInputException, ResourceInUseException
-from personalize_spark.recipes import recipe_named
+from personalize_spark.recipes import recipe_of
 from personalize_spark.request import validate
 from personalize_spark.service.pages import page_of, shown
 
@@ -59,7 +59,7 @@ def create_solution(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
         _refuse(config, name, f"solutionConfig takes {' and '.join(_CONFIG)}")
     if not params.get("recipeArn"):
         raise InvalidInputException("recipeArn is needed: without performAutoML nobody else chooses the recipe.")
-    recipe = recipe_named(params["recipeArn"].rpartition("/")[2])
+    recipe = recipe_of(params["recipeArn"])
     Hyperparameters.of(config.get("algorithmHyperParameters") or {})
     _check_events(params)
     arn = group.arn.sibling(KIND, params["name"])

@@ -13,27 +13,23 @@ from personalize_spark.artifacts.artifact import Entry, finish
 from personalize_spark.artifacts.model import write_items
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Fields, Record
-from personalize_spark.catalog.resources import did_you_mean, fail, find_group, find_interactions
+from personalize_spark.catalog.resources import fail, find_group, find_interactions
 from personalize_spark.errors import InvalidInputException
 from personalize_spark.external.counts import count_pairs, read_counts, read_pairs
 from personalize_spark.external.loaded import Given, Sources, given_counts, given_items, given_users
 from personalize_spark.external.users import UserSide, sample_of, write_users
+from personalize_spark.recipes import RECIPES, ModelKind, recipe_of
 from personalize_spark.scoring.topn import ItemMatrix
 from personalize_spark.solutions.versions import Target, create_version, shared_fields, version_arn
 from personalize_spark.storage.store import Store
 from personalize_spark.training.interactions import read_interactions
 from personalize_spark.training.popularity import counts_of, item_side
 
-__all__ = ["RECIPES", "Sources", "Target", "import_model"]
+__all__ = ["IMPORTED", "Sources", "Target", "import_model"]
 
-_FOR_USERS = (
-    *("aws-user-personalization", "aws-user-personalization-v2"),
-    *("aws-hrnn", "aws-hrnn-metadata", "aws-hrnn-coldstart"),
-    *("aws-personalized-ranking", "aws-personalized-ranking-v2"),
-)
-_SIMILAR, _POPULAR = "aws-similar-items", "aws-popularity-count"
-RECIPES = (*_FOR_USERS, _SIMILAR, _POPULAR)
-"""The recipes that factors, or counts, are enough for."""
+_WITH_USERS = {ModelKind.USER_FACTORS, ModelKind.SEQUENCES}
+IMPORTED = {*_WITH_USERS, ModelKind.ITEM_FACTORS, ModelKind.COUNTS}
+"""The kinds of model that factors, or counts, are enough for."""
 _SAMPLE = 4096
 """Questions that `ItemMatrix` learns its bounds from."""
 
@@ -66,7 +62,7 @@ def import_model(
     with _given(spark, catalog, target, sources, fit=fit_temperature) as given:
         version = create_version(catalog, arn, shared)
         try:
-            model = _write(catalog, version, target.recipe, sources, given)
+            model = _write(catalog, version, sources, given)
         except BaseException as error:
             fail(catalog, version, error)
             raise
@@ -80,26 +76,25 @@ def check_request(target: Target, sources: Sources, *, fit: bool) -> None:
     Raises:
         InvalidInputException: it is not what the recipe needs.
     """
-    recipe = target.recipe
-    if recipe not in RECIPES:
-        hint = did_you_mean(recipe, RECIPES)
-        supported = ", ".join(sorted(RECIPES))
+    recipe = recipe_of(target.recipe)
+    if recipe.model not in IMPORTED:
+        supported = ", ".join(sorted(each.name for each in RECIPES.values() if each.model in IMPORTED))
         raise InvalidInputException(
-            f"A model of the recipe '{recipe}' cannot be imported; supported: {supported}.{hint}"
+            f"A model of the recipe '{recipe.name}' cannot be imported; supported: {supported}."
         )
     if not (sources.counts or sources.interactions or target.group):
         raise InvalidInputException(
             "How popular is each item? It decides what strangers get: give --counts (id, count), "
             "--interactions (USER_ID, ITEM_ID), or the --group of imported interactions."
         )
-    if recipe == _POPULAR and (sources.items or sources.users):
-        raise InvalidInputException(f"{recipe} has no factors: leave --items and --users out.")
-    if recipe != _POPULAR and not sources.items:
-        raise InvalidInputException(f"{recipe} needs factors: give --items.")
-    if recipe == _SIMILAR and sources.users:
-        raise InvalidInputException(f"{recipe} has no users: leave --users out.")
-    if fit and recipe not in _FOR_USERS:
-        raise InvalidInputException(f"{recipe} has no scores to fit: leave --fit-temperature out.")
+    if recipe.model is ModelKind.COUNTS and (sources.items or sources.users):
+        raise InvalidInputException(f"{recipe.name} has no factors: leave --items and --users out.")
+    if recipe.model is not ModelKind.COUNTS and not sources.items:
+        raise InvalidInputException(f"{recipe.name} needs factors: give --items.")
+    if recipe.model is ModelKind.ITEM_FACTORS and sources.users:
+        raise InvalidInputException(f"{recipe.name} has no users: leave --users out.")
+    if fit and recipe.model not in _WITH_USERS:
+        raise InvalidInputException(f"{recipe.name} has no scores to fit: leave --fit-temperature out.")
     if fit and not (sources.interactions or target.group):
         raise InvalidInputException("A temperature is fitted to interactions: give --interactions or --group.")
 
@@ -112,9 +107,10 @@ def _given(
         counts = read_counts(spark, sources.counts)
     else:
         counts = count_pairs(pairs or _pairs(spark, catalog, target, sources))
-    if target.recipe == _POPULAR:
+    kind = recipe_of(target.recipe).model
+    if kind is ModelKind.COUNTS:
         return nullcontext(given_counts(counts))
-    if target.recipe == _SIMILAR:
+    if kind is ModelKind.ITEM_FACTORS:
         return nullcontext(given_items(spark, sources, counts))
     return given_users(spark, sources, counts, pairs)
 
@@ -127,11 +123,11 @@ def _pairs(spark: SparkSession, catalog: Catalog, target: Target, sources: Sourc
     return read_interactions(spark, dataset.fields["path"], dataset.fields["deltaVersion"])
 
 
-def _write(catalog: Catalog, version: Record, recipe: str, sources: Sources, given: Given) -> Fields:
+def _write(catalog: Catalog, version: Record, sources: Sources, given: Given) -> Fields:
     """Write the model; returns what the record says of it."""
     store = catalog.store.at(f"models/{version.arn.name}/{version.arn.version}")
     properties: dict[str, Any] = {
-        "recipe": recipe,
+        "recipe": recipe_of(version.fields["recipeArn"]).name,
         "items": given.items.num_rows,
         "interactions": int(counts_of(given.items).sum()),
         "imported": {name: value for name, value in asdict(sources).items() if value is not None},

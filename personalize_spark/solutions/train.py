@@ -15,14 +15,13 @@ from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Fields, Record
 from personalize_spark.catalog.resources import (
     create_version,
-    did_you_mean,
     fail,
     find_interactions,
     find_solution,
     last_full_version,
 )
 from personalize_spark.errors import InvalidInputException
-from personalize_spark.solutions.update import RECIPES as UPDATED
+from personalize_spark.recipes import RECIPES, ModelKind, recipe_of
 from personalize_spark.solutions.update import update
 from personalize_spark.training.als import train_als
 from personalize_spark.training.interactions import Events, Totals, persisted, read_interactions, totals
@@ -36,20 +35,14 @@ __all__ = ["FULL", "TRAINERS", "UPDATE", "Hyperparameters", "train", "train_vers
 
 FULL, UPDATE = "FULL", "UPDATE"
 
-TRAINERS: Mapping[str, Trainer] = {
-    "aws-user-personalization-v2": train_sequences,
-    "aws-user-personalization": train_als,
-    "aws-hrnn": train_als,
-    "aws-hrnn-metadata": train_als,
-    "aws-hrnn-coldstart": train_als,
-    "aws-popularity-count": train_popularity,
-    "aws-personalized-ranking-v2": train_sequences,
-    "aws-personalized-ranking": train_als,
-    "aws-similar-items": train_similar_items,
-    "aws-sims": train_sims,
-    "aws-semantic-similarity": train_semantic_similarity,
+TRAINERS: Mapping[ModelKind, Trainer] = {
+    ModelKind.USER_FACTORS: train_als,
+    ModelKind.SEQUENCES: train_sequences,
+    ModelKind.ITEM_FACTORS: train_similar_items,
+    ModelKind.NEIGHBOURS: train_sims,
+    ModelKind.WORDS: train_semantic_similarity,
+    ModelKind.COUNTS: train_popularity,
 }
-_WITH_METADATA = {"aws-similar-items", "aws-semantic-similarity"}
 
 _MIN_INTERACTIONS, _MIN_ACTIVE_USERS = 1000, 25
 
@@ -70,7 +63,7 @@ def train(
         spark: a session with Delta.
         catalog: holds the dataset group and gets the solution version.
         group: the name of the dataset group.
-        recipe: the name of the recipe.
+        recipe: the name of the recipe, or its ARN.
         solution: the name of the solution.
         hyperparameters: for recipes that have some.
 
@@ -82,9 +75,9 @@ def train(
         ResourceNotFoundException: no such dataset group, or it has no interactions.
         DataError: the interactions cannot be learned from; like every later error it leaves a version that is CREATE FAILED.
     """
-    _trainer(recipe)
+    chosen = recipe_of(recipe)
     dataset = find_interactions(catalog, group)
-    return train_version(spark, catalog, find_solution(catalog, dataset, recipe, solution), hyperparameters)
+    return train_version(spark, catalog, find_solution(catalog, dataset, chosen.arn, solution), hyperparameters)
 
 
 def train_version(
@@ -95,12 +88,13 @@ def train_version(
     Raises:
         InvalidInputException: also, that UPDATE is not for the recipe, or that there is nothing to update.
     """
-    recipe = solution.fields["recipeArn"].rpartition("/")[2]
-    trainer = _trainer(recipe)
+    recipe = recipe_of(solution.fields["recipeArn"])
+    trainer = TRAINERS[recipe.model]
     dataset = find_interactions(catalog, Arn.parse(solution.fields["datasetGroupArn"]).name)
     if mode == UPDATE:
-        if recipe not in UPDATED:
-            raise InvalidInputException(f"The training mode {UPDATE} is for {' and '.join(UPDATED)}, not for {recipe}.")
+        if not recipe.updatable:
+            updatable = " and ".join(each.name for each in RECIPES.values() if each.updatable)
+            raise InvalidInputException(f"The training mode {UPDATE} is for {updatable}, not for {recipe.name}.")
         base = Pinned(**last_full_version(catalog, solution).fields["model"]).open()
         trainer = partial(update, spark, base=base)
     version = create_version(catalog, solution, dataset, mode)
@@ -125,31 +119,23 @@ def _train(
     hyperparameters: Hyperparameters,
 ) -> Fields:
     """Write the model; returns what the record says of it."""
-    recipe = version.fields["recipeArn"].rpartition("/")[2]
+    recipe = recipe_of(version.fields["recipeArn"])
     store = catalog.store.at(f"models/{version.arn.name}/{version.arn.version}")
     events = Events.of(version.fields)
     table = read_interactions(spark, dataset.fields["path"], dataset.fields["deltaVersion"], events)
     with persisted(table) as pairs:
         counted = totals(pairs)
         _warn_below_minimum(dataset.arn.name, counted)
-        metadata = read_metadata(spark, catalog, dataset.arn) if recipe in _WITH_METADATA else None
+        metadata = partial(read_metadata, spark, catalog, dataset.arn)
         trained = trainer(Training(recipe, pairs, counted, hyperparameters, store, metadata))
     properties = {
-        "recipe": recipe,
+        "recipe": recipe.name,
         "interactions": counted.interactions,
         "deltaVersions": version.fields["deltaVersions"],
         **trained.properties,
     }
     model = finish(store, trained.entries, properties)
     return {"model": asdict(model), "metrics": properties.get("metrics", {})}
-
-
-def _trainer(recipe: str) -> Trainer:
-    if recipe not in TRAINERS:
-        supported = ", ".join(sorted(TRAINERS))
-        hint = did_you_mean(recipe, TRAINERS)
-        raise InvalidInputException(f"There is no training for the recipe '{recipe}'; supported: {supported}.{hint}")
-    return TRAINERS[recipe]
 
 
 def _warn_below_minimum(group: str, counted: Totals) -> None:

@@ -25,8 +25,6 @@ from personalize_spark.training.interactions import collect_items, number_items,
 from personalize_spark.training.training import Trained, Training
 from personalize_spark.training.users import vectors_of, write_users
 
-RECIPES = ("aws-user-personalization", "aws-hrnn-coldstart")
-"""Those that the service updates too."""
 _SAMPLE = 4096
 
 

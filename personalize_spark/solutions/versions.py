@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Fields, Record
 from personalize_spark.errors import InvalidInputException, ResourceAlreadyExistsException
+from personalize_spark.recipes import recipe_of
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class Target:
 
     Attributes:
         solution: the name of the solution, made if there is none.
-        recipe: the name of the recipe.
+        recipe: the name of the recipe, or its ARN.
         group: the name of a dataset group, for filters and exploration.
         arn: the ARN of the solution version; `None`: a new one.
     """
@@ -58,7 +59,7 @@ def shared_fields(catalog: Catalog, version: Arn, target: Target, group: Record 
         InvalidInputException: there is a solution of that name, but of another recipe or dataset group.
     """
     arn = version.sibling("solution", version.name)
-    wanted: Fields = {"solutionArn": str(arn), "recipeArn": f"arn:aws:personalize:::recipe/{target.recipe}"}
+    wanted: Fields = {"solutionArn": str(arn), "recipeArn": recipe_of(target.recipe).arn}
     if group is not None:
         wanted["datasetGroupArn"] = str(group.arn)
     solution = catalog.read(arn).fields if catalog.holds(arn) else wanted

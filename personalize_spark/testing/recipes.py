@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from personalize_spark.answer import answer
-from personalize_spark.recipes.recipe import Recipe, Settings
+from personalize_spark.recipes.recipe import Recipe, RecipeType, Settings
 from personalize_spark.scoring.model import Model
 from personalize_spark.testing.toy import World, model_of, random_world
 
@@ -41,7 +41,7 @@ def lines_of(recipe: Recipe, count: int) -> list[str]:
         lambda n: {"userId": "u1", "itemList": [["a"], [], ["?"], ["?", 4]][n % 4]},
         lambda n: [{}, [], "text", None][n % 4],
     ]
-    if "itemList" in recipe.required:
+    if recipe.type is RecipeType.PERSONALIZED_RANKING:
         kinds *= 3
     lines = [json.dumps(kinds[n % len(kinds)](n), ensure_ascii=False) for n in range(count)]
     return [line for n, line in enumerate(lines) for line in ([line, " ", f"broken {n}"] if n % 20 == 0 else [line])]
@@ -49,7 +49,7 @@ def lines_of(recipe: Recipe, count: int) -> list[str]:
 
 def good_lines(recipe: Recipe) -> list[bytes]:
     """A line about what is known, and one about what is not."""
-    if "itemList" in recipe.required:
+    if recipe.type is RecipeType.PERSONALIZED_RANKING:
         items = json.dumps(list(random_world().items)[:50])
         return [f'{{"userId":"{user}","itemList":{items}}}'.encode() for user in ("u1", "?")]
     key = recipe.required[0]
@@ -116,4 +116,4 @@ class RecipeTests:
         for line in answer(recipe, model, Settings(25), good_lines(recipe)).data.splitlines():
             items = json.loads(line)["output"]["recommendedItems"]
             assert len(set(items)) == len(items)
-            assert "itemList" in recipe.required or len(items) <= 3
+            assert recipe.type is RecipeType.PERSONALIZED_RANKING or len(items) <= 3

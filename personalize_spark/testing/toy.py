@@ -17,6 +17,7 @@ from personalize_spark.artifacts.model import USERS, read_model, users_schema, w
 from personalize_spark.artifacts.shards import keys_of, shard_name, shards_of
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
+from personalize_spark.recipes import RECIPES, ModelKind
 from personalize_spark.scoring.model import JsonTexts, Model
 from personalize_spark.scoring.products import products
 from personalize_spark.scoring.ragged import Ragged
@@ -100,7 +101,8 @@ def write_version(
     """An ACTIVE solution version; all arrays are parallel to `items`, ids in ascending order; `queries` are the factors."""
     ranks = np.arange(len(items), dtype=np.int32)
     vectors = np.stack(list(users.values())) if users else np.zeros((0, factors.shape[1]), np.float32)
-    if recipe in {"aws-popularity-count", "aws-sims"}:
+    kind = RECIPES[recipe].model
+    if kind in {ModelKind.COUNTS, ModelKind.NEIGHBOURS}:
         order = np.lexsort((ranks, -np.asarray(counts)))
         matrix = None
     else:
@@ -109,17 +111,17 @@ def write_version(
     popular = np.lexsort((ranks[order], -shares)).astype(np.int32)
     model = Model(JsonTexts.of([orjson.dumps(items[row]) for row in order]), popular, shares, matrix, None, temperature)
     questions = (factors if queries is None else queries)[order].copy()
-    if recipe == "aws-semantic-similarity":
+    if kind is ModelKind.WORDS:
         questions[:, -2:] = 0
-    if recipe in {"aws-similar-items", "aws-semantic-similarity"}:
+    if kind in {ModelKind.ITEM_FACTORS, ModelKind.WORDS}:
         model = replace(model, queries=questions)
-    if recipe == "aws-sims":
+    if kind is ModelKind.NEIGHBOURS:
         model = replace(model, neighbours=neighbours_of(questions, factors[order], ranks[order]))
     arn = Arn("aws", "us-east-1", "000000000000", "solution", name, f"{time.time_ns() & 0xFFFFFFFF:08x}")
     store = catalog.store.at(f"models/{arn.name}/{arn.version}")
     entries = write_items(store, model)
     properties: dict[str, object] = {"recipe": recipe, "temperature": temperature}
-    if recipe == "aws-user-personalization-v2":
+    if RECIPES[recipe].scored is not None:
         properties["scored"] = scored
     if matrix is not None and model.queries is None:
         entries += write_toy_users(store, list(users), vectors, matrix, temperature, shards, properties.get("scored"))
@@ -128,7 +130,7 @@ def write_version(
         arn,
         {
             "solutionVersionArn": str(arn),
-            "recipeArn": f"arn:aws:personalize:::recipe/{recipe}",
+            "recipeArn": RECIPES[recipe].arn,
             "status": "ACTIVE",
             "model": asdict(pinned),
         },

@@ -47,7 +47,7 @@ def train_similar_items(training: Training) -> Trained:
     lengths = np.linalg.norm(factors, axis=1, keepdims=True)
     scale = np.sqrt(np.mean(np.sqrt(lengths[lengths > 0]))) if len(values) else 1.0
     factors = factors / np.maximum(lengths, np.finfo(float).tiny) ** 0.75 / scale
-    metadata = training.metadata
+    metadata = training.metadata()
     items = _all_items(learned, [] if metadata is None else metadata.ids)
     wide = np.zeros((items.num_rows, factors.shape[1] + rank // _TAG_SHARE), np.float32)
     wide[_places(items, learned.column("item_id").to_pylist()), : factors.shape[1]] = factors
@@ -63,7 +63,7 @@ def train_semantic_similarity(training: Training) -> Trained:
     Raises:
         DataError: no item is described.
     """
-    metadata = training.metadata
+    metadata = training.metadata()
     if metadata is None or not metadata.has_text:
         raise DataError('aws-semantic-similarity needs an Items dataset with a field that is "textual": true.')
     words = tf_idf(list(metadata.words()), _MAX_WORDS)

@@ -22,8 +22,6 @@ from personalize_spark.training.popularity import counts_of, item_side
 from personalize_spark.training.training import Trained, Training
 from personalize_spark.training.users import held_out
 
-SCORED = 500
-"""Items of a user that have a score: as many as a list may have."""
 _CLOSENESS = Closeness(half_life=5.0, power=0.5, shrinkage=20.0)
 _HALF_LIFE = 3.0
 _SAMPLE = 4096
@@ -44,8 +42,7 @@ def train_sequences(training: Training) -> Trained:
         matrix, order = ItemMatrix.sort(factors, np.arange(items.num_rows, dtype=np.int32), sample)
         model = replace(item_side(items, order, matrix), queries=queries[order])
         entries = write_items(training.store, model)
-        scored = SCORED if training.recipe == "aws-user-personalization-v2" else None
-        side = user_side(training, entries, RecentFoldIn(_HALF_LIFE), "queries", scored)
+        side = user_side(training, entries, RecentFoldIn(_HALF_LIFE), "queries", training.recipe.scored)
         out = held_out(pairs, side)
         calibration = calibrate(out, matrix, counts_of(items)[order])
         return finish_users(training, items, pairs, side, entries, out, calibration)

@@ -10,6 +10,7 @@ from pyspark.sql import DataFrame
 
 from personalize_spark.artifacts.artifact import Entry
 from personalize_spark.errors import InvalidInputException
+from personalize_spark.recipes import Recipe
 from personalize_spark.storage.store import Store
 from personalize_spark.training.interactions import Totals
 from personalize_spark.training.metadata import Metadata
@@ -64,20 +65,20 @@ class Training:
     """One training.
 
     Attributes:
-        recipe: the name of the recipe.
+        recipe: the recipe.
         pairs: the frame of `interactions.read_interactions`, persisted.
         totals: its sums.
         hyperparameters: for recipes that have some.
         store: where the artifact is written.
-        metadata: the Items dataset, if the group has one.
+        metadata: reads the Items dataset; `None` if the group has none.
     """
 
-    recipe: str
+    recipe: Recipe
     pairs: DataFrame
     totals: Totals
     hyperparameters: Hyperparameters
     store: Store
-    metadata: Metadata | None
+    metadata: Callable[[], Metadata | None]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import pytest
 
 from personalize_spark.answer import answer
 from personalize_spark.errors import InvalidInputException
-from personalize_spark.recipes import RECIPES, Recipe, Settings, recipe_named
+from personalize_spark.recipes import RECIPES, Recipe, RecipeType, Settings, recipe_of
 from personalize_spark.scoring.model import Model
 from personalize_spark.testing.recipes import RecipeTests, good_lines, lines_of
 from personalize_spark.testing.toy import World, model_of, random_world
@@ -36,7 +36,7 @@ class TestEveryRecipe(RecipeTests):
         model = model_of(small, recipe.name, tmp_path)
         for line, data in zip(lines, answer(recipe, model, Settings(25), lines).data.splitlines(), strict=True):
             assert data.decode() == answer_line(small, recipe.name, line.decode(), 25)
-        if "itemList" not in recipe.required:
+        if recipe.type is not RecipeType.PERSONALIZED_RANKING:
             [line] = answer(recipe, model, Settings(25), lines[1:]).data.splitlines()
             assert len(json.loads(line)["output"]["recommendedItems"]) == 3
 
@@ -61,6 +61,11 @@ def test_the_golden_file_is_matched_to_the_byte(name: str, tmp_path: Path) -> No
     assert expected.decode().splitlines() == [line for line in told if line is not None]
 
 
+def test_a_recipe_is_found_by_its_name_and_by_its_arn() -> None:
+    for recipe in RECIPES.values():
+        assert recipe_of(recipe.name) is recipe_of(recipe.arn) is recipe
+
+
 def test_an_unknown_recipe_is_refused_with_a_hint() -> None:
     with pytest.raises(InvalidInputException, match="Did you mean 'aws-user-personalization'"):
-        recipe_named("aws-user-personalisation")
+        recipe_of("aws-user-personalisation")

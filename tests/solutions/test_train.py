@@ -21,11 +21,13 @@ from personalize_spark.artifacts.model import read_model
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.errors import DataError, InvalidInputException, ResourceNotFoundException
+from personalize_spark.recipes import RECIPES, ModelKind
 from personalize_spark.scoring.model import Model
 from personalize_spark.solutions import train as module
 from personalize_spark.solutions.train import Hyperparameters, train
 from personalize_spark.storage.location import hadoop_uri
 from personalize_spark.training import als
+from tests.recipes.test_new_recipe import UNPOPULAR
 
 pytestmark = pytest.mark.spark
 
@@ -109,7 +111,17 @@ def counts(rows: Iterable[Row]) -> dict[str, int]:
     return result
 
 
-@pytest.mark.parametrize("recipe", sorted(module.TRAINERS.keys() - {"aws-semantic-similarity"}))
+def test_every_kind_of_model_has_a_trainer() -> None:
+    assert module.TRAINERS.keys() == set(ModelKind)
+
+
+def test_a_new_recipe_on_a_kind_of_model_is_trained(learn: Learn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(RECIPES, UNPOPULAR.name, UNPOPULAR)
+    artifact = learn(interactions(), UNPOPULAR.name)
+    assert artifact.properties["recipe"] == UNPOPULAR.name
+
+
+@pytest.mark.parametrize("recipe", sorted(RECIPES.keys() - {"aws-semantic-similarity"}))
 def test_items_are_popular_by_their_count_then_by_the_bytes_of_their_id(learn: Learn, recipe: str) -> None:
     rows = interactions()
     model = read_model(learn(rows, recipe))
@@ -311,7 +323,7 @@ def test_a_hyperparameter_that_makes_no_sense_is_refused(wrong: dict[str, float]
         Hyperparameters(**wrong)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("recipe", module.TRAINERS)
+@pytest.mark.parametrize("recipe", RECIPES)
 def test_an_empty_dataset_fails_the_version(spark: SparkSession, root: str, recipe: str) -> None:
     catalog = write(spark, root, [])
     with pytest.raises(DataError, match="import interactions"):

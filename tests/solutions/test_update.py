@@ -10,6 +10,7 @@ from pyspark.sql import SparkSession
 
 from personalize_spark.artifacts.artifact import Artifact, finish
 from personalize_spark.artifacts.model import read_model
+from personalize_spark.recipes import RECIPES
 from personalize_spark.solutions.train import train
 from personalize_spark.solutions.update import update
 from personalize_spark.training.interactions import read_interactions, totals
@@ -35,7 +36,7 @@ def test_new_items_and_users_are_folded_in_and_known_items_stay(spark: SparkSess
     write(spark, root, rows)
     pairs = read_interactions(spark, f"{catalog.uri}/datasets/films/interactions", 1)
     store = catalog.store.at("models/s/updated")
-    training = Training("aws-user-personalization", pairs, totals(pairs), SMALL, store, None)
+    training = Training(RECIPES["aws-user-personalization"], pairs, totals(pairs), SMALL, store, lambda: None)
     trained = update(spark, training, base=base)
     finish(store, trained.entries, trained.properties)
     old, new = read_model(base), read_model(Artifact(store))
