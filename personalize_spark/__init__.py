@@ -28,6 +28,7 @@ __all__ = [
     "ServiceError",
     "__version__",
     "compare",
+    "explain_filter",
     "import_datasets",
     "import_model",
     "run_batch_inference",
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from personalize_spark.catalog.catalog import Catalog
     from personalize_spark.errors import JobFailed, PersonalizeSparkError, ServiceError
     from personalize_spark.quality.compare import compare
+    from personalize_spark.service.explain import explain_filter
 else:
     _MODULES = {
         "Catalog": "catalog.catalog",
@@ -46,6 +48,7 @@ else:
         "PersonalizeSparkError": "errors",
         "ServiceError": "errors",
         "compare": "quality.compare",
+        "explain_filter": "service.explain",
         "import_datasets": "api",
         "import_model": "api",
         "run_batch_inference": "api",

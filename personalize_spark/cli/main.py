@@ -35,9 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments.command(arguments)
     except ServiceError as error:
-        return _tell(f"An error occurred ({error.code}): {error.message}", REFUSED)
+        return _tell(f"An error occurred ({error.code}): {error.message}", REFUSED, *_notes(error))
     except PersonalizeSparkError as error:
-        return _tell(error.message, FAILED)
+        return _tell(error.message, FAILED, *_notes(error))
     except KeyboardInterrupt:
         return _tell("Interrupted.", INTERRUPTED)
     return DONE
@@ -54,6 +54,11 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _tell(message: str, code: int) -> int:
-    sys.stderr.write(f"{message}\n")
+def _tell(message: str, code: int, *notes: str) -> int:
+    sys.stderr.writelines(f"{text}\n" for text in (message, *notes))
     return code
+
+
+def _notes(error: Exception) -> Sequence[str]:
+    notes: Sequence[str] = getattr(error, "__notes__", ())
+    return notes

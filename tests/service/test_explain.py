@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -17,9 +16,10 @@ from personalize_spark.artifacts.artifact import Pinned
 from personalize_spark.artifacts.view import View, ViewFilter, with_new_items
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Record
-from personalize_spark.cli import explain_filter
+from personalize_spark.catalog.resources import find_group
+from personalize_spark.cli.main import main
 from personalize_spark.datasets.imports import Source, import_datasets
-from personalize_spark.errors import InvalidInputException, ResourceNotFoundException
+from personalize_spark.errors import InvalidInputException
 from personalize_spark.filters.binding import bind
 from personalize_spark.filters.explain import Share
 from personalize_spark.filters.parser import parse
@@ -28,7 +28,7 @@ from personalize_spark.service.explain import (
     GroupFilter,
     LineExplanation,
     Version,
-    group_named,
+    explain_filter,
     open_version,
 )
 from personalize_spark.service.filters import create_filter
@@ -63,17 +63,17 @@ def catalog(_spark_session: SparkSession, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture
 def group(catalog: Catalog) -> Record:
-    return group_named(catalog, "shop")
+    return find_group(catalog, "shop")
 
 
 def trained(catalog: Catalog, recipe: str = "aws-user-personalization") -> Arn:
     arn = golden_version(catalog, recipe)
-    catalog.update(catalog.read(arn), datasetGroupArn=str(group_named(catalog, "shop").arn))
+    catalog.update(catalog.read(arn), datasetGroupArn=str(find_group(catalog, "shop").arn))
     return arn
 
 
 def version(catalog: Catalog, recipe: str = "aws-user-personalization") -> Version:
-    return open_version(catalog, str(trained(catalog, recipe)), str(group_named(catalog, "shop").arn))
+    return open_version(catalog, str(trained(catalog, recipe)), str(find_group(catalog, "shop").arn))
 
 
 def explained(group: Record, expression: str, line: bytes = LINE, version: Version | None = None) -> LineExplanation:
@@ -235,36 +235,13 @@ def test_a_solution_version_must_be_the_groups_and_active(catalog: Catalog, grou
         open_version(catalog, of_group, of_group)
 
 
-def test_an_unknown_group_is_refused_with_those_there_are(catalog: Catalog) -> None:
-    with pytest.raises(ResourceNotFoundException, match="there are: shop"):
-        group_named(catalog, "shop2")
-
-
-def command(*arguments: str) -> None:
-    parser = argparse.ArgumentParser()
-    explain_filter.add(parser.add_subparsers())
-    parsed = parser.parse_args(["explain-filter", *arguments])
-    parsed.command(parsed)
-
-
-def test_the_command_tells_all_that_it_is_given(catalog: Catalog, capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_that_is_asked_is_told(catalog: Catalog) -> None:
     arn = trained(catalog)
     line = '{"userId": "u1", "filterValues": {"G": "\\"drama\\""}}'
     expression = "exclude itemid where items.genre in ($G) or items.year < 1995"
-    command(
-        "--expression",
-        expression,
-        "--catalog",
-        catalog.uri,
-        "--group",
-        "shop",
-        "--line",
-        line,
-        "--solution-version",
-        str(arn),
-    )
+    explained = explain_filter(catalog, expression=expression, group="shop", line=line, solution_version=str(arn))
     assert (
-        capsys.readouterr().out
+        str(explained)
         == f"""\
 Tree
     1. EXCLUDE ItemID
@@ -302,46 +279,66 @@ Items.YEAR < 1995, its YEAR is 1990
      2  b kept
      3  c dropped by EXCLUDE (expression 1): Items.GENRE IN ($G), where $G is ("drama"), its GENRE is drama
      4  d kept
-
 """
     )
+    plain = json.loads(json.dumps(explained.to_dict()))
+    assert plain["group"]["fields"] == ["Items.GENRE: string", "Items.YEAR: long"]
+    assert plain["line"]["kept"] == {"count": 1, "total": 4}
+    assert [each["itemId"] for each in plain["line"]["top"] if not each["droppedBy"]] == ["b", "d"]
 
 
-def test_the_command_needs_no_catalog_for_an_expression_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    command("--expression", DRAMA)
-    assert capsys.readouterr().out.startswith("Tree\n    1. EXCLUDE ItemID\n")
+def test_an_expression_alone_needs_no_catalog() -> None:
+    explained = explain_filter(expression=DRAMA)
+    assert str(explained).startswith("Tree\n    1. EXCLUDE ItemID\n")
+    assert explained.to_dict()["expression"] == DRAMA
 
 
-def test_the_command_takes_a_filter_and_shows_a_bad_line(catalog: Catalog, capsys: pytest.CaptureFixture[str]) -> None:
-    of_group = str(group_named(catalog, "shop").arn)
+def test_a_filter_is_explained_by_its_arn_and_a_bad_line_by_its_error(catalog: Catalog) -> None:
     expression = "INCLUDE ItemID WHERE Items.YEAR > $Y"
-    given = {"name": "newer", "datasetGroupArn": of_group, "filterExpression": expression}
+    given = {
+        "name": "newer",
+        "datasetGroupArn": str(find_group(catalog, "shop").arn),
+        "filterExpression": expression,
+    }
     arn = create_filter(catalog, given)["filterArn"]
     line = '{"userId": "u1", "filterValues": {"Y": "soon"}}'
-    command("--catalog", catalog.uri, "--filter-arn", arn, "--line", line)
-    said = capsys.readouterr().out
-    assert f"Normal form\n    {expression}\n" in said
-    assert said.endswith(f"Line {line}\n    User error: filterValues: the value of $Y must be a number\n\n")
+    explained = explain_filter(catalog, filter_arn=arn, line=line)
+    said = "User error: filterValues: the value of $Y must be a number"
+    assert f"Normal form\n    {expression}\n" in str(explained)
+    assert str(explained).endswith(f"Line {line}\n    {said}\n")
+    assert explained.to_dict()["line"] == {"input": line, "error": said}
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("options", "said"),
     [
-        (["--expression", "EXCLUDE ItemID WHERE"], "at character 21.*here -> ''; expected one of"),
-        ([], "Nothing to explain"),
-        (["--expression", DRAMA, "--line", "{}"], "--line needs a dataset group"),
-        (["--expression", DRAMA, "--solution-version", "arn"], "--solution-version needs a line"),
+        ({"expression": "EXCLUDE ItemID WHERE"}, "at character 21.*here -> ''; expected one of"),
+        ({}, "Nothing to explain"),
+        ({"expression": DRAMA, "group": "shop"}, "give the catalog"),
+        ({"expression": DRAMA, "line": "{}"}, "A line needs a dataset group"),
+        ({"expression": DRAMA, "solution_version": "arn"}, "A solution version needs a line"),
     ],
 )
-def test_the_command_refuses_what_it_cannot_explain(arguments: list[str], said: str) -> None:
+def test_what_cannot_be_explained_is_refused(options: dict[str, str], said: str) -> None:
     with pytest.raises(InvalidInputException, match=said):
-        command(*arguments)
+        explain_filter(**options)  # type: ignore[arg-type]
 
 
-def test_a_misfit_is_told_after_the_tree(catalog: Catalog, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(InvalidInputException, match="Items has no field COLOR"):
-        command("--catalog", catalog.uri, "--group", "shop", "--expression", "EXCLUDE ItemID WHERE Items.COLOR = 1")
-    assert "Items.COLOR = 1" in capsys.readouterr().out
+def test_a_misfit_shows_the_expression_as_it_was_read(catalog: Catalog, capsys: pytest.CaptureFixture[str]) -> None:
+    misfit = "EXCLUDE ItemID WHERE Items.COLOR = 1"
+    with pytest.raises(InvalidInputException, match="Items has no field COLOR") as caught:
+        explain_filter(catalog, expression=misfit, group="shop")
+    assert "Items.COLOR = 1" in caught.value.__notes__[0]
+    assert main(["explain-filter", "--catalog", catalog.uri, "--group", "shop", "--expression", misfit]) == 2
+    told = capsys.readouterr()
+    assert (told.out, "Items.COLOR = 1" in told.err) == ("", True)
+
+
+def test_the_command_prints_what_the_function_returns(catalog: Catalog, capsys: pytest.CaptureFixture[str]) -> None:
+    explained = explain_filter(catalog, expression=DRAMA, group="shop", line='{"userId": "u1"}')
+    asked = ["--expression", DRAMA, "--group", "shop", "--line", '{"userId": "u1"}']
+    assert main(["explain-filter", "--catalog", catalog.uri, *asked]) == 0
+    assert capsys.readouterr().out == f"{explained}\n"
 
 
 def test_explaining_does_not_load_spark() -> None:
