@@ -36,12 +36,13 @@ from personalize_spark.filters.schema import GroupSchema
 from personalize_spark.filters.selector import Group, Lines, Selector
 from personalize_spark.recipes import RECIPES, Settings
 from personalize_spark.records import Object, ids_of
-from personalize_spark.scoring.model import JsonTexts, Model, UserRows
+from personalize_spark.scoring.model import JsonTexts, Model
 from personalize_spark.scoring.products import products
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.selection import EVERYTHING
 from personalize_spark.scoring.softmax import log_normaliser
 from personalize_spark.scoring.topn import ItemMatrix
+from personalize_spark.scoring.users import UserRows
 
 RESULTS = Path(__file__).parent / "results"
 RECIPE, N = RECIPES["aws-user-personalization"], 25
@@ -166,7 +167,7 @@ class World:
         scores = self.people @ self.matrix.factors[shown].T
         return shown[np.argpartition(scores, -WATCHED, axis=1)[:, -WATCHED:]]
 
-    def lookup(self, ids: Sequence[bytes]) -> UserRows:
+    def lookup(self, ids: Sequence[str]) -> UserRows:
         """The users of a model: all are known."""
         numbers = np.array([int(each) for each in ids]) % PEOPLE
         return UserRows(np.ones(len(ids), np.bool_), self.people[numbers], self.normalisers[numbers])

@@ -220,7 +220,7 @@ def _log_loss(split: Split, model: Model) -> float:
     targets = model.rows_of(list(split.first.values()))
     if model.matrix is None or model.users is None:
         return float(-np.log(model.popularity[targets]).mean())
-    users, factors = model.users.lookup([user.encode() for user in split.first]).vectors, model.matrix.factors
+    users, factors = model.users.lookup(list(split.first)).vectors, model.matrix.factors
     chosen = np.einsum("ij,ij->i", users.astype(np.float64), factors[targets].astype(np.float64))
     return float((log_normaliser(users, factors, model.temperature) - model.temperature * chosen).mean())
 

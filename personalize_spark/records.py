@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from personalize_spark.scores import score_texts
 from personalize_spark.scoring.model import JsonTexts
+from personalize_spark.scoring.ragged import Ragged
 
 BOM = b"\xef\xbb\xbf"
 MAX_ID = 256
@@ -93,25 +94,24 @@ def lists_of(objects: Sequence[Object], field: str) -> tuple[NDArray[np.int64], 
 
 @dataclass(frozen=True)
 class Recommendations:
-    """The answers to Q queries, one list behind the other, each best first.
+    """The answers to Q queries.
 
     Attributes:
-        counts: int64 (Q,), the lengths of the lists.
-        items: int64 (m,), rows of the model's I items; I + k is the k-th of the strangers.
-        scores: float64 (m,) in [0, 1], or `None` for a recipe without scores.
-        strangers: JSON texts of items that the model does not know.
+        items: by query, best first, rows of the model's I items; I + k is the k-th of the unknown items.
+        scores: float64 (m,) in [0, 1], of each of the items; `None` for a recipe without scores.
+        unknown_items: JSON texts of items that the model does not know.
     """
 
-    counts: NDArray[np.int64]
-    items: NDArray[np.int64]
+    items: Ragged[np.int64]
     scores: NDArray[np.float64] | None
-    strangers: Sequence[bytes] = ()
+    unknown_items: Sequence[bytes] = ()
 
     @classmethod
     def of(cls, items: NDArray[np.int32], scores: NDArray[np.float64] | None) -> Recommendations:
         """From lists of one length: (Q, n), -1 behind the last item of a shorter one."""
         there = items >= 0
-        return cls(there.sum(axis=1), items[there].astype(np.int64), None if scores is None else scores[there])
+        lists = Ragged.of_lengths(there.sum(axis=1), items[there].astype(np.int64))
+        return cls(lists, None if scores is None else scores[there])
 
 
 def merged(parts: Sequence[Recommendations], lines: NDArray[np.int64], items: int) -> Recommendations:
@@ -122,22 +122,19 @@ def merged(parts: Sequence[Recommendations], lines: NDArray[np.int64], items: in
         lines: int64 (Q,), the line of each, none twice.
         items: how many items the model has.
     """
-    counts = np.concatenate([np.empty(0, np.int64), *(part.counts for part in parts)])
-    order = np.argsort(lines)
-    ends = np.cumsum(counts)
-    starts = np.repeat((ends - counts)[order] - (np.cumsum(counts[order]) - counts[order]), counts[order])
-    places = np.arange(counts.sum()) + starts
-    strangers: list[bytes] = []
-    rows: list[NDArray[np.int64]] = []
+    unknown_items: list[bytes] = []
+    lists = [Ragged(np.zeros(1, np.int64), np.empty(0, np.int64))]
     for part in parts:
-        rows.append(np.where(part.items < items, part.items, part.items + len(strangers)))
-        strangers += part.strangers
+        rows = part.items.values
+        lists.append(part.items.with_values(np.where(rows < items, rows, rows + len(unknown_items))))
+        unknown_items += part.unknown_items
+    joined = Ragged.stacked(lists)
+    order = joined.positions(np.argsort(lines))
     scores = [part.scores for part in parts if part.scores is not None]
     return Recommendations(
-        counts[order],
-        np.concatenate([np.empty(0, np.int64), *rows])[places],
-        np.concatenate(scores)[places] if scores else None,
-        strangers,
+        order.with_values(joined.values[order.values]),
+        np.concatenate(scores)[order.values] if scores else None,
+        unknown_items,
     )
 
 
@@ -262,14 +259,12 @@ def _id_text(value: str | int) -> str:
 
 
 def _answered(inputs: pa.Array, answers: Recommendations, item_ids_json: JsonTexts) -> pa.Array:
-    offsets = np.concatenate([[0], np.cumsum(answers.counts)]).astype(np.int32)
-    ids = _joined(_item_texts(answers, _array(item_ids_json)), offsets)
-    if answers.scores is None:
-        parts = (b'{"input":', inputs, b',"output":{"recommendedItems":[', ids, b']},"error":null}\n')
-    else:
-        scores = _joined(score_texts(answers.scores), offsets)
-        head = b',"output":{"recommendedItems":['
-        parts = (b'{"input":', inputs, head, ids, b'],"scores":[', scores, b']},"error":null}\n')  # type: ignore[assignment]
+    offsets = answers.items.indptr.astype(np.int32)
+    parts = [b'{"input":', inputs, b',"output":{"recommendedItems":[']
+    parts.append(_joined(_item_texts(answers, _array(item_ids_json)), offsets))
+    if answers.scores is not None:
+        parts += [b'],"scores":[', _joined(score_texts(answers.scores), offsets)]
+    parts.append(b']},"error":null}\n')
     return pc.binary_join_element_wise(*parts, b"")
 
 
@@ -279,13 +274,14 @@ def _refused(echo: bytes, error: LineError) -> bytes:
 
 
 def _item_texts(answers: Recommendations, texts: pa.Array) -> pa.Array:
-    if not answers.strangers:
-        return texts.take(pa.array(answers.items))
-    strange = answers.items >= len(texts)
-    found = texts.take(pa.array(answers.items[~strange]))
-    others = pa.array(answers.strangers, pa.binary()).take(pa.array(answers.items[strange] - len(texts)))
-    order = np.argsort(np.concatenate([np.flatnonzero(~strange), np.flatnonzero(strange)]))
-    return pa.concat_arrays([found, others]).take(pa.array(order))
+    items = answers.items.values
+    if not answers.unknown_items:
+        return texts.take(pa.array(items))
+    unknown = items >= len(texts)
+    known_texts = texts.take(pa.array(items[~unknown]))
+    unknown_texts = pa.array(answers.unknown_items, pa.binary()).take(pa.array(items[unknown] - len(texts)))
+    order = np.argsort(np.concatenate([np.flatnonzero(~unknown), np.flatnonzero(unknown)]))
+    return pa.concat_arrays([known_texts, unknown_texts]).take(pa.array(order))
 
 
 def _joined(texts: pa.Array, offsets: NDArray[np.int32]) -> pa.Array:

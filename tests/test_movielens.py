@@ -86,7 +86,7 @@ def test_every_answer_is_that_of_brute_force(answers: dict[str, bytes], version:
                 continue
             user = json.loads(line)["userId"]
             assert answer["input"] == {"userId": user}
-            rows = model.users.lookup([user.encode()])
+            rows = model.users.lookup([user])
             assert rows.known[0] == user.isdigit()
             best = shares[:N]
             if rows.known[0]:

@@ -141,7 +141,7 @@ def test_every_line_is_answered_once_and_in_its_place(lines: list[bytes]) -> Non
     out = [json.loads(line) for line in data.splitlines()]
     there = [line for line in lines if line.removeprefix(b"\xef\xbb\xbf").strip(b" \t\r")]
     assert len(out) == len(there) == data.count(b"\n")
-    lists = np.split(expected.items, np.cumsum(expected.counts)[:-1]) if records.objects else []
+    lists = [expected.items.row(row) for row in range(len(expected.items))]
     good = iter(zip(lists, records.objects, strict=True))
     for line, answer in zip(there, out, strict=True):
         assert list(answer) == ["input", "output", "error"]

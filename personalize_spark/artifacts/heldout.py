@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from personalize_spark.artifacts.artifact import Artifact, Entry, write_column, write_ragged
-from personalize_spark.scoring.model import Model, Users
+from personalize_spark.scoring.model import Model
 from personalize_spark.scoring.ragged import Ragged
+from personalize_spark.scoring.users import Users
 from personalize_spark.storage.store import Store
 
 _VECTORS = "heldout.vectors"
@@ -65,7 +66,7 @@ def look_up(model: Model, users: Users, interactions: Sequence[tuple[str, str]])
         The users that are left, which may be none.
     """
     places = {name: place for place, name in enumerate(dict.fromkeys(user for user, _ in interactions))}
-    rows = users.lookup([name.encode() for name in places])
+    rows = users.lookup(list(places))
     lines = np.array([places[user] for user, _ in interactions], np.int64)
     items = model.rows_of([item for _, item in interactions])
     known = rows.known[lines] & (items >= 0)

@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 from personalize_spark.artifacts.artifact import Artifact, Entry, write_column, write_ragged
 from personalize_spark.artifacts.shards import Carrier, Shards
 from personalize_spark.errors import ArtifactError
-from personalize_spark.scoring.model import JsonTexts, Model, UserRows, Users
+from personalize_spark.scoring.model import JsonTexts, Model
 from personalize_spark.scoring.topn import ItemMatrix
+from personalize_spark.scoring.users import UserRows, Users
 from personalize_spark.storage.store import Store
 
 USERS = "users"
@@ -48,14 +49,14 @@ class CarriedUsers:
     def __init__(self, carrier: Carrier, rank: int, *, floors: bool) -> None:
         self._carrier, self._rank, self._floors = carrier, rank, floors
 
-    def lookup(self, ids: Sequence[bytes]) -> UserRows:
-        """See `scoring.model.Users`."""
+    def lookup(self, ids: Sequence[str]) -> UserRows:
+        """See `scoring.users.Users`."""
         known = np.zeros(len(ids), np.bool_)
         vectors = np.zeros((len(ids), self._rank), np.float32)
         numbers = {
             name: np.zeros(len(ids)) for name in (["log_normaliser", "floor"] if self._floors else ["log_normaliser"])
         }
-        for found in self._carrier.find(ids):
+        for found in self._carrier.find([each.encode() for each in ids]):
             column = found.table.column("vector")
             known[found.positions] = True
             vectors[found.positions] = column.flatten().to_numpy().reshape(-1, self._rank)[found.rows]
@@ -70,8 +71,8 @@ class UpdatedUsers:
     def __init__(self, update: Users, model: Users) -> None:
         self._update, self._model = update, model
 
-    def lookup(self, ids: Sequence[bytes]) -> UserRows:
-        """See `scoring.model.Users`."""
+    def lookup(self, ids: Sequence[str]) -> UserRows:
+        """See `scoring.users.Users`."""
         new = self._update.lookup(ids)
         rest = np.flatnonzero(~new.known)
         old = self._model.lookup([ids[each] for each in rest.tolist()])

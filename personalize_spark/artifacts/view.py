@@ -83,12 +83,12 @@ class View:
         rows: NDArray[np.int64] = found.to_numpy(zero_copy_only=False).astype(np.int64)
         return rows
 
-    def lookup(self, ids: Sequence[bytes], attributes: Sequence[str]) -> Histories:
+    def lookup(self, ids: Sequence[str], attributes: Sequence[str]) -> Histories:
         """The histories and the named attributes of users, empty for an unknown one."""
         counts = np.zeros(len(ids), np.int64)
         values: list[dict[str, Literal | None]] = [{} for _ in ids]
         parts: list[tuple[NDArray[np.int64], Any, Any]] = []
-        for found in self._carrier.find(ids):
+        for found in self._carrier.find([each.encode() for each in ids]):
             taken = found.table.take(pa.array(found.rows))
             lengths = pc.list_value_length(taken.column("history_items")).to_numpy(zero_copy_only=False)
             counts[found.positions] = lengths
@@ -176,8 +176,7 @@ class ViewFilter:
     def select(self, lines: Sequence[Object]) -> tuple[Iterator[Group], dict[int, str]]:
         """What lines may get, and by line the error of those that cannot be filtered."""
         if self._bound.needs_user:
-            ids = [each.encode() for each in ids_of(lines, "userId")]
-            known = self._view.lookup(ids, self._bound.user_fields)
+            known = self._view.lookup(ids_of(lines, "userId"), self._bound.user_fields)
         else:
             known = Histories.empty(len(lines))
         items = self._model_rows[known.items]

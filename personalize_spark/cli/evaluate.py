@@ -19,7 +19,8 @@ from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.cli.arguments import Commands, add_catalog, add_command, catalog_of, show
 from personalize_spark.errors import ArtifactError, DataError, InvalidInputException
 from personalize_spark.quality.evaluate import DEPTHS, Bin, Evaluation, evaluate, known_shares, solution_metrics
-from personalize_spark.scoring.model import Model, Users
+from personalize_spark.scoring.model import Model
+from personalize_spark.scoring.users import Users
 from personalize_spark.storage.location import open_store, split_prefix, uri_of
 
 _USER_ID, _ITEM_ID = "USER_ID", "ITEM_ID"

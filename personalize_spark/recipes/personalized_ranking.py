@@ -17,92 +17,101 @@ from numpy.typing import NDArray
 from personalize_spark.recipes.recipe import ITEM_LIST, USER_ID, Settings
 from personalize_spark.records import Object, Recommendations, ids_of, lists_of
 from personalize_spark.scoring.items import ItemMatrix
-from personalize_spark.scoring.model import Model, UserRows
+from personalize_spark.scoring.model import Model
 from personalize_spark.scoring.products import paired_products
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.selection import EVERYTHING, Selection
-from personalize_spark.scoring.softmax import shares_of_lists
+from personalize_spark.scoring.softmax import softmax_of_rows
+from personalize_spark.scoring.users import UserRows
 
-_MOST, _BEHIND = 1e12, 1e15
-"""Exponents count up to here; and what the model does not know comes behind."""
+_NEVER = np.finfo(np.float64).tiny
+"""The share of an item without interactions: its logarithm is finite, and no score shows it."""
 
 
 def recommend(model: Model, lines: Sequence[Object], settings: Settings, selection: Selection) -> Recommendations:  # noqa: ARG001  # a list comes back whole
     """Answer good lines; see `Recipe.recommend`."""
-    matrix = model.matrix
-    if matrix is None or model.users is None:
-        raise ValueError("the model has no factors")
-    counts, names = lists_of(lines, ITEM_LIST)
-    rows, strangers = _numbered(model, names)
-    owners, known = np.repeat(np.arange(len(lines)), counts), rows < len(matrix.factors)
-    users = model.users.lookup([name.encode() for name in ids_of(lines, USER_ID)])
-    keys = _BEHIND + np.arange(len(rows), dtype=np.float64)
-    logits = _logits(model, matrix, users, owners[known], rows[known])
-    keys[known] = np.clip(-logits, -_MOST, _MOST)
-    order = _ordered(keys, counts, owners, np.where(known, matrix.ranks[np.where(known, rows, 0)], 0))
-    order = _first_ones(order, owners, rows, known)
-    rows, owners, known, keys = rows[order], owners[order], known[order], keys[order]
-    scores = np.zeros(len(rows))
-    scores[known] = shares_of_lists(-keys[known], owners[known], len(lines))
+    matrix, users = model.factors()
+    lengths, names = lists_of(lines, ITEM_LIST)
+    rows, unknown_items = _numbered(model, names)
+    asked = Ragged.of_lengths(lengths, rows)
+    known = asked.where(rows < len(matrix.factors))
+    logits = known.with_values(_logits(model, matrix, users.lookup(ids_of(lines, USER_ID)), known))
+    order = _order(logits, matrix.ranks[known.values])
+    fresh = _first_of_neighbours(known.row_ids(), known.values[order])
+    items = known.with_values(known.values[order]).where(fresh)
+    scores = softmax_of_rows(items.with_values(logits.values[order[fresh]]))
+    unlearned = asked.where(rows >= len(matrix.factors))
+    if len(unlearned.values):
+        items, scores = _followed(items, scores, _first_ones(unlearned))
     if selection is not EVERYTHING:
-        allowed = _allowed(selection, owners, rows, len(model.item_ids_json))
-        rows, owners, scores = rows[allowed], owners[allowed], scores[allowed]
-    return Recommendations(np.bincount(owners, minlength=len(lines)), rows, scores, strangers)
+        allowed = _allowed(selection, items, len(model.item_ids_json))
+        items, scores = items.where(allowed), scores[allowed]
+    return Recommendations(items, scores, unknown_items)
 
 
 def _numbered(model: Model, names: Sequence[str]) -> tuple[NDArray[np.int64], list[bytes]]:
     """The row of each item, I + k for the k-th that the model does not know; and the JSON texts of those."""
     rows = model.rows_of(names)
-    strange = np.flatnonzero(rows < 0).tolist()
+    unknown = np.flatnonzero(rows < 0).tolist()
     numbers = {
-        name: place
-        for place, name in enumerate(dict.fromkeys(names[place] for place in strange), len(model.item_ids_json))
+        name: number
+        for number, name in enumerate(dict.fromkeys(names[place] for place in unknown), len(model.item_ids_json))
     }
-    rows[strange] = [numbers[names[place]] for place in strange]
+    rows[unknown] = [numbers[names[place]] for place in unknown]
     return rows, [json.dumps(name, ensure_ascii=False).encode() for name in numbers]
 
 
-def _ordered(
-    keys: NDArray[np.float64], counts: NDArray[np.int64], owners: NDArray[np.int64], ranks: NDArray[np.int32]
-) -> NDArray[np.int64]:
-    """int64 (m,): the order of each list by key, then rank; only lists in which keys are equal look at the ranks."""
-    order = Ragged.of_lengths(counts, keys).argsort()
-    ordered = keys[order]
-    tied = np.zeros(len(counts), np.bool_)
-    tied[owners[1:][(ordered[1:] == ordered[:-1]) & (owners[1:] == owners[:-1])]] = True
-    part = np.flatnonzero(tied[owners])
-    order[part] = part[np.lexsort((ranks[part], keys[part], owners[part]))]
-    return order
-
-
-def _first_ones(
-    order: NDArray[np.int64], owners: NDArray[np.int64], rows: NDArray[np.int64], known: NDArray[np.bool_]
-) -> NDArray[np.int64]:
-    """The order without the repetitions of an item in a list; a known item lies beside itself, others may lie anywhere."""
-    keys = owners[order] << 32 | rows[order]
-    fresh = np.ones(len(order), np.bool_)
-    fresh[1:] = keys[1:] != keys[:-1]
-    strange = np.flatnonzero(~known[order])
-    fresh[strange] = False
-    fresh[strange[np.unique(keys[strange], return_index=True)[1]]] = True
-    return order[fresh]
-
-
-def _logits(
-    model: Model, matrix: ItemMatrix, users: UserRows, owners: NDArray[np.int64], rows: NDArray[np.int64]
-) -> NDArray[np.float64]:
+def _logits(model: Model, matrix: ItemMatrix, users: UserRows, items: Ragged[np.int64]) -> NDArray[np.float64]:
     """Float64 (m,): the exponents of pairs of line and item."""
-    with np.errstate(divide="ignore"):
-        logits: NDArray[np.float64] = np.log(model.popularity[rows])
-    known = np.flatnonzero(users.known[owners])
-    products = paired_products(users.vectors, owners[known], matrix.factors, rows[known])
-    logits[known] = products * model.temperature
+    lines, rows = items.row_ids(), items.values
+    logits: NDArray[np.float64] = np.log(np.maximum(model.popularity[rows], _NEVER))
+    of_known = np.flatnonzero(users.known[lines])
+    products = paired_products(users.vectors, lines[of_known], matrix.factors, rows[of_known])
+    logits[of_known] = products * model.temperature
     return logits
 
 
-def _allowed(selection: Selection, owners: NDArray[np.int64], rows: NDArray[np.int64], count: int) -> NDArray[np.bool_]:
-    """Bool (m,): which pairs pass a filter."""
+def _order(logits: Ragged[np.float64], ranks: NDArray[np.int32]) -> NDArray[np.int64]:
+    """int64 (m,): the order of each list by descending logit, then rank; only lists in which logits are equal look at the ranks."""
+    keys, lines = logits.with_values(-logits.values), logits.row_ids()
+    order = keys.argsort()
+    ordered = keys.values[order]
+    tied = np.zeros(len(keys), np.bool_)
+    tied[lines[1:][(ordered[1:] == ordered[:-1]) & (lines[1:] == lines[:-1])]] = True
+    part = np.flatnonzero(tied[lines])
+    order[part] = part[np.lexsort((ranks[part], keys.values[part], lines[part]))]
+    return order
+
+
+def _first_of_neighbours(lines: NDArray[np.int64], items: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Bool (m,): false for an item that its neighbour before is too; in the order of a list an item lies beside itself."""
+    first = np.ones(len(items), np.bool_)
+    first[1:] = (items[1:] != items[:-1]) | (lines[1:] != lines[:-1])
+    return first
+
+
+def _first_ones(items: Ragged[np.int64]) -> Ragged[np.int64]:
+    """The lists without the repetitions of an item, which may lie anywhere."""
+    first = np.zeros(len(items.values), np.bool_)
+    first[np.unique(items.row_ids() << 32 | items.values, return_index=True)[1]] = True
+    return items.where(first)
+
+
+def _followed(
+    items: Ragged[np.int64], scores: NDArray[np.float64], unlearned: Ragged[np.int64]
+) -> tuple[Ragged[np.int64], NDArray[np.float64]]:
+    """The lists, each with the items behind it that the model has not learned: their score is 0."""
+    both = np.concatenate([items.values, unlearned.values])
+    row_ids = np.concatenate([items.row_ids(), unlearned.row_ids()])
+    order = Ragged.grouped(row_ids, np.arange(len(both)), len(items))
+    padded = np.concatenate([scores, np.zeros(len(unlearned.values))])
+    return order.with_values(both[order.values]), padded[order.values]
+
+
+def _allowed(selection: Selection, items: Ragged[np.int64], count: int) -> NDArray[np.bool_]:
+    """Bool (m,): which pairs of line and item pass a filter."""
+    lines, rows = items.row_ids(), items.values
     known = rows < count
-    allowed = np.ones(len(rows), np.bool_) if selection.unknown_items is None else selection.unknown_items[owners]
-    allowed[known] = selection.allows(owners[known], rows[known])
+    allowed = np.ones(len(rows), np.bool_) if selection.unknown_items is None else selection.unknown_items[lines]
+    allowed[known] = selection.allows(lines[known], rows[known])
     return allowed

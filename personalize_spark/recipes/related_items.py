@@ -60,6 +60,6 @@ def _completed(
 ) -> Recommendations:
     known = np.flatnonzero(rows >= 0)
     items[known] = filled(items[known], model.popularity_order, selection.take(known).without_own(rows[known]))
-    strangers = np.flatnonzero(rows < 0)
-    items[strangers] = popular_of(model.popularity_order, len(strangers), items.shape[1], selection.take(strangers))
+    unknown = np.flatnonzero(rows < 0)
+    items[unknown] = popular_of(model.popularity_order, len(unknown), items.shape[1], selection.take(unknown))
     return Recommendations.of(items, None)

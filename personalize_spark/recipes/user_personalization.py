@@ -8,6 +8,8 @@ User-Personalization explores: see `scoring.exploration`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,65 +18,57 @@ from personalize_spark.recipes.recipe import USER_ID, Settings
 from personalize_spark.records import Object, Recommendations, ids_of
 from personalize_spark.scoring.exploration import Audience, Cold, explored, hashes
 from personalize_spark.scoring.items import ItemMatrix
-from personalize_spark.scoring.masks import Masks
-from personalize_spark.scoring.model import Model, UserRows
+from personalize_spark.scoring.model import Model
 from personalize_spark.scoring.selection import Selection, best_of, popular_of
 from personalize_spark.scoring.softmax import probabilities
+from personalize_spark.scoring.users import UserRows
 
-Lists = tuple[NDArray[np.int32], NDArray[np.float64]]
-"""Items (U, n), -1 past the end, and their scores."""
+
+@dataclass(frozen=True)
+class _Query:
+    """Known users, what each may get, and the length of the lists."""
+
+    ids: Sequence[str]
+    users: UserRows
+    selection: Selection
+    n: int
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """Items, int (U, n), best first and -1 past the end, and their scores, float64 (U, n), 0 or -inf past the end."""
+
+    items: NDArray[np.integer[Any]]
+    scores: NDArray[np.float64]
 
 
 def recommend(model: Model, lines: Sequence[Object], settings: Settings, selection: Selection) -> Recommendations:
     """Answer good lines; see `Recipe.recommend`."""
-    matrix, names = model.matrix, ids_of(lines, USER_ID)
-    if matrix is None or model.users is None:
-        raise ValueError("the model has no factors")
-    users = model.users.lookup([name.encode() for name in names])
-    known, strangers = np.flatnonzero(users.known), np.flatnonzero(~users.known)
-    items = np.empty((len(lines), settings.num_results), np.int32)
-    scores = np.empty(items.shape)
-    own = selection.take(known)
-    if model.cold is None:
-        items[known], scores[known] = _relevant(model, matrix, users, known, settings.num_results, own)
-    else:
-        some = [names[line] for line in known]
-        items[known], scores[known] = _exploring(
-            model, matrix, users, known, settings.num_results, own, model.cold, some
-        )
-    items[strangers] = popular_of(
-        model.popularity_order, len(strangers), settings.num_results, selection.take(strangers)
-    )
-    scores[strangers] = model.popularity[items[strangers]]
+    matrix, source = model.factors()
+    ids, n = ids_of(lines, USER_ID), settings.num_results
+    users = source.lookup(ids)
+    known, unknown = np.flatnonzero(users.known), np.flatnonzero(~users.known)
+    items, scores = np.empty((len(lines), n), np.int32), np.empty((len(lines), n))
+    query = _Query([ids[line] for line in known.tolist()], users.take(known), selection.take(known), n)
+    best = _relevant(model, matrix, query) if model.cold is None else _exploring(model, matrix, model.cold, query)
+    items[known], scores[known] = best.items, best.scores
+    items[unknown] = popular_of(model.popularity_order, len(unknown), n, selection.take(unknown))
+    scores[unknown] = model.popularity[items[unknown]]
     return Recommendations.of(items, scores)
 
 
-def _relevant(
-    model: Model, matrix: ItemMatrix, users: UserRows, known: NDArray[np.int64], n: int, selection: Selection
-) -> Lists:
-    best = best_of(users.vectors[known], matrix, n, selection)
-    return best.items, probabilities(best.products, users.log_normalisers[known], model.temperature)
+def _relevant(model: Model, matrix: ItemMatrix, query: _Query) -> _Scored:
+    best = best_of(query.users.vectors, matrix, query.n, query.selection)
+    return _Scored(best.items, probabilities(best.products, query.users.log_normalisers, model.temperature))
 
 
-def _exploring(
-    model: Model,
-    matrix: ItemMatrix,
-    users: UserRows,
-    known: NDArray[np.int64],
-    n: int,
-    selection: Selection,
-    cold: Cold,
-    names: Sequence[str],
-) -> Lists:
+def _exploring(model: Model, matrix: ItemMatrix, cold: Cold, query: _Query) -> _Scored:
     """The items in scope of exploration are taken out of the search, and put in again with their bonus."""
-    included = selection.included or Masks.same(np.ones(len(model.item_ids_json), np.bool_), len(known))
-    also = selection.also_included
-    also = also and also.where(~np.isin(also.values, cold.rows))
-    others = Selection(included.without(cold.rows), selection.excluded, also).below(len(matrix.factors))
-    items, scores = _relevant(model, matrix, users, known, n, others)
-    audience = Audience(hashes(names), users.vectors[known], users.log_normalisers[known], model.temperature)
-    found, bonuses = explored(audience, matrix, cold, selection, n)
-    scores = np.concatenate([np.where(items < 0, -1.0, scores / (1 + cold.mass)), bonuses], axis=1)
-    order = np.argsort(-scores, axis=1, kind="stable")[:, :n]
-    both = np.concatenate([items, found.astype(np.int32)], axis=1)
-    return np.take_along_axis(both, order, axis=1), np.take_along_axis(scores, order, axis=1)
+    others = query.selection.without_items(cold.rows, len(model.item_ids_json), len(query.ids))
+    relevant = _relevant(model, matrix, replace(query, selection=others.below(len(matrix.factors))))
+    shrunk = np.where(relevant.items < 0, -np.inf, relevant.scores / (1 + cold.mass))
+    audience = Audience(hashes(query.ids), query.users, model.temperature)
+    items, scores = explored(audience, matrix, cold, query.selection, query.n)
+    items, scores = np.concatenate([relevant.items, items], axis=1), np.concatenate([shrunk, scores], axis=1)
+    order = np.argsort(-scores, axis=1, kind="stable")[:, : query.n]
+    return _Scored(np.take_along_axis(items, order, axis=1), np.take_along_axis(scores, order, axis=1))

@@ -20,20 +20,16 @@ from personalize_spark.scoring.softmax import probabilities
 
 def recommend(model: Model, lines: Sequence[Object], settings: Settings, selection: Selection) -> Recommendations:
     """Answer good lines; see `Recipe.recommend`."""
-    if model.matrix is None or model.users is None:
-        raise ValueError("the model has no factors")
-    users = model.users.lookup([name.encode() for name in ids_of(lines, USER_ID)])
-    known, strangers = np.flatnonzero(users.known), np.flatnonzero(~users.known)
-    own, n = selection.take(known), settings.num_results
-    items = np.empty((len(lines), n), np.int32)
-    scores = np.empty(items.shape)
-    best = best_of(users.vectors[known], model.matrix, n, own)
-    floors = np.full(len(known), -np.inf) if users.floors is None else users.floors[known]
-    outside = best.products < floors[:, None]
-    items[known] = filled(np.where(outside, -1, best.items), model.popularity_order, own)
-    scores[known] = probabilities(
-        np.where(outside, -np.inf, best.products), users.log_normalisers[known], model.temperature
-    )
-    items[strangers] = popular_of(model.popularity_order, len(strangers), n, selection.take(strangers))
-    scores[strangers] = model.popularity[items[strangers]]
+    matrix, source = model.factors()
+    users, n = source.lookup(ids_of(lines, USER_ID)), settings.num_results
+    known, unknown = np.flatnonzero(users.known), np.flatnonzero(~users.known)
+    items, scores = np.empty((len(lines), n), np.int32), np.empty((len(lines), n))
+    own, of_own = users.take(known), selection.take(known)
+    best = best_of(own.vectors, matrix, n, of_own)
+    outside = np.zeros(best.items.shape, np.bool_) if own.floors is None else best.products < own.floors[:, None]
+    items[known] = filled(np.where(outside, -1, best.items), model.popularity_order, of_own)
+    products = np.where(outside, -np.inf, best.products)
+    scores[known] = probabilities(products, own.log_normalisers, model.temperature)
+    items[unknown] = popular_of(model.popularity_order, len(unknown), n, selection.take(unknown))
+    scores[unknown] = model.popularity[items[unknown]]
     return Recommendations.of(items, scores)

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from personalize_spark.scoring.items import ItemMatrix
 from personalize_spark.scoring.products import paired_products
 from personalize_spark.scoring.selection import Selection
+from personalize_spark.scoring.users import UserRows
 
 MASS_PER_WEIGHT = 0.25
 MAX_ITEMS = 1_000
@@ -66,12 +67,15 @@ class Cold:
 
 @dataclass(frozen=True)
 class Audience:
-    """Users that explore: `keys` uint64 (U,), `vectors` float32 (U, d), `log_normalisers` float64 (U,), t > 0."""
+    """Users that explore: `keys` uint64 (U,), a hash of each id; all `users` are known; temperature t > 0."""
 
     keys: NDArray[np.uint64]
-    vectors: NDArray[np.float32]
-    log_normalisers: NDArray[np.float64]
+    users: UserRows
     temperature: float
+
+    def take(self, rows: NDArray[np.int64]) -> Audience:
+        """Some of them."""
+        return Audience(self.keys[rows], self.users.take(rows), self.temperature)
 
 
 def hashes(ids: Sequence[str]) -> NDArray[np.uint64]:
@@ -82,7 +86,7 @@ def hashes(ids: Sequence[str]) -> NDArray[np.uint64]:
 def explored(
     audience: Audience, matrix: ItemMatrix, cold: Cold, selection: Selection, n: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The best n items in scope of each user: (rows of the items, scores), each (U, n), best first; -1 and -1.0 past the end.
+    """The best n items in scope of each user: (rows of the items, scores), each (U, n), best first; -1 and -inf past the end.
 
     Args:
         audience: the users.
@@ -92,20 +96,16 @@ def explored(
         n: length of the lists.
     """
     users, count = len(audience.keys), len(cold.rows)
-    rows, scores = np.full((users, n), -1, np.int64), np.full((users, n), -1.0)
+    items, scores = np.full((users, n), -1, np.int64), np.full((users, n), -np.inf)
     step = max(1, _CELLS // max(count, 1))
     for start in range(0, users, step):
-        part = slice(start, start + step)
-        some = Audience(
-            audience.keys[part], audience.vectors[part], audience.log_normalisers[part], audience.temperature
-        )
-        found = _scores(some, matrix, cold, _allowed(selection.take(np.arange(users)[part]), cold, len(some.keys)), n)
+        some = np.arange(start, min(start + step, users))
+        found = _scores(audience.take(some), matrix, cold, _allowed(selection.take(some), cold, len(some)), n)
         order = np.argsort(-found, axis=1, kind="stable")[:, :n]
         best = np.take_along_axis(found, order, axis=1)
-        there = best >= 0
-        rows[part, : order.shape[1]] = np.where(there, cold.rows[order], -1)
-        scores[part, : order.shape[1]] = np.where(there, best, -1.0)
-    return rows, scores
+        items[some, : order.shape[1]] = np.where(best > -np.inf, cold.rows[order], -1)
+        scores[some, : order.shape[1]] = best
+    return items, scores
 
 
 def _allowed(selection: Selection, cold: Cold, users: int) -> NDArray[np.bool_]:
@@ -117,7 +117,7 @@ def _allowed(selection: Selection, cold: Cold, users: int) -> NDArray[np.bool_]:
 def _scores(
     audience: Audience, matrix: ItemMatrix, cold: Cold, allowed: NDArray[np.bool_], n: int
 ) -> NDArray[np.float64]:
-    """Float64 (U, E): the scores, exact where one can be among the best n; -1 where an item must not be.
+    """Float64 (U, E): the scores, exact where one can be among the best n; -inf where an item must not be.
 
     A product by BLAS differs from the exact one in its last bits, and not in every block alike: what is near the n-th best
     score or above it is multiplied again.
@@ -125,21 +125,21 @@ def _scores(
     bonuses = cold.bonuses(audience.keys)
     learned = np.flatnonzero(cold.rows < len(matrix.factors))
     factors = matrix.factors[cold.rows[learned]]
-    products = audience.vectors.astype(np.float64) @ factors.T.astype(np.float64)
+    products = audience.users.vectors.astype(np.float64) @ factors.T.astype(np.float64)
     scores = bonuses.copy()
     scores[:, learned] += _exponentials(audience, products, np.arange(len(products))[:, None])
-    scores[~allowed] = -1.0
+    scores[~allowed] = -np.inf
     place = max(0, scores.shape[1] - n)
     cut = np.partition(scores, place, axis=1)[:, place] * (1 - _SLACK) if scores.size else np.zeros(len(scores))
-    users, items = np.nonzero((scores[:, learned] >= cut[:, None]) & (scores[:, learned] >= 0))
-    exact = paired_products(audience.vectors, users, factors, items)
+    users, items = np.nonzero((scores[:, learned] >= cut[:, None]) & allowed[:, learned])
+    exact = paired_products(audience.users.vectors, users, factors, items)
     scores[users, learned[items]] = bonuses[users, learned[items]] + _exponentials(audience, exact, users)
-    return np.where(scores < 0, scores, scores / (1 + cold.mass))
+    return scores / (1 + cold.mass)
 
 
 def _exponentials(audience: Audience, products: NDArray[np.float64], users: NDArray[np.int64]) -> NDArray[np.float64]:
     """``exp(t w_u . w_e) / Z_u`` of products of these users."""
-    result: NDArray[np.float64] = np.exp(products * audience.temperature - audience.log_normalisers[users])
+    result: NDArray[np.float64] = np.exp(products * audience.temperature - audience.users.log_normalisers[users])
     return result
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise, repeat
-from typing import Protocol, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from personalize_spark.scoring.exploration import Cold
 from personalize_spark.scoring.items import ItemMatrix
 from personalize_spark.scoring.ragged import Ragged
+from personalize_spark.scoring.users import Users
 
 
 class JsonTexts(Ragged[np.uint8]):
@@ -39,30 +40,6 @@ class JsonTexts(Ragged[np.uint8]):
         rows = (data[start:end] for start, end in pairwise(self.indptr.tolist()))
         strings: list[str] = json.loads(b"[" + b",".join(rows) + b"]")
         return strings
-
-
-@dataclass(frozen=True)
-class UserRows:
-    """The users of a batch of U ids.
-
-    Attributes:
-        known: bool (U,); the other arrays hold zeros where it is false.
-        vectors: float32 (U, d).
-        log_normalisers: float64 (U,), log sum_j exp(t * w_u . w_j) over the items j that are scored.
-        floors: float64 (U,): only items with w_u . w_j >= floor are scored; `None`: all items are.
-    """
-
-    known: NDArray[np.bool_]
-    vectors: NDArray[np.float32]
-    log_normalisers: NDArray[np.float64]
-    floors: NDArray[np.float64] | None = None
-
-
-class Users(Protocol):
-    """The user side of a model."""
-
-    def lookup(self, ids: Sequence[bytes]) -> UserRows:
-        """The rows of these ids (UTF-8)."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +79,16 @@ class Model:
             popularity_order=np.concatenate([self.popularity_order, new]),
             popularity=np.concatenate([self.popularity, np.zeros(len(new))]),
         )
+
+    def factors(self) -> tuple[ItemMatrix, Users]:
+        """Both sides of the factors.
+
+        Raises:
+            ValueError: the recipe has none.
+        """
+        if self.matrix is None or self.users is None:
+            raise ValueError("the model has no factors")
+        return self.matrix, self.users
 
     def item_ids(self) -> list[str]:
         """The item ids by row, decoded anew by each call."""

@@ -48,6 +48,12 @@ class Selection:
             also_included=self.also_included and self.also_included.difference(excluded),
         )
 
+    def without_items(self, items: NDArray[np.int64], count: int, lines: int) -> Selection:
+        """The same, but no line may get these; of `count` items and so many lines."""
+        included = self.included or Masks.same(np.ones(count, np.bool_), lines)
+        also = self.also_included and self.also_included.where(~np.isin(self.also_included.values, items))
+        return replace(self, included=included.without(items), also_included=also)
+
     def below(self, count: int) -> Selection:
         """What there is of it among the first `count` items."""
         excluded, also_included = (

@@ -8,6 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from personalize_spark.scoring.ragged import Ragged
+
 _LINES, _WIDTH = 128, 2048
 """Users and items per tile: 2 MiB of float64."""
 
@@ -48,23 +50,20 @@ def probabilities(
     return np.exp(products * temperature - log_normaliser[:, None])
 
 
-def shares_of_lists(exponents: NDArray[np.float64], owners: NDArray[np.int64], lines: int) -> NDArray[np.float64]:
-    """``exp(x_i) / sum_j exp(x_j)``, j over the same line's list.
+def softmax_of_rows(exponents: Ragged[np.float64]) -> NDArray[np.float64]:
+    """``exp(x_i) / sum_j exp(x_j)``, j over the same row.
 
     Args:
         exponents: float64 (m,), finite.
-        owners: int64 (m,), the line of each, ascending.
-        lines: how many there are.
 
     Returns:
         float64 (m,).
     """
-    starts = np.flatnonzero(np.diff(owners, prepend=-1))
-    peaks = np.repeat(
-        np.maximum.reduceat(exponents, starts) if len(starts) else exponents, np.diff([*starts, len(owners)])
-    )
-    weights = np.exp(exponents - peaks)
-    shares: NDArray[np.float64] = weights / np.bincount(owners, weights, lines)[owners]
+    lengths, row_ids = exponents.lengths, exponents.row_ids()
+    filled = np.flatnonzero(lengths)
+    peaks = np.maximum.reduceat(exponents.values, exponents.indptr[filled]) if len(filled) else exponents.values
+    weights = np.exp(exponents.values - np.repeat(peaks, lengths[filled]))
+    shares: NDArray[np.float64] = weights / np.bincount(row_ids, weights, len(exponents))[row_ids]
     return shares
 
 

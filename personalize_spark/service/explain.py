@@ -157,7 +157,7 @@ class GroupFilter:
         return version.recipe.required, own
 
     def _line(self, given: Object) -> Line:
-        users = [each.encode() for each in ids_of([given], "userId")] if self.bound.needs_user else []
+        users = ids_of([given], "userId") if self.bound.needs_user else []
         known = self._view.lookup(users, self.bound.user_fields)
         current = int(self._view.rows_of(ids_of([given], "itemId"))[0]) if self.bound.needs_item else None
         events = [self._view.events[code] for code in known.events.tolist()]

@@ -114,7 +114,7 @@ def test_every_user_is_found_and_no_other(tmp_path: Path, shards: int) -> None:
     model = read_model(Pinned(**catalog.read(arn).fields["model"]).open())
     assert model.users is not None
     names = [*users, "nobody", COLLIDING[1], *users]
-    rows = model.users.lookup([name.encode() for name in names])
+    rows = model.users.lookup(names)
     assert rows.known.tolist() == [name in users for name in names]
     expected = [users.get(name, np.zeros(2, np.float32)) for name in names]
     np.testing.assert_array_equal(rows.vectors, expected)
@@ -235,9 +235,9 @@ def test_a_mounted_folder_is_no_local_disk(tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_large_user_side_does_not_stay_in_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shards, "RESIDENT", 0)
-    ids = [f"u{n}".encode() for n in range(50_000)]
+    ids = [f"u{n}" for n in range(50_000)]
     catalog = Catalog(f"file://{tmp_path}")
-    vectors = {each.decode(): np.full(64, n, np.float32) for n, each in enumerate(ids)}
+    vectors = {each: np.full(64, n, np.float32) for n, each in enumerate(ids)}
     arn = write_version(
         catalog, "aws-user-personalization", ["a"], np.ones((1, 64), np.float32), vectors, [1], shards=2
     )

@@ -99,7 +99,7 @@ def test_a_moved_user_is_what_a_training_would_make_of_it(world: World) -> None:
         items.astype(np.int32), events.astype(np.float32), np.zeros(len(items), np.int64), np.array([0, len(items)])
     )
     fold_in = AlsFoldIn(artifact.column("gram"), **artifact.properties["foldIn"])
-    found = model.users.lookup(["üser-0".encode()])
+    found = model.users.lookup(["üser-0"])
     np.testing.assert_allclose(found.vectors, fold_in.vectors(model.matrix.factors, histories), rtol=1e-5)
     exponents = artifact.properties["temperature"] * found.vectors.astype(np.float64) @ model.matrix.factors.T
     np.testing.assert_allclose(found.log_normalisers, np.log(np.exp(exponents).sum(axis=1)), rtol=1e-9)

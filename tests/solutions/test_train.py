@@ -163,7 +163,7 @@ def test_every_user_is_found_with_the_normaliser_of_its_vector(learned: Artifact
     assert model.users is not None
     assert model.matrix is not None
     known = sorted({user for user, _, _ in interactions()})
-    found = model.users.lookup([*(user.encode() for user in known), b"nobody"])
+    found = model.users.lookup([*known, "nobody"])
     assert found.known.tolist() == [True] * len(known) + [False]
     products = found.vectors[:-1].astype(np.float64) @ model.matrix.factors.astype(np.float64).T
     expected = np.log(np.exp(learned.properties["temperature"] * products).sum(axis=1))
@@ -176,7 +176,7 @@ def test_users_are_spread_over_shards(learn: Learn, monkeypatch: pytest.MonkeyPa
     model = read_model(artifact)
     assert sum(name.startswith("users/") for name in artifact.entries) == 7
     assert model.users is not None
-    assert model.users.lookup([f"üser-{user}".encode() for user in range(40)]).known.all()
+    assert model.users.lookup([f"üser-{user}" for user in range(40)]).known.all()
 
 
 def test_a_folded_in_user_has_the_vector_that_als_ends_with(learn: Learn, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,7 +196,7 @@ def test_a_folded_in_user_has_the_vector_that_als_ends_with(learn: Learn, monkey
     assert model.users is not None
     untouched = [user for user in seen if len({item for name, item, _ in rows if name == user}) < 3]
     assert len(untouched) > 4
-    found = model.users.lookup([user.encode() for user in untouched])
+    found = model.users.lookup(untouched)
     np.testing.assert_allclose(found.vectors[:, :-1], [seen[user] for user in untouched], rtol=2e-5, atol=2e-6)
 
 
@@ -212,7 +212,7 @@ def test_every_user_is_folded_in_with_all_that_it_did(learned: Artifact) -> None
         weights = np.where(events, 1 + SMALL.alpha * events, 1)
         penalty = SMALL.regularization * np.count_nonzero(events) * np.eye(SMALL.rank)
         expected = np.linalg.solve((factors.T * weights) @ factors + penalty, (weights * (events > 0)) @ factors)
-        np.testing.assert_allclose(model.users.lookup([user.encode()]).vectors[0, :-1], expected, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(model.users.lookup([user]).vectors[0, :-1], expected, rtol=1e-5, atol=1e-6)
 
 
 def test_the_same_data_and_seed_give_the_same_bytes(learned: Artifact, learn: Learn) -> None:
@@ -245,7 +245,7 @@ def test_als_does_not_see_what_is_held_out_but_the_item_is_there(learn: Learn) -
     assert model.matrix is not None
     row = ids(model).index("brand new")
     assert np.flatnonzero(~model.matrix.factors[:, :-1].any(axis=1)).tolist() == [row]
-    assert model.users.lookup(["üser-16".encode()]).vectors.any()
+    assert model.users.lookup(["üser-16"]).vectors.any()
 
 
 def test_a_training_reads_the_version_that_the_dataset_names(spark: SparkSession, root: str) -> None:

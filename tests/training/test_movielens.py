@@ -77,7 +77,7 @@ def test_recommendations_are_better_than_popularity(split: DataFrame, learned: A
     assert model.matrix is not None
     past, future = items_of(split, past=True), items_of(split, past=False)
     users = sorted(future)
-    found = model.users.lookup([user.encode() for user in users])
+    found = model.users.lookup(users)
     assert found.known.all()
     sides = [past[user] for user in users], [future[user] for user in users]
     ndcg, recall = ndcg_and_recall(model, (found.vectors @ model.matrix.factors.T).astype(np.float64), *sides)
