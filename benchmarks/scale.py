@@ -34,6 +34,7 @@ from personalize_spark.artifacts.model import USERS, users_schema, write_items
 from personalize_spark.artifacts.shards import keys_of, shard_count, shard_name, shards_of
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
+from personalize_spark.catalog.status import Status
 from personalize_spark.quality.charts import curves
 from personalize_spark.scoring.model import JsonTexts, Model
 from personalize_spark.scoring.softmax import log_normaliser
@@ -110,7 +111,7 @@ def generate(folder: Path, sizes: Sequence[int], items: int, users: int) -> str:
     entries = write_items(store, Model(texts, popular, np.full(items, 1 / items), matrix))
     entries += _write_users(store, vectors, log_normaliser(vectors, matrix.factors, 1.0), users)
     pinned = finish(store, entries, {"recipe": "aws-user-personalization", "temperature": 1.0})
-    about = {"recipeArn": "arn:aws:personalize:::recipe/aws-user-personalization", "status": "ACTIVE"}
+    about = {"recipeArn": "arn:aws:personalize:::recipe/aws-user-personalization", "status": Status.ACTIVE}
     model = {"model": asdict(pinned)}
     catalog.create(arn, {"solutionVersionArn": str(arn), **about, **model})
     for count in sizes:

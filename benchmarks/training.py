@@ -30,6 +30,7 @@ from benchmarks import scale
 from benchmarks.machine import machine
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
+from personalize_spark.catalog.status import Status
 from personalize_spark.spark import open_session
 
 RESULTS = Path(__file__).parent / "results" / "training.json"
@@ -85,7 +86,7 @@ def _write(folder: Path, users: NDArray[np.int32], items: NDArray[np.int32]) -> 
     spark.read.parquet(f"file://{folder}/parquet").write.format("delta").save(uri)
     spark.stop()
     catalog = Catalog(f"file://{folder}/catalog")
-    catalog.create(GROUP, {"name": GROUP.name, "datasetGroupArn": str(GROUP), "status": "ACTIVE"})
+    catalog.create(GROUP, {"name": GROUP.name, "datasetGroupArn": str(GROUP), "status": Status.ACTIVE})
     dataset = GROUP.sibling("dataset", GROUP.name, "INTERACTIONS")
     catalog.create(dataset, {"datasetGroupArn": str(GROUP), "path": uri, "deltaVersion": 0})
 

@@ -19,6 +19,7 @@ from typing import Any
 import orjson
 
 from personalize_spark.catalog.arns import Arn
+from personalize_spark.catalog.status import Status
 from personalize_spark.errors import (
     ObjectChanged,
     ObjectExists,
@@ -40,6 +41,11 @@ class Record:
     arn: Arn
     fields: Fields
     version: str = field(repr=False)
+
+    @property
+    def status(self) -> Status:
+        """Where the resource stands; schemas have no status."""
+        return Status(self.fields["status"])
 
 
 class Catalog:

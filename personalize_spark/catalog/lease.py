@@ -1,4 +1,4 @@
-"""The fence around a job: one driver owns its record, and shows that it lives."""
+"""The fence around a job: one driver owns its record, and shows that it lives. It serves records of any kind."""
 
 from __future__ import annotations
 
@@ -10,15 +10,13 @@ from collections.abc import Iterator
 from typing import Any, Self
 
 from personalize_spark.catalog.catalog import Catalog, Record
+from personalize_spark.catalog.status import Status
 from personalize_spark.errors import JobFailed, ResourceInUseException, StorageError
 
 BEAT_SECONDS = 15.0
 STALE_SECONDS = 120.0
 
 _log = logging.getLogger(__name__)
-
-KIND = "batch-inference-job"
-PENDING, IN_PROGRESS, ACTIVE, FAILED = "CREATE PENDING", "CREATE IN_PROGRESS", "ACTIVE", "CREATE FAILED"
 
 
 class Lease:
@@ -35,7 +33,7 @@ class Lease:
         self._lost: str | None = None
 
     def __enter__(self) -> Self:
-        self.update(status=IN_PROGRESS)
+        self.update(status=Status.IN_PROGRESS)
         threading.Thread(target=self._beat, daemon=True).start()
         return self
 
@@ -55,7 +53,7 @@ class Lease:
                 except ResourceInUseException as error:
                     self._lost = error.message
             if self._lost is not None:
-                raise JobFailed(f"This driver no longer holds the job: {self._lost}")
+                raise JobFailed(f"This driver no longer holds {self._record.arn}: {self._lost}")
 
     def _beat(self) -> None:
         while not self._ended.wait(BEAT_SECONDS):
@@ -67,28 +65,26 @@ class Lease:
                 _log.warning("The heartbeat of %s failed: %s", self._record.arn, error)
 
 
-def running(catalog: Catalog) -> Iterator[Record]:
-    """The batch inference jobs that are PENDING or IN_PROGRESS."""
-    for record in catalog.list(KIND):
-        if reap(catalog, record).fields["status"] in {PENDING, IN_PROGRESS}:
+def running(catalog: Catalog, kind: str) -> Iterator[Record]:
+    """The resources of a kind whose creation has not ended."""
+    for record in catalog.list(kind):
+        if reap(catalog, record).status.unfinished:
             yield record
 
 
 def reap(catalog: Catalog, record: Record) -> Record:
-    """Turn a job whose driver fell silent into CREATE FAILED, so that nobody waits for it for ever.
+    """Turn a resource whose driver fell silent into CREATE FAILED, so that nobody waits for it for ever.
 
     Returns:
         The record as it is now.
     """
     heard: float = record.fields.get("heartbeat") or record.fields["creationDateTime"]
     silent = time.time() - heard
-    if record.fields["status"] not in {PENDING, IN_PROGRESS} or silent <= STALE_SECONDS:
+    if not record.status.unfinished or silent <= STALE_SECONDS:
         return record
-    reason = (
-        f"The driver of the job has not been heard of for {silent:.0f} seconds. Create the job again under a new name."
-    )
+    reason = f"Its driver has not been heard of for {silent:.0f} seconds. Create it again under a new name."
     try:
-        catalog.update(record, status=FAILED, failureReason=reason)
+        catalog.update(record, status=Status.FAILED, failureReason=reason)
     except ResourceInUseException:  # it lives, or somebody else has said so already
         return catalog.read(record.arn)
     return record

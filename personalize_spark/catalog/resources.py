@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Fields, Record
+from personalize_spark.catalog.status import Status
 from personalize_spark.errors import (
     InvalidInputException,
     PersonalizeSparkError,
@@ -62,7 +63,7 @@ def find_solution(catalog: Catalog, dataset: Record, recipe_arn: str, name: str)
         "datasetGroupArn": str(dataset.arn.sibling("dataset-group", dataset.arn.name)),
     }
     try:
-        return catalog.create(arn, {"solutionArn": str(arn), "name": name, "status": "ACTIVE", **wanted})
+        return catalog.create(arn, {"solutionArn": str(arn), "name": name, "status": Status.ACTIVE, **wanted})
     except ResourceAlreadyExistsException:
         solution = catalog.read(arn)
     for field, value in wanted.items():
@@ -86,7 +87,7 @@ def create_version(catalog: Catalog, solution: Record, dataset: Record, mode: st
             **shared,
             "trainingMode": mode,
             "deltaVersions": delta_versions,
-            "status": "CREATE PENDING",
+            "status": Status.PENDING,
         },
     )
 
@@ -100,7 +101,7 @@ def last_full_version(catalog: Catalog, solution: Record) -> Record:
     versions = [
         each
         for each in catalog.list("solution", solution.arn.name)
-        if each.fields["status"] == "ACTIVE" and each.fields.get("trainingMode") == "FULL"
+        if each.status is Status.ACTIVE and each.fields.get("trainingMode") == "FULL"
     ]
     if not versions:
         raise InvalidInputException(
@@ -112,7 +113,7 @@ def last_full_version(catalog: Catalog, solution: Record) -> Record:
 def fail(catalog: Catalog, version: Record, error: BaseException) -> None:
     """Mark a version as CREATE FAILED and remove what it has of a model."""
     reason = error.message if isinstance(error, PersonalizeSparkError) else f"{type(error).__name__}: {error}"[:_REASON]
-    catalog.update(version, status="CREATE FAILED", failureReason=reason)
+    catalog.update(version, status=Status.FAILED, failureReason=reason)
     with contextlib.suppress(StorageError):  # the reason of the failure is worth more than that of the cleaning
         catalog.store.at(f"models/{version.arn.name}/{version.arn.version}").delete("")
 

@@ -16,6 +16,7 @@ from personalize_spark.artifacts.heldout import HeldOut, look_up, read_held_out
 from personalize_spark.artifacts.model import read_model
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
+from personalize_spark.catalog.status import Status
 from personalize_spark.cli.arguments import Commands, add_catalog, add_command, catalog_of, show
 from personalize_spark.errors import ArtifactError, DataError, InvalidInputException
 from personalize_spark.quality.evaluate import DEPTHS, Bin, Evaluation, evaluate, known_shares, solution_metrics
@@ -68,7 +69,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 
 def _opened(catalog: Catalog, arn: str) -> Artifact:
     fields = catalog.read(Arn.parse(arn)).fields
-    if "model" not in fields or fields["status"] != "ACTIVE":
+    if "model" not in fields or fields["status"] != Status.ACTIVE:
         raise InvalidInputException(f"{arn} is not a solution version that is ACTIVE.")
     return Pinned(**fields["model"]).open()
 

@@ -28,6 +28,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from personalize_spark.artifacts.artifact import Pinned
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Record
+from personalize_spark.catalog.status import Status
 from personalize_spark.datasets.build_view import build_view
 from personalize_spark.datasets.imported import KEYS, Imported, ImportReport
 from personalize_spark.datasets.rows import LINE, REASON, arrow_schema, check_header, count, read_rows, sample
@@ -106,7 +107,7 @@ def dataset_group(catalog: Catalog, name: str) -> Arn:
     for record in catalog.list("dataset-group"):
         if record.arn.name == name:
             return record.arn
-    catalog.create(arn, {"name": name, "datasetGroupArn": str(arn), "status": "ACTIVE"})
+    catalog.create(arn, {"name": name, "datasetGroupArn": str(arn), "status": Status.ACTIVE})
     return arn
 
 
@@ -306,7 +307,7 @@ def _record(catalog: Catalog, group: Arn, schema: Schema, version: int) -> None:
         "datasetType": schema.dataset,
         "path": f"{catalog.uri}/{table_path(group.name, schema.dataset)}",
         "deltaVersion": version,
-        "status": "ACTIVE",
+        "status": Status.ACTIVE,
     }
     arn = group.sibling("dataset", group.name, schema.dataset.upper())
     _create_or_update(catalog, arn, {"name": name, "datasetArn": str(arn), **fields})

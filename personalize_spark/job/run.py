@@ -11,7 +11,8 @@ from pyspark.sql import SparkSession
 
 import personalize_spark
 from personalize_spark.catalog.catalog import Catalog
-from personalize_spark.catalog.lease import ACTIVE, FAILED, Lease
+from personalize_spark.catalog.lease import Lease
+from personalize_spark.catalog.status import Status
 from personalize_spark.errors import JobFailed, PersonalizeSparkError, StorageError
 from personalize_spark.job.attempts import Ledger, run_attempts
 from personalize_spark.job.gather import gather
@@ -51,15 +52,15 @@ def run_job(spark: SparkSession, catalog: Catalog, job: Job, show: Callable[[Pro
     try:
         with lease:
             report = _run(spark, job, lease, show)
-            lease.update(status=ACTIVE, report=asdict(report))
+            lease.update(status=Status.ACTIVE, report=asdict(report))
     except PersonalizeSparkError as error:
-        lease.update(status=FAILED, failureReason=error.message)
+        lease.update(status=Status.FAILED, failureReason=error.message)
         raise JobFailed(error.message) from error
     except KeyboardInterrupt:
-        lease.update(status=FAILED, failureReason="The driver was stopped.")
+        lease.update(status=Status.FAILED, failureReason="The driver was stopped.")
         raise
     except BaseException as error:
-        lease.update(status=FAILED, failureReason=f"{type(error).__name__}: {error}")
+        lease.update(status=Status.FAILED, failureReason=f"{type(error).__name__}: {error}")
         raise
     return report
 

@@ -9,7 +9,8 @@ from typing import Any
 from personalize_spark.artifacts.artifact import Pinned
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Fields, Record
-from personalize_spark.catalog.lease import FAILED, KIND, PENDING, reap, running
+from personalize_spark.catalog.lease import reap, running
+from personalize_spark.catalog.status import Status
 from personalize_spark.errors import (
     InvalidInputException,
     LimitExceededException,
@@ -23,6 +24,7 @@ from personalize_spark.request import BATCH_INFERENCE, THEME_GENERATION, BatchIn
 from personalize_spark.service.filters import filtering_of
 from personalize_spark.service.pages import page_of, shown
 
+KIND = "batch-inference-job"
 MAX_RUNNING = 5
 
 _DESCRIBED = (
@@ -94,7 +96,7 @@ def check_batch_inference_job(catalog: Catalog, params: Mapping[str, Any], *, se
     arn = version.arn.sibling(KIND, request.job_name)
     if catalog.holds(arn):
         raise ResourceAlreadyExistsException(f"Another resource with Arn {arn} already exists.")
-    if service_limits and sum(1 for _ in running(catalog)) >= MAX_RUNNING:
+    if service_limits and sum(1 for _ in running(catalog, KIND)) >= MAX_RUNNING:
         raise LimitExceededException(f"More than {MAX_RUNNING} resources with PENDING or IN_PROGRESS status.")
     exploring = _exploring(catalog, version, request) if recipe.explores else None
     return Checked(request, version, filtering, exploring, list(_notes(request, recipe)))
@@ -118,7 +120,7 @@ def create_batch_inference_job(
             "batchInferenceJobArn": str(arn),
             "batchInferenceJobMode": request.mode,
             "tags": params.get("tags", []),
-            "status": PENDING,
+            "status": Status.PENDING,
         },
     )
     return Job(
@@ -164,11 +166,12 @@ def _solution_version(catalog: Catalog, text: str) -> Record:
     if arn.kind != "solution" or arn.version is None:
         raise InvalidInputException(f"The ARN '{text}' is not the ARN of a solution version.")
     record = catalog.read(arn)
-    status = record.fields["status"]
-    if status == FAILED:
-        raise InvalidInputException(f"The solution version {text} is {status}: {record.fields.get('failureReason')}")
-    if status != "ACTIVE":
-        raise ResourceInUseException(f"The solution version {text} is {status}; wait until it is ACTIVE.")
+    if record.status is Status.FAILED:
+        raise InvalidInputException(
+            f"The solution version {text} is {record.status}: {record.fields.get('failureReason')}"
+        )
+    if record.status is not Status.ACTIVE:
+        raise ResourceInUseException(f"The solution version {text} is {record.status}; wait until it is ACTIVE.")
     return record
 
 
@@ -183,7 +186,7 @@ def _exploring(catalog: Catalog, version: Record, request: BatchInferenceRequest
     view = Pinned(**fields["view"])
     others = catalog.list("solution", version.arn.name)
     latest = max(
-        (each for each in others if each.fields["status"] == "ACTIVE"), key=lambda each: each.fields["creationDateTime"]
+        (each for each in others if each.status is Status.ACTIVE), key=lambda each: each.fields["creationDateTime"]
     )
     return Exploring(
         view, request.exploration_weight, request.exploration_item_age_cut_off, new_items=latest.arn == version.arn

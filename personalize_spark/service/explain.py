@@ -19,6 +19,7 @@ from personalize_spark.artifacts.view import View
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Record
 from personalize_spark.catalog.resources import find_group
+from personalize_spark.catalog.status import Status
 from personalize_spark.errors import InvalidInputException
 from personalize_spark.filters import parser
 from personalize_spark.filters.binding import bind, check_shape
@@ -287,7 +288,7 @@ def open_version(catalog: Catalog, text: str, group: str) -> Version:
         ResourceNotFoundException: there is none.
     """
     fields: dict[str, Any] = catalog.read(Arn.parse(text)).fields
-    if "model" not in fields or fields["status"] != "ACTIVE":
+    if "model" not in fields or fields["status"] != Status.ACTIVE:
         raise InvalidInputException(f"{text} is not a solution version that is ACTIVE.")
     if fields.get("datasetGroupArn") != group:
         raise InvalidInputException(f"The solution version {text} belongs to another dataset group than {group}.")

@@ -8,7 +8,8 @@ from typing import Any
 from personalize_spark.artifacts.artifact import Pinned
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Fields, Record
-from personalize_spark.catalog.lease import ACTIVE, running
+from personalize_spark.catalog.lease import running
+from personalize_spark.catalog.status import Status
 from personalize_spark.errors import InvalidInputException, ResourceInUseException
 from personalize_spark.filters.binding import BoundFilter, bind
 from personalize_spark.filters.expression import ITEM_ID
@@ -40,7 +41,7 @@ def create_filter(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
         raise InvalidInputException(f"Could not create filter. {error.message}") from error
     arn = group.arn.sibling(KIND, params["name"])
     fields = {name: params[name] for name in ("name", "datasetGroupArn", "filterExpression")}
-    catalog.create(arn, {**fields, "filterArn": str(arn), "tags": params.get("tags", []), "status": ACTIVE})
+    catalog.create(arn, {**fields, "filterArn": str(arn), "tags": params.get("tags", []), "status": Status.ACTIVE})
     return {"filterArn": str(arn)}
 
 
@@ -67,7 +68,11 @@ def delete_filter(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
     """
     validate("DeleteFilter", params)
     record = read_filter(catalog, params["filterArn"])
-    users = [job.arn.name for job in running(catalog) if job.fields.get("filterArn") == str(record.arn)]
+    users = [
+        job.arn.name
+        for job in running(catalog, "batch-inference-job")
+        if job.fields.get("filterArn") == str(record.arn)
+    ]
     if users:
         raise ResourceInUseException(f"{record.arn} is in use by the batch inference job {users[0]}; wait for its end.")
     catalog.delete(record)

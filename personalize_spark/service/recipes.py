@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from personalize_spark.catalog.catalog import Fields
+from personalize_spark.catalog.status import Status
 from personalize_spark.recipes import RECIPES, Recipe, recipe_of
 from personalize_spark.request import validate
 
@@ -28,4 +29,4 @@ def list_recipes(params: Mapping[str, Any]) -> Fields:
 
 
 def _listed(recipe: Recipe) -> Fields:
-    return {"name": recipe.name, "recipeArn": recipe.arn, "status": "ACTIVE"}
+    return {"name": recipe.name, "recipeArn": recipe.arn, "status": Status.ACTIVE}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Fields, Record
 from personalize_spark.catalog.lease import running
+from personalize_spark.catalog.status import Status
 from personalize_spark.errors import InvalidInputException, ResourceInUseException
 from personalize_spark.recipes import recipe_of
 from personalize_spark.request import validate
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 KIND = "solution"
-_ACTIVE = "ACTIVE"
 _LISTED = ("name", "solutionArn", "status", "creationDateTime", "lastUpdatedDateTime", "recipeArn")
 _DESCRIBED = (
     *(*_LISTED, "datasetGroupArn", "performHPO", "performAutoML", "performAutoTraining"),
@@ -72,7 +72,7 @@ def create_solution(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
         "performAutoML": False,
         "performAutoTraining": False,
         "tags": params.get("tags", []),
-        "status": _ACTIVE,
+        "status": Status.ACTIVE,
     }
     catalog.create(arn, fields | {name: params[name] for name in ("eventType", "solutionConfig") if params.get(name)})
     return {"solutionArn": str(arn)}
@@ -130,12 +130,14 @@ def delete_solution(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
     solution = read_solution(catalog, params["solutionArn"])
     versions = list(catalog.list(KIND, solution.arn.name))
     names = {str(each.arn) for each in versions}
-    users = [job.arn.name for job in running(catalog) if job.fields["solutionVersionArn"] in names]
+    users = [
+        job.arn.name for job in running(catalog, "batch-inference-job") if job.fields["solutionVersionArn"] in names
+    ]
     if users:
         raise ResourceInUseException(
             f"{solution.arn} is in use by the batch inference job {users[0]}; wait for its end."
         )
-    if any(each.fields["status"] in {"CREATE PENDING", "CREATE IN_PROGRESS"} for each in versions):
+    if any(each.status.unfinished for each in versions):
         raise ResourceInUseException(f"A version of {solution.arn} is being trained; wait for its end.")
     for record in (*versions, solution):
         catalog.delete(record)

@@ -14,6 +14,7 @@ from personalize_spark.artifacts.model import write_items
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Fields, Record
 from personalize_spark.catalog.resources import fail, find_group, find_interactions
+from personalize_spark.catalog.status import Status
 from personalize_spark.errors import InvalidInputException
 from personalize_spark.external.counts import count_pairs, read_counts, read_pairs
 from personalize_spark.external.loaded import Given, Sources, given_counts, given_items, given_users
@@ -66,7 +67,7 @@ def import_model(
         except BaseException as error:
             fail(catalog, version, error)
             raise
-    catalog.update(version, status="ACTIVE", **model)
+    catalog.update(version, status=Status.ACTIVE, **model)
     return arn
 
 

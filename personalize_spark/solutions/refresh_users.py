@@ -20,6 +20,7 @@ from personalize_spark.artifacts.model import read_model
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Record
 from personalize_spark.catalog.resources import find_interactions
+from personalize_spark.catalog.status import Status
 from personalize_spark.training.fold_in import fold_in_of
 from personalize_spark.training.interactions import Events, persisted, read_interactions
 from personalize_spark.training.users import UserSide, write_users
@@ -48,9 +49,7 @@ def update_users(spark: SparkSession, catalog: Catalog, group: str) -> dict[Arn,
 def _latest_versions(catalog: Catalog, group: str) -> Iterator[Record]:
     for solution in list(catalog.list("solution")):
         if solution.fields.get("datasetGroupArn") == group:
-            versions = [
-                each for each in catalog.list("solution", solution.arn.name) if each.fields["status"] == "ACTIVE"
-            ]
+            versions = [each for each in catalog.list("solution", solution.arn.name) if each.status is Status.ACTIVE]
             if versions:
                 yield max(versions, key=lambda each: each.fields["creationDateTime"])
 

@@ -20,6 +20,7 @@ from personalize_spark.catalog.resources import (
     find_solution,
     last_full_version,
 )
+from personalize_spark.catalog.status import Status
 from personalize_spark.errors import InvalidInputException
 from personalize_spark.recipes import RECIPES, ModelKind, recipe_of
 from personalize_spark.solutions.update import update
@@ -100,13 +101,13 @@ def train_version(
     version = create_version(catalog, solution, dataset, mode)
     started = time.monotonic()
     try:
-        catalog.update(version, status="CREATE IN_PROGRESS")
+        catalog.update(version, status=Status.IN_PROGRESS)
         fields = _train(spark, catalog, dataset, version, trainer, hyperparameters)
     except BaseException as error:
         fail(catalog, version, error)
         raise
     hours = (time.monotonic() - started) / 3600
-    catalog.update(version, status="ACTIVE", trainingHours=hours, **fields)
+    catalog.update(version, status=Status.ACTIVE, trainingHours=hours, **fields)
     return version.arn
 
 

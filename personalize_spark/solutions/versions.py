@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Fields, Record
+from personalize_spark.catalog.status import Status
 from personalize_spark.errors import InvalidInputException, ResourceAlreadyExistsException
 from personalize_spark.recipes import recipe_of
 
@@ -47,7 +48,7 @@ def version_arn(catalog: Catalog, target: Target, group: Record | None) -> Arn:
             f"The ARN '{arn}' is not that of a version of the solution '{target.solution}', "
             f"arn:PARTITION:personalize:REGION:ACCOUNT:solution/{target.solution}/VERSION."
         )
-    if catalog.holds(arn) and catalog.read(arn).fields["status"] != "CREATE FAILED":
+    if catalog.holds(arn) and catalog.read(arn).status is not Status.FAILED:
         raise ResourceAlreadyExistsException(f"Another resource with Arn {arn} already exists.")
     return arn
 
@@ -76,8 +77,8 @@ def create_version(catalog: Catalog, arn: Arn, shared: Fields) -> Record:
     """A new solution version, CREATE IN_PROGRESS, in place of a failed one under the same ARN; and its solution."""
     solution = arn.sibling("solution", arn.name)
     with contextlib.suppress(ResourceAlreadyExistsException):
-        catalog.create(solution, {**shared, "name": arn.name, "status": "ACTIVE"})
+        catalog.create(solution, {**shared, "name": arn.name, "status": Status.ACTIVE})
     if catalog.holds(arn):
         catalog.delete(catalog.read(arn))
-    own = {"solutionVersionArn": str(arn), "trainingMode": "FULL", "status": "CREATE IN_PROGRESS"}
+    own = {"solutionVersionArn": str(arn), "trainingMode": "FULL", "status": Status.IN_PROGRESS}
     return catalog.create(arn, {**shared, **own})

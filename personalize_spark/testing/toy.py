@@ -17,6 +17,7 @@ from personalize_spark.artifacts.model import USERS, read_model, users_schema, w
 from personalize_spark.artifacts.shards import keys_of, shard_name, shards_of
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
+from personalize_spark.catalog.status import Status
 from personalize_spark.recipes import RECIPES, ModelKind
 from personalize_spark.scoring.model import JsonTexts, Model
 from personalize_spark.scoring.products import products
@@ -131,7 +132,7 @@ def write_version(
         {
             "solutionVersionArn": str(arn),
             "recipeArn": RECIPES[recipe].arn,
-            "status": "ACTIVE",
+            "status": Status.ACTIVE,
             "model": asdict(pinned),
         },
     )

@@ -8,7 +8,8 @@ import pytest
 from personalize_spark.catalog import lease
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Record
-from personalize_spark.catalog.lease import Lease, reap
+from personalize_spark.catalog.lease import Lease, reap, running
+from personalize_spark.catalog.status import Status
 from personalize_spark.errors import JobFailed
 
 ARN = Arn("aws", "us-east-1", "000000000000", "batch-inference-job", "job")
@@ -21,12 +22,12 @@ def catalog(tmp_path: Path) -> Catalog:
 
 @pytest.fixture
 def record(catalog: Catalog) -> Record:
-    return catalog.create(ARN, {"status": lease.PENDING})
+    return catalog.create(ARN, {"status": Status.PENDING})
 
 
 def test_a_lease_puts_the_job_in_progress(catalog: Catalog, record: Record) -> None:
     with Lease(catalog, record):
-        assert catalog.read(ARN).fields["status"] == "CREATE IN_PROGRESS"
+        assert catalog.read(ARN).status == Status.IN_PROGRESS
 
 
 def test_a_lease_beats(catalog: Catalog, record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,27 +42,36 @@ def test_a_lease_beats(catalog: Catalog, record: Record, monkeypatch: pytest.Mon
 
 def test_who_lost_the_job_may_not_go_on(catalog: Catalog, record: Record) -> None:
     with Lease(catalog, record) as held:
-        catalog.update(catalog.read(ARN), status="CREATE FAILED")
-        with pytest.raises(JobFailed, match="no longer holds the job"):
+        catalog.update(catalog.read(ARN), status=Status.FAILED)
+        with pytest.raises(JobFailed, match="no longer holds arn:"):
             held.update()
-        with pytest.raises(JobFailed, match="no longer holds the job"):
-            held.update(status="ACTIVE")
-    assert catalog.read(ARN).fields["status"] == "CREATE FAILED"
+        with pytest.raises(JobFailed, match="no longer holds arn:"):
+            held.update(status=Status.ACTIVE)
+    assert catalog.read(ARN).status == Status.FAILED
 
 
 def test_a_job_whose_driver_fell_silent_is_failed(catalog: Catalog, record: Record) -> None:
-    catalog.update(record, status=lease.IN_PROGRESS, heartbeat=time.time() - lease.STALE_SECONDS - 1)
-    assert reap(catalog, record).fields["status"] == "CREATE FAILED"
+    catalog.update(record, status=Status.IN_PROGRESS, heartbeat=time.time() - lease.STALE_SECONDS - 1)
+    assert reap(catalog, record).status == Status.FAILED
     assert "has not been heard of" in catalog.read(ARN).fields["failureReason"]
 
 
-@pytest.mark.parametrize(("status", "age"), [("CREATE IN_PROGRESS", 1), ("CREATE PENDING", 1), ("ACTIVE", 10_000)])
-def test_a_job_that_lives_or_has_ended_is_left_alone(catalog: Catalog, record: Record, status: str, age: float) -> None:
+@pytest.mark.parametrize(("status", "age"), [(Status.IN_PROGRESS, 1), (Status.PENDING, 1), (Status.ACTIVE, 10_000)])
+def test_a_job_that_lives_or_has_ended_is_left_alone(
+    catalog: Catalog, record: Record, status: Status, age: float
+) -> None:
     catalog.update(record, status=status, heartbeat=time.time() - age)
-    assert reap(catalog, record).fields["status"] == status
+    assert reap(catalog, record).status == status
 
 
 def test_a_reaper_that_comes_too_late_believes_the_record(catalog: Catalog, record: Record) -> None:
-    catalog.update(record, status=lease.IN_PROGRESS, heartbeat=time.time() - 1_000)
-    catalog.update(catalog.read(ARN), status="ACTIVE")
-    assert reap(catalog, record).fields["status"] == "ACTIVE"
+    catalog.update(record, status=Status.IN_PROGRESS, heartbeat=time.time() - 1_000)
+    catalog.update(catalog.read(ARN), status=Status.ACTIVE)
+    assert reap(catalog, record).status == Status.ACTIVE
+
+
+def test_what_runs_is_told_by_kind(catalog: Catalog, record: Record) -> None:
+    catalog.create(ARN.sibling(ARN.kind, "silent"), {"status": Status.PENDING, "heartbeat": 1.0})
+    catalog.create(ARN.sibling(ARN.kind, "done"), {"status": Status.ACTIVE})
+    catalog.create(ARN.sibling("solution", "trained", "1"), {"status": Status.IN_PROGRESS})
+    assert [each.arn for each in running(catalog, ARN.kind)] == [record.arn]
