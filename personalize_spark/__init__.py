@@ -28,6 +28,7 @@ __all__ = [
     "ServiceError",
     "__version__",
     "compare",
+    "evaluate",
     "explain_filter",
     "import_datasets",
     "import_model",
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from personalize_spark.catalog.catalog import Catalog
     from personalize_spark.errors import JobFailed, PersonalizeSparkError, ServiceError
     from personalize_spark.quality.compare import compare
+    from personalize_spark.quality.evaluate import evaluate
     from personalize_spark.service.explain import explain_filter
 else:
     _MODULES = {
@@ -48,6 +50,7 @@ else:
         "PersonalizeSparkError": "errors",
         "ServiceError": "errors",
         "compare": "quality.compare",
+        "evaluate": "quality.evaluate",
         "explain_filter": "service.explain",
         "import_datasets": "api",
         "import_model": "api",

@@ -20,6 +20,7 @@ NAMES = {
     "ServiceError",
     "__version__",
     "compare",
+    "evaluate",
     "explain_filter",
     "import_datasets",
     "import_model",

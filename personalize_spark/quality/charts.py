@@ -45,6 +45,13 @@ def path(points: Sequence[tuple[float, float]], colour: str, more: str = "") -> 
     return f'<path d="M{joined or "0 0"}" stroke="{colour}" fill="none" {more}/>'
 
 
+def circle(x: float, y: float, colour: str, title: str, *, hollow: bool) -> str:
+    """A point; `title` is shown where the pointer rests on it."""
+    fill = "#ffffff" if hollow else colour
+    shape = f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" stroke="{colour}" stroke-width="2" fill="{fill}">'
+    return f"{shape}<title>{escape(title)}</title></circle>"
+
+
 @dataclass(frozen=True)
 class Bar:
     """A bar: its value, what is written before and behind it, its colour, and what it says under the pointer."""

@@ -1,234 +1,125 @@
-"""How good recommendations are, told by what users came to next; beside what is popular and what is random.
-
-Every user counts alike. With H the held-out items of a user and r_1, r_2, ... the list (what the user has seen is not in it):
-
-    precision@K    |H and the first K| / K
-    recall@K       |H and the first K| / |H|
-    NDCG@K         sum over the hits' places p <= K of 1 / log2(1 + p), over the same sum for the places 1 .. min(K, |H|)
-    MRR@25         1 / (place of the first hit), 0 if none of the first 25 is one
-    coverage       the share of all items that are in anybody's first 25
-    novelty        the mean of -log2(an item's share of the interactions) over all places of all first 25, in bits
-    popularity     the mean percentile of an item's popularity over the same places: 0.5 if it plays no part
-    log-loss       the mean of -log(the score of a held-out item), in nats
-
-Coverage, MRR, NDCG and precision are what the service's `GetSolutionMetrics` tells (developer guide, "Evaluating a solution
-version with metrics"). The score is a softmax over all items, also for recipes whose jobs score only some: what a user has
-seen keeps its part of it. That of "popularity" is an item's share of the interactions, that of "random" the same for all.
-"""
+"""A solution version evaluated: on what its training held out, or on later interactions."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import csv
+import io
+from dataclasses import replace
+from os import PathLike
 
-import numpy as np
-from numpy.typing import NDArray
+from personalize_spark.artifacts.artifact import Artifact, Pinned
+from personalize_spark.artifacts.heldout import HeldOut, look_up, read_held_out
+from personalize_spark.artifacts.model import read_model
+from personalize_spark.catalog.arns import Arn
+from personalize_spark.catalog.catalog import Catalog
+from personalize_spark.catalog.status import Status
+from personalize_spark.errors import ArtifactError, DataError, InvalidInputException
+from personalize_spark.quality.measures import Evaluation, known_shares, measure
+from personalize_spark.quality.page import page_of
+from personalize_spark.scoring.model import Model
+from personalize_spark.scoring.users import Users
+from personalize_spark.storage.location import open_store, split_prefix, uri_of
 
-from personalize_spark.scoring.products import paired_products
-from personalize_spark.scoring.ragged import Ragged
-from personalize_spark.scoring.selection import Selection, best_of, first_of, popular_of
-from personalize_spark.scoring.softmax import log_normaliser, probabilities
-from personalize_spark.scoring.topn import ItemMatrix, TopN
+Place = str | PathLike[str]
 
-DEPTHS = (5, 10, 25)
-"""The K of the measures."""
-
-_LONGEST = max(DEPTHS)
-_BINS = 10
-_SAMPLE = 4096
-"""Users that `ItemMatrix` learns its bounds from."""
-_SEED = 42
-
-
-@dataclass(frozen=True)
-class Measures:
-    """How good the lists of one ranking are; the formulas are at the top of this module.
-
-    Attributes:
-        ndcg: NDCG@K by K.
-        precision: precision@K by K.
-        recall: recall@K by K.
-        mrr: MRR@25.
-        coverage: from 0 to 1.
-        novelty: in bits.
-        popularity: a mean percentile, from 0 to 1.
-        log_loss: in nats.
-    """
-
-    ndcg: dict[int, float]
-    precision: dict[int, float]
-    recall: dict[int, float]
-    mrr: float
-    coverage: float
-    novelty: float
-    popularity: float
-    log_loss: float
-
-
-@dataclass(frozen=True)
-class Bin:
-    """A tenth of all that the model shows, see `Evaluation.calibration`.
-
-    Attributes:
-        predicted: the mean score.
-        frequency: how often, in the mean, the shown item is the one that the user came to next.
-        shown: how many places of lists.
-    """
-
-    predicted: float
-    frequency: float
-    shown: int
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """An evaluation.
-
-    Attributes:
-        users: how many users' held-out items were looked for.
-        items: how many items there are.
-        rankings: "model", "popularity" and "random".
-        calibration: all places of the model's first 25, in the order of their scores, cut into ten bins of as many places
-            each. A place counts as 1 / |H| if its item is among the |H| held-out items of its user, as 0 if not: that is the
-            chance that a held-out item drawn at random is the shown one, so a calibrated score predicts its mean.
-    """
-
-    users: int
-    items: int
-    rankings: dict[str, Measures]
-    calibration: list[Bin]
+_USER_ID, _ITEM_ID = "USER_ID", "ITEM_ID"
 
 
 def evaluate(
-    vectors: NDArray[np.float32],
-    factors: NDArray[np.float32],
-    targets: Ragged[np.int32],
-    seen: Ragged[np.int32],
-    shares: NDArray[np.float64],
-    temperature: float,
-    ranks: NDArray[np.int32],
+    catalog: Catalog, solution_version: str, *, interactions: Place | None = None, page: Place | None = None
 ) -> Evaluation:
-    """Measure a model.
+    """Measure the quality of a solution version's recommendations, beside popular and random ones.
 
     Args:
-        vectors: float32 (H, d), users learned without their targets; H >= 1.
-        factors: float32 (I, d), the items in any order; may be a memory map.
-        targets: the held-out items of each of the H users, at least one.
-        seen: the items that each user is not to get; no target is one of them.
-        shares: float64 (I,), the items' shares of the interactions, all above 0, total 1: see `known_shares`.
-        temperature: the factor of the products.
-        ranks: int32 (I,), rank of each item's id in ascending id order.
+        catalog: holds the solution version.
+        solution_version: its ARN.
+        interactions: a CSV file of later interactions, with the columns USER_ID and ITEM_ID; if left out, the items that the
+            training held out. An imported model needs this file.
+        page: write a page with charts there, as HTML.
 
     Raises:
-        ValueError: there is no user, or one without a target.
+        InvalidInputException: the version is not ACTIVE, has no users, or has no held-out items.
+        ResourceNotFoundException: there is no such solution version.
+        ObjectNotFound: there is no such file.
+        DataError: the file is not CSV with these columns, or has no user and item that the model knows.
+        ArtifactError: the model is of an earlier release.
     """
-    wanted = targets.lengths
-    if not len(wanted) or not wanted.all():
-        raise ValueError("each of at least one user needs a target")
-    best = _best(vectors, factors, seen, ranks)
-    normalisers = log_normaliser(vectors, factors, temperature)
-    lines = targets.row_ids()
-    products = paired_products(vectors, lines, factors, targets.values.astype(np.int64))
-    popular = np.lexsort((ranks, -shares)).astype(np.int32)
-    rankings = {
-        "model": (best.items, normalisers[lines] - temperature * products),
-        "popularity": (
-            popular_of(popular, len(wanted), _LONGEST, Selection(excluded=seen)),
-            -np.log(shares[targets.values]),
-        ),
-        "random": (_random(len(shares), seen), np.full(len(lines), np.log(len(shares)))),
-    }
-    measured = {name: _measured(lists, losses, targets, shares) for name, (lists, losses) in rankings.items()}
-    scores = probabilities(best.products, normalisers, temperature)
-    return Evaluation(len(wanted), len(shares), measured, _calibration(best.items, scores, targets))
+    evaluation = _evaluated(_opened(catalog, solution_version), solution_version, interactions)
+    if page is not None:
+        folder, name = split_prefix(uri_of(page))
+        open_store(folder).write(name, page_of(evaluation).encode())
+    return evaluation
 
 
-def known_shares(
-    shares: NDArray[np.float64], interactions: int, targets: Ragged[np.int32] | None = None
-) -> NDArray[np.float64]:
-    """Each item's share of the interactions that a model has learned from, plus one for each item, so that none is 0.
-
-    Args:
-        shares: float64 (I,), each item's share of all interactions.
-        interactions: how many there are.
-        targets: the items held out, if they are part of `shares`: an interaction of each is taken away.
-    """
-    counts = np.rint(shares * interactions) + 1
-    if targets is not None:
-        counts -= np.bincount(targets.values, minlength=len(counts))
-    known: NDArray[np.float64] = counts / counts.sum()
-    return known
+def _opened(catalog: Catalog, arn: str) -> Artifact:
+    fields = catalog.read(Arn.parse(arn)).fields
+    if "model" not in fields or fields["status"] != Status.ACTIVE:
+        raise InvalidInputException(f"{arn} is not a solution version that is ACTIVE.")
+    return Pinned(**fields["model"]).open()
 
 
-def solution_metrics(evaluation: Evaluation) -> dict[str, float]:
-    """The model's measures by the names of `GetSolutionMetrics`."""
-    model = evaluation.rankings["model"]
-    return {
-        "coverage": model.coverage,
-        "mean_reciprocal_rank_at_25": model.mrr,
-        **_named("normalized_discounted_cumulative_gain_at", model.ndcg),
-        **_named("precision_at", model.precision),
-    }
-
-
-def _named(name: str, by_depth: Mapping[int, float]) -> dict[str, float]:
-    return {f"{name}_{depth}": value for depth, value in by_depth.items()}
-
-
-def _best(
-    vectors: NDArray[np.float32], factors: NDArray[np.float32], seen: Ragged[np.int32], ranks: NDArray[np.int32]
-) -> TopN:
-    """The model's lists, in rows of `factors`."""
-    matrix, order = ItemMatrix.sort(factors, ranks, vectors[:_SAMPLE])
-    excluded = seen.with_values(np.argsort(order)[seen.values].astype(np.int32))
-    best = best_of(vectors, matrix, _LONGEST, Selection(excluded=excluded))
-    return TopN(np.where(best.items < 0, -1, order[best.items]).astype(np.int32), best.products)
-
-
-def _random(items: int, seen: Ragged[np.int32]) -> NDArray[np.int32]:
-    """int32 (H, 25): for each user items drawn at random, the same on every run; -1 past the end."""
-    generator = np.random.default_rng(_SEED)
-    counts = np.minimum(seen.lengths + _LONGEST, items)  # enough, even if all that was seen is drawn
-    drawn = [generator.choice(items, count, replace=False) for count in counts.tolist()]
-    lists = Ragged.of_lengths(counts, np.concatenate(drawn).astype(np.int32))
-    return first_of(lists, _LONGEST, Selection(excluded=seen))
-
-
-def _measured(
-    lists: NDArray[np.int32], losses: NDArray[np.float64], targets: Ragged[np.int32], shares: NDArray[np.float64]
-) -> Measures:
-    """Measure lists, int32 (H, 25); `losses` are those of the targets."""
-    hits, wanted = _hits(lists, targets), targets.lengths
-    discounts = 1 / np.log2(np.arange(2, _LONGEST + 2))
-    found, gains, ideal = np.cumsum(hits, axis=1), np.cumsum(hits * discounts, axis=1), np.cumsum(discounts)
-    shown = lists[lists >= 0]
-    return Measures(
-        {depth: float(np.mean(gains[:, depth - 1] / ideal[np.minimum(wanted, depth) - 1])) for depth in DEPTHS},
-        {depth: float(np.mean(found[:, depth - 1] / depth)) for depth in DEPTHS},
-        {depth: float(np.mean(found[:, depth - 1] / wanted)) for depth in DEPTHS},
-        float(np.mean(hits.any(axis=1) / (hits.argmax(axis=1) + 1))),
-        len(np.unique(shown)) / len(shares),
-        float(-np.mean(np.log2(shares[shown]))),
-        float(np.mean(_percentiles(shares)[shown])),
-        float(np.sum(losses / wanted[targets.row_ids()]) / len(wanted)),
+def _evaluated(artifact: Artifact, arn: str, source: Place | None) -> Evaluation:
+    model, properties = read_model(artifact), artifact.properties
+    matrix, notes = model.matrix, []
+    if matrix is None or model.users is None:
+        raise InvalidInputException(
+            f"{arn} has no vectors of users to evaluate: {properties['recipe']} recommends without them."
+        )
+    if "interactions" not in properties:
+        raise ArtifactError(
+            f"The model of {arn} does not say how many interactions its popularity is from: train or import it again."
+        )
+    if source is None:
+        held_out = _held_out(artifact, arn)
+        shares = known_shares(model.popularity, properties["interactions"], held_out.targets)
+    else:
+        held_out, note = _came_since(model, model.users, source)
+        shares = known_shares(model.popularity, properties["interactions"])
+        notes.append(note)
+    measured = measure(
+        held_out.vectors, matrix.factors, held_out.targets, held_out.seen, shares, model.temperature, matrix.ranks
     )
+    return replace(measured, solution_version_arn=arn, notes=tuple(notes))
 
 
-def _hits(lists: NDArray[np.int32], targets: Ragged[np.int32]) -> NDArray[np.bool_]:
-    """Bool (H, 25): whether the item at this place is a target."""
-    lines = np.repeat(np.arange(len(lists)), lists.shape[1])
-    return targets.contains(lines, lists.ravel()).reshape(lists.shape)
+def _held_out(artifact: Artifact, arn: str) -> HeldOut:
+    held_out = read_held_out(artifact)
+    if held_out is None:
+        raise InvalidInputException(
+            f"The model of {arn} comes without held-out items. Train a version with this release, on users with three or "
+            f"more items, or give later interactions: a CSV file of {_USER_ID},{_ITEM_ID}."
+        )
+    return held_out
 
 
-def _percentiles(shares: NDArray[np.float64]) -> NDArray[np.float64]:
-    """float64 (I,): the share of items that are less popular, of those that are as popular (itself included) half."""
-    ascending = np.sort(shares)
-    return (np.searchsorted(ascending, shares) + np.searchsorted(ascending, shares, "right")) / (2 * len(shares))
+def _came_since(model: Model, users: Users, source: Place) -> tuple[HeldOut, str]:
+    interactions = _read_interactions(source)
+    held_out = look_up(model, users, interactions)
+    there, all_users = len(held_out.vectors), len({user for user, _ in interactions})
+    if not there:
+        raise DataError(
+            f"{source} has no row of a user and an item that the model both knows, of {len(interactions):,} rows: "
+            "are these the ids that it was trained on?"
+        )
+    note = (
+        f"{there:,} of the {all_users:,} users in {source} are known and came to known items. What they had seen before "
+        "is not known here, so it counts among their recommendations."
+    )
+    return held_out, note
 
 
-def _calibration(lists: NDArray[np.int32], scores: NDArray[np.float64], targets: Ragged[np.int32]) -> list[Bin]:
-    there = lists >= 0
-    chances = (_hits(lists, targets) / targets.lengths[:, None])[there]
-    predicted = scores[there]
-    parts = np.array_split(np.argsort(predicted, kind="stable"), _BINS)
-    return [Bin(float(predicted[part].mean()), float(chances[part].mean()), len(part)) for part in parts if len(part)]
+def _read_interactions(source: Place) -> list[tuple[str, str]]:
+    folder, name = split_prefix(uri_of(source))
+    data = open_store(folder).read(name)
+    interactions = []
+    try:
+        rows = csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline=""), escapechar="\\", strict=True)
+        if not {_USER_ID, _ITEM_ID} <= set(rows.fieldnames or ()):
+            raise DataError(f"The first line of {source} must name the columns {_USER_ID} and {_ITEM_ID}.")
+        for row in rows:
+            if not row[_USER_ID] or not row[_ITEM_ID]:
+                raise DataError(f"{source}, line {rows.line_num} has no {_USER_ID} or no {_ITEM_ID}: remove that line.")
+            interactions.append((row[_USER_ID], row[_ITEM_ID]))
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise DataError(f"{source} is not CSV in UTF-8: {error}.") from error
+    return interactions

@@ -12,7 +12,7 @@ from pyspark.sql import DataFrame
 
 from personalize_spark.artifacts.artifact import Entry
 from personalize_spark.artifacts.heldout import HeldOut, write_held_out
-from personalize_spark.quality.evaluate import evaluate, known_shares, solution_metrics
+from personalize_spark.quality.measures import known_shares, measure
 from personalize_spark.scoring.topn import ItemMatrix
 from personalize_spark.training.fold_in import FoldIn
 from personalize_spark.training.popularity import counts_of
@@ -105,5 +105,5 @@ def _measured(items: pa.Table, matrix: ItemMatrix, out: HeldOut, temperature: fl
         return {}
     counts = counts_of(items)[matrix.ranks]  # an item's number is its rank
     shares = known_shares(counts / counts.sum(), int(counts.sum()), out.targets)
-    measured = evaluate(out.vectors, matrix.factors, out.targets, out.seen, shares, temperature, matrix.ranks)
-    return solution_metrics(measured)
+    measured = measure(out.vectors, matrix.factors, out.targets, out.seen, shares, temperature, matrix.ranks)
+    return measured.solution_metrics()

@@ -1,238 +1,34 @@
-"""The command `evaluate`: on what a training held out, on what came since, and what it says when it cannot."""
-
 from __future__ import annotations
 
-import argparse
 import json
-import re
-import time
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
-from xml.etree import ElementTree as ET
 
-import numpy as np
-import orjson
 import pytest
 
-from personalize_spark.artifacts.artifact import Artifact, finish
-from personalize_spark.artifacts.heldout import HeldOut, read_held_out, write_held_out
-from personalize_spark.artifacts.model import write_items
-from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
-from personalize_spark.cli import evaluate as command
-from personalize_spark.errors import PersonalizeSparkError
-from personalize_spark.quality.evaluate import Evaluation, evaluate, known_shares, solution_metrics
-from personalize_spark.scoring.model import JsonTexts, Model
-from personalize_spark.scoring.ragged import Ragged
-from personalize_spark.scoring.topn import ItemMatrix
-from personalize_spark.storage.location import open_store
-from personalize_spark.testing.toy import golden_version, write_toy_users, write_version
-
-ITEMS, USERS, COUNTS = 60, 12, np.arange(60, 0, -1)
-GENERATOR = np.random.default_rng(5)
-FACTORS = GENERATOR.normal(size=(ITEMS, 3)).astype(np.float32)
-VECTORS = GENERATOR.normal(size=(USERS, 3)).astype(np.float32)
-RANKS = np.arange(ITEMS, dtype=np.int32)
-TARGETS = np.argmax(VECTORS @ FACTORS.T, axis=1)
-SEEN = np.argmin(VECTORS @ FACTORS.T, axis=1)
-SHARES = COUNTS / COUNTS.sum()
+from personalize_spark.cli.main import main
+from personalize_spark.quality.evaluate import evaluate
+from tests.quality.test_evaluate import write
 
 
-@pytest.fixture
-def catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Catalog:
-    monkeypatch.setenv("PERSONALIZE_SPARK_CATALOG", str(tmp_path / "catalog"))
-    return Catalog(f"file://{tmp_path}/catalog")
-
-
-def one_each(items: np.ndarray[Any, Any], order: np.ndarray[Any, Any]) -> Ragged[np.int32]:
-    """A list of one item for each, in rows of the model."""
-    return Ragged(np.arange(len(items) + 1), np.argsort(order)[items].astype(np.int32))
-
-
-def write(catalog: Catalog, *, held_out: int | None = USERS, interactions: bool = True) -> str:
-    """A solution version whose first `held_out` users come to the model's own first choice, in a catalog."""
-    matrix, order = ItemMatrix.sort(FACTORS, RANKS)
-    texts = JsonTexts.of([orjson.dumps(f"item-{row:02}") for row in order])
-    model = Model(texts, np.argsort(order).astype(np.int32), SHARES[order], matrix)
-    arn = Arn("aws", "us-east-1", "000000000000", "solution", "toy", f"{time.time_ns() & 0xFFFFFFFF:08x}")
-    store = catalog.store.at(f"models/{arn.name}/{arn.version}")
-    entries = write_items(store, model)
-    entries += write_toy_users(store, [f"user-{row}" for row in range(USERS)], VECTORS, matrix, 2.0, 2, None)
-    if held_out is not None:
-        targets, seen = one_each(TARGETS[:held_out], order), one_each(SEEN[:held_out], order)
-        entries += write_held_out(store, HeldOut(VECTORS[:held_out], targets, seen))
-    counted = {"interactions": int(COUNTS.sum())} if interactions else {}
-    pinned = finish(store, entries, {"recipe": "aws-user-personalization", "temperature": 2.0, **counted})
-    record = {"status": "ACTIVE", "model": asdict(pinned)}
-    catalog.create(arn, {"recipeArn": "arn:aws:personalize:::recipe/aws-user-personalization", **record})
-    return str(arn)
-
-
-def run(*arguments: object) -> None:
-    parser = argparse.ArgumentParser()
-    command.add(parser.add_subparsers())
-    parsed = parser.parse_args(["evaluate", "--solution-version", *map(str, arguments)])
-    parsed.command(parsed)
-
-
-def expected(seen: Ragged[np.int32], *, learned: bool) -> Evaluation:
-    targets = one_each(TARGETS, RANKS)
-    shares = known_shares(SHARES, int(COUNTS.sum()), None if learned else targets)
-    return evaluate(VECTORS, FACTORS, targets, seen, shares, 2.0, RANKS)
-
-
-def same(said: dict[str, Any], evaluation: Evaluation) -> None:
-    for name in ("model", "popularity"):
-        for measure, value in vars(evaluation.rankings[name]).items():
-            got = said["rankings"][name][measure]
-            wanted = {str(key): each for key, each in value.items()} if isinstance(value, dict) else value
-            assert got == pytest.approx(wanted), (name, measure)
-    assert said["metrics"] == pytest.approx(solution_metrics(evaluation))
-    assert [each["predicted"] for each in said["calibration"]] == pytest.approx(
-        [each.predicted for each in evaluation.calibration]
-    )
-
-
-def test_what_was_held_out_comes_back(tmp_path: Path) -> None:
-    store = open_store(f"file://{tmp_path}")
-    lists = Ragged(np.array([0, 2, 3]), np.array([4, 5, 6], np.int32))
-    seen = Ragged(np.array([0, 0, 1]), np.array([7], np.int32))
-    finish(store, write_held_out(store, HeldOut(VECTORS[:2], lists, seen)), {})
-    columns = {path.name: np.load(path).dtype.name for path in tmp_path.glob("*.npy")}
-    assert columns == {
-        "heldout.vectors.npy": "float32",
-        "heldout.targets.indptr.npy": "int64",
-        "heldout.targets.values.npy": "int32",
-        "heldout.seen.indptr.npy": "int64",
-        "heldout.seen.values.npy": "int32",
-    }
-    found = read_held_out(Artifact(store))
-    assert found is not None
-    assert (found.vectors == VECTORS[:2]).all()
-    assert (found.targets.values.tolist(), found.targets.indptr.tolist()) == ([4, 5, 6], [0, 2, 3])
-    assert (found.seen.values.tolist(), found.seen.indptr.tolist()) == ([7], [0, 0, 1])
-
-
-def test_json_is_the_evaluation_of_what_the_training_held_out(
-    catalog: Catalog, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_prints_what_the_function_returns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    catalog = Catalog(tmp_path / "catalog")
     arn = write(catalog)
-    run(arn, "--json")
-    said = json.loads(capsys.readouterr().out)
-    assert (said["solutionVersionArn"], said["users"], said["items"]) == (arn, USERS, ITEMS)
-    assert said["metrics"]["mean_reciprocal_rank_at_25"] == 1
-    same(said, expected(one_each(SEEN, RANKS), learned=False))
+    evaluation = evaluate(catalog, arn)
+    asked = ["evaluate", "--catalog", str(tmp_path / "catalog"), "--solution-version", arn]
+    assert main(asked) == 0
+    assert capsys.readouterr() == (f"{evaluation}\n", "")
+    page = tmp_path / "page.html"
+    assert main([*asked, "--json", "--page", str(page)]) == 0
+    assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(evaluation.to_dict()))
+    assert page.read_text().startswith("<!doctype html>")
 
 
-def test_the_table_has_the_three_rankings_side_by_side(catalog: Catalog, capsys: pytest.CaptureFixture[str]) -> None:
-    run(write(catalog))
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "12 users, 60 items"
-    assert lines[2].split() == ["model", "popularity", "random"]
-    assert [line.split()[0] for line in lines[3:]] == [
-        *("NDCG@5", "NDCG@10", "NDCG@25", "precision@5", "precision@10", "precision@25"),
-        *("recall@5", "recall@10", "recall@25", "MRR@25", "coverage", "novelty", "popularity", "log-loss"),
-    ]
-    measures = expected(one_each(SEEN, RANKS), learned=False).rankings
-    assert lines[3].split()[1:3] == ["1.0000", f"{measures['popularity'].ndcg[5]:.4f}"]
-    assert lines[-1].split()[-1] == f"{np.log(ITEMS):.4f}"
-
-
-def future(folder: Path, text: str) -> Path:
-    path = folder / "future.csv"
-    path.write_text(text, encoding="utf-8")
-    return path
-
-
-def test_what_came_since_needs_nothing_held_out(
-    catalog: Catalog, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    rows = [f"{row},item-{TARGETS[row]:02},user-{row}\n" for row in range(USERS)]
-    strange = ["99,item-00,stranger\n", "99,unknown,user-0\n", rows[0]]
-    path = future(tmp_path, "\ufeffTIMESTAMP,ITEM_ID,USER_ID\n" + "".join([*strange, *rows]))
-    run(write(catalog, held_out=None), "--interactions", path, "--json")
-    output = capsys.readouterr()
-    assert output.err.startswith(f"12 of the 13 users in {path} are known and came to known items.")
-    nothing = Ragged(np.zeros(USERS + 1, np.int64), np.empty(0, np.int32))
-    same(json.loads(output.out), expected(nothing, learned=True))
-
-
-@pytest.mark.parametrize("held_out", [None, 0])
-def test_a_model_without_held_out_items_says_what_to_do(catalog: Catalog, held_out: int | None) -> None:
-    arn = write(catalog, held_out=held_out)
-    with pytest.raises(PersonalizeSparkError, match=r"without held-out items\. Train .*, or give --interactions"):
-        run(arn)
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("USER_ID,TIMESTAMP\nu,1\n", "must name the columns USER_ID and ITEM_ID"),
-        ("", "must name the columns USER_ID and ITEM_ID"),
-        ("USER_ID,ITEM_ID\nu,i\nu\n", "line 3 has no USER_ID or no ITEM_ID"),
-        ("USER_ID,ITEM_ID\nu,i\n,i\n", "line 3 has no USER_ID or no ITEM_ID"),
-        ('USER_ID,ITEM_ID\n"u,i\n', "is not CSV in UTF-8"),
-        ("USER_ID,ITEM_ID\n", "no row of a user and an item that the model both knows, of 0 rows"),
-        ("USER_ID,ITEM_ID\nuser-1,i\nu,item-01\n", "no row of a user and an item that the model both knows, of 2 rows"),
-    ],
-)
-def test_a_file_that_cannot_be_used_is_told(catalog: Catalog, tmp_path: Path, text: str, said: str) -> None:
-    arn = write(catalog)
-    with pytest.raises(PersonalizeSparkError, match=said):
-        run(arn, "--interactions", future(tmp_path, text))
-
-
-def test_a_version_that_cannot_be_evaluated_is_told(catalog: Catalog, tmp_path: Path) -> None:
-    popular = write_version(catalog, "aws-popularity-count", ["a"], np.ones((1, 1), np.float32), {}, [1])
-    with pytest.raises(PersonalizeSparkError, match="aws-popularity-count recommends without them"):
-        run(popular)
-    with pytest.raises(PersonalizeSparkError, match="does not say how many interactions"):
-        run(golden_version(catalog))
-    record = catalog.read(Arn.parse(str(popular)))
-    catalog.update(record, status="CREATE FAILED")
-    with pytest.raises(PersonalizeSparkError, match="not a solution version that is ACTIVE"):
-        run(popular)
-
-
-class Page:
-    """A page, read as XML but for what HTML leaves open."""
-
-    def __init__(self, path: Path) -> None:
-        self.text = path.read_text(encoding="utf-8")
-        closed = re.sub(r"(<meta [^>]*)>", r"\1/>", self.text.removeprefix("<!doctype html>\n"))
-        self.root = ET.fromstring(closed)  # noqa: S314  # our own
-
-    def sections(self) -> dict[str, ET.Element]:
-        return {str(each.findtext("h2")): each for each in self.root.iter("section")}
-
-
-def shapes(section: ET.Element, kind: str) -> list[ET.Element]:
-    return list(section.iter(f"{{http://www.w3.org/2000/svg}}{kind}"))
-
-
-def test_the_page_stands_alone_and_plots_every_measure(catalog: Catalog, tmp_path: Path) -> None:
-    arn = write(catalog)
-    run(arn, "--page", tmp_path / "evaluation.html")
-    page = Page(tmp_path / "evaluation.html")
-    assert not re.search(r"<script|<link|<img|src=|href=|@import|url\(", page.text)
-    sections = page.sections()
-    assert list(sections) == [
-        *("NDCG", "Precision", "Recall", "Mean reciprocal rank", "Coverage", "Novelty", "Popularity bias", "Log-loss"),
-        *("Calibration", "All numbers"),
-    ]
-    assert [len(shapes(section, "rect")) for section in sections.values()] == [9, 9, 9, 3, 3, 3, 3, 3, 0, 0]
-    evaluation = expected(one_each(SEEN, RANKS), learned=False)
-    assert len(shapes(sections["Calibration"], "circle")) == len(evaluation.calibration) == 10
-    lengths = [float(str(bar.get("width"))) for bar in shapes(sections["Log-loss"], "rect")]
-    losses = [evaluation.rankings[name].log_loss for name in ("model", "popularity", "random")]
-    assert lengths == pytest.approx([152 * loss / max(losses) for loss in losses], abs=0.06)
-    assert len(list(sections["All numbers"].iter("td"))) == 14 * 3
-
-
-def test_points_that_never_came_true_lie_hollow_on_the_floor(catalog: Catalog, tmp_path: Path) -> None:
-    run(write(catalog, held_out=1), "--page", tmp_path / "evaluation.html")
-    points = shapes(Page(tmp_path / "evaluation.html").sections()["Calibration"], "circle")
-    hollow = [point for point in points if point.get("fill") == "#ffffff"]
-    assert len(hollow) == 9  # 25 places, one of them the target
-    assert {point.get("cy") for point in hollow} == {"352.0"}
+def test_notes_go_to_stderr(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arn = write(Catalog(tmp_path / "catalog"), held_out=None)
+    (tmp_path / "later.csv").write_text("USER_ID,ITEM_ID\nuser-1,item-01\n")
+    asked = ["--solution-version", arn, "--interactions", str(tmp_path / "later.csv")]
+    assert main(["evaluate", "--catalog", str(tmp_path / "catalog"), *asked]) == 0
+    said = capsys.readouterr()
+    assert said.err.startswith("1 of the 1 users in ")
+    assert "known" not in said.out

@@ -1,233 +1,226 @@
-"""Evaluation: numbers worked by hand, and the definitions written out in plain Python."""
+"""A solution version evaluated: on what a training held out, on later interactions, and what is said when it cannot be."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+import json
+import re
+import time
 from dataclasses import asdict
-from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
 
 import numpy as np
+import orjson
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from numpy.typing import NDArray
 
-from personalize_spark.quality import evaluate as module
-from personalize_spark.quality.evaluate import Bin, Evaluation, evaluate, known_shares, solution_metrics
+from personalize_spark.artifacts.artifact import Artifact, finish
+from personalize_spark.artifacts.heldout import HeldOut, read_held_out, write_held_out
+from personalize_spark.artifacts.model import write_items
+from personalize_spark.catalog.arns import Arn
+from personalize_spark.catalog.catalog import Catalog
+from personalize_spark.errors import PersonalizeSparkError
+from personalize_spark.quality.evaluate import evaluate
+from personalize_spark.quality.measures import Evaluation, known_shares, measure
+from personalize_spark.scoring.model import JsonTexts, Model
 from personalize_spark.scoring.ragged import Ragged
+from personalize_spark.scoring.topn import ItemMatrix
+from personalize_spark.storage.location import open_store
+from personalize_spark.testing.toy import golden_version, write_toy_users, write_version
 
-LOG2 = math.log(2)
-
-
-def ragged(*lists: Sequence[int]) -> Ragged[np.int32]:
-    indptr = np.cumsum([0, *map(len, lists)])
-    return Ragged(indptr, np.array([item for each in lists for item in each], np.int32))
-
-
-def column(*values: float) -> NDArray[np.float32]:
-    return np.array(values, np.float32)[:, None]
-
-
-def golden() -> Evaluation:
-    """The model gives the first user 1 2 3, the second one 3 2 1 0; popularity gives 1 3 2 and 0 1 3 2."""
-    shares, ranks = np.array([4, 2, 1, 1]) / 8, np.array([0, 1, 3, 2], np.int32)
-    targets, seen = ragged([1], [0, 3]), ragged([0], [])
-    return evaluate(column(1, -1), column(3, 2, 1, 0), targets, seen, shares, LOG2, ranks)
+ITEMS, USERS, COUNTS = 60, 12, np.arange(60, 0, -1)
+GENERATOR = np.random.default_rng(5)
+FACTORS = GENERATOR.normal(size=(ITEMS, 3)).astype(np.float32)
+VECTORS = GENERATOR.normal(size=(USERS, 3)).astype(np.float32)
+RANKS = np.arange(ITEMS, dtype=np.int32)
+TARGETS = np.argmax(VECTORS @ FACTORS.T, axis=1)
+SEEN = np.argmin(VECTORS @ FACTORS.T, axis=1)
+SHARES = COUNTS / COUNTS.sum()
 
 
-def test_a_tiny_case_is_as_worked_by_hand() -> None:
-    evaluation = golden()
-    model = evaluation.rankings["model"]
-    both = 1 + 1 / math.log2(3)  # two hits at the first two places
-    assert (evaluation.users, evaluation.items) == (2, 4)
-    assert model.ndcg == pytest.approx(dict.fromkeys((5, 10, 25), (1 + (1 + 1 / math.log2(5)) / both) / 2))
-    assert model.precision == pytest.approx({5: 0.3, 10: 0.15, 25: 0.06})
-    assert model.recall == {5: 1, 10: 1, 25: 1}
-    assert (model.mrr, model.coverage) == (1, 1)
-    assert model.novelty == pytest.approx((2 + 3 + 3 + 3 + 3 + 2 + 1) / 7)
-    assert model.popularity == pytest.approx((5 + 2 + 2 + 2 + 2 + 5 + 7) / 8 / 7)
-    assert model.log_loss == pytest.approx((math.log(15 / 4) + (math.log(15 / 8) + math.log(15)) / 2) / 2)
+@pytest.fixture
+def catalog(tmp_path: Path) -> Catalog:
+    return Catalog(f"file://{tmp_path}/catalog")
 
 
-def test_popularity_breaks_ties_by_id_and_is_as_worked_by_hand() -> None:
-    popularity = golden().rankings["popularity"]
-    assert popularity.ndcg[5] == pytest.approx((1 + 1.5 / (1 + 1 / math.log2(3))) / 2)
-    assert (popularity.mrr, popularity.coverage) == (1, 1)
-    assert popularity.log_loss == pytest.approx(2 * LOG2)
-    assert golden().rankings["random"].log_loss == pytest.approx(math.log(4))
+def one_each(items: np.ndarray[Any, Any], order: np.ndarray[Any, Any]) -> Ragged[np.int32]:
+    """A list of one item for each, in rows of the model."""
+    return Ragged(np.arange(len(items) + 1), np.argsort(order)[items].astype(np.int32))
 
 
-def test_the_calibration_is_as_worked_by_hand() -> None:
-    bins = golden().calibration
-    assert [each.predicted for each in bins] == sorted(each.predicted for each in bins)
-    assert sorted((round(15 * each.predicted, 9), each.frequency, each.shown) for each in bins) == [
-        *((1, 0, 1), (1, 0.5, 1), (2, 0, 1), (2, 0, 1)),
-        *((4, 0, 1), (4, 1, 1), (8, 0.5, 1)),
-    ]
+def write(catalog: Catalog, *, held_out: int | None = USERS, interactions: bool = True) -> str:
+    """A solution version whose first `held_out` users come to the model's own first choice, in a catalog."""
+    matrix, order = ItemMatrix.sort(FACTORS, RANKS)
+    texts = JsonTexts.of([orjson.dumps(f"item-{row:02}") for row in order])
+    model = Model(texts, np.argsort(order).astype(np.int32), SHARES[order], matrix)
+    arn = Arn("aws", "us-east-1", "000000000000", "solution", "toy", f"{time.time_ns() & 0xFFFFFFFF:08x}")
+    store = catalog.store.at(f"models/{arn.name}/{arn.version}")
+    entries = write_items(store, model)
+    entries += write_toy_users(store, [f"user-{row}" for row in range(USERS)], VECTORS, matrix, 2.0, 2, None)
+    if held_out is not None:
+        targets, seen = one_each(TARGETS[:held_out], order), one_each(SEEN[:held_out], order)
+        entries += write_held_out(store, HeldOut(VECTORS[:held_out], targets, seen))
+    counted = {"interactions": int(COUNTS.sum())} if interactions else {}
+    pinned = finish(store, entries, {"recipe": "aws-user-personalization", "temperature": 2.0, **counted})
+    record = {"status": "ACTIVE", "model": asdict(pinned)}
+    catalog.create(arn, {"recipeArn": "arn:aws:personalize:::recipe/aws-user-personalization", **record})
+    return str(arn)
 
 
-def test_the_service_has_names_for_it() -> None:
-    evaluation = golden()
-    model = evaluation.rankings["model"]
-    assert solution_metrics(evaluation) == {
-        "coverage": model.coverage,
-        "mean_reciprocal_rank_at_25": model.mrr,
-        "normalized_discounted_cumulative_gain_at_5": model.ndcg[5],
-        "normalized_discounted_cumulative_gain_at_10": model.ndcg[10],
-        "normalized_discounted_cumulative_gain_at_25": model.ndcg[25],
-        "precision_at_5": model.precision[5],
-        "precision_at_10": model.precision[10],
-        "precision_at_25": model.precision[25],
+def expected(seen: Ragged[np.int32], *, learned: bool) -> Evaluation:
+    targets = one_each(TARGETS, RANKS)
+    shares = known_shares(SHARES, int(COUNTS.sum()), None if learned else targets)
+    return measure(VECTORS, FACTORS, targets, seen, shares, 2.0, RANKS)
+
+
+def same(found: Evaluation, evaluation: Evaluation) -> None:
+    for name in ("model", "popularity"):
+        for measured, value in vars(evaluation.rankings[name]).items():
+            assert getattr(found.rankings[name], measured) == pytest.approx(value), (name, measured)
+    assert found.solution_metrics() == pytest.approx(evaluation.solution_metrics())
+    predicted = [[each.predicted for each in one.calibration] for one in (found, evaluation)]
+    assert predicted[0] == pytest.approx(predicted[1])
+
+
+def test_what_was_held_out_comes_back(tmp_path: Path) -> None:
+    store = open_store(f"file://{tmp_path}")
+    lists = Ragged(np.array([0, 2, 3]), np.array([4, 5, 6], np.int32))
+    seen = Ragged(np.array([0, 0, 1]), np.array([7], np.int32))
+    finish(store, write_held_out(store, HeldOut(VECTORS[:2], lists, seen)), {})
+    columns = {path.name: np.load(path).dtype.name for path in tmp_path.glob("*.npy")}
+    assert columns == {
+        "heldout.vectors.npy": "float32",
+        "heldout.targets.indptr.npy": "int64",
+        "heldout.targets.values.npy": "int32",
+        "heldout.seen.indptr.npy": "int64",
+        "heldout.seen.values.npy": "int32",
     }
+    found = read_held_out(Artifact(store))
+    assert found is not None
+    assert (found.vectors == VECTORS[:2]).all()
+    assert (found.targets.values.tolist(), found.targets.indptr.tolist()) == ([4, 5, 6], [0, 2, 3])
+    assert (found.seen.values.tolist(), found.seen.indptr.tolist()) == ([7], [0, 0, 1])
 
 
-def test_what_was_held_out_was_not_known_and_no_share_is_zero() -> None:
-    shares = np.array([3, 1, 0, 0]) / 4
-    assert known_shares(shares, 4).tolist() == pytest.approx([4 / 8, 2 / 8, 1 / 8, 1 / 8])
-    assert known_shares(shares, 4, ragged([0], [0], [1])).tolist() == pytest.approx([2 / 5, 1 / 5, 1 / 5, 1 / 5])
+def test_a_version_is_evaluated_on_what_its_training_held_out(catalog: Catalog) -> None:
+    arn = write(catalog)
+    found = evaluate(catalog, arn)
+    assert (found.solution_version_arn, found.users, found.items, found.notes) == (arn, USERS, ITEMS, ())
+    same(found, expected(one_each(SEEN, RANKS), learned=False))
 
 
-@given(st.integers(0, 10**6), st.integers(1, 60), st.integers(1, 30), st.integers(1, 5))
-@settings(max_examples=60)
-def test_it_is_what_the_definitions_say(seed: int, items: int, users: int, rank: int) -> None:
-    generator = np.random.default_rng(seed)
-    factors = generator.normal(size=(items, rank)).astype(np.float32)
-    factors[generator.integers(items, size=items // 4)] = factors[0]  # ties
-    vectors = generator.normal(size=(users, rank)).astype(np.float32)
-    shares = known_shares(np.full(items, 1 / items), items, ragged(generator.permutation(items)[1::2].tolist()))
-    targets, seen = [], []
-    for _ in range(users):
-        order, wanted = generator.permutation(items).tolist(), int(generator.integers(1, min(items, 8) + 1))
-        targets.append(sorted(order[:wanted]))
-        seen.append(sorted(order[wanted:][: generator.integers(items)]))
-    ranks = generator.permutation(items).astype(np.int32)
-    evaluation = evaluate(vectors, factors, ragged(*targets), ragged(*seen), shares, 0.7, ranks)
-
-    scores = [
-        softmax([0.7 * math.fsum(map(float.__mul__, user, item)) for item in factors.tolist()])
-        for user in vectors.tolist()
+def test_it_prints_as_a_table_of_the_three_rankings(catalog: Catalog) -> None:
+    lines = str(evaluate(catalog, write(catalog))).splitlines()
+    assert lines[0] == "12 users, 60 items"
+    assert lines[2].split() == ["model", "popularity", "random"]
+    assert [line.split()[0] for line in lines[3:]] == [
+        *("NDCG@5", "NDCG@10", "NDCG@25", "precision@5", "precision@10", "precision@25"),
+        *("recall@5", "recall@10", "recall@25", "MRR@25", "coverage", "novelty", "popularity", "log-loss"),
     ]
-    lists = [listed(line, ranks.tolist(), gone) for line, gone in zip(scores, seen, strict=True)]
-    popular = [listed(shares.tolist(), ranks.tolist(), gone) for gone in seen]
-    flat = [shares.tolist()] * users
-    for name, ranking, of_ranking in (("model", lists, scores), ("popularity", popular, flat)):
-        measured = asdict(evaluation.rankings[name])
-        for measure, value in definitions(ranking, targets, shares.tolist(), of_ranking).items():
-            assert measured[measure] == pytest.approx(value, abs=1e-9), (name, measure)
-    assert [tuple(asdict(each).values()) for each in evaluation.calibration] == [
-        pytest.approx(each, abs=1e-9) for each in tenths(lists, targets, scores)
+    measures = expected(one_each(SEEN, RANKS), learned=False).rankings
+    assert lines[3].split()[1:3] == ["1.0000", f"{measures['popularity'].ndcg[5]:.4f}"]
+    assert lines[-1].split()[-1] == f"{np.log(ITEMS):.4f}"
+
+
+def test_it_is_plain_values(catalog: Catalog) -> None:
+    arn = write(catalog)
+    plain = json.loads(json.dumps(evaluate(catalog, arn).to_dict()))
+    assert list(plain) == ["solutionVersionArn", "metrics", "users", "items", "rankings", "calibration", "notes"]
+    assert (plain["solutionVersionArn"], plain["metrics"]["mean_reciprocal_rank_at_25"]) == (arn, 1)
+    assert plain["rankings"]["model"]["recall"]["25"] == 1
+
+
+def future(folder: Path, text: str) -> Path:
+    path = folder / "future.csv"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_later_interactions_need_nothing_held_out(catalog: Catalog, tmp_path: Path) -> None:
+    rows = [f"{row},item-{TARGETS[row]:02},user-{row}\n" for row in range(USERS)]
+    strange = ["99,item-00,stranger\n", "99,unknown,user-0\n", rows[0]]
+    path = future(tmp_path, "\ufeffTIMESTAMP,ITEM_ID,USER_ID\n" + "".join([*strange, *rows]))
+    found = evaluate(catalog, write(catalog, held_out=None), interactions=path)
+    assert found.notes[0].startswith(f"12 of the 13 users in {path} are known and came to known items.")
+    nothing = Ragged(np.zeros(USERS + 1, np.int64), np.empty(0, np.int32))
+    same(found, expected(nothing, learned=True))
+
+
+@pytest.mark.parametrize("held_out", [None, 0])
+def test_a_model_without_held_out_items_says_what_to_do(catalog: Catalog, held_out: int | None) -> None:
+    arn = write(catalog, held_out=held_out)
+    with pytest.raises(PersonalizeSparkError, match=r"without held-out items\. Train .*, or give later interactions"):
+        evaluate(catalog, arn)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("USER_ID,TIMESTAMP\nu,1\n", "must name the columns USER_ID and ITEM_ID"),
+        ("", "must name the columns USER_ID and ITEM_ID"),
+        ("USER_ID,ITEM_ID\nu,i\nu\n", "line 3 has no USER_ID or no ITEM_ID"),
+        ("USER_ID,ITEM_ID\nu,i\n,i\n", "line 3 has no USER_ID or no ITEM_ID"),
+        ('USER_ID,ITEM_ID\n"u,i\n', "is not CSV in UTF-8"),
+        ("USER_ID,ITEM_ID\n", "no row of a user and an item that the model both knows, of 0 rows"),
+        ("USER_ID,ITEM_ID\nuser-1,i\nu,item-01\n", "no row of a user and an item that the model both knows, of 2 rows"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_told(catalog: Catalog, tmp_path: Path, text: str, said: str) -> None:
+    arn = write(catalog)
+    with pytest.raises(PersonalizeSparkError, match=said):
+        evaluate(catalog, arn, interactions=future(tmp_path, text))
+
+
+def test_a_version_that_cannot_be_evaluated_is_told(catalog: Catalog, tmp_path: Path) -> None:
+    popular = write_version(catalog, "aws-popularity-count", ["a"], np.ones((1, 1), np.float32), {}, [1])
+    with pytest.raises(PersonalizeSparkError, match="aws-popularity-count recommends without them"):
+        evaluate(catalog, str(popular))
+    with pytest.raises(PersonalizeSparkError, match="does not say how many interactions"):
+        evaluate(catalog, str(golden_version(catalog)))
+    record = catalog.read(Arn.parse(str(popular)))
+    catalog.update(record, status="CREATE FAILED")
+    with pytest.raises(PersonalizeSparkError, match="not a solution version that is ACTIVE"):
+        evaluate(catalog, str(popular))
+
+
+class Page:
+    """A page, read as XML but for what HTML leaves open."""
+
+    def __init__(self, path: Path) -> None:
+        self.text = path.read_text(encoding="utf-8")
+        closed = re.sub(r"(<meta [^>]*)>", r"\1/>", self.text.removeprefix("<!doctype html>\n"))
+        self.root = ET.fromstring(closed)  # noqa: S314  # our own
+
+    def sections(self) -> dict[str, ET.Element]:
+        return {str(each.findtext("h2")): each for each in self.root.iter("section")}
+
+
+def shapes(section: ET.Element, kind: str) -> list[ET.Element]:
+    return list(section.iter(f"{{http://www.w3.org/2000/svg}}{kind}"))
+
+
+def test_the_page_stands_alone_and_plots_every_measure(catalog: Catalog, tmp_path: Path) -> None:
+    arn = write(catalog)
+    evaluate(catalog, arn, page=tmp_path / "evaluation.html")
+    page = Page(tmp_path / "evaluation.html")
+    assert not re.search(r"<script|<link|<img|src=|href=|@import|url\(", page.text)
+    sections = page.sections()
+    assert list(sections) == [
+        *("NDCG", "Precision", "Recall", "Mean reciprocal rank", "Coverage", "Novelty", "Popularity bias", "Log-loss"),
+        *("Calibration", "All numbers"),
     ]
+    assert [len(shapes(section, "rect")) for section in sections.values()] == [9, 9, 9, 3, 3, 3, 3, 3, 0, 0]
+    evaluation = expected(one_each(SEEN, RANKS), learned=False)
+    assert len(shapes(sections["Calibration"], "circle")) == len(evaluation.calibration) == 10
+    lengths = [float(str(bar.get("width"))) for bar in shapes(sections["Log-loss"], "rect")]
+    losses = [evaluation.rankings[name].log_loss for name in ("model", "popularity", "random")]
+    assert lengths == pytest.approx([152 * loss / max(losses) for loss in losses], abs=0.06)
+    assert len(list(sections["All numbers"].iter("td"))) == 14 * 3
 
 
-def softmax(exponents: Sequence[float]) -> list[float]:
-    total = math.fsum(map(math.exp, exponents))
-    return [math.exp(each) / total for each in exponents]
-
-
-def listed(scores: Sequence[float], ranks: Sequence[int], gone: Sequence[int]) -> list[int]:
-    candidates = [item for item in range(len(scores)) if item not in gone]
-    return sorted(candidates, key=lambda item: (-round(scores[item], 14), ranks[item]))[:25]
-
-
-def definitions(
-    lists: list[list[int]], targets: list[list[int]], shares: list[float], scores: list[list[float]]
-) -> dict[str, object]:
-    pairs = list(zip(lists, targets, strict=True))
-    shown = [item for each in lists for item in each]
-    below = [sum(other < share for other in shares) + sum(other == share for other in shares) / 2 for share in shares]
-    depths = (5, 10, 25)
-    return {
-        "ndcg": {k: mean([gain(items, wanted, k) for items, wanted in pairs]) for k in depths},
-        "precision": {k: mean([len({*items[:k]} & {*wanted}) / k for items, wanted in pairs]) for k in depths},
-        "recall": {k: mean([len({*items[:k]} & {*wanted}) / len(wanted) for items, wanted in pairs]) for k in depths},
-        "mrr": mean(
-            [
-                max((1 / (items.index(item) + 1) for item in wanted if item in items), default=0)
-                for items, wanted in pairs
-            ]
-        ),
-        "coverage": len(set(shown)) / len(shares),
-        "novelty": mean([-math.log2(shares[item]) for item in shown]),
-        "popularity": mean([below[item] / len(shares) for item in shown]),
-        "log_loss": mean(
-            [mean([-math.log(line[item]) for item in wanted]) for line, wanted in zip(scores, targets, strict=True)]
-        ),
-    }
-
-
-def gain(items: list[int], wanted: list[int], depth: int) -> float:
-    discounts = [1 / math.log2(1 + place) for place in range(1, depth + 1)]
-    hit = [discount for discount, item in zip(discounts, items, strict=False) if item in wanted]
-    return sum(hit) / sum(discounts[: len(wanted)])
-
-
-def tenths(lists: list[list[int]], targets: list[list[int]], scores: list[list[float]]) -> list[tuple[float, ...]]:
-    places = [
-        (line[item], (item in wanted) / len(wanted))
-        for items, wanted, line in zip(lists, targets, scores, strict=True)
-        for item in items
-    ]
-    places.sort(key=lambda place: round(place[0], 14))
-    longer = len(places) % 10
-    ends = [part * (len(places) // 10) + min(part, longer) for part in range(11)]
-    parts = [places[start:end] for start, end in pairwise(ends) if end > start]
-    return [(mean([p for p, _ in part]), mean([chance for _, chance in part]), len(part)) for part in parts]
-
-
-def mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values)
-
-
-def test_random_is_fair_never_what_was_seen_and_always_the_same() -> None:
-    users, items = 4000, 100
-    seen = ragged(*([0, 99] if user % 2 else range(90) for user in range(users)))
-    lists = module._random(items, seen)
-    assert (lists == module._random(items, seen)).all()
-    for user, (row, gone) in enumerate(
-        zip(lists.tolist(), (seen.take(np.array([u])) for u in range(users)), strict=True)
-    ):
-        shown = [item for item in row if item >= 0]
-        assert len(shown) == len(set(shown)) == (25 if user % 2 else 10)
-        assert not set(shown) & set(gone.values.tolist())
-    frequency = np.bincount(lists[1::2].ravel(), minlength=items)[1:99] / (users / 2)
-    assert np.abs(frequency - 25 / 98).max() < 0.05
-
-
-def test_more_than_the_best_is_random_at_the_least() -> None:
-    """500 users who come to what the model tells: the model finds it, popularity and random do not."""
-    generator = np.random.default_rng(1)
-    factors, vectors = (generator.normal(size=(count, 8)).astype(np.float32) for count in (400, 500))
-    scores = softmax_rows(3.0 * vectors.astype(np.float64) @ factors.T)
-    targets = ragged(*([int(generator.choice(400, p=line))] for line in scores))
-    shares = known_shares(np.full(400, 1 / 400), 4000)
-    nothing = ragged(*[[]] * 500)
-    evaluation = evaluate(vectors, factors, targets, nothing, shares, 3.0, np.arange(400, dtype=np.int32))
-    model, random = evaluation.rankings["model"], evaluation.rankings["random"]
-    assert model.recall[25] > 0.9
-    assert random.recall[25] == pytest.approx(25 / 400, abs=0.04)
-    assert random.popularity == pytest.approx(0.5)
-    assert evaluation.rankings["popularity"].coverage == 25 / 400
-    assert model.log_loss < random.log_loss == pytest.approx(math.log(400))
-    # the model is the truth here, so what it predicts is how often it happens
-    assert all(abs(each.predicted - each.frequency) < 0.03 for each in evaluation.calibration)
-    assert sum(each.shown for each in evaluation.calibration) == 500 * 25
-
-
-def softmax_rows(exponents: NDArray[np.float64]) -> NDArray[np.float64]:
-    weights: NDArray[np.float64] = np.exp(exponents - exponents.max(axis=1, keepdims=True))
-    weights /= weights.sum(axis=1, keepdims=True)
-    return weights
-
-
-def test_a_user_without_a_target_is_refused() -> None:
-    shares, ranks = np.array([0.5, 0.5]), np.arange(2, dtype=np.int32)
-    for vectors, targets in ((column(), ragged()), (column(1, 1), ragged([0], []))):
-        with pytest.raises(ValueError, match="needs a target"):
-            evaluate(vectors, column(1, 2), targets, ragged(*[[]] * len(vectors)), shares, 1.0, ranks)
-
-
-def test_a_bin_holds_at_least_one_place() -> None:
-    shares, ranks = np.array([0.5, 0.5]), np.arange(2, dtype=np.int32)
-    evaluation = evaluate(column(0), column(1, 2), ragged([1]), ragged([0]), shares, 1.0, ranks)
-    assert evaluation.calibration == [Bin(0.5, 1.0, 1)]
+def test_points_that_never_came_true_lie_hollow_on_the_floor(catalog: Catalog, tmp_path: Path) -> None:
+    evaluate(catalog, write(catalog, held_out=1), page=tmp_path / "evaluation.html")
+    points = shapes(Page(tmp_path / "evaluation.html").sections()["Calibration"], "circle")
+    hollow = [point for point in points if point.get("fill") == "#ffffff"]
+    assert len(hollow) == 9  # 25 places, one of them the target
+    assert {point.get("cy") for point in hollow} == {"352.0"}

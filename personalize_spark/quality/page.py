@@ -1,0 +1,134 @@
+"""An evaluation as a page: a chart for each measure, the calibration, and all numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from html import escape
+
+from personalize_spark.quality.charts import BLUE, GREY, GRID, INK, ORANGE, SOFT, Bar, Frame, bars, circle, path, svg
+from personalize_spark.quality.measures import DEPTHS, Bin, Evaluation
+
+_COLOURS = (BLUE, ORANGE, GREY)
+"""Of the rankings."""
+
+_PANELS = (
+    ("NDCG", "Held-out items among the first K; more for those nearer the top.", [f"NDCG@{depth}" for depth in DEPTHS]),
+    ("Precision", "Share of the first K that were held out.", [f"precision@{depth}" for depth in DEPTHS]),
+    ("Recall", "Share of the held-out items among the first K.", [f"recall@{depth}" for depth in DEPTHS]),
+    ("Mean reciprocal rank", "One over the rank of the first hit.", ["MRR@25"]),
+    ("Coverage", "Share of all items that are in anybody's first 25.", ["coverage"]),
+    ("Novelty", "Bits; an item half as popular has one more.", ["novelty"]),
+    ("Popularity bias", "Mean popularity percentile of the first 25; 0.5 is none.", ["popularity"]),
+    ("Log-loss", "Nats for a held-out item's score; less is better.", ["log-loss"]),
+)
+
+
+def page_of(evaluation: Evaluation) -> str:
+    """The page, as HTML that needs nothing else."""
+    arn, rows = evaluation.solution_version_arn, evaluation.rows()
+    panels = "".join(
+        f"<section><h2>{title}</h2><p>{note}</p>{_bars({name: rows[name] for name in names}, list(evaluation.rankings))}</section>\n"
+        for title, note, names in _PANELS
+    )
+    legend = "".join(
+        f'<li style="--colour:{colour}">{name}</li>' for name, colour in zip(evaluation.rankings, _COLOURS, strict=True)
+    )
+    cells = "".join(
+        f"<tr><th>{name}</th>{''.join(f'<td>{each:.4f}</td>' for each in values)}</tr>\n"
+        for name, values in rows.items()
+    )
+    columns = "".join(f"<th>{name}</th>" for name in evaluation.rankings)
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Evaluation of {escape(arn)}</title>
+<style>{_STYLE}</style>
+</head>
+<body>
+<header>
+<h1>Evaluation</h1>
+<p><code>{escape(arn)}</code></p>
+<p>{evaluation.users:,} users, whose held-out items are to be found among {evaluation.items:,} items.</p>
+<ul>{legend}</ul>
+</header>
+<main>
+{panels}<section class="wide"><h2>Calibration</h2>
+<p>All places of the model's first 25, by score, in ten bins of equal size: how often the recommended item is a held-out one,
+against the mean score. On the dashed line the scores are probabilities; below it they are too high.
+A hollow point marks a bin without any held-out item.</p>
+{_calibration(evaluation.calibration)}</section>
+<section class="wide"><h2>All numbers</h2>
+<table><thead><tr><th></th>{columns}</tr></thead><tbody>
+{cells}</tbody></table></section>
+</main>
+</body>
+</html>
+"""
+
+
+def _bars(groups: Mapping[str, Sequence[float]], rankings: Sequence[str]) -> str:
+    """A group of bars for each measure, a bar for each ranking."""
+    shown = []
+    for name, values in groups.items():
+        labels = ["", f"@{name.partition('@')[2]}" if len(groups) > 1 else "", ""]
+        each = zip(values, labels, _COLOURS, rankings, strict=True)
+        shown.append(
+            (
+                "",
+                [
+                    Bar(value, label, f"{value:.4f}", colour, f"{name}, {ranking}: {value:.6f}")
+                    for value, label, colour, ranking in each
+                ],
+            )
+        )
+    return bars(shown, 36 if len(groups) > 1 else 0, 152)
+
+
+def _calibration(bins: Sequence[Bin]) -> str:
+    """Frequency against score, on logarithmic scales."""
+    frame = Frame(64, 12, 340, 340)
+    values = [each for part in bins for each in (part.predicted, part.frequency) if each > 0] or [1.0]
+    high = math.ceil(math.log10(max(values)) - 1e-9)
+    low = max(min(math.floor(math.log10(min(values)) + 1e-9), high - 1), high - 6)
+
+    def along(value: float) -> float:
+        return (max(math.log10(value) if value > 0 else low, low) - low) / (high - low)
+
+    ticks = [(along(10.0**power), f"{100 * 10.0**power:g}%") for power in range(low, high + 1)]
+    points = [(frame.at(along(part.predicted), along(part.frequency)), part) for part in bins]
+    shapes = [
+        *frame.grid(ticks, ticks, ("mean score", "held out"), vertical=True),
+        path([frame.at(0, 0), frame.at(1, 1)], SOFT, 'stroke-dasharray="4 4"'),
+        path([point for point, part in points if part.frequency > 0], BLUE, 'stroke-width="2"'),
+    ]
+    for point, part in points:
+        title = f"mean score {part.predicted:.4%}, held out {part.frequency:.4%}, {part.shown:,} places"
+        shapes.append(circle(*point, BLUE, title, hollow=not part.frequency))
+    return svg(frame.left + frame.width + 24, frame.top + frame.height + 52, shapes)
+
+
+_STYLE = f"""
+:root {{ color-scheme: light; }}
+body {{ margin: 0 auto; max-width: 1180px; padding: 40px 24px; background: #f5f6f8; color: {INK};
+  font: 15px/1.5 system-ui, sans-serif; }}
+h1 {{ margin: 0 0 8px; font-size: 28px; }}
+h2 {{ margin: 0; font-size: 16px; }}
+p {{ margin: 0 0 12px; color: {SOFT}; }}
+code {{ font-size: 13px; overflow-wrap: anywhere; }}
+ul {{ display: flex; gap: 20px; margin: 16px 0; padding: 0; list-style: none; }}
+li::before {{ content: ""; display: inline-block; width: 12px; height: 12px; margin-right: 8px; border-radius: 3px;
+  background: var(--colour); vertical-align: -1px; }}
+main {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(264px, 1fr)); gap: 16px; }}
+section {{ min-width: 0; padding: 18px; border: 1px solid {GRID}; border-radius: 10px; background: #fff; }}
+section p {{ font-size: 13px; }}
+.wide {{ grid-column: span 2; }}
+@media (max-width: 640px) {{ .wide {{ grid-column: auto; }} }}
+svg {{ display: block; max-width: 100%; height: auto; }}
+table {{ width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; }}
+th, td {{ padding: 4px 0; border-bottom: 1px solid {GRID}; text-align: right; font-weight: 400; }}
+thead th {{ color: {SOFT}; }}
+th:first-child {{ text-align: left; }}
+"""
