@@ -33,7 +33,7 @@ from personalize_spark.filters.expression import Literal
 from personalize_spark.filters.mask import Categories, Columns, Numbers
 from personalize_spark.filters.parser import parse
 from personalize_spark.filters.schema import GroupSchema
-from personalize_spark.filters.selector import Group, Lines, Selector
+from personalize_spark.filters.selector import Group, Lines, LineUsers, Selector
 from personalize_spark.recipes import RECIPES, Settings
 from personalize_spark.records import Object, ids_of
 from personalize_spark.scoring.model import JsonTexts, Model
@@ -190,9 +190,10 @@ class WorldFilter:
             people = np.array([int(each) for each in ids_of(lines, "userId")]) % PEOPLE
             items = self._watched[people]
             attributes = [{"PLAN": "free" if person % 2 else "gold"} for person in people.tolist()]
-        indptr = np.arange(len(lines) + 1) * items.shape[1]
+        history = Ragged.of_lengths(np.full(*items.shape), items.ravel())
+        users = LineUsers(history, np.zeros(items.size, np.int16), attributes)
         values = [each.get("filterValues") for each in lines]
-        return self._selector.select(Lines(values, attributes, indptr, items.ravel(), np.zeros(items.size, np.int16)))
+        return self._selector.select(Lines(values, users))
 
 
 def measure(world: World, lines_of_bindings: int) -> list[dict[str, object]]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import orjson
@@ -19,7 +18,7 @@ from personalize_spark.filters.binding import BoundFilter
 from personalize_spark.filters.expression import Literal
 from personalize_spark.filters.mask import Categories, Columns, Numbers
 from personalize_spark.filters.schema import GroupSchema
-from personalize_spark.filters.selector import Group, Lines, Selector
+from personalize_spark.filters.selector import Group, Lines, LineUsers, Selector
 from personalize_spark.records import Object, ids_of
 from personalize_spark.scoring import model as scoring
 from personalize_spark.scoring.exploration import MASS_PER_WEIGHT, MAX_ITEMS, Cold, hashes
@@ -27,22 +26,6 @@ from personalize_spark.scoring.ragged import Ragged
 
 USERS = "users"
 _DAY = 86_400
-
-
-@dataclass(frozen=True)
-class Histories:
-    """What U users did and are; `items` are rows of the view's items, see `filters.selector.Lines`."""
-
-    indptr: NDArray[np.int64]
-    items: NDArray[np.int64]
-    events: NDArray[np.int16]
-    attributes: list[Mapping[str, Literal | None]]
-
-    @classmethod
-    def empty(cls, users: int) -> Histories:
-        """Of users whom nobody looked up."""
-        nothing = np.empty(0, np.int64)
-        return cls(np.zeros(users + 1, np.int64), nothing, nothing.astype(np.int16), [{}] * users)
 
 
 class View:
@@ -83,24 +66,23 @@ class View:
         rows: NDArray[np.int64] = found.to_numpy(zero_copy_only=False).astype(np.int64)
         return rows
 
-    def lookup(self, ids: Sequence[str], attributes: Sequence[str]) -> Histories:
-        """The histories and the named attributes of users, empty for an unknown one."""
-        counts = np.zeros(len(ids), np.int64)
+    def lookup(self, ids: Sequence[str], attributes: Sequence[str]) -> LineUsers:
+        """What users did with items of the view, and the named attributes; both empty for an unknown one."""
         values: list[dict[str, Literal | None]] = [{} for _ in ids]
-        parts: list[tuple[NDArray[np.int64], Any, Any]] = []
+        parts = [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int16))]
         for found in self._carrier.find([each.encode() for each in ids]):
             taken = found.table.take(pa.array(found.rows))
             lengths = pc.list_value_length(taken.column("history_items")).to_numpy(zero_copy_only=False)
-            counts[found.positions] = lengths
-            flat = [pc.list_flatten(taken.column(f"history_{part}")).to_numpy() for part in ("items", "events")]
-            parts.append((np.repeat(found.positions, lengths), *flat))
+            items, events = (
+                pc.list_flatten(taken.column(f"history_{part}")).to_numpy() for part in ("items", "events")
+            )
+            parts.append((np.repeat(found.positions, lengths), items, events))
             for name in attributes:
                 for position, value in zip(found.positions.tolist(), taken.column(name).to_pylist(), strict=True):
                     values[position][name] = value.decode() if isinstance(value, bytes) else value
-        lines, items, events = (np.concatenate(each) for each in zip(*parts, strict=True)) if parts else ([], [], [])
-        order = np.argsort(lines, kind="stable")
-        indptr = np.concatenate([[0], np.cumsum(counts)])
-        return Histories(indptr, np.asarray(items, np.int64)[order], np.asarray(events, np.int16)[order], list(values))
+        lines, items, events = (np.concatenate(each) for each in zip(*parts, strict=True))
+        order = Ragged.grouped(lines, np.arange(len(lines)), len(ids))
+        return LineUsers(order.with_values(items[order.values]), events[order.values], values)
 
     def _categories(self, name: str) -> Categories:
         texts = [text.decode() for text in self._artifact.table(f"{name}.texts").column("text").to_pylist()]
@@ -175,15 +157,12 @@ class ViewFilter:
 
     def select(self, lines: Sequence[Object]) -> tuple[Iterator[Group], dict[int, str]]:
         """What lines may get, and by line the error of those that cannot be filtered."""
+        users = LineUsers.unasked(len(lines))
         if self._bound.needs_user:
-            known = self._view.lookup(ids_of(lines, "userId"), self._bound.user_fields)
-        else:
-            known = Histories.empty(len(lines))
-        items = self._model_rows[known.items]
-        there = items >= 0  # the model may be older than the view
-        indptr = np.concatenate([[0], np.cumsum(there)])[known.indptr]
+            users = self._view.lookup(ids_of(lines, "userId"), self._bound.user_fields)
+        items = users.items.with_values(self._model_rows[users.items.values])
+        there = items.values >= 0  # the model may be older than the view
+        users = LineUsers(items.where(there), users.events[there], users.attributes)
         values = [each.get("filterValues") for each in lines]
         current = self._view.rows_of(ids_of(lines, "itemId")) if self._bound.needs_item else None
-        return self._selector.select(
-            Lines(values, known.attributes, indptr, items[there], known.events[there], current)
-        )
+        return self._selector.select(Lines(values, users, current))

@@ -1,14 +1,15 @@
-"""From a tree to one that a dataset group's data can answer: names resolved, types checked, all mistakes at once."""
+"""A tree is bound to a schema: names found, types checked, all mistakes at once; then, line by line, resolved to literals."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from personalize_spark.errors import InvalidInputException
 from personalize_spark.filters.expression import (
     ACTION_ID,
+    INCLUDE,
     ITEM_ID,
     USER_ID,
     And,
@@ -20,11 +21,13 @@ from personalize_spark.filters.expression import (
     Literal,
     Membership,
     Operand,
+    Operands,
     Or,
     Parameter,
     Values,
     leaves,
 )
+from personalize_spark.filters.mask import holds
 from personalize_spark.filters.schema import (
     CURRENT_ITEM,
     CURRENT_USER,
@@ -36,7 +39,7 @@ from personalize_spark.filters.schema import (
     GroupSchema,
     dataset_named,
 )
-from personalize_spark.filters.values import MAX_NAME, MAX_PARAMETERS, number, time_hint
+from personalize_spark.filters.values import MAX_NAME, MAX_PARAMETERS, BadValue, number, time_hint, typed_values
 
 MAX_FIELDS = 10
 _DATASETS = {
@@ -46,6 +49,13 @@ _DATASETS = {
 }
 _EVENTS = {INTERACTIONS, "Action_Interactions"}
 _IDS = {"ITEM_ID", "USER_ID"}
+
+
+Resolved = tuple[Operands | None, ...]
+"""For each expression its operands on a line, or `None` where it has no effect there."""
+
+Item = Mapping[str, tuple[Literal, ...]]
+"""The values of the item that a line asks about, by field; a field that is not there has none."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +101,53 @@ class BoundFilter:
     def parameters(self) -> list[str]:
         """The names of its placeholders."""
         return sorted({name for each in self.filter.expressions for name in each.parameters()})
+
+    def resolve(self, values: Mapping[str, str], user: Mapping[str, Literal | None], item: Item) -> Resolved | BadValue:
+        """What the filter says for one line; equal results, equal masks.
+
+        Args:
+            values: the strings of the line's `filterValues`.
+            user: the attributes of the line's user; empty for an unknown one.
+            item: the item that the line asks about; empty where it asks about none.
+        """
+        resolved: list[Operands | None] = []
+        for expression in self.filter.expressions:
+            missing = [name for name in expression.parameters() if name not in values]
+            if missing and expression.action == INCLUDE:
+                return BadValue(f"filterValues must have a value for ${missing[0]}")
+            if missing:
+                resolved.append(None)
+                continue
+            operands = self._operands(expression.condition, values, item)
+            only_if = self._operands(expression.user, values, item) if expression.user is not None else ()
+            if isinstance(operands, BadValue):
+                return operands
+            if isinstance(only_if, BadValue):
+                return only_if
+            met = expression.user is None or holds(expression.user, only_if, user)
+            resolved.append(operands if met else None)
+        return tuple(resolved)
+
+    def _operands(self, condition: Condition, values: Mapping[str, str], item: Item) -> Operands | BadValue:
+        """The literals of a condition's leaves, none of whose placeholders is missing."""
+        operands: list[tuple[Literal, ...]] = []
+        for leaf in leaves(condition):
+            if isinstance(leaf.operand, Values):
+                operands.append(leaf.operand.literals)
+            elif isinstance(leaf.operand, Parameter):
+                literals = self._literals(leaf, leaf.operand.name, values[leaf.operand.name])
+                if isinstance(literals, BadValue):
+                    return literals
+                operands.append(literals)
+            else:
+                operands.append(item.get(leaf.operand.name, ()))
+        return tuple(operands)
+
+    def _literals(self, leaf: Comparison | Membership, name: str, value: str) -> tuple[Literal, ...] | BadValue:
+        literals = typed_values(name, value, self.column(leaf.field).type)
+        if isinstance(leaf, Comparison) and not isinstance(literals, BadValue) and len(literals) > 1:
+            return BadValue(f"filterValues: the value of ${name} must be one value, not {len(literals)}: {leaf}")
+        return literals
 
 
 def bind(parsed: Filter, schema: GroupSchema) -> BoundFilter:
@@ -149,64 +206,66 @@ class _Binder:
         self.problems: list[str] = []
         self.fields: set[tuple[str, str]] = set()
 
-    def expression(self, given: Expression) -> Expression:
-        allowed = _DATASETS[given.subject]
-        condition = self.condition(given.condition, allowed)
-        user = self.condition(given.user, (CURRENT_USER,)) if given.user is not None else None
-        return replace(given, condition=condition, user=user)
+    def expression(self, written: Expression) -> Expression:
+        allowed = _DATASETS[written.subject]
+        condition = self.condition(written.condition, allowed)
+        user = self.condition(written.user, (CURRENT_USER,)) if written.user is not None else None
+        return replace(written, condition=condition, user=user)
 
-    def condition(self, given: Condition, allowed: tuple[str, ...]) -> Condition:
-        if isinstance(given, And | Or):
-            return replace(given, parts=tuple(self.condition(part, allowed) for part in given.parts))
-        field, column = self.field(given.field, allowed)
+    def condition(self, written: Condition, allowed: tuple[str, ...]) -> Condition:
+        if isinstance(written, And | Or):
+            return replace(written, parts=tuple(self.condition(part, allowed) for part in written.parts))
+        field, column = self.field(written.field, allowed)
         if column is None:
-            return given
-        self.problems += _leaf_problems(given, field, column)
-        operand = self.operand(given.operand, field, column)
-        return replace(given, field=field, operand=operand)
+            return written
+        self.problems += _leaf_problems(written, field, column)
+        operand = self.operand(written.operand, field, column)
+        return replace(written, field=field, operand=operand)
 
-    def field(self, given: Field, allowed: tuple[str, ...]) -> tuple[Field, Column | None]:
-        dataset = dataset_named(given.dataset)
+    def field(self, written: Field, allowed: tuple[str, ...]) -> tuple[Field, Column | None]:
+        dataset = dataset_named(written.dataset)
         if dataset not in allowed:
-            self.problems.append(f"{given} cannot stand there: use a field of {' or '.join(allowed)}")
-            return given, None
+            self.problems.append(f"{written} cannot stand there: use a field of {' or '.join(allowed)}")
+            return written, None
         source = USERS if dataset == CURRENT_USER else ITEMS if dataset == CURRENT_ITEM else dataset
         columns = self.schema.datasets.get(source)
         if columns is None:
-            self.problems.append(f"the dataset group has no {source} dataset, which {given} needs")
-            return given, None
-        column = columns.get(given.name.upper())
+            self.problems.append(f"the dataset group has no {source} dataset, which {written} needs")
+            return written, None
+        column = columns.get(written.name.upper())
         if column is None:
-            near = difflib.get_close_matches(given.name.upper(), columns, 1, 0.6)
+            near = difflib.get_close_matches(written.name.upper(), columns, 1, 0.6)
             there = ", ".join(each.name for each in columns.values())
             hint = f"did you mean {columns[near[0]].name}?" if near else f"there are {there}"
-            self.problems.append(f"{source} has no field {given.name} ({hint})")
-            return given, None
+            self.problems.append(f"{source} has no field {written.name} ({hint})")
+            return written, None
         self.fields.add((source, column.name))
         self.problems += _field_problems(Field(dataset, column.name), column)
         return Field(dataset, column.name), column
 
-    def operand(self, given: Operand, subject: Field, column: Column) -> Operand:
-        if isinstance(given, Field):
-            field, other = self.field(given, (CURRENT_ITEM,))
+    def operand(self, written: Operand, subject: Field, column: Column) -> Operand:
+        if isinstance(written, Field):
+            field, other = self.field(written, (CURRENT_ITEM,))
             if subject.dataset in _EVENTS:
-                self.problems.append(f"{subject} cannot be compared with {given}")
+                self.problems.append(f"{subject} cannot be compared with {written}")
             if other is not None and other.is_text != column.is_text:
                 self.problems.append(
-                    f"{given} is {other.type} and cannot be compared with {column.name}, which is {column.type}"
+                    f"{written} is {other.type} and cannot be compared with {column.name}, which is {column.type}"
                 )
             return field
-        if isinstance(given, Values):
-            return Values(tuple(self.literal(each, column) for each in given.literals))
-        return given
+        if isinstance(written, Values):
+            return Values(tuple(self.literal(each, column) for each in written.literals))
+        return written
 
-    def literal(self, given: Literal, column: Column) -> Literal:
+    def literal(self, written: Literal, column: Column) -> Literal:
         if column.is_text:
-            return str(given)
-        value = number(given) if isinstance(given, str) else given
+            return str(written)
+        value = number(written) if isinstance(written, str) else written
         if value is None:
-            self.problems.append(f"'{given}' is no number, and {column.name} is {column.type}{time_hint(str(given))}")
-            return given
+            self.problems.append(
+                f"'{written}' is no number, and {column.name} is {column.type}{time_hint(str(written))}"
+            )
+            return written
         return value
 
 

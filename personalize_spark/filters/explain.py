@@ -22,13 +22,13 @@ from personalize_spark.filters.expression import (
     Filter,
     Literal,
     Membership,
+    Operands,
     Or,
     Parameter,
     Values,
     leaves,
 )
-from personalize_spark.filters.mask import Columns, Operands, evaluate, holds_of_event
-from personalize_spark.filters.resolving import Bound, resolve
+from personalize_spark.filters.mask import Columns, evaluate, holds_of_event
 from personalize_spark.filters.schema import INTERACTIONS, ITEMS
 from personalize_spark.filters.values import BadValue, check_values
 
@@ -167,14 +167,14 @@ def explain_line(bound: BoundFilter, columns: Columns, line: Line) -> list[Claus
     bad = check_values(line.values) if bound.parameters and line.values is not None else None
     if bad is not None:
         return bad
-    given = {name: str(line.values[name]) for name in bound.parameters if name in (line.values or {})}
+    values = {name: str(line.values[name]) for name in bound.parameters if name in (line.values or {})}
     item = {} if line.current is None else {name: columns[name].at(line.current) for name in bound.item_fields}
-    binding = resolve(bound, given, line.attributes, item)
-    if isinstance(binding, BadValue):
-        return binding
+    resolved = bound.resolve(values, line.attributes, item)
+    if isinstance(resolved, BadValue):
+        return resolved
     return [
-        _idle(expression, given, line) if literals is None else _acting(expression, literals, columns, given, line)
-        for expression, literals in zip(bound.filter.expressions, binding, strict=True)
+        _idle(expression, values, line) if literals is None else _acting(expression, literals, columns, values, line)
+        for expression, literals in zip(bound.filter.expressions, resolved, strict=True)
     ]
 
 
@@ -247,41 +247,43 @@ def _of_group(expression: Expression, columns: Columns, events: Sequence[str]) -
 def _met_by(expression: Expression, events: Sequence[str]) -> str:
     """Which event types an expression on Interactions is about, as far as no line says it: a misspelled one meets none."""
     literals = _written(expression.condition)
-    operands = [each for each in literals if each is not None]
+    operands = tuple(each for each in literals if each is not None)
     if dataset_of(expression) != INTERACTIONS or len(operands) < len(literals):
         return ""
-    met = [event for event in events if holds_of_event(expression.condition, operands, event)]
-    return f"; it is about {_listed(met) or 'none'} of the event types {_listed(events)}"
+    matching = [event for event in events if holds_of_event(expression.condition, operands, event)]
+    return f"; it is about {_listed(matching) or 'none'} of the event types {_listed(events)}"
 
 
 def _listed(events: Sequence[str]) -> str:
     return ", ".join(event or "(empty)" for event in events)
 
 
-def _idle(expression: Expression, given: Mapping[str, str], line: Line) -> Clause:
-    missing = [name for name in expression.parameters() if name not in given]
+def _idle(expression: Expression, values: Mapping[str, str], line: Line) -> Clause:
+    missing = [name for name in expression.parameters() if name not in values]
     why = (
         f"filterValues has no value for ${missing[0]}"
         if missing
-        else f"its IF is not met: {_user(expression, given, line)}"
+        else f"its IF is not met: {_user(expression, values, line)}"
     )
     condition = _part(expression.condition, _written(expression.condition), _nowhere)
     return Clause(expression, condition, acts=False, note=f"no effect, {why}")
 
 
-def _acting(expression: Expression, literals: Bound, columns: Columns, given: Mapping[str, str], line: Line) -> Clause:
+def _acting(
+    expression: Expression, literals: Operands, columns: Columns, values: Mapping[str, str], line: Line
+) -> Clause:
     where = (
         partial(_of_history, _rows(columns), line)
         if dataset_of(expression) == INTERACTIONS
         else partial(_of_items, columns)
     )
     condition = _part(expression.condition, literals, where)
-    met = f"; its IF is met: {_user(expression, given, line)}" if expression.user is not None else ""
+    met = f"; its IF is met: {_user(expression, values, line)}" if expression.user is not None else ""
     return Clause(expression, condition, acts=True, note=_keeps(expression, condition) + met)
 
 
 def _part(node: Condition, literals: Known, where: Where) -> Part:
-    operands = [each for each in literals if each is not None]
+    operands = tuple(each for each in literals if each is not None)
     holds = where(node, operands) if len(operands) == len(literals) else None
     if not isinstance(node, And | Or):
         return Part(node, _told(node, literals[0]), holds)
@@ -323,12 +325,12 @@ def _keeps(expression: Expression, condition: Part) -> str:
     return f"keeps {Share.of(condition.holds if expression.action == INCLUDE else ~condition.holds)}"
 
 
-def _user(expression: Expression, given: Mapping[str, str], line: Line) -> str:
+def _user(expression: Expression, values: Mapping[str, str], line: Line) -> str:
     """What an IF looked at."""
     found = leaves(expression.user) if expression.user is not None else []
     attributes = [f"{leaf.field} is {_or_missing(line.attributes.get(leaf.field.name))}" for leaf in found]
-    values = [f"{each} is {given[each.name]}" for leaf in found if isinstance(each := leaf.operand, Parameter)]
-    return ", ".join(dict.fromkeys(attributes + values))
+    placeholders = [f"{each} is {values[each.name]}" for leaf in found if isinstance(each := leaf.operand, Parameter)]
+    return ", ".join(dict.fromkeys(attributes + placeholders))
 
 
 def _reasons(condition: Part, columns: Columns, line: Line, row: int) -> str:

@@ -97,6 +97,9 @@ class Or:
 
 Condition = Comparison | Membership | And | Or
 
+Operands = tuple[tuple[Literal, ...], ...]
+"""The literals of each comparison and membership of a condition, from left to right."""
+
 
 @dataclass(frozen=True)
 class Expression:

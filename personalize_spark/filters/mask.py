@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from personalize_spark.filters.expression import And, Comparison, Condition, Literal, Membership, Or, leaves
+from personalize_spark.filters.expression import And, Comparison, Condition, Literal, Membership, Operands, Or, leaves
 from personalize_spark.scoring.ragged import Ragged
 
 _OPERATORS: Mapping[str, Callable[[Any, Any], Any]] = {
@@ -83,9 +83,6 @@ class Numbers:
 
 Columns = Mapping[str, Categories | Numbers]
 """The fields of Items, by name, over the same I items."""
-
-Operands = Sequence[tuple[Literal, ...]]
-"""The literals of each comparison and membership of a condition, from left to right."""
 
 
 def evaluate(condition: Condition, operands: Operands, columns: Columns) -> NDArray[np.bool_]:
@@ -158,7 +155,7 @@ def holds(condition: Condition, operands: Operands, values: Mapping[str, Literal
 def holds_of_event(condition: Condition, operands: Operands, event: str) -> bool:
     """Whether a condition on Interactions holds for an event type: they match in any case, and `*` matches every one."""
     event = event.lower()
-    lowered = [tuple(event if each == "*" else str(each).lower() for each in literals) for literals in operands]
+    lowered = tuple(tuple(event if each == "*" else str(each).lower() for each in literals) for literals in operands)
     return _truth(condition, lowered, {leaf.field.name: [event] for leaf in leaves(condition)})
 
 

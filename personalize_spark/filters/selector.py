@@ -1,4 +1,4 @@
-"""From lines to what each may get: lines of equal bound values share a mask, and masks are computed once a binding."""
+"""From lines to what each may get: lines that resolve alike share a mask, and a mask is computed once."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from personalize_spark.filters.binding import BoundFilter, dataset_of
-from personalize_spark.filters.expression import EXCLUDE, INCLUDE, Condition, Literal, leaves
+from personalize_spark.filters.binding import BoundFilter, Resolved, dataset_of
+from personalize_spark.filters.expression import EXCLUDE, INCLUDE, Condition, Literal, Operands, leaves
 from personalize_spark.filters.mask import Columns, MaskCache, evaluate, holds_of_event
-from personalize_spark.filters.resolving import Binding, Bound, resolve
 from personalize_spark.filters.schema import INTERACTIONS
 from personalize_spark.filters.values import BadValue, check_values
 from personalize_spark.scoring.masks import Masks
@@ -23,11 +22,32 @@ from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.selection import Selection
 
 _MEMO, _ENTRY = 64 << 20, 500
-"""Bytes of values whose bindings are remembered, and what an entry holds besides."""
+"""Bytes of the values of lines that are resolved once and remembered, and what an entry holds besides."""
 _Key = tuple[tuple[str | None, ...], tuple[Literal | None, ...], int | None]
 """All that a filter asks of a line: the values of its placeholders, its user's attributes, the item that it is about."""
 _LINES, _BYTES = 8192, 16 << 20
-"""Of a group: lines, if it has several bindings, and bytes of their masks."""
+"""Of a group: lines, if they do not all resolve alike, and bytes of their masks."""
+
+
+@dataclass(frozen=True)
+class LineUsers:
+    """The users of U lines, as a filter sees them.
+
+    Attributes:
+        items: by line, what its user did something with: int64, rows of the items.
+        events: int16 (m,), codes of the event types, parallel to the values of `items`.
+        attributes: by line, its user's attributes; empty for an unknown user.
+    """
+
+    items: Ragged[np.int64]
+    events: NDArray[np.int16]
+    attributes: Sequence[Mapping[str, Literal | None]]
+
+    @classmethod
+    def unasked(cls, lines: int) -> LineUsers:
+        """Of lines whose users nobody looked up."""
+        nothing = Ragged(np.zeros(lines + 1, np.int64), np.empty(0, np.int64))
+        return cls(nothing, np.empty(0, np.int16), [{}] * lines)
 
 
 @dataclass(frozen=True)
@@ -36,24 +56,18 @@ class Lines:
 
     Attributes:
         filter_values: each line's `filterValues`, `None` where it has none.
-        attributes: each line's user's attributes; empty for an unknown user.
-        indptr: int64 (U + 1,); line u's user did `items[indptr[u]:indptr[u + 1]]`.
-        items: int64 (m,), rows of the model's items.
-        events: int16 (m,), codes of the event types.
+        users: each line's user; `items` are rows of the model.
         current: the row in `columns` of the item that each line asks about; `None` where lines ask about none.
     """
 
     filter_values: Sequence[Any]
-    attributes: Sequence[Mapping[str, Literal | None]]
-    indptr: NDArray[np.int64]
-    items: NDArray[np.int64]
-    events: NDArray[np.int16]
+    users: LineUsers
     current: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)
 class Group:
-    """Lines that are answered together, int64 (g,), and what they may get; those of one binding lie together."""
+    """Lines that are answered together, int64 (g,), and what they may get; those that resolve alike lie together."""
 
     lines: NDArray[np.int64]
     selection: Selection
@@ -78,141 +92,149 @@ class Selector:
         self._model_columns = {name: columns[name].take(order) for name in fields}
         self._items = len(rows)
         self._masks = MaskCache()
-        self._bindings: dict[_Key, Binding | BadValue] = {}
-        self._remembered = 0
+        self._memo: dict[_Key, Resolved | BadValue] = {}
+        self._memo_bytes = 0
         self._parameters, self._attributes, self._item_fields = bound.parameters, bound.user_fields, bound.item_fields
 
     def select(self, lines: Lines) -> tuple[Iterator[Group], dict[int, str]]:
         """The lines that can be answered, in groups that are made one after the other, and by line the error of the others."""
         by_key: dict[_Key, list[int]] = defaultdict(list)
         errors: dict[int, str] = {}
-        current = [None] * len(lines.attributes) if lines.current is None else lines.current.tolist()
-        for line, of_line in enumerate(zip(lines.filter_values, lines.attributes, current, strict=True)):
+        attributes = lines.users.attributes
+        current = [None] * len(attributes) if lines.current is None else lines.current.tolist()
+        for line, of_line in enumerate(zip(lines.filter_values, attributes, current, strict=True)):
             key = self._key(*of_line)
             if isinstance(key, BadValue):
                 errors[line] = key.message
             else:
                 by_key[key].append(line)
-        by_binding: dict[Binding, list[int]] = defaultdict(list)
-        for key, members in by_key.items():
-            binding = self._binding(key)
-            if isinstance(binding, BadValue):
-                errors.update(dict.fromkeys(members, binding.message))
+        members: dict[Resolved, list[int]] = defaultdict(list)
+        for key, of_key in by_key.items():
+            resolved = self._resolved(key)
+            if isinstance(resolved, BadValue):
+                errors.update(dict.fromkeys(of_key, resolved.message))
             else:
-                by_binding[binding] += members
-        return self._groups(by_binding, lines), errors
+                members[resolved] += of_key
+        return self._groups(members, lines.users), errors
 
-    def _groups(self, by_binding: Mapping[Binding, list[int]], lines: Lines) -> Iterator[Group]:
-        part: dict[Binding, list[int]] = {}
+    def _groups(self, members: Mapping[Resolved, list[int]], users: LineUsers) -> Iterator[Group]:
+        part: dict[Resolved, list[int]] = {}
         held, most = 0, max(1, _BYTES // (self._items // 8 + 1))
-        for binding in sorted(by_binding, key=_by_literals):
-            members = by_binding[binding]
-            if part and (len(part) == most or held + len(members) > _LINES):
-                yield self._group(part, lines)
+        for resolved in sorted(members, key=_by_literals):
+            lines = members[resolved]
+            if part and (len(part) == most or held + len(lines) > _LINES):
+                yield self._group(part, users)
                 part, held = {}, 0
-            part[binding] = members
-            held += len(members)
+            part[resolved] = lines
+            held += len(lines)
         if part:
-            yield self._group(part, lines)
+            yield self._group(part, users)
 
     def _key(self, values: Any, attributes: Mapping[str, Literal | None], current: int | None) -> _Key | BadValue:
-        given: tuple[str | None, ...] = ()
+        texts: tuple[str | None, ...] = ()
         if self._parameters and values is not None:  # else nothing asks for them
             bad = check_values(values)
             if bad is not None:
                 return bad
-            given = tuple([str(values[name]) if name in values else None for name in self._parameters])
-        return given, tuple([attributes.get(name) for name in self._attributes]), current
+            texts = tuple([str(values[name]) if name in values else None for name in self._parameters])
+        return texts, tuple([attributes.get(name) for name in self._attributes]), current
 
-    def _binding(self, key: _Key) -> Binding | BadValue:
-        if key not in self._bindings:
-            if self._remembered > _MEMO:
-                self._bindings.clear()
-                self._remembered = 0
-            self._bindings[key] = self._resolved(*key)
-            self._remembered += sum(map(getsizeof, key[0])) + _ENTRY
-        return self._bindings[key]
+    def _resolved(self, key: _Key) -> Resolved | BadValue:
+        if key not in self._memo:
+            if self._memo_bytes > _MEMO:
+                self._memo.clear()
+                self._memo_bytes = 0
+            self._memo[key] = self._resolve(*key)
+            self._memo_bytes += sum(map(getsizeof, key[0])) + _ENTRY
+        return self._memo[key]
 
-    def _resolved(
-        self, given: Sequence[str | None], attributes: Sequence[Literal | None], current: int | None
-    ) -> Binding | BadValue:
-        # of a line without filterValues none is given
-        texts = {name: text for name, text in zip(self._parameters, given, strict=False) if text is not None}
+    def _resolve(
+        self, texts: Sequence[str | None], attributes: Sequence[Literal | None], current: int | None
+    ) -> Resolved | BadValue:
+        # a line without filterValues has no texts
+        values = {name: text for name, text in zip(self._parameters, texts, strict=False) if text is not None}
         user = dict(zip(self._attributes, attributes, strict=True))
         item = {} if current is None else {name: self._columns[name].at(current) for name in self._item_fields}
-        return resolve(self._bound, texts, user, item)
+        return self._bound.resolve(values, user, item)
 
-    def _group(self, by_binding: Mapping[Binding, list[int]], lines: Lines) -> Group:
-        """The lines of some bindings: what expressions on Items say is a mask a binding, what those on Interactions say is a list a line."""
-        bindings = list(by_binding)
-        members = np.array([line for each in by_binding.values() for line in each], np.int64)
-        of = np.repeat(np.arange(len(bindings)), [len(each) for each in by_binding.values()])
-        kept, gone = (self._touched(bindings, action, of, members, lines) for action in (INCLUDE, EXCLUDE))
-        bits = self._item_bits(bindings)
-        if bits is None:
-            return Group(members, Selection(None, gone, kept))
-        base, dropped = bits
-        if kept is not None:
-            owners, items = kept.row_ids(), kept.values.astype(np.int64)
-            wanted = ~Masks(base | dropped, of).contains(owners, items)
-            if gone is not None:
-                wanted &= ~gone.contains(owners, items)
-            kept = Ragged.of_pairs(owners[wanted], items[wanted], len(members))
-        keep = Masks(base & ~dropped, of)
-        unknown = keep.contains(np.arange(len(members)), np.full(len(members), self._items))
-        return Group(members, Selection(keep, gone, kept, unknown))
+    def _group(self, members: Mapping[Resolved, list[int]], users: LineUsers) -> Group:
+        """Lines and what they may get: expressions on Items give masks, one for lines that resolve alike; those on Interactions give lists."""
+        acting = [self._acting(resolved) for resolved in members]
+        of = np.repeat(np.arange(len(members)), [len(each) for each in members.values()])
+        lines = np.array([line for each in members.values() for line in each], np.int64)
+        included, excluded = (self._by_history(acting, action, of, lines, users) for action in (INCLUDE, EXCLUDE))
+        if all(each.action == EXCLUDE and each.of_history for some in acting for each in some):
+            return Group(lines, Selection(excluded=excluded))
+        of_items = self._by_items(acting)
+        if included is not None:
+            owners, items = included.row_ids(), included.values
+            new = ~Masks(of_items[INCLUDE] | of_items[EXCLUDE], of).contains(owners, items)
+            included = included.where(new if excluded is None else new & ~excluded.contains(owners, items))
+        masks = Masks(of_items[INCLUDE] & ~of_items[EXCLUDE], of)
+        unknown_items = masks.contains(np.arange(len(lines)), np.full(len(lines), self._items))
+        return Group(lines, Selection(masks, excluded, included, unknown_items))
 
-    def _item_bits(self, bindings: Sequence[Binding]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]] | None:
-        """By binding, what is included and what is excluded for all its lines, as bits of `Masks`.
+    def _acting(self, resolved: Resolved) -> list[_Acting]:
+        numbered = enumerate(zip(self._expressions, resolved, strict=True))
+        return [
+            _Acting(number, each.action, each.condition, operands, of_history=dataset_of(each) == INTERACTIONS)
+            for number, (each, operands) in numbered
+            if operands is not None
+        ]
 
-        `None` where no expression says either, so that all items are kept.
-        """
-        shape = len(bindings), self._items // 8 + 1
-        base, dropped = (np.full(shape, value, np.uint8) for value in (0xFF, 0))
-        said = False
-        for place, binding in enumerate(bindings):
-            bounded = [(number, *each) for number, each in enumerate(zip(self._expressions, binding, strict=True))]
-            if any(bound is not None and each.action == INCLUDE for _, each, bound in bounded):
-                base[place], said = 0, True
-            for number, expression, bound in bounded:
-                if bound is not None and dataset_of(expression) != INTERACTIONS:
-                    bits = self._masks.get((number, bound), partial(self._mask, expression.condition, bound))
-                    (base if expression.action == INCLUDE else dropped)[place] |= bits
-                    said = True
-        return (base, dropped) if said else None
+    def _by_items(self, acting: Sequence[Sequence[_Acting]]) -> Mapping[str, NDArray[np.uint8]]:
+        """By action, the bits of `Masks` of the items that expressions on Items are about; without any INCLUDE all are included."""
+        bits = {action: np.zeros((len(acting), self._items // 8 + 1), np.uint8) for action in (INCLUDE, EXCLUDE)}
+        for row, expressions in enumerate(acting):
+            if all(each.action == EXCLUDE for each in expressions):
+                bits[INCLUDE][row] = 0xFF
+            for each in expressions:
+                if not each.of_history:
+                    bits[each.action][row] |= self._masks.get((each.number, each.operands), partial(self._mask, each))
+        return bits
 
-    def _mask(self, condition: Condition, bound: Bound) -> NDArray[np.bool_]:
-        return evaluate(condition, bound, self._model_columns)
+    def _mask(self, acting: _Acting) -> NDArray[np.bool_]:
+        return evaluate(acting.condition, acting.operands, self._model_columns)
 
-    def _touched(
+    def _by_history(
         self,
-        bindings: Sequence[Binding],
+        acting: Sequence[Sequence[_Acting]],
         action: str,
         of: NDArray[np.int64],
-        members: NDArray[np.int64],
-        lines: Lines,
+        lines: NDArray[np.int64],
+        users: LineUsers,
     ) -> Ragged[np.int32] | None:
-        """By line, the items that the expressions on Interactions of one action are about."""
-        flags = np.zeros((len(bindings), len(self._events)), np.bool_)
-        any_of_them = False
-        for place, binding in enumerate(bindings):
-            for expression, bound in zip(self._expressions, binding, strict=True):
-                if bound is not None and expression.action == action and dataset_of(expression) == INTERACTIONS:
-                    hold = [holds_of_event(expression.condition, bound, each) for each in self._events]
-                    flags[place] |= np.array(hold, np.bool_)
-                    any_of_them = True
-        if not any_of_them:
+        """By line, the items that the expressions on Interactions of one action are about; `None` where none acts."""
+        about = np.zeros((len(acting), len(self._events)), np.bool_)
+        any_acts = False
+        for row, expressions in enumerate(acting):
+            for each in expressions:
+                if each.action == action and each.of_history:
+                    holds = [holds_of_event(each.condition, each.operands, event) for event in self._events]
+                    about[row] |= np.array(holds, np.bool_)
+                    any_acts = True
+        if not any_acts:
             return None
-        counts = lines.indptr[members + 1] - lines.indptr[members]
-        owners = np.repeat(np.arange(len(members)), counts)
-        positions = np.arange(counts.sum()) + np.repeat(lines.indptr[members] - np.cumsum(counts) + counts, counts)
-        hits = flags[of[owners], lines.events[positions]]
-        return Ragged.of_pairs(owners[hits], lines.items[positions][hits], len(members))
+        history = users.items.positions(lines)
+        owners = history.row_ids()
+        hits = about[of[owners], users.events[history.values]]
+        return Ragged.of_pairs(owners[hits], users.items.values[history.values[hits]], len(lines))
 
 
-def _by_literals(binding: Binding) -> tuple[Bound, ...]:
+@dataclass(frozen=True)
+class _Acting:
+    """An expression that has an effect on some lines, and its operands there."""
+
+    number: int
+    action: str
+    condition: Condition
+    operands: Operands
+    of_history: bool
+
+
+def _by_literals(resolved: Resolved) -> tuple[Operands, ...]:
     """The order in which masks of neighbours are likely to be nearly equal: those of `PRICE < 10` and `PRICE < 11`."""
-    return tuple(bound or () for bound in binding)
+    return tuple(operands or () for operands in resolved)
 
 
 def _unknown_row(columns: Columns) -> int:

@@ -157,13 +157,13 @@ class GroupFilter:
             )
         return version.recipe.required, own
 
-    def _line(self, given: Object) -> Line:
-        users = ids_of([given], "userId") if self.bound.needs_user else []
+    def _line(self, asked: Object) -> Line:
+        users = ids_of([asked], "userId") if self.bound.needs_user else []
         known = self._view.lookup(users, self.bound.user_fields)
-        current = int(self._view.rows_of(ids_of([given], "itemId"))[0]) if self.bound.needs_item else None
+        current = int(self._view.rows_of(ids_of([asked], "itemId"))[0]) if self.bound.needs_item else None
         events = [self._view.events[code] for code in known.events.tolist()]
         attributes = known.attributes[0] if users else {}
-        return Line(given.get("filterValues"), attributes, known.items, events, current)
+        return Line(asked.get("filterValues"), attributes, known.items.values, events, current)
 
     def _top(self, version: Version, text: bytes, clauses: list[Clause], line: Line) -> list[Ranked]:
         answered = orjson.loads(answer(version.recipe, version.model, Settings(TOP), [text]).data)

@@ -147,7 +147,7 @@ def test_a_filter_finds_the_price_that_a_schema_calls_float(spark: SparkSession,
         parsed = parse(f"INCLUDE ItemID WHERE Items.PRICE {condition}").expressions[0].condition
         [leaf] = leaves(parsed)
         assert isinstance(leaf.operand, Values)
-        mask = evaluate(parsed, [leaf.operand.literals], columns)
+        mask = evaluate(parsed, (leaf.operand.literals,), columns)
         assert np.flatnonzero(mask).tolist() == kept, condition
 
 

@@ -13,7 +13,7 @@ from personalize_spark.filters.expression import Values, leaves
 from personalize_spark.filters.mask import Categories, Columns, Numbers
 from personalize_spark.filters.parser import parse
 from personalize_spark.filters.schema import Column, GroupSchema
-from personalize_spark.filters.selector import Lines, Selector
+from personalize_spark.filters.selector import Lines, LineUsers, Selector
 from personalize_spark.filters.values import split_values
 from personalize_spark.scoring.ragged import Ragged
 from tests.filters.interpreter import User, allowed, parameters
@@ -92,7 +92,9 @@ def test_a_published_filter_keeps_what_the_interpreter_keeps(text: str) -> None:
     selector = Selector(bound, columns, np.arange(COUNT + 1), events)
     current = np.array([rows.index(dict(user.current))])
     lines = Lines(
-        [values], [user.attributes], np.array([0, 12]), items.astype(np.int64), codes.astype(np.int16), current
+        [values],
+        LineUsers(Ragged(np.array([0, 12]), items.astype(np.int64)), codes.astype(np.int16), [user.attributes]),
+        current,
     )
     [group], errors = selector.select(lines)
     assert not errors

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -21,6 +22,7 @@ from personalize_spark.filters.expression import (
     Expression,
     Field,
     Filter,
+    Literal,
     Membership,
     Or,
     Parameter,
@@ -29,7 +31,7 @@ from personalize_spark.filters.expression import (
 from personalize_spark.filters.mask import Categories, Columns, MaskCache, Numbers
 from personalize_spark.filters.parser import parse
 from personalize_spark.filters.schema import GroupSchema
-from personalize_spark.filters.selector import Group, Lines, Selector
+from personalize_spark.filters.selector import Group, Lines, LineUsers, Selector
 from personalize_spark.scoring.ragged import Ragged
 from tests.filters.interpreter import User, allowed, refuses
 
@@ -145,10 +147,13 @@ def test_what_lines_may_get_is_what_the_interpreter_says(
     made, errors = selector.select(
         Lines(
             [{name: ",".join(f'"{each}"' for each in given) for name, given in values.items()} for _, values in lines],
-            [user.attributes for user, _ in lines],
-            np.concatenate([[0], np.cumsum([len(each) for each in done])]),
-            np.array([item for item, _ in flat], np.int64),
-            np.array([event for _, event in flat], np.int16),
+            LineUsers(
+                Ragged.of_lengths(
+                    np.array([len(each) for each in done]), np.array([item for item, _ in flat], np.int64)
+                ),
+                np.array([event for _, event in flat], np.int16),
+                [user.attributes for user, _ in lines],
+            ),
             current,
         )
     )
@@ -172,6 +177,12 @@ def test_what_lines_may_get_is_what_the_interpreter_says(
     assert seen == set(range(len(lines)))
 
 
+def without_history(
+    values: list[Any], attributes: Sequence[Mapping[str, Literal | None]], current: NDArray[np.int64] | None = None
+) -> Lines:
+    return Lines(values, replace(LineUsers.unasked(len(values)), attributes=attributes), current)
+
+
 def kept(group: Group, items: int) -> list[list[bool]]:
     """By line of the group, whether its mask holds each of the items."""
     assert group.selection.included is not None
@@ -189,10 +200,8 @@ def masks(group: Group) -> list[list[int]]:
 def test_groups_are_made_one_after_the_other_and_stay_small(lines: int, size: int) -> None:
     bound = bind(parse("INCLUDE ItemID WHERE Items.YEAR < $Y"), SCHEMA)
     selector = Selector(bound, columns_of([{"YEAR": year} for year in range(9)]), np.arange(9), EVENTS)
-    years, nothing = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5], np.empty(0, np.int64)
-    asked = Lines(
-        [{"Y": str(year)} for year in years], [{}] * 11, np.zeros(12, np.int64), nothing, nothing.astype(np.int16)
-    )
+    years = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5]
+    asked = without_history([{"Y": str(year)} for year in years], [{}] * 11)
     with patch.object(selectors, "_LINES", lines), patch.object(selectors, "_BYTES", size):
         groups, errors = selector.select(asked)
         assert not errors
@@ -209,7 +218,7 @@ def test_what_is_included_and_excluded_by_history_is_excluded() -> None:
     text = 'INCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("*") | EXCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("click")'
     selector = Selector(bind(parse(text), SCHEMA), columns_of([{}] * 4), np.arange(4), EVENTS)
     items, events = np.array([0, 1, 1, 2], np.int64), np.array([0, 0, 1, 1], np.int16)
-    [group], _ = selector.select(Lines([None], [{}], np.array([0, 4]), items, events))
+    [group], _ = selector.select(Lines([None], LineUsers(Ragged(np.array([0, 4]), items), events, [{}])))
     assert group.selection.also_included is not None
     assert group.selection.also_included.values.tolist() == [0]
 
@@ -223,7 +232,7 @@ def test_what_all_items_pass_adds_nothing_by_history(items: int) -> None:
     ]
     selector = Selector(bind(parse(" | ".join(texts)), SCHEMA), columns_of([{}] * items), np.arange(items), EVENTS)
     [group], _ = selector.select(
-        Lines([None], [{}], np.array([0, 3]), np.array([0, 1, 0]), np.array([0, 0, 1], np.int16))
+        Lines([None], LineUsers(Ragged(np.array([0, 3]), np.array([0, 1, 0])), np.array([0, 0, 1], np.int16), [{}]))
     )
     assert group.selection.also_included is not None
     assert not len(group.selection.also_included.values)
@@ -233,45 +242,39 @@ def test_what_all_items_pass_adds_nothing_by_history(items: int) -> None:
     ]
 
 
-def test_only_what_the_filter_asks_for_tells_bindings_apart() -> None:
+def test_only_what_the_filter_asks_for_tells_memo_apart() -> None:
     selector = Selector(
         bind(parse("INCLUDE ItemID WHERE Items.YEAR < $Y"), SCHEMA), columns_of([{"YEAR": 1}]), np.arange(1), EVENTS
     )
-    nothing = np.empty(0, np.int64)
     values = [{"Y": "2", "OTHER": "x" * 900 + str(line)} for line in range(50)]
     values += [{"Y": "3" * 1_000 + str(line)} for line in range(50)]
-    _, errors = selector.select(Lines(values, [{}] * 100, np.zeros(101, np.int64), nothing, nothing.astype(np.int16)))
+    _, errors = selector.select(without_history(values, [{}] * 100))
     assert sorted(errors) == list(range(50, 100))
-    assert len(selector._bindings) == 1
+    assert len(selector._memo) == 1
 
 
 def test_nothing_compares_with_an_item_that_is_not_asked_about() -> None:
     text = "EXCLUDE ItemID WHERE Items.YEAR < CurrentItem.YEAR OR Items.GENRE IN CurrentItem.GENRE OR Items.PRICE IN (0, 2.5)"
     columns = columns_of([{"YEAR": 1, "GENRE": "drama"}, {"PRICE": 2.5}])
     selector = Selector(bind(parse(text), SCHEMA), columns, np.arange(2), EVENTS)
-    nothing = np.empty(0, np.int64)
-    [group], _ = selector.select(Lines([None], [{}], np.zeros(2, np.int64), nothing, nothing.astype(np.int16)))
+    [group], _ = selector.select(without_history([None], [{}]))
     assert kept(group, 2) == [[True, False]]
 
 
 def test_lines_about_items_of_equal_values_share_a_mask() -> None:
     bound = bind(parse("INCLUDE ItemID WHERE Items.GENRE IN CurrentItem.GENRE"), SCHEMA)
     selector = Selector(bound, columns_of([{"GENRE": "drama"}, {"GENRE": "drama"}, {}]), np.arange(3), EVENTS)
-    nothing = np.empty(0, np.int64)
-    groups, _ = selector.select(
-        Lines([None] * 3, [{}] * 3, np.zeros(4, np.int64), nothing, nothing.astype(np.int16), np.array([0, 1, 2]))
-    )
+    groups, _ = selector.select(without_history([None] * 3, [{}] * 3, np.array([0, 1, 2])))
     [group] = groups
     assert masks(group) == [[2], [0, 1]]
     assert kept(group, 3) == [[False, False, False], [True, True, False], [True, True, False]]
 
 
-def test_bindings_of_near_values_are_neighbours() -> None:
+def test_memo_of_near_values_are_neighbours() -> None:
     bound = bind(parse("INCLUDE ItemID WHERE Items.YEAR < $Y IF CurrentUser.AGE > 1"), SCHEMA)
     selector = Selector(bound, columns_of([{"YEAR": year} for year in range(12)]), np.arange(12), EVENTS)
     values, users = [{"Y": text} for text in ("10", "9", "2", "10", "11")], [{"AGE": 2}] * 4 + [{"AGE": 1}]
-    nothing = np.empty(0, np.int64)
-    groups, _ = selector.select(Lines(values, users, np.zeros(6, np.int64), nothing, nothing.astype(np.int16)))
+    groups, _ = selector.select(without_history(values, users))
     [group] = groups
     assert group.lines.tolist() == [4, 2, 1, 0, 3]
 
@@ -282,8 +285,7 @@ def test_a_number_beyond_all_measure_is_compared_too(field: str, value: str) -> 
     selector = Selector(
         bind(parse(f"INCLUDE ItemID WHERE Items.{field} < $N"), SCHEMA), columns_of([{field: 1}]), np.arange(1), EVENTS
     )
-    nothing = np.empty(0, np.int64)
-    lines = Lines([{"N": value}], [{}], np.zeros(2, np.int64), nothing, nothing.astype(np.int16))
+    lines = without_history([{"N": value}], [{}])
     [group], _ = selector.select(lines)
     assert kept(group, 1) == [[not value.startswith("-")]]
 
@@ -292,24 +294,21 @@ def test_a_number_beyond_all_measure_is_compared_too(field: str, value: str) -> 
 def test_64_bit_integers_are_compared_exactly(value: str) -> None:
     rows = [{"YEAR": 9007199254740992}, {"YEAR": 9007199254740993}, {"YEAR": 9223372036854775807}]
     bound = bind(parse(f"INCLUDE ItemID WHERE Items.YEAR > {value} AND Items.YEAR != 9223372036854775808"), SCHEMA)
-    nothing = np.empty(0, np.int64)
-    lines = Lines([None], [{}], np.zeros(2, np.int64), nothing, nothing.astype(np.int16))
+    lines = without_history([None], [{}])
     [group], _ = Selector(bound, columns_of(rows), np.arange(3), EVENTS).select(lines)
     assert kept(group, 3) == [[False, value.endswith(".0"), True]]
 
 
 def test_a_group_without_event_types_has_no_history() -> None:
     bound = bind(parse('INCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("*")'), SCHEMA)
-    nothing = np.empty(0, np.int64)
-    lines = Lines([None], [{}], np.zeros(2, np.int64), nothing, nothing.astype(np.int16))
+    lines = without_history([None], [{}])
     [group], _ = Selector(bound, columns_of([{}]), np.arange(1), []).select(lines)
     assert kept(group, 1) == [[False]]
 
 
 def test_a_comparison_takes_one_value() -> None:
     bound = bind(parse("EXCLUDE ItemID WHERE Items.YEAR < $N"), SCHEMA)
-    nothing = np.empty(0, np.int64)
-    lines = Lines([{"N": '"1","2"'}], [{}], np.zeros(2, np.int64), nothing, nothing.astype(np.int16))
+    lines = without_history([{"N": '"1","2"'}], [{}])
     groups, errors = Selector(bound, columns_of([{}]), np.arange(1), EVENTS).select(lines)
     assert list(groups) == []
     assert errors == {0: "filterValues: the value of $N must be one value, not 2: Items.YEAR < $N"}
@@ -318,7 +317,9 @@ def test_a_comparison_takes_one_value() -> None:
 def test_event_types_match_however_the_schema_spells_their_field() -> None:
     schema = GroupSchema.of([{"name": "Interactions", "fields": [{"name": "event_type", "type": "string"}]}])
     bound = bind(parse('EXCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("WATCH")'), schema)
-    done = Lines([None], [{}], np.array([0, 1]), np.array([0]), np.array([EVENTS.index("Watch")], np.int16))
+    done = Lines(
+        [None], LineUsers(Ragged(np.array([0, 1]), np.array([0])), np.array([EVENTS.index("Watch")], np.int16), [{}])
+    )
     [group], _ = Selector(bound, {}, np.arange(1), EVENTS).select(done)
     assert group.selection.excluded is not None
     assert group.selection.excluded.values.tolist() == [0]
@@ -328,8 +329,7 @@ def test_lines_of_equal_values_share_a_mask() -> None:
     bound = bind(parse("INCLUDE ItemID WHERE Items.GENRE IN ($G)"), SCHEMA)
     selector = Selector(bound, columns_of([{"GENRE": "drama"}, {"GENRE": "horror"}]), np.arange(2), EVENTS)
     values: list[Any] = [{"G": '"drama"'}, {"G": '"horror"'}, {"G": '"drama"', "UNUSED": "x"}, None, {"G": '"open'}]
-    nothing = np.empty(0, np.int64)
-    groups, errors = selector.select(Lines(values, [{}] * 5, np.zeros(6, np.int64), nothing, nothing.astype(np.int16)))
+    groups, errors = selector.select(without_history(values, [{}] * 5))
     [group] = groups
     assert masks(group) == [[0, 2], [1]]
     assert kept(group, 2) == [[True, False], [True, False], [False, True]]
@@ -355,7 +355,9 @@ def test_an_event_type_is_one_value_whatever_is_in_it(text: str, event: str, *, 
         np.arange(1),
         [event],
     )
-    [group], _ = selector.select(Lines([None], [{}], np.array([0, 1]), np.array([0]), np.array([0], np.int16)))
+    [group], _ = selector.select(
+        Lines([None], LineUsers(Ragged(np.array([0, 1]), np.array([0])), np.array([0], np.int16), [{}]))
+    )
     assert group.selection.allows(np.zeros(1, np.int64), np.zeros(1, np.int64)).tolist() == [not meets]
 
 
