@@ -25,6 +25,9 @@ All errors carry one message and survive pickling, so that Spark can bring them 
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class PersonalizeSparkError(Exception):
     """The root: one message that says what is wrong, where, and what to do."""
@@ -105,3 +108,9 @@ class EnvironmentProblem(PersonalizeSparkError):
 
 class JobFailed(PersonalizeSparkError):
     """A job that cannot go on; the message becomes its `failureReason`."""
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """The hint that a message gives behind a wrong name: `` (did you mean 'films'?)``, or nothing if no name is like it."""
+    near = difflib.get_close_matches(name, names, 1)
+    return f" (did you mean '{near[0]}'?)" if near else ""

@@ -6,7 +6,6 @@ are reported at once, in the service's wording. One extension: `file:///` paths 
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import Any
 from botocore.loaders import Loader
 from botocore.model import ListShape, MapShape, ServiceModel, Shape, StructureShape
 
-from personalize_spark.errors import InvalidInputException, TooManyTagsException
+from personalize_spark.errors import InvalidInputException, TooManyTagsException, did_you_mean
 
 DEFAULT_NUM_RESULTS = 25
 DEFAULT_EXPLORATION_WEIGHT, DEFAULT_ITEM_AGE_CUT_OFF = 0.3, 30.0
@@ -195,10 +194,8 @@ def _failed(value: object, path: str, constraint: str) -> str:
 
 
 def _unknown(name: str, members: list[str], path: str) -> str:
-    near = difflib.get_close_matches(name, members, 1, 0.6)
-    hint = f" (did you mean '{near[0]}'?)" if near else ""
     where = f"'{path}'" if path else "the request"
-    return f"Unknown parameter '{name}' in {where}{hint}, must be one of: {', '.join(members)}"
+    return f"Unknown parameter '{name}' in {where}{did_you_mean(name, members)}, must be one of: {', '.join(members)}"
 
 
 _JAVA_CLASSES: Mapping[str, str] = {

@@ -6,7 +6,7 @@ import pickle
 import pytest
 
 from personalize_spark import errors
-from personalize_spark.errors import PersonalizeSparkError, ServiceError
+from personalize_spark.errors import PersonalizeSparkError, ServiceError, did_you_mean
 from personalize_spark.request import service_model
 
 OPERATIONS = (
@@ -18,7 +18,7 @@ OPERATIONS = (
     "ListFilters",
     "DeleteFilter",
 )
-ERRORS = [each for _, each in inspect.getmembers(errors, inspect.isclass)]
+ERRORS = [each for _, each in inspect.getmembers(errors, inspect.isclass) if issubclass(each, PersonalizeSparkError)]
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
@@ -40,3 +40,9 @@ def test_every_error_comes_home_from_a_worker(error: type[PersonalizeSparkError]
 def test_the_tree_in_the_docstring_is_the_tree() -> None:
     drawn = errors.__doc__ or ""
     assert all(error.__name__ in drawn for error in ERRORS)
+
+
+def test_only_a_name_that_is_near_is_offered() -> None:
+    assert did_you_mean("flims", ["films", "books"]) == " (did you mean 'films'?)"
+    assert not did_you_mean("songs", ["films", "books"])
+    assert not did_you_mean("songs", [])

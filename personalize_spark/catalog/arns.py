@@ -7,6 +7,7 @@ Every name is checked against the service's own pattern, so a resource part may 
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, replace
 
@@ -30,19 +31,41 @@ class Arn:
     version: str | None = None
 
     @classmethod
-    def parse(cls, text: str) -> Arn:
+    def parse(cls, text: str, wanted: str | None = None) -> Arn:
         """Read an ARN.
 
+        Args:
+            text: the ARN.
+            wanted: what it must be the ARN of, in words, such as `solution version`; `None` for anything.
+
         Raises:
-            InvalidInputException: the text is not an ARN of a Personalize resource.
+            InvalidInputException: the text is not an ARN of a Personalize resource, or it is one of something else.
         """
         match = _ARN.fullmatch(text)
         if match is None:
             raise InvalidInputException(f"The ARN '{text}' is not the ARN of an Amazon Personalize resource.")
-        return cls(**match.groupdict())
+        arn = cls(**match.groupdict())
+        if wanted not in {None, arn.noun}:
+            raise InvalidInputException(f"The ARN '{text}' is not the ARN of a {wanted}.")
+        return arn
+
+    @classmethod
+    def local(cls, kind: str, name: str) -> Arn:
+        """The ARN of a resource that no other one places: region `AWS_REGION` or `AWS_DEFAULT_REGION`, else us-east-1; account 0.
+
+        Raises:
+            InvalidInputException: the name is not one.
+        """
+        region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+        return cls.parse(f"arn:aws:personalize:{region}:000000000000:{kind}/{name}")
 
     def __str__(self) -> str:
         return f"arn:{self.partition}:personalize:{self.region}:{self.account}:{self.resource}"
+
+    @property
+    def noun(self) -> str:
+        """What it is the ARN of, in words."""
+        return "solution version" if self.kind == "solution" and self.version else self.kind.replace("-", " ")
 
     @property
     def resource(self) -> str:

@@ -1,11 +1,9 @@
-"""The records of a training: what it reads, the solution, and the solution version with its status."""
+"""How resources are found; and the records of a training: the solution, and the solution version with its status."""
 
 from __future__ import annotations
 
 import contextlib
-import difflib
 import secrets
-from collections.abc import Iterable
 
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Fields, Record
@@ -14,12 +12,36 @@ from personalize_spark.errors import (
     InvalidInputException,
     PersonalizeSparkError,
     ResourceAlreadyExistsException,
+    ResourceInUseException,
     ResourceNotFoundException,
     StorageError,
+    did_you_mean,
 )
 
 _REASON = 1000
 """Characters; Spark's own messages end with pages of stack."""
+
+
+def find(catalog: Catalog, arn: str, wanted: str) -> Record:
+    """The resource of an ARN.
+
+    Args:
+        catalog: holds the resource.
+        arn: as a request gives it.
+        wanted: what it must be, in words, such as `solution version`.
+
+    Raises:
+        InvalidInputException: the ARN is that of something else.
+        ResourceNotFoundException: there is no such resource.
+    """
+    parsed = Arn.parse(arn, wanted)
+    try:
+        return catalog.read(parsed)
+    except ResourceNotFoundException as error:
+        siblings = catalog.list(parsed.kind, parsed.name if parsed.version else None)
+        names = {_own_name(each.arn) for each in siblings} - {_own_name(parsed)}  # the same name in another region
+        hint = did_you_mean(_own_name(parsed), names)
+        raise ResourceNotFoundException(f"{error.message.removesuffix('.')}{hint}.") from error
 
 
 def find_group(catalog: Catalog, name: str) -> Record:
@@ -30,24 +52,59 @@ def find_group(catalog: Catalog, name: str) -> Record:
     """
     groups = {record.arn.name: record for record in catalog.list("dataset-group")}
     if name not in groups:
-        hint = did_you_mean(name, groups)
-        raise ResourceNotFoundException(f"There is no dataset group '{name}' in the catalog {catalog.uri}.{hint}")
+        hint = did_you_mean(name, groups) or f"; there are: {', '.join(groups) or 'none'}"
+        raise ResourceNotFoundException(f"There is no dataset group '{name}' in the catalog {catalog.uri}{hint}.")
     return groups[name]
 
 
-def find_interactions(catalog: Catalog, group: str) -> Record:
-    """The Interactions dataset of a dataset group.
+def find_dataset(catalog: Catalog, group: Arn, dataset: str) -> Record:
+    """A dataset of a dataset group: `Interactions`, `Items` or `Users`.
 
     Raises:
-        ResourceNotFoundException: there is none.
+        ResourceNotFoundException: the group has no such dataset.
     """
-    found = find_group(catalog, group)
     try:
-        return catalog.read(found.arn.sibling("dataset", group, "INTERACTIONS"))
+        return catalog.read(dataset_arn(group, dataset))
     except ResourceNotFoundException as error:
         raise ResourceNotFoundException(
-            f"The dataset group '{group}' has no Interactions dataset: import interactions before training."
+            f"The dataset group '{group.name}' has no {dataset} dataset: import {dataset.lower()} first."
         ) from error
+
+
+def dataset_arn(group: Arn, dataset: str) -> Arn:
+    """The ARN of a dataset of a dataset group."""
+    return group.sibling("dataset", group.name, dataset.upper())
+
+
+def find_active_version(catalog: Catalog, arn: str) -> Record:
+    """The solution version of an ARN, ready to recommend.
+
+    Raises:
+        InvalidInputException: the ARN is that of something else, or the version is CREATE FAILED.
+        ResourceInUseException: its creation has not ended.
+        ResourceNotFoundException: there is no such version.
+    """
+    version = find(catalog, arn, "solution version")
+    if version.status is Status.FAILED:
+        reason = version.fields.get("failureReason")
+        raise InvalidInputException(f"The solution version {arn} is {version.status}: {reason}")
+    if version.status is not Status.ACTIVE:
+        raise ResourceInUseException(f"The solution version {arn} is {version.status}; wait until it is ACTIVE.")
+    return version
+
+
+def versions_of(catalog: Catalog, solution: Arn) -> list[Record]:
+    """The versions of a solution, the newest first."""
+    versions = catalog.list("solution", solution.name)
+    return sorted(versions, key=lambda each: each.fields["creationDateTime"], reverse=True)
+
+
+def latest_active_version(catalog: Catalog, solution: Arn, mode: str | None = None) -> Record | None:
+    """The newest ACTIVE version of a solution, if there is one; with `mode`, of those that were trained in this mode."""
+    for each in versions_of(catalog, solution):
+        if each.status is Status.ACTIVE and mode in {None, each.fields.get("trainingMode")}:
+            return each
+    return None
 
 
 def find_solution(catalog: Catalog, dataset: Record, recipe_arn: str, name: str) -> Record:
@@ -92,24 +149,6 @@ def create_version(catalog: Catalog, solution: Record, dataset: Record, mode: st
     )
 
 
-def last_full_version(catalog: Catalog, solution: Record) -> Record:
-    """The newest ACTIVE version of a solution that was trained in full.
-
-    Raises:
-        InvalidInputException: there is none.
-    """
-    versions = [
-        each
-        for each in catalog.list("solution", solution.arn.name)
-        if each.status is Status.ACTIVE and each.fields.get("trainingMode") == "FULL"
-    ]
-    if not versions:
-        raise InvalidInputException(
-            f"UPDATE needs an ACTIVE version of {solution.arn} that was trained in the mode FULL."
-        )
-    return max(versions, key=lambda each: each.fields["creationDateTime"])
-
-
 def fail(catalog: Catalog, version: Record, error: BaseException) -> None:
     """Mark a version as CREATE FAILED and remove what it has of a model."""
     reason = error.message if isinstance(error, PersonalizeSparkError) else f"{type(error).__name__}: {error}"[:_REASON]
@@ -118,7 +157,6 @@ def fail(catalog: Catalog, version: Record, error: BaseException) -> None:
         catalog.store.at(f"models/{version.arn.name}/{version.arn.version}").delete("")
 
 
-def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """A hint to append to a refusal; empty if nothing is near."""
-    near = difflib.get_close_matches(name, names, 1, 0.5)
-    return f" Did you mean '{near[0]}'?" if near else ""
+def _own_name(arn: Arn) -> str:
+    """What tells a resource from its siblings."""
+    return arn.version or arn.name

@@ -25,6 +25,7 @@ from personalize_spark.artifacts.artifact import Entry, Pinned, finish, write_co
 from personalize_spark.artifacts.shards import keys_of, shard_count, write_missing, write_shards
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
+from personalize_spark.catalog.resources import find_dataset
 from personalize_spark.datasets.schemas import INTERACTIONS, ITEMS, USERS, Field, Schema
 from personalize_spark.errors import ResourceNotFoundException
 from personalize_spark.scoring.ragged import Ragged
@@ -75,7 +76,7 @@ def _tables(spark: SparkSession, catalog: Catalog, group: Arn) -> _Tables:
     tables = _Tables({}, {}, {})
     for name in (INTERACTIONS, ITEMS, USERS):
         try:
-            record = catalog.read(group.sibling("dataset", group.name, name.upper())).fields
+            record = find_dataset(catalog, group, name).fields
         except ResourceNotFoundException:
             continue
         avro = catalog.read(Arn.parse(record["schemaArn"])).fields["schema"]

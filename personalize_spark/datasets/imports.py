@@ -10,7 +10,6 @@ are: if one cannot be written, the others go back, and jobs still see the versio
 from __future__ import annotations
 
 import io
-import os
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -28,6 +27,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from personalize_spark.artifacts.artifact import Pinned
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Record
+from personalize_spark.catalog.resources import dataset_arn, find_dataset
 from personalize_spark.catalog.status import Status
 from personalize_spark.datasets.build_view import build_view
 from personalize_spark.datasets.imported import KEYS, Imported, ImportReport
@@ -102,8 +102,7 @@ def dataset_group(catalog: Catalog, name: str) -> Arn:
     Its ARN, which all others of the catalog follow, has the region of `AWS_REGION` or `AWS_DEFAULT_REGION`, else
     us-east-1, and the account 000000000000.
     """
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
-    arn = Arn.parse(f"arn:aws:personalize:{region}:000000000000:dataset-group/{name}")
+    arn = Arn.local("dataset-group", name)
     for record in catalog.list("dataset-group"):
         if record.arn.name == name:
             return record.arn
@@ -227,8 +226,8 @@ def _import_all(
 
 def _restore(spark: SparkSession, catalog: Catalog, group: Arn, dataset: str) -> None:
     """Put a table back to its recorded version; one that has none is overwritten by the next import."""
-    with suppress(InvalidInputException):
-        before = dataset_record(catalog, group, dataset).fields
+    with suppress(ResourceNotFoundException):
+        before = find_dataset(catalog, group, dataset).fields
         spark.sql(f"RESTORE TABLE delta.`{hadoop_uri(before['path'])}` TO VERSION AS OF {before['deltaVersion']}")
 
 
@@ -309,7 +308,7 @@ def _record(catalog: Catalog, group: Arn, schema: Schema, version: int) -> None:
         "deltaVersion": version,
         "status": Status.ACTIVE,
     }
-    arn = group.sibling("dataset", group.name, schema.dataset.upper())
+    arn = dataset_arn(group, schema.dataset)
     _create_or_update(catalog, arn, {"name": name, "datasetArn": str(arn), **fields})
 
 
@@ -340,17 +339,3 @@ def _point(catalog: Catalog, group: Arn, view: Pinned) -> None:
         except ResourceInUseException:
             continue
         return
-
-
-def dataset_record(catalog: Catalog, group: Arn, dataset: str) -> Record:
-    """The record of a dataset.
-
-    Raises:
-        InvalidInputException: the group has no such dataset.
-    """
-    try:
-        return catalog.read(group.sibling("dataset", group.name, dataset.upper()))
-    except ResourceNotFoundException as error:
-        raise InvalidInputException(
-            f"The dataset group {group.name} has no {dataset} dataset: import one first."
-        ) from error

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from personalize_spark.errors import InvalidInputException
+from personalize_spark.errors import InvalidInputException, did_you_mean
 from personalize_spark.filters.expression import (
     ACTION_ID,
     INCLUDE,
@@ -234,10 +233,9 @@ class _Binder:
             return written, None
         column = columns.get(written.name.upper())
         if column is None:
-            near = difflib.get_close_matches(written.name.upper(), columns, 1, 0.6)
-            there = ", ".join(each.name for each in columns.values())
-            hint = f"did you mean {columns[near[0]].name}?" if near else f"there are {there}"
-            self.problems.append(f"{source} has no field {written.name} ({hint})")
+            names = [each.name for each in columns.values()]
+            hint = did_you_mean(written.name.upper(), names) or f" (there are {', '.join(names)})"
+            self.problems.append(f"{source} has no field {written.name}{hint}")
             return written, None
         self.fields.add((source, column.name))
         self.problems += _field_problems(Field(dataset, column.name), column)

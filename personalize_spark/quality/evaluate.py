@@ -10,9 +10,8 @@ from os import PathLike
 from personalize_spark.artifacts.artifact import Artifact, Pinned
 from personalize_spark.artifacts.heldout import HeldOut, look_up, read_held_out
 from personalize_spark.artifacts.model import read_model
-from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
-from personalize_spark.catalog.status import Status
+from personalize_spark.catalog.resources import find_active_version
 from personalize_spark.errors import ArtifactError, DataError, InvalidInputException
 from personalize_spark.quality.measures import Evaluation, known_shares, measure
 from personalize_spark.quality.page import page_of
@@ -38,24 +37,19 @@ def evaluate(
         page: write a page with charts there, as HTML.
 
     Raises:
-        InvalidInputException: the version is not ACTIVE, has no users, or has no held-out items.
+        InvalidInputException: the version has failed, has no users, or has no held-out items.
+        ResourceInUseException: its training has not ended.
         ResourceNotFoundException: there is no such solution version.
         ObjectNotFound: there is no such file.
         DataError: the file is not CSV with these columns, or has no user and item that the model knows.
         ArtifactError: the model is of an earlier release.
     """
-    evaluation = _evaluated(_opened(catalog, solution_version), solution_version, interactions)
+    model = Pinned(**find_active_version(catalog, solution_version).fields["model"])
+    evaluation = _evaluated(model.open(), solution_version, interactions)
     if page is not None:
         folder, name = split_prefix(uri_of(page))
         open_store(folder).write(name, page_of(evaluation).encode())
     return evaluation
-
-
-def _opened(catalog: Catalog, arn: str) -> Artifact:
-    fields = catalog.read(Arn.parse(arn)).fields
-    if "model" not in fields or fields["status"] != Status.ACTIVE:
-        raise InvalidInputException(f"{arn} is not a solution version that is ACTIVE.")
-    return Pinned(**fields["model"]).open()
 
 
 def _evaluated(artifact: Artifact, arn: str, source: Place | None) -> Evaluation:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 
-from personalize_spark.errors import InvalidInputException
+from personalize_spark.errors import InvalidInputException, did_you_mean
 from personalize_spark.recipes import (
     personalized_ranking,
     popularity_count,
@@ -45,7 +44,5 @@ def recipe_of(name_or_arn: str) -> Recipe:
     name = name_or_arn.rpartition("/")[2]
     if name in RECIPES:
         return RECIPES[name]
-    near = difflib.get_close_matches(name, RECIPES, 1, 0.5)
-    hint = f" Did you mean '{near[0]}'?" if near else ""
-    supported = ", ".join(sorted(RECIPES))
-    raise InvalidInputException(f"The recipe '{name}' does not support batch inference; supported: {supported}.{hint}")
+    hint, supported = did_you_mean(name, RECIPES), ", ".join(sorted(RECIPES))
+    raise InvalidInputException(f"The recipe '{name}'{hint} does not support batch inference; supported: {supported}.")

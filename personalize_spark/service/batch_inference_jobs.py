@@ -10,12 +10,12 @@ from personalize_spark.artifacts.artifact import Pinned
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Fields, Record
 from personalize_spark.catalog.lease import reap, running
+from personalize_spark.catalog.resources import find, find_active_version, latest_active_version
 from personalize_spark.catalog.status import Status
 from personalize_spark.errors import (
     InvalidInputException,
     LimitExceededException,
     ResourceAlreadyExistsException,
-    ResourceInUseException,
 )
 from personalize_spark.job.job import Job
 from personalize_spark.job.plan import Exploring, Filtering
@@ -82,7 +82,7 @@ def check_batch_inference_job(catalog: Catalog, params: Mapping[str, Any], *, se
         ServiceError: as the service would refuse the request.
     """
     request = BatchInferenceRequest.parse(params)
-    version = _solution_version(catalog, request.solution_version_arn)
+    version = find_active_version(catalog, request.solution_version_arn)
     recipe = recipe_of(version.fields["recipeArn"])
     filtering, problems = None, list(_problems(request, recipe))
     if request.filter_arn is not None:
@@ -145,10 +145,7 @@ def create_batch_inference_job(
 def describe_batch_inference_job(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
     """The job as it stands; a job whose driver is gone is CREATE FAILED from now on."""
     validate("DescribeBatchInferenceJob", params)
-    arn = Arn.parse(params["batchInferenceJobArn"])
-    record = catalog.read(arn)
-    if arn.kind != KIND:
-        raise InvalidInputException(f"The ARN '{arn}' is not the ARN of a batch inference job.")
+    record = find(catalog, params["batchInferenceJobArn"], "batch inference job")
     return {"batchInferenceJob": shown(reap(catalog, record), _DESCRIBED)}
 
 
@@ -161,20 +158,6 @@ def list_batch_inference_jobs(catalog: Catalog, params: Mapping[str, Any]) -> Fi
     return {"batchInferenceJobs": [shown(reap(catalog, record), _LISTED) for record in page], **rest}
 
 
-def _solution_version(catalog: Catalog, text: str) -> Record:
-    arn = Arn.parse(text)
-    if arn.kind != "solution" or arn.version is None:
-        raise InvalidInputException(f"The ARN '{text}' is not the ARN of a solution version.")
-    record = catalog.read(arn)
-    if record.status is Status.FAILED:
-        raise InvalidInputException(
-            f"The solution version {text} is {record.status}: {record.fields.get('failureReason')}"
-        )
-    if record.status is not Status.ACTIVE:
-        raise ResourceInUseException(f"The solution version {text} is {record.status}; wait until it is ACTIVE.")
-    return record
-
-
 def _exploring(catalog: Catalog, version: Record, request: BatchInferenceRequest) -> Exploring | None:
     """The exploration, on the dataset group's current view; what is new in it is for the latest version of the solution only."""
     group = version.fields.get("datasetGroupArn")
@@ -184,12 +167,12 @@ def _exploring(catalog: Catalog, version: Record, request: BatchInferenceRequest
     if "view" not in fields:
         return None
     view = Pinned(**fields["view"])
-    others = catalog.list("solution", version.arn.name)
-    latest = max(
-        (each for each in others if each.status is Status.ACTIVE), key=lambda each: each.fields["creationDateTime"]
-    )
+    latest = latest_active_version(catalog, version.arn)
     return Exploring(
-        view, request.exploration_weight, request.exploration_item_age_cut_off, new_items=latest.arn == version.arn
+        view,
+        request.exploration_weight,
+        request.exploration_item_age_cut_off,
+        new_items=latest is not None and latest.arn == version.arn,
     )
 
 

@@ -18,8 +18,7 @@ from personalize_spark.artifacts.model import read_model
 from personalize_spark.artifacts.view import View
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Record
-from personalize_spark.catalog.resources import find_group
-from personalize_spark.catalog.status import Status
+from personalize_spark.catalog.resources import find, find_active_version, find_group
 from personalize_spark.errors import InvalidInputException
 from personalize_spark.filters import parser
 from personalize_spark.filters.binding import bind, check_shape
@@ -40,7 +39,6 @@ from personalize_spark.filters.values import BadValue
 from personalize_spark.recipes import Recipe, Settings, recipe_of
 from personalize_spark.records import Object, ids_of, parse
 from personalize_spark.scoring.model import Model
-from personalize_spark.service.filters import read_filter
 
 TOP = 10
 
@@ -276,7 +274,7 @@ def _asked(
         raise InvalidInputException("A dataset group or a filter lies in a catalog: give the catalog.")
     if filter_arn is None:
         return expression, find_group(catalog, str(group))
-    fields = read_filter(catalog, filter_arn).fields
+    fields = find(catalog, filter_arn, "filter").fields
     return expression or fields["filterExpression"], catalog.read(Arn.parse(fields["datasetGroupArn"]))
 
 
@@ -284,12 +282,11 @@ def open_version(catalog: Catalog, text: str, group: str) -> Version:
     """A solution version of a dataset group, without exploration.
 
     Raises:
-        InvalidInputException: it is not ACTIVE, or of another group.
+        InvalidInputException: it has failed, or it is of another group.
+        ResourceInUseException: its training has not ended.
         ResourceNotFoundException: there is none.
     """
-    fields: dict[str, Any] = catalog.read(Arn.parse(text)).fields
-    if "model" not in fields or fields["status"] != Status.ACTIVE:
-        raise InvalidInputException(f"{text} is not a solution version that is ACTIVE.")
+    fields = find_active_version(catalog, text).fields
     if fields.get("datasetGroupArn") != group:
         raise InvalidInputException(f"The solution version {text} belongs to another dataset group than {group}.")
     model = read_model(Pinned(**fields["model"]).open())

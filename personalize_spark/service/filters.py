@@ -9,6 +9,7 @@ from personalize_spark.artifacts.artifact import Pinned
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Fields, Record
 from personalize_spark.catalog.lease import running
+from personalize_spark.catalog.resources import find
 from personalize_spark.catalog.status import Status
 from personalize_spark.errors import InvalidInputException, ResourceInUseException
 from personalize_spark.filters.binding import BoundFilter, bind
@@ -33,7 +34,7 @@ def create_filter(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
         ResourceNotFoundException: there is no such dataset group.
     """
     validate("CreateFilter", params)
-    group = catalog.read(Arn.parse(params["datasetGroupArn"]))
+    group = find(catalog, params["datasetGroupArn"], "dataset group")
     parsed, schema = parse(params["filterExpression"]), _schema(group)
     try:
         bind(parsed, schema)
@@ -48,7 +49,7 @@ def create_filter(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
 def describe_filter(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
     """A filter, its expression included."""
     validate("DescribeFilter", params)
-    return {"filter": shown(read_filter(catalog, params["filterArn"]), _DESCRIBED)}
+    return {"filter": shown(find(catalog, params["filterArn"], KIND), _DESCRIBED)}
 
 
 def list_filters(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
@@ -67,7 +68,7 @@ def delete_filter(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
         ResourceInUseException: a batch inference job in progress uses it.
     """
     validate("DeleteFilter", params)
-    record = read_filter(catalog, params["filterArn"])
+    record = find(catalog, params["filterArn"], KIND)
     users = [
         job.arn.name
         for job in running(catalog, "batch-inference-job")
@@ -79,26 +80,13 @@ def delete_filter(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
     return {}
 
 
-def read_filter(catalog: Catalog, text: str) -> Record:
-    """The record of a filter.
-
-    Raises:
-        InvalidInputException: the ARN is that of something else.
-        ResourceNotFoundException: there is no such filter.
-    """
-    arn = Arn.parse(text)
-    if arn.kind != KIND:
-        raise InvalidInputException(f"The ARN '{text}' is not the ARN of a filter.")
-    return catalog.read(arn)
-
-
 def filtering_of(catalog: Catalog, text: str, group: str | None) -> tuple[Filtering, BoundFilter]:
     """A filter as a job on a solution version of that dataset group carries it, pinned to the group's current view.
 
     Raises:
         InvalidInputException: it is another group's, it is not for items, or it no longer fits the group's schemas.
     """
-    record = read_filter(catalog, text)
+    record = find(catalog, text, KIND)
     if record.fields["datasetGroupArn"] != group:
         raise InvalidInputException(f"The filter {text} belongs to another dataset group than the solution version.")
     owner = catalog.read(Arn.parse(record.fields["datasetGroupArn"]))

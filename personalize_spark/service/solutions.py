@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from personalize_spark.catalog.arns import Arn
-from personalize_spark.catalog.catalog import Catalog, Fields, Record
+from personalize_spark.catalog.catalog import Catalog, Fields
 from personalize_spark.catalog.lease import running
+from personalize_spark.catalog.resources import find, versions_of
 from personalize_spark.catalog.status import Status
 from personalize_spark.errors import InvalidInputException, ResourceInUseException
 from personalize_spark.recipes import recipe_of
@@ -50,7 +50,7 @@ def create_solution(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
     from personalize_spark.training.training import Hyperparameters  # it needs Spark, the others here do not
 
     validate("CreateSolution", params)
-    group = catalog.read(Arn.parse(params["datasetGroupArn"]))
+    group = find(catalog, params["datasetGroupArn"], "dataset group")
     config = params.get("solutionConfig") or {}
     _refuse(params, "performAutoML", "choose the recipe yourself")
     _refuse(params, "performHPO", "choose algorithmHyperParameters yourself")
@@ -93,7 +93,7 @@ def create_solution_version(catalog: Catalog, params: Mapping[str, Any], session
     from personalize_spark.solutions.train import FULL, UPDATE, Hyperparameters, train_version
 
     validate("CreateSolutionVersion", params)
-    solution = read_solution(catalog, params["solutionArn"])
+    solution = find(catalog, params["solutionArn"], "solution")
     config = solution.fields.get("solutionConfig", {})
     hyperparameters = Hyperparameters.of(config.get("algorithmHyperParameters") or {})
     mode = params.get("trainingMode", FULL)
@@ -105,10 +105,11 @@ def create_solution_version(catalog: Catalog, params: Mapping[str, Any], session
 def describe_solution(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
     """A solution, and its latest version."""
     validate("DescribeSolution", params)
-    solution = read_solution(catalog, params["solutionArn"])
-    latest = max(catalog.list(KIND, solution.arn.name), key=_age, default=None)
-    version = {} if latest is None else {"latestSolutionVersion": shown(latest, _VERSIONS)}
-    return {"solution": shown(solution, _DESCRIBED) | version}
+    solution = find(catalog, params["solutionArn"], "solution")
+    described = shown(solution, _DESCRIBED)
+    if versions := versions_of(catalog, solution.arn):
+        described["latestSolutionVersion"] = shown(versions[0], _VERSIONS)
+    return {"solution": described}
 
 
 def list_solutions(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
@@ -127,8 +128,8 @@ def delete_solution(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
         ResourceInUseException: a batch inference job in progress uses a version, or one is being trained.
     """
     validate("DeleteSolution", params)
-    solution = read_solution(catalog, params["solutionArn"])
-    versions = list(catalog.list(KIND, solution.arn.name))
+    solution = find(catalog, params["solutionArn"], "solution")
+    versions = versions_of(catalog, solution.arn)
     names = {str(each.arn) for each in versions}
     users = [
         job.arn.name for job in running(catalog, "batch-inference-job") if job.fields["solutionVersionArn"] in names
@@ -147,16 +148,17 @@ def delete_solution(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
 def describe_solution_version(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
     """A solution version."""
     validate("DescribeSolutionVersion", params)
-    return {"solutionVersion": shown(_read_version(catalog, params["solutionVersionArn"]), _VERSION)}
+    return {"solutionVersion": shown(find(catalog, params["solutionVersionArn"], "solution version"), _VERSION)}
 
 
 def list_solution_versions(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
     """The versions of a solution, or of all, the newest first."""
     validate("ListSolutionVersions", params)
     if params.get("solutionArn"):
-        records = list(catalog.list(KIND, read_solution(catalog, params["solutionArn"]).arn.name))
+        solutions = [find(catalog, params["solutionArn"], "solution")]
     else:
-        records = [each for solution in list(catalog.list(KIND)) for each in catalog.list(KIND, solution.arn.name)]
+        solutions = list(catalog.list(KIND))
+    records = [each for solution in solutions for each in versions_of(catalog, solution.arn)]
     page, rest = page_of(records, params)
     return {"solutionVersions": [shown(record, _VERSIONS) for record in page], **rest}
 
@@ -164,30 +166,10 @@ def list_solution_versions(catalog: Catalog, params: Mapping[str, Any]) -> Field
 def get_solution_metrics(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
     """How good a version is on what its training held out; see `evaluate`."""
     validate("GetSolutionMetrics", params)
-    record = _read_version(catalog, params["solutionVersionArn"])
+    record = find(catalog, params["solutionVersionArn"], "solution version")
     metrics = record.fields.get("metrics", {})
     there = {name: metrics[name] for name in _METRICS if name in metrics}
     return {"solutionVersionArn": str(record.arn), "metrics": there}
-
-
-def read_solution(catalog: Catalog, text: str) -> Record:
-    """The record of a solution.
-
-    Raises:
-        InvalidInputException: the ARN is that of something else.
-        ResourceNotFoundException: there is no such solution.
-    """
-    arn = Arn.parse(text)
-    if arn.kind != KIND or arn.version is not None:
-        raise InvalidInputException(f"The ARN '{text}' is not the ARN of a solution.")
-    return catalog.read(arn)
-
-
-def _read_version(catalog: Catalog, text: str) -> Record:
-    arn = Arn.parse(text)
-    if arn.kind != KIND or arn.version is None:
-        raise InvalidInputException(f"The ARN '{text}' is not the ARN of a solution version.")
-    return catalog.read(arn)
 
 
 def _refuse(params: Mapping[str, Any], name: str, instead: str) -> None:
@@ -204,8 +186,3 @@ def _check_events(params: Mapping[str, Any]) -> None:
         raise InvalidInputException(f"eventValueThreshold must be a number in a string: {error}.") from error
     if events.threshold is not None and events.event_type is None:
         raise InvalidInputException("eventValueThreshold needs an eventType.")
-
-
-def _age(record: Record) -> float:
-    created: float = record.fields["creationDateTime"]
-    return created

@@ -13,8 +13,9 @@ from personalize_spark.artifacts.artifact import Entry, finish
 from personalize_spark.artifacts.model import write_items
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Fields, Record
-from personalize_spark.catalog.resources import fail, find_group, find_interactions
+from personalize_spark.catalog.resources import fail, find_dataset, find_group
 from personalize_spark.catalog.status import Status
+from personalize_spark.datasets.schemas import INTERACTIONS
 from personalize_spark.errors import InvalidInputException
 from personalize_spark.external.counts import count_pairs, read_counts, read_pairs
 from personalize_spark.external.loaded import Given, Sources, given_counts, given_items, given_users
@@ -120,7 +121,7 @@ def _pairs(spark: SparkSession, catalog: Catalog, target: Target, sources: Sourc
     """The interactions that are given, else those of the dataset group."""
     if sources.interactions:
         return read_pairs(spark, sources.interactions)
-    dataset = find_interactions(catalog, target.group or "")
+    dataset = find_dataset(catalog, find_group(catalog, target.group or "").arn, INTERACTIONS)
     return read_interactions(spark, dataset.fields["path"], dataset.fields["deltaVersion"])
 
 

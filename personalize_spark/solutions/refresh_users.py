@@ -19,8 +19,8 @@ from personalize_spark.artifacts.artifact import Artifact, Pinned, finish
 from personalize_spark.artifacts.model import read_model
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Record
-from personalize_spark.catalog.resources import find_interactions
-from personalize_spark.catalog.status import Status
+from personalize_spark.catalog.resources import find_dataset, find_group, latest_active_version
+from personalize_spark.datasets.schemas import INTERACTIONS
 from personalize_spark.training.fold_in import fold_in_of
 from personalize_spark.training.interactions import Events, persisted, read_interactions
 from personalize_spark.training.users import UserSide, write_users
@@ -37,8 +37,8 @@ def update_users(spark: SparkSession, catalog: Catalog, group: str) -> dict[Arn,
     Returns:
         By solution version, how many users changed since it was trained; only those where some did.
     """
-    dataset = find_interactions(catalog, group)
-    owner = str(dataset.arn.sibling("dataset-group", group))
+    owner = find_group(catalog, group).arn
+    dataset = find_dataset(catalog, owner, INTERACTIONS)
     return {
         version.arn: users
         for version in _latest_versions(catalog, owner)
@@ -46,12 +46,12 @@ def update_users(spark: SparkSession, catalog: Catalog, group: str) -> dict[Arn,
     }
 
 
-def _latest_versions(catalog: Catalog, group: str) -> Iterator[Record]:
+def _latest_versions(catalog: Catalog, group: Arn) -> Iterator[Record]:
     for solution in list(catalog.list("solution")):
-        if solution.fields.get("datasetGroupArn") == group:
-            versions = [each for each in catalog.list("solution", solution.arn.name) if each.status is Status.ACTIVE]
-            if versions:
-                yield max(versions, key=lambda each: each.fields["creationDateTime"])
+        if solution.fields.get("datasetGroupArn") == str(group):
+            version = latest_active_version(catalog, solution.arn)
+            if version is not None:
+                yield version
 
 
 def _update(spark: SparkSession, catalog: Catalog, dataset: Record, version: Record) -> int:

@@ -16,11 +16,13 @@ from personalize_spark.catalog.catalog import Catalog, Fields, Record
 from personalize_spark.catalog.resources import (
     create_version,
     fail,
-    find_interactions,
+    find_dataset,
+    find_group,
     find_solution,
-    last_full_version,
+    latest_active_version,
 )
 from personalize_spark.catalog.status import Status
+from personalize_spark.datasets.schemas import INTERACTIONS
 from personalize_spark.errors import InvalidInputException
 from personalize_spark.recipes import RECIPES, ModelKind, recipe_of
 from personalize_spark.solutions.update import update
@@ -77,7 +79,7 @@ def train(
         DataError: the interactions cannot be learned from; like every later error it leaves a version that is CREATE FAILED.
     """
     chosen = recipe_of(recipe)
-    dataset = find_interactions(catalog, group)
+    dataset = find_dataset(catalog, find_group(catalog, group).arn, INTERACTIONS)
     return train_version(spark, catalog, find_solution(catalog, dataset, chosen.arn, solution), hyperparameters)
 
 
@@ -91,12 +93,17 @@ def train_version(
     """
     recipe = recipe_of(solution.fields["recipeArn"])
     trainer = TRAINERS[recipe.model]
-    dataset = find_interactions(catalog, Arn.parse(solution.fields["datasetGroupArn"]).name)
+    dataset = find_dataset(catalog, Arn.parse(solution.fields["datasetGroupArn"]), INTERACTIONS)
     if mode == UPDATE:
         if not recipe.updatable:
             updatable = " and ".join(each.name for each in RECIPES.values() if each.updatable)
             raise InvalidInputException(f"The training mode {UPDATE} is for {updatable}, not for {recipe.name}.")
-        base = Pinned(**last_full_version(catalog, solution).fields["model"]).open()
+        full = latest_active_version(catalog, solution.arn, FULL)
+        if full is None:
+            raise InvalidInputException(
+                f"{UPDATE} needs an ACTIVE version of {solution.arn} that was trained in the mode {FULL}."
+            )
+        base = Pinned(**full.fields["model"]).open()
         trainer = partial(update, spark, base=base)
     version = create_version(catalog, solution, dataset, mode)
     started = time.monotonic()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
 from dataclasses import dataclass
 
@@ -39,8 +38,7 @@ def version_arn(catalog: Catalog, target: Target, group: Record | None) -> Arn:
         ResourceAlreadyExistsException: there is a version of that ARN that has not failed.
     """
     if target.arn is None:
-        region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
-        base = group.arn if group else Arn("aws", region, "000000000000", "solution", target.solution)
+        base = group.arn if group else Arn.local("solution", target.solution)
         return Arn.parse(str(base.sibling("solution", target.solution, secrets.token_hex(4))))
     arn = Arn.parse(target.arn)
     if arn.kind != "solution" or arn.version is None or arn.name != target.solution:

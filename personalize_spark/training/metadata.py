@@ -14,8 +14,9 @@ from pyspark.sql import functions as F  # noqa: N812  # as all of Spark's docume
 
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
+from personalize_spark.catalog.resources import find_dataset
 from personalize_spark.errors import ResourceNotFoundException
-from personalize_spark.filters.schema import Column, GroupSchema
+from personalize_spark.filters.schema import ITEMS, Column, GroupSchema
 from personalize_spark.storage.location import hadoop_uri
 from personalize_spark.training.lsa import words_of
 
@@ -80,7 +81,7 @@ class Metadata:
 def read_metadata(spark: SparkSession, catalog: Catalog, interactions: Arn) -> Metadata | None:
     """The Items dataset of the group of an Interactions dataset, if it has one."""
     try:
-        fields = catalog.read(interactions.sibling("dataset", interactions.name, "ITEMS")).fields
+        fields = find_dataset(catalog, interactions, ITEMS).fields
     except ResourceNotFoundException:
         return None
     avro = catalog.read(Arn.parse(fields["schemaArn"])).fields["schema"]

@@ -43,3 +43,31 @@ def test_a_record_lies_at_the_resource_part() -> None:
         str(arn.sibling("batch-inference-job", "j"))
         == "arn:aws:personalize:eu-west-1:111122223333:batch-inference-job/j"
     )
+
+
+@pytest.mark.parametrize(
+    ("resource", "noun"),
+    [
+        ("solution/home", "solution"),
+        ("solution/home/1a2b", "solution version"),
+        ("dataset/shop/ITEMS", "dataset"),
+        ("batch-inference-job/j", "batch inference job"),
+    ],
+)
+def test_an_arn_must_be_of_what_is_wanted(resource: str, noun: str) -> None:
+    text = f"arn:aws:personalize:us-east-1:000000000000:{resource}"
+    assert Arn.parse(text, noun) == Arn.parse(text)
+    with pytest.raises(InvalidInputException, match=f"'{text}' is not the ARN of a recipe"):
+        Arn.parse(text, "recipe")
+
+
+def test_a_local_arn_has_the_region_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    assert str(Arn.local("dataset-group", "shop")) == "arn:aws:personalize:us-east-1:000000000000:dataset-group/shop"
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    assert Arn.local("solution", "top").region == "eu-west-1"
+    monkeypatch.setenv("AWS_REGION", "cn-north-1")
+    assert Arn.local("solution", "top").region == "cn-north-1"
+    with pytest.raises(InvalidInputException, match="not the ARN"):
+        Arn.local("solution", "../top")

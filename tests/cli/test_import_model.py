@@ -63,7 +63,7 @@ def test_what_is_wrong_is_said_and_the_exit_code_tells(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--recipe", "aws-hrn"], "Did you mean 'aws-hrnn'"),
+        (["--recipe", "aws-hrn"], "did you mean 'aws-hrnn'"),
         (["--recipe", "aws-hrnn", "--items", "/nowhere.npy"], "give --counts"),
         (
             ["--recipe", "aws-hrnn", "--items", "/nowhere.npy", "--group", "g"],

@@ -64,7 +64,7 @@ SCHEMA = GroupSchema.of(
 @pytest.mark.parametrize(
     ("condition", "said"),
     [
-        ('Items.GENRES IN ("a")', "Items has no field GENRES (did you mean GENRE?)."),
+        ('Items.GENRES IN ("a")', "Items has no field GENRES (did you mean 'GENRE'?)."),
         ('Items.NOPE IN ("a")', "Items has no field NOPE (there are ITEM_ID, GENRE, YEAR, TEXT, ADULT, F0,"),
         ("Items.YEAR IN ($" + "A" * 51 + ")", "has more than 50 characters"),
         (" OR ".join(f"Items.YEAR = $P{n}" for n in range(26)), "26 placeholders are more than the 25"),

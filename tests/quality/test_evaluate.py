@@ -179,7 +179,7 @@ def test_a_version_that_cannot_be_evaluated_is_told(catalog: Catalog, tmp_path: 
         evaluate(catalog, str(golden_version(catalog)))
     record = catalog.read(Arn.parse(str(popular)))
     catalog.update(record, status="CREATE FAILED")
-    with pytest.raises(PersonalizeSparkError, match="not a solution version that is ACTIVE"):
+    with pytest.raises(PersonalizeSparkError, match="is CREATE FAILED"):
         evaluate(catalog, str(popular))
 
 

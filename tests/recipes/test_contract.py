@@ -67,5 +67,5 @@ def test_a_recipe_is_found_by_its_name_and_by_its_arn() -> None:
 
 
 def test_an_unknown_recipe_is_refused_with_a_hint() -> None:
-    with pytest.raises(InvalidInputException, match="Did you mean 'aws-user-personalization'"):
+    with pytest.raises(InvalidInputException, match="did you mean 'aws-user-personalization'"):
         recipe_of("aws-user-personalisation")

@@ -19,7 +19,7 @@ from personalize_spark.catalog.catalog import Catalog, Record
 from personalize_spark.catalog.resources import find_group
 from personalize_spark.cli.main import main
 from personalize_spark.datasets.imports import Source, import_datasets
-from personalize_spark.errors import InvalidInputException
+from personalize_spark.errors import InvalidInputException, ResourceInUseException
 from personalize_spark.filters.binding import bind
 from personalize_spark.filters.explain import Share
 from personalize_spark.filters.parser import parse
@@ -89,7 +89,7 @@ def test_a_group_tells_what_an_expression_keeps_of_its_items(group: Record) -> N
 
 
 def test_a_filter_that_does_not_fit_the_group_is_refused(group: Record) -> None:
-    with pytest.raises(InvalidInputException, match="did you mean GENRE"):
+    with pytest.raises(InvalidInputException, match="did you mean 'GENRE'"):
         GroupFilter(group, parse("EXCLUDE ItemID WHERE Items.GENRES = 'x'"))
 
 
@@ -229,9 +229,9 @@ def test_a_solution_version_must_be_the_groups_and_active(catalog: Catalog, grou
         open_version(catalog, str(golden_version(catalog)), of_group)
     pending = trained(catalog)
     catalog.update(catalog.read(pending), status="CREATE PENDING")
-    with pytest.raises(InvalidInputException, match="not a solution version that is ACTIVE"):
+    with pytest.raises(ResourceInUseException, match="is CREATE PENDING; wait"):
         open_version(catalog, str(pending), of_group)
-    with pytest.raises(InvalidInputException, match="not a solution version that is ACTIVE"):
+    with pytest.raises(InvalidInputException, match="not the ARN of a solution version"):
         open_version(catalog, of_group, of_group)
 
 

@@ -296,7 +296,7 @@ def test_a_dataset_group_gives_popularity_and_is_named_by_the_records(
     names = imported.item_ids()
     assert [names[row] for row in imported.popularity_order[:2]] == ["i1", "i2"]
     assert imported.popularity.sum() == pytest.approx(1)
-    with pytest.raises(ResourceNotFoundException, match="no dataset group 'flims'.*Did you mean 'films'"):
+    with pytest.raises(ResourceNotFoundException, match="no dataset group 'flims'.*did you mean 'films'"):
         import_model(spark, catalog, replace(target, group="flims"), sources)
 
 

@@ -296,8 +296,8 @@ def test_a_solution_keeps_its_recipe(spark: SparkSession, root: str) -> None:
 @pytest.mark.parametrize(
     ("group", "recipe", "solution", "message"),
     [
-        ("film", "aws-popularity-count", "s", "no dataset group 'film' .* Did you mean 'films'"),
-        ("films", "aws-popularity", "s", "recipe 'aws-popularity'.* Did you mean 'aws-popularity-count'"),
+        ("film", "aws-popularity-count", "s", "no dataset group 'film' .*did you mean 'films'"),
+        ("films", "aws-popularity", "s", "recipe 'aws-popularity'.*did you mean 'aws-popularity-count'"),
         ("films", "aws-popularity-count", "../s", "not the ARN"),
     ],
 )
