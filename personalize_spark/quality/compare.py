@@ -68,7 +68,7 @@ def _spill(path: str, batch: Path, codes: Codes) -> int:
         (batch / str(part)).touch()
     longest = 0
     for lists in _read(path, codes):
-        longest = max(longest, int(lists.counts.max(initial=0)))
+        longest = max(longest, int(lists.items.lengths.max(initial=0)))
         for part, some in lists.parts(_PARTS):
             with (batch / str(part)).open("ab") as file:
                 file.write(some.packed())

@@ -164,12 +164,13 @@ class Tally:
 
     def _measure(self, old: Lists, new: Lists) -> None:
         """Add answers to the same inputs."""
-        self._answered += len(old.counts)
+        self._answered += len(old.items)
         for batch, lists in enumerate((old, new)):
-            self._frequency[batch] += np.bincount(lists.items, minlength=self._items)
+            self._frequency[batch] += np.bincount(lists.items.values, minlength=self._items)
         old_at, new_at = self._common(old, new)
-        lines, old_ranks, new_ranks = old.lines()[old_at], old.ranks()[old_at], new.ranks()[new_at]
-        longer = np.maximum(old.counts, new.counts)
+        lines = old.items.row_ids()[old_at]
+        old_ranks, new_ranks = old.items.place_in_row()[old_at], new.items.place_in_row()[new_at]
+        longer = np.maximum(old.items.lengths, new.items.lengths)
         deepest = np.maximum(old_ranks, new_ranks)
         for depth in self._depths:
             overlap = _share(_count(lines[deepest < depth], longer), np.minimum(longer, depth))
@@ -184,7 +185,7 @@ class Tally:
 
     def _common(self, old: Lists, new: Lists) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Where in `items` of each batch those are that both lists of a line have."""
-        keys, others = (each.lines() * self._items + each.items for each in (old, new))
+        keys, others = (each.items.row_ids() * self._items + each.items.values for each in (old, new))
         _, old_at, new_at = np.intersect1d(keys, others, assume_unique=True, return_indices=True)
         return old_at, new_at
 

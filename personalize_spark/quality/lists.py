@@ -16,6 +16,7 @@ import orjson
 from numpy.typing import NDArray
 
 from personalize_spark.errors import DataError
+from personalize_spark.scoring.ragged import Ragged
 
 Codes = defaultdict[str, int]
 """A number for every item id, in the order of appearance; both sides share one."""
@@ -28,20 +29,18 @@ def item_codes() -> Codes:
 
 @dataclass(frozen=True)
 class Lists:
-    """The answers of n output lines, one list behind the other, m items in all.
+    """The answers of n output lines.
 
     Attributes:
         keys: uint64 (n,), the hash of each line's `input`. Among 10 million inputs two share one with a chance of 3e-6.
         errors: bool (n,), whether a line is an error line.
-        counts: int64 (n,), the lengths of the lists, 0 for error lines.
-        items: int32 (m,), the items' codes, none twice in a list.
-        scores: float64 (m,), NaN where there is none.
+        items: by line the codes of its items, none twice; an error line has none.
+        scores: float64 (m,), of each of the items; NaN where there is none.
     """
 
     keys: NDArray[np.uint64]
     errors: NDArray[np.bool_]
-    counts: NDArray[np.int64]
-    items: NDArray[np.int32]
+    items: Ragged[np.int32]
     scores: NDArray[np.float64]
 
     @classmethod
@@ -51,8 +50,10 @@ class Lists:
         return cls(
             np.array([answer.key for answer in answers], np.uint64),
             np.array([answer.error for answer in answers], np.bool_),
-            np.array([len(answer.items) for answer in answers], np.int64),
-            np.fromiter(map(codes.__getitem__, ids), np.int32),
+            Ragged.of_lengths(
+                np.array([len(answer.items) for answer in answers], np.int64),
+                np.fromiter(map(codes.__getitem__, ids), np.int32),
+            ),
             np.array(list(chain.from_iterable(answer.scores for answer in answers)), np.float64),
         )
 
@@ -62,13 +63,19 @@ class Lists:
         file = io.BytesIO(data)
         packs = [cls.of([], item_codes())]
         while file.tell() < len(data):
-            packs.append(cls(*(np.load(file, allow_pickle=False) for _ in vars(packs[0]))))
-        return cls(*(np.concatenate(column) for column in zip(*(vars(each).values() for each in packs), strict=True)))
+            keys, errors, indptr, items, scores = (np.load(file, allow_pickle=False) for _ in range(5))
+            packs.append(cls(keys, errors, Ragged(indptr, items), scores))
+        return cls(
+            np.concatenate([each.keys for each in packs]),
+            np.concatenate([each.errors for each in packs]),
+            Ragged.stacked([each.items for each in packs]),
+            np.concatenate([each.scores for each in packs]),
+        )
 
     def packed(self) -> bytes:
         """As bytes that may be put one behind the other."""
         file = io.BytesIO()
-        for column in vars(self).values():
+        for column in (self.keys, self.errors, self.items.indptr, self.items.values, self.scores):
             np.save(file, column, allow_pickle=False)
         return file.getvalue()
 
@@ -80,18 +87,9 @@ class Lists:
 
     def take(self, rows: NDArray[np.int64]) -> Lists:
         """Some of the lists, in the order of int64 (r,) `rows`."""
-        counts = self.counts[rows]
-        starts = (np.cumsum(self.counts) - self.counts)[rows]
-        at = np.arange(counts.sum()) + np.repeat(starts - np.cumsum(counts) + counts, counts)
-        return Lists(self.keys[rows], self.errors[rows], counts, self.items[at], self.scores[at])
-
-    def lines(self) -> NDArray[np.int64]:
-        """int64 (m,): the line of each item."""
-        return np.repeat(np.arange(len(self.counts)), self.counts)
-
-    def ranks(self) -> NDArray[np.int64]:
-        """int64 (m,): the place of each item in its list, from 0."""
-        return np.arange(len(self.items)) - np.repeat(np.cumsum(self.counts) - self.counts, self.counts)
+        at = self.items.positions(rows)
+        items, scores = self.items.values[at.values], self.scores[at.values]
+        return Lists(self.keys[rows], self.errors[rows], at.with_values(items), scores)
 
 
 def read_lists(lines: Sequence[bytes], codes: Codes, source: str, first: int) -> Lists:

@@ -17,6 +17,7 @@ from pyspark.sql import functions as F  # noqa: N812  # as all of Spark's docume
 
 from personalize_spark.artifacts.artifact import Artifact
 from personalize_spark.artifacts.model import read_model
+from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.solutions.refresh_users import numbers_of, side_of
 from personalize_spark.training.als import write_factors
 from personalize_spark.training.calibration import user_side
@@ -113,9 +114,8 @@ def _solve(
     for batch in batches:
         events = batch.column("events")
         source = batch.column("vectors").flatten().to_numpy().reshape(-1, len(products) + 1)[:, :-1]
-        offsets = np.concatenate([[0], np.cumsum(events.value_lengths().to_numpy())])
-        entries = np.arange(len(source), dtype=np.int32)
-        histories = Histories(entries, events.flatten().to_numpy(), np.zeros(len(source), np.int64), offsets)
+        entries = Ragged.of_lengths(events.value_lengths().to_numpy(), np.arange(len(source), dtype=np.int32))
+        histories = Histories(entries, events.flatten().to_numpy(), np.zeros(len(source), np.int64))
         found = fold_in.solved(source, histories)
         ends = pa.array(np.arange(len(found) + 1, dtype=np.int32) * found.shape[1])
         lists = pa.ListArray.from_arrays(ends, found.ravel())

@@ -22,6 +22,8 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F  # noqa: N812  # as all of Spark's documents do
 from scipy.sparse import csr_array
 
+from personalize_spark.scoring.ragged import Ragged
+
 KEPT = 500
 """Items that are kept for each item, those with the largest s."""
 _GAP = 64
@@ -40,16 +42,15 @@ class Closeness:
 
 @dataclass(frozen=True)
 class Cooccurrences:
-    """For each of I items others, best first: those of item i are `items[indptr[i]:indptr[i + 1]]`, with `scores`."""
+    """For each of I items others, best first, and the `scores` of these, (m,)."""
 
-    indptr: NDArray[np.int64]
-    items: NDArray[np.int32]
+    items: Ragged[np.int32]
     scores: NDArray[np.float64]
 
     def symmetric(self) -> csr_array:
         """All s as a sparse float64 (I, I): what either item of a pair keeps."""
-        count = len(self.indptr) - 1
-        kept = csr_array((self.scores, self.items, self.indptr), shape=(count, count))
+        count = len(self.items)
+        kept = csr_array((self.scores, self.items.values, self.items.indptr), shape=(count, count))
         return kept.maximum(kept.T)
 
 
@@ -77,8 +78,8 @@ def cooccurrences(pairs: DataFrame, items: int, closeness: Closeness) -> Cooccur
     best = Window.partitionBy("one").orderBy(F.desc("score"), "other")
     ranked = both.select("one", "other", score.alias("score")).withColumn("place", F.row_number().over(best))
     table = ranked.where(F.col("place") <= KEPT).toArrow().sort_by([("one", "ascending"), ("place", "ascending")])
-    ends = np.searchsorted(table.column("one").to_numpy(), np.arange(items + 1)).astype(np.int64)
-    return Cooccurrences(ends, table.column("other").to_numpy(), table.column("score").to_numpy())
+    others = Ragged.grouped(table.column("one").to_numpy(), table.column("other").to_numpy(), items)
+    return Cooccurrences(others, table.column("score").to_numpy())
 
 
 def _count(half_life: float, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -19,6 +19,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from personalize_spark.scoring.ragged import Ragged
+
 _SYSTEMS = 256
 """Users whose systems are solved together: 8 MiB at d = 64."""
 _ROWS = 1 << 14
@@ -28,19 +30,17 @@ _TERMS = 1 << 19
 
 @dataclass(frozen=True)
 class Histories:
-    """What U users did; user u has the entries ``offsets[u]:offsets[u + 1]``, at least one.
+    """What U users did.
 
     Attributes:
-        items: int32 (m,), rows of the items; no row twice for a user.
-        events: float32 (m,), how often.
+        items: by user rows of the items, at least one and none twice.
+        events: float32 (m,), how often, parallel to the values of `items`.
         newest: int64 (m,), when last.
-        offsets: int64 (U + 1,).
     """
 
-    items: NDArray[np.int32]
+    items: Ragged[np.int32]
     events: NDArray[np.float32]
     newest: NDArray[np.int64]
-    offsets: NDArray[np.int64]
 
 
 class FoldIn(Protocol):
@@ -65,14 +65,14 @@ class RecentFoldIn:
 
     def vectors(self, source: NDArray[np.float32], histories: Histories) -> NDArray[np.float32]:
         """See `FoldIn`; of items last met at once, the one of the higher row counts as newer."""
-        users = np.repeat(np.arange(len(histories.offsets) - 1), np.diff(histories.offsets))
-        order = np.lexsort((-histories.items, -histories.newest, users))
-        ages = np.arange(len(order)) - histories.offsets[users]
-        result = np.zeros((len(histories.offsets) - 1, source.shape[1]))
+        items = histories.items
+        users, ages = items.row_ids(), items.place_in_row()
+        order = np.lexsort((-items.values, -histories.newest, users))
+        result = np.zeros((len(items), source.shape[1]))
         step = max(1, _TERMS // source.shape[1])
         for start in range(0, len(order), step):
             part = slice(start, start + step)
-            terms = 0.5 ** (ages[part] / self.half_life)[:, None] * source[histories.items[order[part]]]
+            terms = 0.5 ** (ages[part] / self.half_life)[:, None] * source[items.values[order[part]]]
             starts = np.flatnonzero(np.diff(users[part], prepend=-1))
             result[users[part][starts]] += np.add.reduceat(terms, starts, axis=0)
         return result.astype(np.float32)
@@ -106,15 +106,15 @@ class AlsFoldIn:
 
     def solved(self, factors: NDArray[np.float32], histories: Histories) -> NDArray[np.float32]:
         """float32 (U, d), from float32 (I, d)."""
-        items, events, offsets = histories.items, histories.events, histories.offsets
-        users, rank = len(offsets) - 1, factors.shape[1]
+        items, indptr = histories.items, histories.items.indptr
+        users, rank = len(items), factors.shape[1]
         result = np.empty((users, rank), np.float32)
         for start in range(0, users, _SYSTEMS):
             stop = min(start + _SYSTEMS, users)
             left, right = np.empty((stop - start, rank, rank)), np.empty((stop - start, rank, 1))
             for user in range(start, stop):
-                entries = slice(offsets[user], offsets[user + 1])
-                left[user - start], right[user - start, :, 0] = self._system(factors[items[entries]], events[entries])
+                events = histories.events[indptr[user] : indptr[user + 1]]
+                left[user - start], right[user - start, :, 0] = self._system(factors[items.row(user)], events)
             result[start:stop] = np.linalg.solve(left, right)[:, :, 0]
         return result
 

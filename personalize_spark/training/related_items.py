@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from personalize_spark.artifacts.model import write_items
 from personalize_spark.errors import DataError
-from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.topn import ItemMatrix
 from personalize_spark.training.cooccurrence import Closeness, Cooccurrences, cooccurrences
 from personalize_spark.training.interactions import collect_items, number_items, number_pairs, persisted
@@ -33,7 +32,7 @@ def train_sims(training: Training) -> Trained:
     order = np.argsort(-items.column("events").to_numpy(), kind="stable")
     rows = np.empty(len(order), np.int32)
     rows[order] = np.arange(len(order), dtype=np.int32)
-    lists = Ragged(met.indptr, rows[met.items]).take(order)
+    lists = met.items.with_values(rows[met.items.values]).take(order)
     entries = write_items(training.store, replace(item_side(items, order), neighbours=lists))
     return Trained(entries, {"items": len(order)})
 

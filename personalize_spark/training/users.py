@@ -148,8 +148,8 @@ def _histories(pairs: DataFrame, *by: str) -> DataFrame:
 def _folded_in(batch: pa.RecordBatch, side: UserSide, rows: NDArray[np.int32]) -> tuple[NDArray[np.float32], Histories]:
     """The vectors, float32 (U, d), of a batch of histories; `rows` holds the row of each item number."""
     items, events, newest = (batch.column(name).flatten().to_numpy() for name in _HISTORY)
-    offsets = np.concatenate([[0], np.cumsum(batch.column("items").value_lengths().to_numpy())])
-    histories = Histories(rows[items], events, newest, offsets)
+    lengths = batch.column("items").value_lengths().to_numpy()
+    histories = Histories(Ragged.of_lengths(lengths, rows[items]), events, newest)
     return side.fold_in.vectors(side.column(side.source), histories), histories
 
 
@@ -185,7 +185,7 @@ def _without_targets(side: UserSide) -> Run:
         for batch in batches:
             vectors, histories = _folded_in(batch, side, rows)
             target = pa.array(rows[batch.column("target").to_numpy()])
-            seen = pa.ListArray.from_arrays(pa.array(histories.offsets.astype(np.int32)), histories.items)
+            seen = pa.ListArray.from_arrays(pa.array(histories.items.indptr.astype(np.int32)), histories.items.values)
             names = ["user_id", "target", "vector", "seen"]
             yield pa.RecordBatch.from_arrays([batch.column("user_id"), target, _lists(vectors), seen], names)
 

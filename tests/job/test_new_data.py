@@ -18,6 +18,7 @@ from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.datasets.imports import ImportMode, Source, import_datasets
 from personalize_spark.job.run import run_job
+from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.service.batch_inference_jobs import create_batch_inference_job
 from personalize_spark.solutions.refresh_users import update_users
 from personalize_spark.solutions.train import Hyperparameters, train
@@ -96,7 +97,9 @@ def test_a_moved_user_is_what_a_training_would_make_of_it(world: World) -> None:
     rows = [item for user, item, _ in [*interactions(), *NEWS] if user == "üser-0"]
     items, events = np.unique(model.rows_of(rows), return_counts=True)
     histories = Histories(
-        items.astype(np.int32), events.astype(np.float32), np.zeros(len(items), np.int64), np.array([0, len(items)])
+        Ragged(np.array([0, len(items)]), items.astype(np.int32)),
+        events.astype(np.float32),
+        np.zeros(len(items), np.int64),
     )
     fold_in = AlsFoldIn(artifact.column("gram"), **artifact.properties["foldIn"])
     found = model.users.lookup(["üser-0"])

@@ -38,7 +38,7 @@ def compared(old: Sequence[Line], new: Sequence[Line], at: int | None = None, pa
     codes = item_codes()
     sides = [read_lists(text(lines), codes, "f", 1) for lines in (old, new)]
     packed = [{part: some.packed() for part, some in side.parts(parts)} for side in sides]
-    tally = Tally(len(codes), max(int(side.counts.max(initial=0)) for side in sides), at)
+    tally = Tally(len(codes), max(int(side.items.lengths.max(initial=0)) for side in sides), at)
     for part in range(parts):
         tally.add(*(Lists.unpacked(side.get(part, b"")) for side in packed))
     return tally.comparison()

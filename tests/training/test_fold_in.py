@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
+from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.training import fold_in
 from personalize_spark.training.fold_in import AlsFoldIn, Histories, RecentFoldIn, gram
 
@@ -16,7 +17,7 @@ ALPHA, REGULARIZATION = 3.0, 0.5
 def solved(
     factors: NDArray[np.float32], items: NDArray[np.int32], events: NDArray[np.float32], offsets: NDArray[np.int64]
 ) -> NDArray[np.float32]:
-    histories = Histories(items, events, np.zeros(len(items), np.int64), offsets)
+    histories = Histories(Ragged(offsets, items), events, np.zeros(len(items), np.int64))
     return AlsFoldIn(gram(factors), ALPHA, REGULARIZATION).solved(factors, histories)
 
 
@@ -67,7 +68,7 @@ def test_the_gram_matrix_is_the_sum_of_outer_products(factors: NDArray[np.float3
 def test_the_last_component_is_for_popularity() -> None:
     factors = np.random.default_rng(0).standard_normal((9, 4)).astype(np.float32)
     histories = Histories(
-        np.array([2, 5], np.int32), np.ones(2, np.float32), np.zeros(2, np.int64), np.array([0, 1, 2])
+        Ragged(np.array([0, 1, 2]), np.array([2, 5], np.int32)), np.ones(2, np.float32), np.zeros(2, np.int64)
     )
     als = AlsFoldIn(gram(factors[:, :-1]), ALPHA, REGULARIZATION, popularity=0.25)
     vectors = als.vectors(factors, histories)
@@ -78,10 +79,9 @@ def test_the_last_component_is_for_popularity() -> None:
 def test_the_newest_items_count_most(monkeypatch: pytest.MonkeyPatch) -> None:
     source = np.eye(4, dtype=np.float32)
     histories = Histories(
-        np.array([0, 1, 2, 3, 1], np.int32),
+        Ragged(np.array([0, 4, 5]), np.array([0, 1, 2, 3, 1], np.int32)),
         np.ones(5, np.float32),
         np.array([30, 10, 20, 20, 7], np.int64),
-        np.array([0, 4, 5]),
     )
     expected = np.array(
         [[1, 0.125, 0.25, 0.5], [0, 1, 0, 0]], np.float32
