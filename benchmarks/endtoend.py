@@ -112,6 +112,7 @@ def _write_catalog(folder: Path, items: NDArray[np.float32], users: NDArray[np.f
 def _ours(folder: Path, name: str = "all") -> float:
     from personalize_spark.catalog.catalog import Catalog
     from personalize_spark.job.run import run_job
+    from personalize_spark.job.spark_executor import SparkExecutor
     from personalize_spark.service.batch_inference_jobs import create_batch_inference_job
     from personalize_spark.spark import open_session
 
@@ -119,7 +120,7 @@ def _ours(folder: Path, name: str = "all") -> float:
     request = json.loads((folder / f"request-{name}.json").read_text()) | {"jobName": f"job-{time.time_ns()}"}
     spark = open_session("benchmark")
     started = time.perf_counter()
-    run_job(spark, catalog, create_batch_inference_job(catalog, request), lambda _: None)
+    run_job(SparkExecutor(spark), catalog, create_batch_inference_job(catalog, request), lambda _: None)
     return time.perf_counter() - started
 
 

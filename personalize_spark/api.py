@@ -81,13 +81,14 @@ def run_batch_inference(
         JobFailed: the job is CREATE FAILED; the message is its `failureReason`.
     """
     from personalize_spark.job.run import run_job
+    from personalize_spark.job.spark_executor import SparkExecutor
     from personalize_spark.service.batch_inference_jobs import check_batch_inference_job, create_batch_inference_job
 
     checked = check_batch_inference_job(catalog, request, service_limits=service_limits)
     session = spark or _session(checked.request.job_name)
     job = create_batch_inference_job(catalog, request, assume_role=assume_role, service_limits=service_limits)
     created(str(job.record.arn))
-    return run_job(session, catalog, job, progress)
+    return run_job(SparkExecutor(session), catalog, job, progress)
 
 
 def validate_batch_inference(

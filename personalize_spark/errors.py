@@ -17,6 +17,7 @@
     ├── ArtifactError                    a model or view that is incomplete, damaged or of another version
     ├── DataError                        a dataset that cannot be imported or trained on
     ├── EnvironmentProblem               Java, jars or packages that this machine lacks
+    ├── TaskFailed                       a task that died of what is no error of this package, or whose process did
     └── JobFailed                        a job that ends as CREATE FAILED; the message is its failureReason
 
 A line of input that cannot be answered is not an error but a value (`records.LineError`).
@@ -104,6 +105,10 @@ class DataError(PersonalizeSparkError):
 
 class EnvironmentProblem(PersonalizeSparkError):
     """Something that this machine must have is missing."""
+
+
+class TaskFailed(PersonalizeSparkError):
+    """A task died of something that it does not report: a foreign exception, or the death of its process."""
 
 
 class JobFailed(PersonalizeSparkError):

@@ -28,7 +28,6 @@ LEVELS = {
     "catalog": 2,
     "recipes": 3,
     "quality": 5,
-    "jars": 3,
     "answer": 4,
     "spark": 4,
     "artifacts": 4,

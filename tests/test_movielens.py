@@ -15,6 +15,7 @@ from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.datasets.imports import Source, import_datasets
 from personalize_spark.job.run import run_job
+from personalize_spark.job.spark_executor import SparkExecutor
 from personalize_spark.service.batch_inference_jobs import create_batch_inference_job
 from personalize_spark.solutions.train import Hyperparameters, train
 from personalize_spark.storage.location import open_store
@@ -58,7 +59,7 @@ def _run(spark: SparkSession, place: Path, version: Arn, source: str, target: st
     job = create_batch_inference_job(
         catalog, request(version, source, target, numResults=N, batchInferenceJobConfig=NO_EXPLORATION)
     )
-    report = run_job(spark, catalog, job, lambda _: None)
+    report = run_job(SparkExecutor(spark), catalog, job, lambda _: None)
     assert (report.lines, report.errors) == (650, {"MalformedJson": 10, "MissingField": 10})
     return {name: open_store(target).read(f"{name}.out") for name in FILES}
 

@@ -14,7 +14,7 @@ from delta import DeltaTable
 from pyspark.sql import SparkSession
 
 from personalize_spark.errors import EnvironmentProblem
-from personalize_spark.jars import ensure_jars, jars_folder
+from personalize_spark.spark import ensure_jars, jars_folder
 
 
 @pytest.fixture(params=["files", pytest.param("s3", marks=pytest.mark.s3)])
@@ -68,7 +68,7 @@ def test_without_the_repository_one_message_says_what_to_do(tmp_path: Path, monk
 
 
 def test_the_command_prints_the_folder() -> None:
-    command = [sys.executable, "-m", "personalize_spark.jars"]
+    command = [sys.executable, "-m", "personalize_spark.spark"]
     done = subprocess.run(command, env=os.environ, capture_output=True, text=True, check=True)
     assert done.stdout == f"{jars_folder()}\n"
 

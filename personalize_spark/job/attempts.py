@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
-from pyspark.sql import SparkSession
-
-from personalize_spark.job.plan import Plan, Split, tasks_of, write_tasks
-from personalize_spark.job.stage import root_cause, run_stage
+from personalize_spark.errors import TaskFailed
+from personalize_spark.job.executor import Executor
+from personalize_spark.job.plan import Split, tasks_of, write_tasks
+from personalize_spark.job.report import Progress
 from personalize_spark.job.task import TASK_MANIFESTS, Piece, answer_task
 from personalize_spark.storage.documents import read_document
 from personalize_spark.storage.store import Store
@@ -31,6 +32,7 @@ class Ledger:
     """What the task manifests say so far; the first piece of a split counts, and all of them hold the same bytes."""
 
     staging: Store
+    splits: Sequence[Split]
     pieces: dict[str, Piece] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
     _seen: set[str] = field(default_factory=set)
@@ -47,73 +49,65 @@ class Ledger:
     def _read(self, name: str) -> list[Piece]:
         return read_document(self.staging, name, list[Piece])
 
-    def missing(self, splits: Sequence[Split]) -> list[Split]:
+    def missing(self) -> list[Split]:
         """The splits without a piece, in order."""
-        return [split for split in splits if split.key not in self.pieces]
+        return [split for split in self.splits if split.key not in self.pieces]
+
+    def progress(self) -> Progress:
+        """How far the job is."""
+        pieces = list(self.pieces.values())
+        errors = sum(sum(piece.errors.values()) for piece in pieces)
+        return Progress(len(pieces), len(self.splits), sum(piece.lines for piece in pieces), errors)
 
 
-def run_attempts(
-    spark: SparkSession,
-    plan: Plan,
-    splits: Sequence[Split],
-    line: float,
-    cores: int,
-    ledger: Ledger,
-    watch: Callable[[], None],
-) -> None:
+def run_attempts(executor: Executor, ledger: Ledger, watch: Callable[[], None]) -> None:
     """Answer all splits that can be answered.
 
     Args:
-        spark: the session.
-        plan: the job's plan.
-        splits: all splits of the job.
-        line: the mean bytes of a line.
-        cores: how many tasks run at once.
+        executor: runs the tasks.
         ledger: gets the pieces as they come; where a split has none in the end, the failures say why.
         watch: called every two seconds, from another thread.
     """
     attempt = 0
-    while missing := ledger.missing(splits):
+    while missing := ledger.missing():
         before = len(ledger.pieces)
-        tasks = tasks_of(missing, line, cores)
+        tasks = tasks_of(missing, executor.cores)
         write_tasks(ledger.staging, attempt, tasks)
         with _watched(ledger, watch):
-            ledger.failures = _run(spark, plan, attempt, len(tasks))
+            ledger.failures = _run(executor, ledger.staging, attempt, len(tasks))
         ledger.refresh()
         if len(ledger.pieces) == before:
             break
         attempt += 1
 
 
-def _run(spark: SparkSession, plan: Plan, attempt: int, tasks: int) -> list[str]:
+def _run(executor: Executor, staging: Store, attempt: int, tasks: int) -> list[str]:
     try:
-        return run_stage(spark, plan, tasks, partial(answer_task, attempt))
-    except Exception as error:  # noqa: BLE001  # py4j's errors have no common base; what the tasks finished still counts
-        return [root_cause(error)]
+        return executor.run(staging, tasks, partial(answer_task, attempt))
+    except TaskFailed as error:  # what the tasks finished still counts
+        return [error.message]
 
 
-class _watched:  # noqa: N801  # a context manager, used like a function
-    """Refresh the ledger in the background while Spark works."""
+@contextmanager
+def _watched(ledger: Ledger, watch: Callable[[], None]) -> Iterator[None]:
+    """Refresh the ledger in the background while tasks run."""
+    done = threading.Event()
+    thread = threading.Thread(target=_look, args=(ledger, watch, done), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
-    def __init__(self, ledger: Ledger, watch: Callable[[], None]) -> None:
-        self._ledger, self._watch = ledger, watch
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._loop, daemon=True)
 
-    def __enter__(self) -> None:
-        self._thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self._thread.join()
-
-    def _loop(self) -> None:
-        pause = _WATCH_SECONDS
-        while not self._done.wait(pause):
-            started = time.monotonic()
-            try:
-                self._ledger.refresh()
-                self._watch()
-            except Exception as error:  # noqa: BLE001  # whatever it is: the tasks go on, and so does the watch
-                _log.warning("The progress of the job could not be read: %s", error)
-            pause = max(_WATCH_SECONDS, _PAUSES * (time.monotonic() - started))
+def _look(ledger: Ledger, watch: Callable[[], None], done: threading.Event) -> None:
+    pause = _WATCH_SECONDS
+    while not done.wait(pause):
+        started = time.monotonic()
+        try:
+            ledger.refresh()
+            watch()
+        except Exception as error:  # noqa: BLE001  # whatever it is: the tasks go on, and so does the watch
+            _log.warning("The progress of the job could not be read: %s", error)
+        pause = max(_WATCH_SECONDS, _PAUSES * (time.monotonic() - started))

@@ -19,10 +19,11 @@ from pyspark.sql import DataFrame, SparkSession
 
 from personalize_spark.artifacts.artifact import write_table
 from personalize_spark.artifacts.cache import MAX_SHARE_OF_DISK, cache_folder
-from personalize_spark.errors import InvalidInputException, JobFailed
-from personalize_spark.job.plan import TASKS_PER_CORE, Plan, Split, read_task, tasks_of, write_tasks
-from personalize_spark.job.stage import cancelled_on_error, root_cause, run_stage
+from personalize_spark.errors import InvalidInputException
+from personalize_spark.job.plan import TASKS_PER_CORE, Split, read_task, tasks_of, write_tasks
 from personalize_spark.job.task import Worker, slice_name, worker_of
+from personalize_spark.spark import running_tasks
+from personalize_spark.storage.store import Store
 
 BUDGET = "spark.personalize.hostBudget"
 """Spark setting: bytes of users' rows that a host may keep on its disk (`20g`); by default half of what is free there."""
@@ -37,55 +38,57 @@ _FOUND = pa.schema({"split": pa.string(), "side": pa.string(), "shard": pa.int32
 Batches = Iterable[pa.RecordBatch]
 
 
-def gather(spark: SparkSession, plan: Plan, splits: Sequence[Split], line: float, cores: int) -> list[Split]:
+def gather(spark: SparkSession, cores: int, staging: Store, splits: Sequence[Split]) -> list[Split]:
     """Lay users' rows beside the splits, if there are more than a host may hold.
 
     Args:
         spark: the session.
-        plan: the job's plan.
-        splits: all splits of the job.
-        line: the mean bytes of a line.
         cores: how many tasks run at once.
+        staging: the job's staging folder.
+        splits: all splits of the job.
 
     Returns:
         The splits, which know now where to look.
 
     Raises:
-        JobFailed: a shard or an input could not be read.
+        TaskFailed: a shard or an input could not be read.
         InvalidInputException: the setting is no size.
     """
-    size = sum(carriage.shards.size for carriage in Worker(plan.staging()).carriages.values())
-    if not splits or size <= _budget(spark, plan, size):
+    size = sum(carriage.shards.size for carriage in Worker(staging).carriages.values())
+    if not splits or size <= _budget(spark, size):
         return list(splits)
-    tasks = tasks_of(splits, line, cores)
-    write_tasks(plan.staging(), _ATTEMPT, tasks)
-    try:
-        with cancelled_on_error(spark):
-            _gathered(spark, plan, len(tasks), TASKS_PER_CORE * cores).collect()
-    except Exception as error:  # py4j's errors have no common base
-        raise JobFailed(root_cause(error)) from error
+    tasks = tasks_of(splits, cores)
+    write_tasks(staging, _ATTEMPT, tasks)
+    with running_tasks(spark):
+        _gathered(spark, staging, len(tasks), TASKS_PER_CORE * cores).collect()
     return [replace(split, gathered=True) for split in splits]
 
 
-def _budget(spark: SparkSession, plan: Plan, size: int) -> int:
+def _budget(spark: SparkSession, size: int) -> int:
     given = spark.conf.get(BUDGET, None)
     if given is None:
-        return size if size <= _SURELY else int(run_stage(spark, plan, 1, _free)[0])
+        return size if size <= _SURELY else _free_disk(spark)
     match = _BYTES.fullmatch(given.strip())
     if match is None:
         raise InvalidInputException(f"{BUDGET} is no size such as 20g: '{given}'.")
     return int(match[1]) << 10 * "bkmgt".index(match[2].lower() or "b")
 
 
-def _free(*_: object) -> list[str]:
+def _free_disk(spark: SparkSession) -> int:
+    with running_tasks(spark):
+        [row] = spark.range(0, 1, 1, 1).mapInArrow(_free, "free long").collect()
+    return int(row["free"] * MAX_SHARE_OF_DISK)
+
+
+def _free(_: Batches) -> Batches:
     folder = cache_folder()
     folder.mkdir(parents=True, exist_ok=True)
-    return [str(int(shutil.disk_usage(folder).free * MAX_SHARE_OF_DISK))]
+    yield pa.RecordBatch.from_pydict({"free": [shutil.disk_usage(folder).free]})
 
 
-def _gathered(spark: SparkSession, plan: Plan, tasks: int, parts: int) -> DataFrame:
+def _gathered(spark: SparkSession, staging: Store, tasks: int, parts: int) -> DataFrame:
     """The whole stage; its rows are the slices that were written."""
-    root, access = plan.staging_root, plan.access
+    root, access = staging.root, staging.access
 
     def on(work: Callable[[Worker, Batches], Batches]) -> Callable[[Batches], Batches]:
         return lambda batches: work(worker_of(root, access), batches)

@@ -7,33 +7,31 @@ import uuid
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from pyspark.sql import SparkSession
-
 from personalize_spark.errors import JobFailed, PersonalizeSparkError
+from personalize_spark.job.executor import Executor
 from personalize_spark.job.plan import INFLATE_ABOVE, Input, Plan, read_inputs
 from personalize_spark.job.splits import ByteRange, blocks, compression
-from personalize_spark.job.stage import run_stage
 from personalize_spark.storage.documents import read_document, write_document
 from personalize_spark.storage.store import Object, Store
 
 _OBJECT_BYTES = 64 << 20
 
 
-def inflate(spark: SparkSession, plan: Plan, inputs: Sequence[Input]) -> dict[int, list[Object]]:
-    """Inflate what is large, a Spark task an input.
+def inflate(executor: Executor, staging: Store, inputs: Sequence[Input]) -> dict[int, list[Object]]:
+    """Inflate what is large, a task an input.
 
     Returns:
         By the number of the input, the objects in the staging folder that hold its text, in order.
 
     Raises:
         JobFailed: an input cannot be read.
+        TaskFailed: a task died.
     """
     large = [n for n, each in enumerate(inputs) if compression(each.source.name) and each.source.size > INFLATE_ABOVE]
     if not large:
         return {}
-    if failures := run_stage(spark, plan, len(large), partial(_inflate, large)):
+    if failures := executor.run(staging, len(large), partial(_inflate, large)):
         raise JobFailed(failures[0])
-    staging = plan.staging()
     return {number: read_document(staging, _list(number), list[Object]) for number in large}
 
 

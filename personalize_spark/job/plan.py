@@ -127,7 +127,7 @@ class Input:
 
 @dataclass(frozen=True)
 class Split:
-    """One split of one input; `number` is its place among the splits of that input.
+    """One split of one input; `number` is its place among the splits of that input, `lines` how many lines it should have.
 
     `inflated` splits are of objects in the staging folder, the others of the input itself. Of a `gathered` one, the rows of
     its users lie in the staging folder too.
@@ -136,6 +136,7 @@ class Split:
     file: int
     number: int
     range: ByteRange
+    lines: float
     inflated: bool = False
     gathered: bool = False
 
@@ -240,10 +241,11 @@ def splits_of(
         # every object ends a split of its own
         target = int(max(fair, lines / max(1, MAX_PIECES + 1 - len(sources))) * line) + 1
         ranges = [each for source in sources for each in cut(source, target)]
-        yield from (Split(file, number, each, inflated[file]) for number, each in enumerate(ranges))
+        for number, each in enumerate(ranges):
+            yield Split(file, number, each, (each.end - each.start) / line, inflated[file])
 
 
-def tasks_of(splits: Sequence[Split], line: float, cores: int) -> list[list[Split]]:
+def tasks_of(splits: Sequence[Split], cores: int) -> list[list[Split]]:
     """Splits put together to tasks, the largest splits first.
 
     A task is a fair share of what is left (guided self-scheduling: Polychronopoulos and Kuck 1987), so that the last ones are small
@@ -251,25 +253,24 @@ def tasks_of(splits: Sequence[Split], line: float, cores: int) -> list[list[Spli
 
     Args:
         splits: the splits.
-        line: the mean bytes of a line.
         cores: how many tasks run at once.
     """
-    left = sum(_cost(split, line) for split in splits)
+    left = sum(_cost(split) for split in splits)
     most = min(MAX_TASK, left / (TASKS_PER_CORE * cores))
     tasks: list[list[Split]] = []
     room = 0.0
-    for split in sorted(splits, key=lambda split: -_cost(split, line)):
+    for split in sorted(splits, key=lambda split: -_cost(split)):
         if room <= 0:
             tasks.append([])
             room = min(most, max(left / (TASKS_PER_CORE * cores), most / _SMALLEST_TASK))
         tasks[-1].append(split)
-        room -= _cost(split, line)
-        left -= _cost(split, line)
+        room -= _cost(split)
+        left -= _cost(split)
     return tasks
 
 
-def _cost(split: Split, line: float) -> float:
-    return (split.range.end - split.range.start) / line + _SPLIT_COST
+def _cost(split: Split) -> float:
+    return split.lines + _SPLIT_COST
 
 
 def write_tasks(staging: Store, attempt: int, tasks: Sequence[Sequence[Split]]) -> None:

@@ -9,33 +9,30 @@ import shutil
 import tempfile
 from functools import partial
 
-from pyspark.sql import SparkSession
-
 import personalize_spark
-from personalize_spark.errors import JobFailed, PersonalizeSparkError
-from personalize_spark.job.plan import CHECK, Plan, read_inputs
-from personalize_spark.job.stage import root_cause, run_stage
+from personalize_spark.errors import JobFailed, PersonalizeSparkError, TaskFailed
+from personalize_spark.job.executor import Executor
+from personalize_spark.job.plan import CHECK, read_inputs
 from personalize_spark.job.task import Worker
 from personalize_spark.storage.store import Store
 
 _MIN_DISK = 256 << 20
 
 
-def preflight(spark: SparkSession, plan: Plan, cores: int) -> None:
+def preflight(executor: Executor, staging: Store) -> None:
     """Prove import, release, credentials, model and disk on the executors; writes `_CHECK` under the output path.
 
     Args:
-        spark: the session.
-        plan: the job's plan.
-        cores: how many tasks run at once.
+        executor: runs the tasks.
+        staging: the job's staging folder, with its plan.
 
     Raises:
         JobFailed: what is missing, and what to do about it.
     """
     try:
-        failures = run_stage(spark, plan, cores, partial(_check, personalize_spark.__version__))
-    except Exception as error:  # py4j's errors have no common base
-        raise JobFailed(_in_plain_words(root_cause(error))) from error
+        failures = executor.run(staging, executor.cores, partial(_check, personalize_spark.__version__))
+    except TaskFailed as error:
+        raise JobFailed(_in_plain_words(error.message)) from error
     if failures:
         raise JobFailed(failures[0])
 

@@ -8,12 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Self
 
-from pyspark.sql import SparkSession
-
-from personalize_spark.errors import JobFailed, PersonalizeSparkError
+from personalize_spark.errors import JobFailed, PersonalizeSparkError, TaskFailed
 from personalize_spark.job.attempts import Ledger
-from personalize_spark.job.plan import Input, Plan, Split
-from personalize_spark.job.stage import root_cause, run_stage
+from personalize_spark.job.executor import Executor
+from personalize_spark.job.plan import Input, Plan
 from personalize_spark.storage.documents import read_document, write_document
 from personalize_spark.storage.store import Object, Store
 
@@ -25,23 +23,15 @@ _Output = tuple[str, list[Object]]
 
 
 class Publisher:
-    """The outputs of a job: the largest grow while their splits are answered, the others are composed by Spark tasks at the end.
+    """The outputs of a job: the largest grow while their splits are answered, the others are composed by tasks at the end.
 
     Used as a context manager around the attempts. No output appears before `publish`; without it, none does.
     """
 
-    def __init__(
-        self,
-        spark: SparkSession,
-        plan: Plan,
-        inputs: Sequence[Input],
-        splits: Sequence[Split],
-        ledger: Ledger,
-        cores: int,
-    ) -> None:
-        self._spark, self._plan, self._inputs, self._ledger, self._cores = spark, plan, inputs, ledger, cores
+    def __init__(self, executor: Executor, output: Store, inputs: Sequence[Input], ledger: Ledger) -> None:
+        self._executor, self._output, self._inputs, self._ledger = executor, output, inputs, ledger
         self._keys: dict[int, list[str]] = {number: [] for number in range(len(inputs))}
-        for split in splits:
+        for split in ledger.splits:
             self._keys[split.file].append(split.key)
         self._growing: dict[int, Future[str | None]] = {}
         self._granted = False
@@ -52,7 +42,9 @@ class Publisher:
         # each of them holds a thread until the end
         for number in sorted(self._keys, key=lambda number: -self._inputs[number].source.size)[:_WRITERS]:
             pieces = self._pieces(self._keys[number])
-            self._growing[number] = self._pool.submit(_compose, self._plan, self._inputs[number].output, pieces)
+            self._growing[number] = self._pool.submit(
+                _compose, self._output, self._ledger.staging, self._inputs[number].output, pieces
+            )
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -68,9 +60,9 @@ class Publisher:
         self._granted = True
         self._decided.set()
         try:
-            failures = _compose_in_tasks(self._spark, self._plan, self._others(), self._cores)
-        except Exception as error:  # noqa: BLE001  # py4j's errors have no common base
-            failures = [root_cause(error)]
+            failures = _compose_in_tasks(self._executor, self._ledger.staging, self._others())
+        except TaskFailed as error:
+            failures = [error.message]
         failures += [failure for each in self._growing.values() if (failure := each.result())]
         if failures:
             raise JobFailed(failures[0])
@@ -102,9 +94,9 @@ class _NotToAppear(Exception):  # no error: the output was given up
     pass
 
 
-def _compose(plan: Plan, name: str, pieces: Iterable[Object]) -> str | None:
+def _compose(output: Store, staging: Store, name: str, pieces: Iterable[Object]) -> str | None:
     try:
-        plan.output().compose(name, plan.staging(), pieces)
+        output.compose(name, staging, pieces)
     except _NotToAppear:
         return None
     except PersonalizeSparkError as error:
@@ -112,25 +104,23 @@ def _compose(plan: Plan, name: str, pieces: Iterable[Object]) -> str | None:
     return None
 
 
-def _compose_in_tasks(
-    spark: SparkSession, plan: Plan, outputs: Mapping[str, Sequence[Object]], cores: int
-) -> list[str]:
+def _compose_in_tasks(executor: Executor, staging: Store, outputs: Mapping[str, Sequence[Object]]) -> list[str]:
     if not outputs:
         return []
-    tasks = min(len(outputs), max(cores, -(-len(outputs) // _FILES_PER_TASK)))
-    staging, parts = plan.staging(), defaultdict[int, list[_Output]](list)
+    tasks = min(len(outputs), max(executor.cores, -(-len(outputs) // _FILES_PER_TASK)))
+    parts = defaultdict[int, list[_Output]](list)
     for number, (name, pieces) in enumerate(outputs.items()):
         parts[number % tasks].append((name, list(pieces)))
     for number, part in parts.items():
         write_document(staging, _part(number), part)
-    return run_stage(spark, plan, tasks, _compose_part)
+    return executor.run(staging, tasks, _compose_part)
 
 
 def _compose_part(staging: Store, number: int) -> Iterator[str]:
-    plan = Plan.read(staging)
+    output = Plan.read(staging).output()
     part = read_document(staging, _part(number), list[_Output])
     with ThreadPoolExecutor(_WRITERS) as pool:
-        yield from filter(None, pool.map(lambda output: _compose(plan, *output), part))
+        yield from filter(None, pool.map(lambda each: _compose(output, staging, *each), part))
 
 
 def _part(number: int) -> str:

@@ -7,15 +7,13 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
-from pyspark.sql import SparkSession
-
 import personalize_spark
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.catalog.lease import Lease
 from personalize_spark.catalog.status import Status
 from personalize_spark.errors import JobFailed, PersonalizeSparkError, StorageError
 from personalize_spark.job.attempts import Ledger, run_attempts
-from personalize_spark.job.gather import gather
+from personalize_spark.job.executor import Executor
 from personalize_spark.job.inflate import inflate
 from personalize_spark.job.job import Job
 from personalize_spark.job.plan import (
@@ -33,7 +31,7 @@ from personalize_spark.job.preflight import preflight
 from personalize_spark.job.publish import Publisher
 from personalize_spark.job.report import Progress, Report
 from personalize_spark.storage.location import open_store, split_prefix
-from personalize_spark.storage.store import Access
+from personalize_spark.storage.store import Access, Store
 
 MAX_FILES = 1_000
 MAX_BYTES = 1_000_000_000
@@ -42,7 +40,7 @@ _SHOWN = 5
 """Failures that a failureReason tells."""
 
 
-def run_job(spark: SparkSession, catalog: Catalog, job: Job, show: Callable[[Progress], None]) -> Report:
+def run_job(executor: Executor, catalog: Catalog, job: Job, show: Callable[[Progress], None]) -> Report:
     """Run a job to its end, keeping its record.
 
     Raises:
@@ -51,7 +49,7 @@ def run_job(spark: SparkSession, catalog: Catalog, job: Job, show: Callable[[Pro
     lease = Lease(catalog, job.record)
     try:
         with lease:
-            report = _run(spark, job, lease, show)
+            report = _run(executor, job, lease, show)
             lease.update(status=Status.ACTIVE, report=asdict(report))
     except PersonalizeSparkError as error:
         lease.update(status=Status.FAILED, failureReason=error.message)
@@ -65,23 +63,22 @@ def run_job(spark: SparkSession, catalog: Catalog, job: Job, show: Callable[[Pro
     return report
 
 
-def _run(spark: SparkSession, job: Job, lease: Lease, show: Callable[[Progress], None]) -> Report:
+def _run(executor: Executor, job: Job, lease: Lease, show: Callable[[Progress], None]) -> Report:
     started = time.monotonic()
     plan, inputs = _plan(job)
+    staging = plan.staging()
     try:
-        cores = spark.sparkContext.defaultParallelism
-        preflight(spark, plan, cores)
-        splits, line = _cut(spark, plan, inputs, cores)
-        splits = gather(spark, plan, splits, line, cores)
-        ledger = Ledger(plan.staging())
-        with Publisher(spark, plan, inputs, splits, ledger, cores) as outputs:
-            run_attempts(spark, plan, splits, line, cores, ledger, lambda: show(_progress(ledger, splits)))
-            show(_progress(ledger, splits))
+        preflight(executor, staging)
+        splits = executor.gather(staging, _cut(executor, plan, inputs, staging))
+        ledger = Ledger(staging, splits)
+        with Publisher(executor, plan.output(), inputs, ledger) as outputs:
+            run_attempts(executor, ledger, lambda: show(ledger.progress()))
+            show(ledger.progress())
             if job.service_limits:
                 _check_records(ledger, inputs)
             lease.update()  # the fence: who has lost the job publishes nothing
             outputs.publish()
-        if broken := {split.file for split in ledger.missing(splits)}:  # what could be answered is there all the same
+        if broken := {split.file for split in ledger.missing()}:  # what could be answered is there all the same
             raise JobFailed(_why(broken, inputs, ledger))
     finally:
         notes = [*job.notes, *_clean(plan)]
@@ -90,7 +87,7 @@ def _run(spark: SparkSession, job: Job, lease: Lease, show: Callable[[Progress],
 
 
 def _why(broken: set[int], inputs: Sequence[Input], ledger: Ledger) -> str:
-    failures = list(dict.fromkeys(ledger.failures)) or ["Spark gave no reason"]
+    failures = list(dict.fromkeys(ledger.failures)) or ["The tasks gave no reason"]
     if len(inputs) == 1:
         return failures[0]
     more = f" And {len(failures) - _SHOWN} more." if len(failures) > _SHOWN else ""
@@ -129,12 +126,12 @@ def _plan(job: Job) -> tuple[Plan, list[Input]]:
     return plan, inputs
 
 
-def _cut(spark: SparkSession, plan: Plan, inputs: Sequence[Input], cores: int) -> tuple[list[Split], float]:
-    inflated = inflate(spark, plan, inputs)
+def _cut(executor: Executor, plan: Plan, inputs: Sequence[Input], staging: Store) -> list[Split]:
+    inflated = inflate(executor, staging, inputs)
     files = [inflated.get(number, [each.source]) for number, each in enumerate(inputs)]
     line = bytes_per_line(plan.input(), inputs)
     there = [number in inflated for number in range(len(files))]
-    return list(splits_of(files, there, line, bytes_per_answer(plan, line), cores)), line
+    return list(splits_of(files, there, line, bytes_per_answer(plan, line), executor.cores))
 
 
 def _clean(plan: Plan) -> list[str]:
@@ -143,12 +140,6 @@ def _clean(plan: Plan) -> list[str]:
     except StorageError as error:  # a role made for the service may not delete; the answers are none the worse
         return [f"The staging folder {plan.staging_root} was left behind: {error.message}"]
     return []
-
-
-def _progress(ledger: Ledger, splits: Sequence[Split]) -> Progress:
-    pieces = list(ledger.pieces.values())
-    errors = sum(sum(piece.errors.values()) for piece in pieces)
-    return Progress(len(pieces), len(splits), sum(piece.lines for piece in pieces), errors)
 
 
 def check_size(inputs: Sequence[Input]) -> None:

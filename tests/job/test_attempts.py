@@ -17,7 +17,7 @@ from personalize_spark.storage.location import open_store
 
 def test_an_error_does_not_end_the_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attempts, "_WATCH_SECONDS", 0.01)
-    ledger, looks = Ledger(open_store(f"file://{tmp_path}")), 0
+    ledger, looks = Ledger(open_store(f"file://{tmp_path}"), []), 0
 
     def watch() -> None:
         nonlocal looks

@@ -17,6 +17,7 @@ from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.datasets.imports import ImportMode, Source, import_datasets
 from personalize_spark.errors import InvalidInputException, ResourceInUseException, ResourceNotFoundException
 from personalize_spark.job.run import run_job
+from personalize_spark.job.spark_executor import SparkExecutor
 from personalize_spark.service.batch_inference_jobs import create_batch_inference_job
 from personalize_spark.service.filters import create_filter, delete_filter, describe_filter, list_filters
 from personalize_spark.testing.toy import NO_EXPLORATION, golden_version, request
@@ -72,7 +73,7 @@ def answers(
         numResults=3,
         batchInferenceJobConfig=NO_EXPLORATION,
     )
-    run_job(spark, catalog, create_batch_inference_job(catalog, asked), lambda _: None)
+    run_job(SparkExecutor(spark), catalog, create_batch_inference_job(catalog, asked), lambda _: None)
     return (folder / "out" / "in.json.out").read_text().splitlines()
 
 
@@ -318,7 +319,9 @@ class Movies:
             batchInferenceJobConfig=NO_EXPLORATION,
             **more,
         )
-        run_job(self.spark, self.catalog, create_batch_inference_job(self.catalog, asked), lambda _: None)
+        run_job(
+            SparkExecutor(self.spark), self.catalog, create_batch_inference_job(self.catalog, asked), lambda _: None
+        )
         return items((self.folder / "out" / "in.json.out").read_text().splitlines())
 
     def check(self, user: int, found: list[str], gone: Callable[[str], bool]) -> None:

@@ -17,6 +17,7 @@ from personalize_spark.errors import JobFailed
 from personalize_spark.job import gather, plan
 from personalize_spark.job import run as batch_inference
 from personalize_spark.job.run import run_job
+from personalize_spark.job.spark_executor import SparkExecutor
 from personalize_spark.service.batch_inference_jobs import create_batch_inference_job
 from personalize_spark.service.filters import create_filter
 from personalize_spark.solutions.refresh_users import update_users
@@ -54,7 +55,9 @@ class World:
 
     def run(self, version: Arn, **more: Any) -> list[bytes]:
         asked = request(version, f"file://{self.folder}/in/", f"file://{self.folder}/out/", **more)
-        run_job(self.spark, self.catalog, create_batch_inference_job(self.catalog, asked), lambda _: None)
+        run_job(
+            SparkExecutor(self.spark), self.catalog, create_batch_inference_job(self.catalog, asked), lambda _: None
+        )
         return [(self.folder / "out" / f"{name}.json.out").read_bytes() for name in "ab"]
 
     def hide_shards(self) -> None:

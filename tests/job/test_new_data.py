@@ -18,6 +18,7 @@ from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.datasets.imports import ImportMode, Source, import_datasets
 from personalize_spark.job.run import run_job
+from personalize_spark.job.spark_executor import SparkExecutor
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.service.batch_inference_jobs import create_batch_inference_job
 from personalize_spark.solutions.refresh_users import update_users
@@ -59,7 +60,7 @@ class World:
         )
         job = create_batch_inference_job(self.catalog, asked)
         between()
-        run_job(self.spark, self.catalog, job, lambda _: None)
+        run_job(SparkExecutor(self.spark), self.catalog, job, lambda _: None)
         lines = map(json.loads, (self.folder / "out" / "in.json.out").read_text().splitlines())
         return {line["input"]["userId"]: line["output"] for line in lines}
 

@@ -190,7 +190,7 @@ def test_a_compressed_object_is_one_split() -> None:
 def test_tasks_hold_all_splits_and_are_bounded(sizes: list[int], cores: int) -> None:
     files = [[Object(f"{number}.json.gz", size, "e")] for number, size in enumerate(sizes)]
     splits = list(splits_of(files, [False] * len(files), 20, 500, cores))
-    tasks = tasks_of(splits, 20, cores)
+    tasks = tasks_of(splits, cores)
     assert sorted((split for each in tasks for split in each), key=lambda split: split.key) == splits
     for each in tasks:
         lines = [(split.range.end - split.range.start) // 20 for split in each]
@@ -203,7 +203,7 @@ def test_cores_that_take_the_next_task_when_they_are_free_end_together(count: in
     files = [[Object(f"{number}.json.gz", 2_000_000, "e")] for number in range(count)]
     splits = list(splits_of(files, [False] * count, 20, 500, 2))
     until = [0] * cores
-    for each in tasks_of(splits, 20, cores):
+    for each in tasks_of(splits, cores):
         until[until.index(min(until))] += len(each)
     assert max(until) - min(until) <= 1
 
@@ -212,12 +212,12 @@ def test_the_largest_split_begins_first() -> None:
     sizes = [10, 10, 60_000_000, 10, 10]
     files = [[Object(f"{number}.json.gz", size, "e")] for number, size in enumerate(sizes)]
     splits = list(splits_of(files, [False] * len(files), 20, 500, 2))
-    assert tasks_of(splits, 20, 2)[0] == [splits[2]]
+    assert tasks_of(splits, 2)[0] == [splits[2]]
 
 
 def test_all_cores_have_work_when_there_is_some() -> None:
     splits = list(splits_of([[Object("a.json", 2_000_000, "e")]], [False], 20, 500, 4))
-    assert len(tasks_of(splits, 20, 4)) >= 12
+    assert len(tasks_of(splits, 4)) >= 12
 
 
 def test_the_mean_line_is_judged_by_the_largest_plain_input(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from personalize_spark.errors import JobFailed
 from personalize_spark.job.attempts import Ledger
 from personalize_spark.job.plan import Input, Plan, Split
 from personalize_spark.job.publish import _WRITERS, Publisher
+from personalize_spark.job.spark_executor import SparkExecutor
 from personalize_spark.job.splits import ByteRange
 from personalize_spark.job.task import Piece
 from personalize_spark.recipes import Settings
@@ -53,16 +54,18 @@ def making(spark: SparkSession, root: str) -> Making:
         )
         plan.write()
         inputs = [Input(Object(f"{file}", 30, "e"), f"{file}.out") for file in range(files)]
-        splits = [Split(file, part, ByteRange(inputs[file].source, 0, 9)) for file in range(files) for part in range(3)]
-        ledger = Ledger(plan.staging())
-        return Publisher(spark, plan, inputs, splits, ledger, 2), ledger
+        splits = [
+            Split(file, part, ByteRange(inputs[file].source, 0, 9), 1) for file in range(files) for part in range(3)
+        ]
+        ledger = Ledger(plan.staging(), splits)
+        return Publisher(SparkExecutor(spark), plan.output(), inputs, ledger), ledger
 
     return make
 
 
 def finish(ledger: Ledger, file: int, parts: Sequence[int], data: bytes = b"") -> None:
     for part in parts:
-        key = Split(file, part, ByteRange(Object("", 0, ""), 0, 0)).key
+        key = Split(file, part, ByteRange(Object("", 0, ""), 0, 0), 0).key
         lines = data or f"{file} {part}\n".encode()
         piece = Piece(key, f"pieces/{key}-of-this-test", bytes=len(lines))
         piece.etag = ledger.staging.write(piece.name, lines)

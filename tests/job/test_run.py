@@ -22,6 +22,7 @@ from personalize_spark.errors import JobFailed
 from personalize_spark.job import inflate, plan, publish
 from personalize_spark.job.report import Report
 from personalize_spark.job.run import run_job
+from personalize_spark.job.spark_executor import SparkExecutor
 from personalize_spark.service.batch_inference_jobs import create_batch_inference_job, describe_batch_inference_job
 from personalize_spark.storage.location import open_store
 from personalize_spark.testing.toy import golden_version, request
@@ -54,7 +55,7 @@ def run(spark: SparkSession, root: str) -> Run:
         params = request(golden_version(catalog, recipe), root + source, root + target, numResults=3, **more)
         job = create_batch_inference_job(catalog, params, service_limits=limits)
         try:
-            report = run_job(spark, catalog, job, lambda _: None)
+            report = run_job(SparkExecutor(spark), catalog, job, lambda _: None)
         except JobFailed as error:
             error.add_note(str(job.record.arn))
             raise
@@ -208,7 +209,7 @@ def test_a_damaged_model_fails_the_job_before_any_work(run: Run, root: str, spar
     job = create_batch_inference_job(catalog, request(version, f"{root}in/", f"{root}out/"))
     catalog.store.write(f"models/toy/{version.version}/manifest.json", b'{"format":1,"properties":{},"files":[]}')
     with pytest.raises(JobFailed, match=r"not the one that the job was planned with"):
-        run_job(spark, catalog, job, lambda _: None)
+        run_job(SparkExecutor(spark), catalog, job, lambda _: None)
     assert names(root) == ["in/users.json", "out/_CHECK"]
 
 
@@ -226,7 +227,7 @@ def test_what_is_written_carries_the_key(spark: SparkSession, s3: str) -> None:
     open_store(s3).write("in/users.json", b'{"userId":"u1"}\n' * 200_000)
     params = request(golden_version(catalog), f"{s3}/in/", f"{s3}/out/", numResults=3)
     params["jobOutput"] = {"s3DataDestination": {"path": f"{s3}/out/", "kmsKeyArn": KEY}}
-    run_job(spark, catalog, create_batch_inference_job(catalog, params), lambda _: None)
+    run_job(SparkExecutor(spark), catalog, create_batch_inference_job(catalog, params), lambda _: None)
     client, bucket = boto3.client("s3"), s3.removeprefix("s3://")
     for name in ("_CHECK", "users.json.out"):
         assert client.head_object(Bucket=bucket, Key=f"out/{name}")["SSEKMSKeyId"] == KEY
@@ -246,7 +247,7 @@ def test_a_job_of_the_same_name_and_place_has_its_own_plan(
         params = request(
             golden_version(catalog, "aws-popularity-count"), source, target, numResults=number, jobName="same"
         )
-        run_job(spark, catalog, create_batch_inference_job(catalog, params), lambda _: None)
+        run_job(SparkExecutor(spark), catalog, create_batch_inference_job(catalog, params), lambda _: None)
         lines = (tmp_path / "out/users.json.out").read_bytes().splitlines()
         assert [json.loads(line)["output"]["recommendedItems"] for line in lines] == [["a", "b", "c"][:number]] * 40
 
@@ -261,7 +262,7 @@ def test_nothing_is_written_any_more_when_a_job_was_stopped(spark: SparkSession,
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt):
-            run_job(spark, catalog, job, lambda _: None)
+            run_job(SparkExecutor(spark), catalog, job, lambda _: None)
     finally:
         signal.signal(signal.SIGINT, before)
     assert not spark.sparkContext.statusTracker().getActiveJobsIds()
@@ -283,5 +284,5 @@ def test_an_output_that_may_not_be_written_is_said(spark: SparkSession, tmp_path
     with pytest.raises(
         JobFailed, match="Invalid S3 output path: file:.*/out/ cannot be written: .*(Not a directory|File exists)"
     ):
-        run_job(spark, catalog, create_batch_inference_job(catalog, params), lambda _: None)
+        run_job(SparkExecutor(spark), catalog, create_batch_inference_job(catalog, params), lambda _: None)
     assert stat.S_ISREG((tmp_path / "out").stat().st_mode)

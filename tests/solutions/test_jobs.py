@@ -15,6 +15,7 @@ from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.cli.main import main
 from personalize_spark.datasets.imports import Source, import_datasets
 from personalize_spark.job.run import run_job
+from personalize_spark.job.spark_executor import SparkExecutor
 from personalize_spark.service.batch_inference_jobs import create_batch_inference_job
 from personalize_spark.service.filters import create_filter
 from personalize_spark.solutions.import_model import Sources, Target, import_model
@@ -57,7 +58,7 @@ def lists(spark: SparkSession, catalog: Catalog, folder: Path, **more: Any) -> l
     asked = request(
         Arn.parse(ARN), f"file://{folder}/in.json", f"file://{folder}/out", numResults=len(MODEL.items) + 1, **more
     )
-    run_job(spark, catalog, create_batch_inference_job(catalog, asked), lambda _: None)
+    run_job(SparkExecutor(spark), catalog, create_batch_inference_job(catalog, asked), lambda _: None)
     lines = (folder / "out" / "in.json.out").read_text().splitlines()
     return [json.loads(line)["output"]["recommendedItems"] for line in lines]
 

@@ -10,7 +10,7 @@ from zipimport import zipimporter
 
 import pytest
 
-from personalize_spark.job.stage import _forget_finders
+from personalize_spark.job.spark_executor import _forget_finders
 
 
 def test_archives_are_found_again_when_they_are_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,45 @@
+"""What runs the tasks of a job: the same work for every number below a count."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+from personalize_spark.job.plan import Split
+from personalize_spark.storage.store import Store
+
+Work = Callable[[Store, int], Iterable[str]]
+"""Gets the staging folder and a number, returns failures.
+
+A function of a module, or a `partial` of one with plain values: its name travels, not its code. It may run more than once for a number.
+"""
+
+
+class Executor(Protocol):
+    """Where tasks run: on Spark (`spark_executor`), or in processes of this machine (`local_executor`)."""
+
+    cores: int
+    """How many tasks run at once."""
+
+    def run(self, staging: Store, tasks: int, work: Work) -> list[str]:
+        """Run the work for 0, 1, ... tasks - 1.
+
+        No task runs any more when this ends, whether it returns or raises.
+
+        Returns:
+            All failures that the work reported.
+
+        Raises:
+            TaskFailed: a task died of something else than it reports.
+        """
+
+    def gather(self, staging: Store, splits: Sequence[Split]) -> list[Split]:
+        """Lay users' rows beside the splits, if there are more than a host may hold.
+
+        Returns:
+            The splits, which know now where to look.
+
+        Raises:
+            TaskFailed: a shard or an input could not be read.
+            InvalidInputException: the limit of a host is no size.
+        """

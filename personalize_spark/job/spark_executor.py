@@ -1,0 +1,67 @@
+"""Tasks as tasks of Spark: the one module of a job, beside the shuffle of `gather`, that knows a session."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from zipimport import zipimporter
+
+import pyarrow as pa
+from pyspark.sql import SparkSession
+
+from personalize_spark.job.executor import Work
+from personalize_spark.job.gather import gather
+from personalize_spark.job.plan import Split
+from personalize_spark.spark import running_tasks
+from personalize_spark.storage.location import open_store
+from personalize_spark.storage.store import Store
+
+_FAILURES = pa.schema({"failure": pa.string()})
+
+
+class SparkExecutor:
+    """Runs tasks on a Spark session, one at a time on every core."""
+
+    def __init__(self, spark: SparkSession) -> None:
+        self._spark = spark
+        self.cores: int = spark.sparkContext.defaultParallelism
+
+    def run(self, staging: Store, tasks: int, work: Work) -> list[str]:
+        """As `Executor.run`: one Spark job."""
+        root, access = staging.root, staging.access
+
+        def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            _freeze()
+            staging = open_store(root, access)
+            for batch in batches:
+                for number in batch.column(0).to_pylist():
+                    yield pa.RecordBatch.from_pydict({"failure": list(work(staging, number))}, _FAILURES)
+            _forget_finders()
+
+        with running_tasks(self._spark):
+            failures = self._spark.range(0, tasks, 1, tasks).mapInArrow(run, "failure string").collect()
+        return [row["failure"] for row in failures]
+
+    def gather(self, staging: Store, splits: Sequence[Split]) -> list[Split]:
+        """As `Executor.gather`: one Spark job with two shuffles."""
+        return gather(self._spark, self.cores, staging, splits)
+
+
+@cache
+def _freeze() -> None:
+    """Spare every later task of this Python worker 25 ms: Spark collects garbage behind each, and what is imported by now is none."""
+    gc.collect()
+    gc.freeze()
+
+
+def _forget_finders() -> None:
+    """Spare the next task of this Python worker 0.1 s.
+
+    Spark calls `importlib.invalidate_caches` before every task; the finder of each package of pyspark.zip then reads the directory of
+    the archive again. A finder that is not there is made when it is needed, from the directory that was read before.
+    """
+    for path, finder in list(sys.path_importer_cache.items()):
+        if isinstance(finder, zipimporter):
+            del sys.path_importer_cache[path]
