@@ -51,7 +51,7 @@ LIBRARIES: dict[str, set[str]] = {
     "datasets": {"numpy", "pyarrow", "pyspark"},
     "external": {"numpy", "orjson", "pyarrow", "pyspark"},
     "filters": {"lark", "numpy"},
-    "job": {"pyarrow", "pyspark"},
+    "job": {"msgspec", "pyarrow", "pyspark"},
     "quality": {"numpy", "orjson"},
     "recipes": {"numpy"},
     "records": {"numpy", "orjson", "pyarrow"},

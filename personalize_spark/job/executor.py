@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from personalize_spark.job.plan import Split
 from personalize_spark.storage.store import Store
+
+if TYPE_CHECKING:
+    from personalize_spark.job.plan import Split
 
 Work = Callable[[Store, int], Iterable[str]]
 """Gets the staging folder and a number, returns failures.

@@ -13,7 +13,7 @@ import personalize_spark
 from personalize_spark.errors import JobFailed, PersonalizeSparkError, TaskFailed
 from personalize_spark.job.executor import Executor
 from personalize_spark.job.plan import CHECK, read_inputs
-from personalize_spark.job.task import Worker
+from personalize_spark.job.task import worker_of
 from personalize_spark.storage.store import Store
 
 _MIN_DISK = 256 << 20
@@ -49,7 +49,7 @@ def _failure(release: str, staging: Store, *, writes: bool) -> str | None:
     if (free := shutil.disk_usage(folder).free) < _MIN_DISK:
         return f"The executors have {free >> 20} MiB free in {folder}: give them a larger spark.local.dir."
     try:
-        worker = Worker(staging)
+        worker = worker_of(staging.root, staging.access)
         if writes:
             worker.plan.output().write(CHECK, b"")
         for each in read_inputs(worker.staging)[:1]:

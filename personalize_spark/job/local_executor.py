@@ -1,0 +1,103 @@
+"""Tasks in processes of this machine: no JVM, no session.
+
+The driver starts a foreman (`local_workers`) and talks to it through a socket, which all workers hold too: where the socket ends,
+no process is left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self
+
+import msgspec
+
+from personalize_spark.errors import TaskFailed
+from personalize_spark.job.local_workers import Ended, Stage, ending
+
+if TYPE_CHECKING:  # the foreman is to import these while the driver does
+    from personalize_spark.job.executor import Work
+    from personalize_spark.job.plan import Split
+    from personalize_spark.storage.store import Store
+
+_START = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]);"
+    "from personalize_spark.job.local_workers import main; main(int(sys.argv[2]))"
+)
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+
+class LocalExecutor:
+    """Runs tasks in worker processes, one on every core; used as a context manager, behind which no process is left."""
+
+    def __init__(self, cores: int | None = None) -> None:
+        self.cores = cores or os.cpu_count() or 1
+        self._start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+
+    def run(self, staging: Store, tasks: int, work: Work) -> list[str]:
+        """As `Executor.run`. An exception fails its task at once, the death of a worker only at the fourth time."""
+        if self._foreman.returncode is not None:
+            self._start()
+        try:
+            stage = Stage(staging.root, staging.access, tasks, *_named(work))
+            self._control.sendall(msgspec.json.encode(stage) + b"\n")
+            reply = self._replies.readline()
+        except OSError:
+            reply = b""
+        except BaseException:
+            self._end()  # tasks would write into a staging folder that is gone
+            raise
+        if not reply:
+            raise TaskFailed(f"The process that starts the workers {ending(self._end())}.")
+        ended = msgspec.json.decode(reply, type=Ended)
+        if ended.died is not None:
+            raise TaskFailed(ended.died)
+        return ended.failures
+
+    def gather(self, staging: Store, splits: Sequence[Split]) -> list[Split]:
+        """As `Executor.gather`: there is one host, which has all rows anyway."""
+        del staging
+        return list(splits)
+
+    def _start(self) -> None:
+        self._control, theirs = socket.socketpair()
+        self._replies = self._control.makefile("rb")
+        with theirs:
+            self._foreman: subprocess.Popen[bytes] = subprocess.Popen(
+                [sys.executable, "-c", _START, json.dumps(sys.path), str(self.cores)],
+                stdin=theirs.fileno(),
+                env={**os.environ, **_ONE_THREAD},
+                start_new_session=True,  # Ctrl-C is for the driver, which ends the others
+            )
+
+    def _end(self) -> int:
+        """Kill all processes, and wait until they are gone; gives the foreman's return code."""
+        if self._foreman.returncode is None:  # its number is still its own
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._foreman.pid, signal.SIGKILL)
+            with contextlib.suppress(OSError):
+                while self._replies.read(1 << 16):
+                    pass
+            self._foreman.wait()
+            self._replies.close()
+            self._control.close()
+        return self._foreman.returncode
+
+
+def _named(work: Work) -> tuple[str, list[Any]]:
+    """The function's name as `module:name`, and the arguments that are bound to it."""
+    function, arguments = (work.func, work.args) if isinstance(work, partial) else (work, ())
+    return f"{function.__module__}:{function.__name__}", list(arguments)
