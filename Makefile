@@ -7,7 +7,7 @@ export PERSONALIZE_SPARK_JARS := $(CURDIR)/.jars
 READY := $(VENV)/ready-$(shell cat requirements.lock pyproject.toml | sha256sum | cut -c1-16)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-full clean jars java
+.PHONY: help demo test test-fast test-stable check bench bench-full clean jars java
 
 help:  ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,8 +15,17 @@ help:  ## Show this list
 demo: jars  ## The main job on a generated catalogue, from nothing to printed answers (KEEP=folder keeps it)
 	@$(VENV)/bin/personalize-spark demo $(if $(KEEP),--keep "$(KEEP)")
 
-test: jars  ## All tests (ARGS="-k name" for some)
-	$(PYTHON) -m pytest $(ARGS)
+# Two processes side by side; each takes some 4 GiB at its highest: a Spark session, an S3 server, and one of them the cluster.
+PYTEST := $(PYTHON) -m pytest -n 2 --dist loadgroup
+
+test: jars  ## All tests (ARGS="-k name" for some; ARGS="--hypothesis-profile thorough" before a release)
+	$(PYTEST) $(ARGS)
+
+test-fast: $(READY)  ## The tests that need no JVM and no server, in seconds
+	$(PYTEST) -m "not spark and not s3 and not cluster and not movielens and not slow" $(ARGS)
+
+test-stable: jars  ## All tests N times over, 10 unless N says otherwise; stops at the first failure
+	for run in $$(seq $(or $(N),10)); do echo "Run $$run"; $(PYTEST) $(ARGS) || exit 1; done
 
 check: $(READY)  ## Style and types
 	$(VENV)/bin/ruff check

@@ -1,4 +1,8 @@
-"""Real things to test with: a Spark session, an S3 server process, a standalone cluster, MovieLens."""
+"""Real things to test with: a Spark session, an S3 server process, a standalone cluster, MovieLens.
+
+The suite runs in two processes side by side (`make test`). Each has a Spark session and an S3 server of its own, started when
+its first test asks for them. The tests of a file that use one of these things stay together in one process.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +11,25 @@ import sys
 import uuid
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
-from pyspark.sql import SparkSession
 
-from personalize_spark.spark import data_settings
 from personalize_spark.storage.s3 import forget_clients
 from tests.servers import free_port, new_bucket, s3_server, standalone_cluster
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 pytest.register_assert_rewrite("personalize_spark.testing")
 
 CI = bool(os.environ.get("CI"))
 
-settings.register_profile("here", deadline=None)
-settings.register_profile("ci", deadline=None, derandomize=True)
-settings.load_profile("ci" if CI else "here")
+# `--hypothesis-profile thorough` before a release; a test that needs more than others takes a multiple of max_examples.
+settings.register_profile("fast", deadline=None, max_examples=20)
+settings.register_profile("thorough", deadline=None, max_examples=200, derandomize=CI, print_blob=True)
+settings.load_profile("thorough" if CI else "fast")
 
 
 # Spark copies these into every JVM at its start, so they are set before the first one.
@@ -40,11 +47,33 @@ os.environ.update(
 )
 
 
+_THINGS = ("cluster", "spark", "s3", "movielens")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """A run without Spark skips the files that import it: importing it takes longer than their other tests."""
+    without = "not spark" in (config.getoption("markexpr") or "")
+    return True if without and collection_path.suffix == ".py" and _imports_spark(collection_path) else None
+
+
+def _imports_spark(path: Path) -> bool:
+    return any(line.startswith(("import pyspark", "from pyspark")) for line in path.read_text().splitlines())
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What uses one of these things carries its marker: `-m "not spark"` needs no JVM."""
+    """Tests that use one of these things carry its marker, come first, and stay together; the others fill what is left."""
     for item in items:
-        for name in {"spark", "cluster", "s3", "movielens"} & set(getattr(item, "fixturenames", ())):
+        for name in sorted({*_THINGS} & {*getattr(item, "fixturenames", ())}):
             item.add_marker(name)
+        if _needs(item):
+            item.add_marker(
+                pytest.mark.xdist_group("cluster" if item.get_closest_marker("cluster") else item.path.stem)
+            )
+    items.sort(key=lambda item: not _needs(item))  # stable: the order within a file stays
+
+
+def _needs(item: pytest.Item) -> bool:
+    return any(item.get_closest_marker(name) for name in _THINGS)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -71,6 +100,10 @@ def _fail_if_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:
 
 @pytest.fixture(scope="session")
 def _spark_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+    from pyspark.sql import SparkSession
+
+    from personalize_spark.spark import data_settings
+
     folder = tmp_path_factory.mktemp("spark")
     builder = SparkSession.builder.master("local[2]").appName("tests")
     ours = {

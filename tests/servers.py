@@ -12,13 +12,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import boto3
-import pyspark
 
-SPARK = Path(pyspark.__file__).parent / "bin"
+_SPARK = find_spec("pyspark")
+SPARK = Path(_SPARK.origin or "").parent / "bin" if _SPARK else Path()
+"""The folder of Spark's scripts; found without importing pyspark."""
 
 
 def free_port() -> int:

@@ -68,6 +68,7 @@ def test_every_line_has_its_answer_in_its_place(recipe: str, models: dict[str, M
         assert ("scores" in line["output"]) == (recipe == "aws-user-personalization" and line["error"] is None)
 
 
+@pytest.mark.slow
 @given(lines=LINES, target=st.integers(1, 60), chunk=st.integers(1, 30), longest=st.integers(1, 40))
 @example(lines=[b" " * 50 + b'{"userId":"u1"}'], target=200, chunk=7, longest=20)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
+import functools
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -74,9 +75,15 @@ def place(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
+@functools.cache
+def nodes(path: Path) -> Sequence[ast.AST]:
+    """The module, and all that is in it."""
+    return [*ast.walk(ast.parse(path.read_text()))]
+
+
 def imports(path: Path) -> Iterator[str]:
     """All that a module imports, in full: `from a import b` counts as a.b, whatever b is."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -113,7 +120,7 @@ def test_every_place_imports_exactly_its_libraries() -> None:
 def test_modules_and_functions_stay_small(path: Path) -> None:
     text = path.read_text()
     assert len(text.splitlines()) <= MAX_MODULE
-    for node in ast.walk(ast.parse(text)):
+    for node in nodes(path):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             assert (node.end_lineno or 0) - node.lineno < MAX_FUNCTION, node.name
 
@@ -125,7 +132,7 @@ def test_names_say_what_is_inside(path: Path) -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=name)
 def test_what_is_never_done(path: Path) -> None:
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(path):
         match node:
             case ast.Attribute(attr="_jvm" | "_jsc" | "rdd" | "toPandas"):
                 pytest.fail(f"{name(path)}:{node.lineno} leaves the DataFrame API")

@@ -300,6 +300,7 @@ def test_the_whole_model_was_walked() -> None:
     assert len(REQUIRED) == 5 + 1 + 1 + 1 + 1 + 2 + 1 + 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["L", "N", "Z"])
 def test_the_classes_of_java_are_those_of_unicode(kind: str) -> None:
     pattern = re.compile(_compiled(rf"[\p{{{kind}}}]").pattern)

@@ -54,6 +54,7 @@ def test_complete_jars_are_neither_fetched_nor_locked_again(tmp_path: Path, monk
     assert not (tmp_path / "lock").exists()
 
 
+@pytest.mark.spark  # starts a JVM
 def test_without_the_repository_one_message_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PERSONALIZE_SPARK_JARS", str(tmp_path))
     monkeypatch.setenv("DEFAULT_ARTIFACT_REPOSITORY", "http://127.0.0.1:9/")

@@ -92,7 +92,7 @@ class RecipeTests:
         assert answer(recipe, model, Settings(10), lines).data == alone
 
     @given(order=st.permutations(range(24)))
-    @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
     def test_the_order_of_lines_changes_nothing_else(self, recipe: Recipe, model: Model, order: list[int]) -> None:
         lines = [line.encode() for line in lines_of(recipe, 40) if line.strip()][:24]
         straight = answer(recipe, model, Settings(5), lines).data.splitlines()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -46,6 +47,7 @@ class World:
     temperature: float
 
 
+@functools.cache
 def random_world(seed: int = 1, items: int = 300, users: int = 40, rank: int = 8) -> World:
     """Random factors; a tenth of the items are twins of others, so that scores tie."""
     random = np.random.default_rng(seed)
@@ -169,13 +171,9 @@ def write_toy_users(
         inside = np.where(exact >= floors[:, None], exact, -np.inf)
         columns = {"log_normaliser": np.log(np.exp(temperature * inside).sum(axis=1)), "floor": floors}
     schema = users_schema(matrix.factors.shape[1], floors=scored is not None)
-    entries = []
+    entries, places = [], shards_of(keys, shards)
     for shard in range(shards):
-        rows = [
-            row
-            for row in sorted(range(len(ids)), key=lambda row: (keys[row], ids[row]))
-            if shards_of(keys, shards)[row] == shard
-        ]
+        rows = [row for row in sorted(range(len(ids)), key=lambda row: (keys[row], ids[row])) if places[row] == shard]
         arrays = [
             pa.array(keys[rows]),
             pa.array([ids[row] for row in rows], pa.binary()),

@@ -233,6 +233,7 @@ def test_a_mounted_folder_is_no_local_disk(tmp_path: Path, monkeypatch: pytest.M
         assert local_path(store, entry.name, entry.sha256).is_relative_to(tmp_path / "local") == copied
 
 
+@pytest.mark.slow
 def test_a_large_user_side_does_not_stay_in_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shards, "RESIDENT", 0)
     ids = [f"u{n}" for n in range(50_000)]

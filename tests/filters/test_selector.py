@@ -121,7 +121,8 @@ def columns_of(rows: list[dict[str, Any]]) -> Columns:
     return {"GENRE": texts, "YEAR": numbers("YEAR", np.int64), "PRICE": numbers("PRICE", np.float64)}
 
 
-@settings(max_examples=1_000)
+@pytest.mark.slow
+@settings(max_examples=10 * settings().max_examples)
 @given(
     FILTER,
     st.lists(ROW, min_size=4, max_size=7),

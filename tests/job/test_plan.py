@@ -230,7 +230,11 @@ def test_the_mean_line_is_judged_by_the_largest_plain_input(tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     ("name", "data", "line"),
-    [("a.json.gz", gzip.compress(b"123456789\n" * 1_000), 10), ("a.json.gz", b"none", 32), ("a.json", b"", 32)],
+    [
+        ("a.json.gz", gzip.compress(b"123456789\n" * 1_000, mtime=0), 10),
+        ("a.json.gz", b"none", 32),
+        ("a.json", b"", 32),
+    ],
 )
 def test_the_mean_line_of_packed_inputs(tmp_path: Path, name: str, data: bytes, line: float) -> None:
     store = FileStore(str(tmp_path))

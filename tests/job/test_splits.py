@@ -35,7 +35,7 @@ def lines_by_split(store: FileStore, target: int) -> list[list[bytes]]:
     target=st.integers(1, 40),
     chunk=st.integers(1, 9),
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=3 * settings().max_examples)
 def test_every_byte_is_in_exactly_one_split(
     lines: list[bytes], end: bytes, target: int, chunk: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -31,6 +31,7 @@ def batches(tmp_path: Path) -> tuple[Path, Path]:
     return tmp_path / "old.out", tmp_path / "new"
 
 
+@pytest.mark.slow
 def test_a_file_is_compared_with_a_folder(batches: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_BLOCK", 1000)
     comparison = compare(*batches, at=3)

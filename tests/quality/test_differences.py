@@ -77,6 +77,7 @@ def footrule(old: Sequence[str], new: Sequence[str]) -> float:
     return 1 - sum(abs(ours.index(item) - theirs.index(item)) for item in ours) / (len(ours) ** 2 // 2)
 
 
+@pytest.mark.slow
 @given(old=st.lists(LINE, max_size=12), new=st.lists(LINE, max_size=12), at=st.none() | st.integers(1, 9))
 def test_every_number_is_what_its_definition_says(old: list[Line], new: list[Line], at: int | None) -> None:
     report = compared(old, new, at)
@@ -97,6 +98,7 @@ def test_every_number_is_what_its_definition_says(old: list[Line], new: list[Lin
     assert report.histogram == [places.count(place) for place in range(report.at + 1)]
 
 
+@pytest.mark.slow
 @given(old=st.lists(LINE, max_size=12), new=st.lists(LINE, max_size=12))
 def test_coverage_and_popularity_are_what_their_definitions_say(old: list[Line], new: list[Line]) -> None:
     report = compared(old, new)

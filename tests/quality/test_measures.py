@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -89,7 +89,6 @@ def test_what_was_held_out_was_not_known_and_no_share_is_zero() -> None:
 
 
 @given(st.integers(0, 10**6), st.integers(1, 60), st.integers(1, 30), st.integers(1, 5))
-@settings(max_examples=60)
 def test_it_is_what_the_definitions_say(seed: int, items: int, users: int, rank: int) -> None:
     generator = np.random.default_rng(seed)
     factors = generator.normal(size=(items, rank)).astype(np.float32)

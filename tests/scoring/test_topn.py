@@ -92,7 +92,7 @@ def normal(rng: np.random.Generator, rows: int, width: int) -> NDArray[np.float3
     return vectors
 
 
-@settings(max_examples=200)
+@settings(max_examples=2 * settings().max_examples)
 @given(
     seed=st.integers(0, 2**32 - 1),
     users=st.integers(0, 12),
@@ -197,6 +197,7 @@ def test_the_basis_changes_the_work_and_not_the_answer() -> None:
     assert_same(top_n(people, plain, 25), top_n(people, side, 25))
 
 
+@pytest.mark.slow
 def test_thousands_of_ties_go_to_the_lowest_ranks() -> None:
     side = matrix(np.ones((9000, 8), np.float32), 9)
     best = top_n(np.ones((300, 8), np.float32), side, 25)
@@ -266,6 +267,7 @@ def test_the_matrix_is_sorted_by_norm_then_rank() -> None:
     assert side.factors.tolist() == [[3, 4], [0, 1], [1, 0], [0, 0]]
 
 
+@pytest.mark.slow
 def test_ties_under_many_masks_cost_no_memory() -> None:
     items, users = 8_192, 512
     tied = matrix(np.ones((items, 2), np.float32), 0)

@@ -39,6 +39,7 @@ def test_no_other_temperature_explains_the_choices_better(scale: float) -> None:
     assert min(loss(vectors, targets, factors, t) for t in grid) >= found.log_loss - 1e-12
 
 
+@pytest.mark.slow
 def test_many_tiles_give_the_same_as_the_definition() -> None:
     rng = np.random.default_rng(1)
     vectors, factors = (rng.standard_normal((n, 3)).astype(np.float32) for n in (300, 5000))
