@@ -82,13 +82,13 @@ def run_batch_inference(
     """
     from personalize_spark.job.run import run_job
     from personalize_spark.job.spark_executor import SparkExecutor
-    from personalize_spark.service.batch_inference_jobs import check_batch_inference_job, create_batch_inference_job
+    from personalize_spark.service.batch_inference_jobs import check_batch_inference_job
 
-    checked = check_batch_inference_job(catalog, request, service_limits=service_limits)
-    session = spark or _session(checked.request.job_name)
-    job = create_batch_inference_job(catalog, request, assume_role=assume_role, service_limits=service_limits)
-    created(str(job.record.arn))
-    return run_job(SparkExecutor(session), catalog, job, progress)
+    job = check_batch_inference_job(catalog, request, assume_role=assume_role, service_limits=service_limits)
+    session = spark or _session(job.arn.name)  # before the job is created: a machine without Java leaves none behind
+    record = job.create(catalog)
+    created(str(record.arn))
+    return run_job(SparkExecutor(session), catalog, record, progress)
 
 
 def validate_batch_inference(
@@ -103,15 +103,13 @@ def validate_batch_inference(
     from personalize_spark.job.plan import find_inputs
     from personalize_spark.job.run import check_size
     from personalize_spark.service.batch_inference_jobs import check_batch_inference_job
-    from personalize_spark.storage.store import Access
 
-    checked = check_batch_inference_job(catalog, request, service_limits=service_limits)
-    access = Access(checked.request.role_arn if assume_role else None)
-    inputs = find_inputs(checked.request.input_path, checked.request.output_path, access)
+    job = check_batch_inference_job(catalog, request, assume_role=assume_role, service_limits=service_limits)
+    inputs = find_inputs(job.input_path, job.output_path, job.access)
     if service_limits:
         check_size(inputs)
     size = sum(each.source.size for each in inputs)
-    return {"valid": True, "inputFiles": len(inputs), "inputBytes": size, "notes": checked.notes}
+    return {"valid": True, "inputFiles": len(inputs), "inputBytes": size, "notes": job.notes}
 
 
 def import_datasets(  # noqa: PLR0913  # the command's options

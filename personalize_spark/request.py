@@ -1,4 +1,4 @@
-"""Requests: validated as the service does, by walking botocore's own service model.
+"""Requests: validated as the service does, by walking the service model that ships with botocore.
 
 The SDKs check presence and types only; lengths, patterns, enums and ranges are the service's. All mistakes of a request
 are reported at once, in the service's wording. One extension: `file:///` paths stand beside `s3://`.
@@ -6,19 +6,19 @@ are reported at once, in the service's wording. One extension: `file:///` paths 
 
 from __future__ import annotations
 
+import gzip
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sized
+from dataclasses import dataclass, field
 from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
-from botocore.loaders import Loader
-from botocore.model import ListShape, MapShape, ServiceModel, Shape, StructureShape
+import msgspec
 
-from personalize_spark.errors import InvalidInputException, TooManyTagsException, did_you_mean
+from personalize_spark.errors import EnvironmentProblem, InvalidInputException, TooManyTagsException, did_you_mean
 
-DEFAULT_NUM_RESULTS = 25
-DEFAULT_EXPLORATION_WEIGHT, DEFAULT_ITEM_AGE_CUT_OFF = 0.3, 30.0
 MAX_NUM_RESULTS = 500
 MAX_TAGS = 50
 BATCH_INFERENCE = "BATCH_INFERENCE"
@@ -39,56 +39,55 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
 
 
 @dataclass(frozen=True)
-class BatchInferenceRequest:
-    """A valid `CreateBatchInferenceJob` request; `params` is the request as it came, the age cut-off is in days."""
+class _Reference:
+    """The name of a shape."""
 
-    params: Mapping[str, Any]
-    job_name: str
-    solution_version_arn: str
-    filter_arn: str | None
-    role_arn: str
-    input_path: str
-    output_path: str
-    output_kms_key_arn: str | None
-    num_results: int
-    mode: str
-    exploration_weight: float
-    exploration_item_age_cut_off: float
-    ranking_influence: Mapping[str, float]
-
-    @classmethod
-    def parse(cls, params: Mapping[str, Any]) -> BatchInferenceRequest:
-        """Validate a request and read it.
-
-        Raises:
-            InvalidInputException: one message with everything that is wrong.
-            TooManyTagsException: more than 50 tags.
-        """
-        validate("CreateBatchInferenceJob", params, _rules)
-        config = params.get("batchInferenceJobConfig") or {}
-        exploration = config.get("itemExplorationConfig") or {}
-        source, destination = params["jobInput"]["s3DataSource"], params["jobOutput"]["s3DataDestination"]
-        return cls(
-            params=params,
-            job_name=params["jobName"],
-            solution_version_arn=params["solutionVersionArn"],
-            filter_arn=params.get("filterArn"),
-            role_arn=params["roleArn"],
-            input_path=source["path"],
-            output_path=destination["path"],
-            output_kms_key_arn=destination.get("kmsKeyArn"),
-            num_results=params.get("numResults") or DEFAULT_NUM_RESULTS,  # 0 is refused
-            mode=params.get("batchInferenceJobMode") or BATCH_INFERENCE,
-            exploration_weight=float(exploration.get("explorationWeight", DEFAULT_EXPLORATION_WEIGHT)),
-            exploration_item_age_cut_off=float(exploration.get("explorationItemAgeCutOff", DEFAULT_ITEM_AGE_CUT_OFF)),
-            ranking_influence=config.get("rankingInfluence") or {},
-        )
+    shape: str
 
 
-def validate(
-    operation: str, params: Mapping[str, Any], rules: Callable[[Mapping[str, Any]], Iterator[str]] | None = None
-) -> None:
-    """Check the parameters of an operation against the service model, then against rules of its own.
+_NOTHING = _Reference("")
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """A type of the service model, as its JSON has it."""
+
+    type: str
+    required: tuple[str, ...] = ()
+    members: dict[str, _Reference] = field(default_factory=dict)
+    member: _Reference = _NOTHING
+    key: _Reference = _NOTHING
+    value: _Reference = _NOTHING
+    min: int | float | None = None
+    max: int | float | None = None
+    pattern: str | None = None
+    enum: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Operation:
+    """An operation of the service."""
+
+    input: _Reference
+
+
+@dataclass(frozen=True)
+class _ServiceModel:
+    """Amazon Personalize, as botocore describes it."""
+
+    operations: dict[str, _Operation]
+    shapes: dict[str, _Shape]
+
+
+def members(operation: str) -> Mapping[str, str]:
+    """The parameters of an operation, each with its type: string, integer, double, boolean, list, map or structure."""
+    model = _service_model()
+    shape = model.shapes[model.operations[operation].input.shape]
+    return {name: model.shapes[each.shape].type for name, each in shape.members.items()}
+
+
+def validate(operation: str, params: Mapping[str, Any]) -> None:
+    """Check the parameters of an operation against the service model, then against the rules that only the documents tell.
 
     Raises:
         InvalidInputException: one message with everything that is wrong.
@@ -97,39 +96,58 @@ def validate(
     tags = params.get("tags")
     if isinstance(tags, (list, tuple)) and len(tags) > MAX_TAGS:
         raise TooManyTagsException(f"{len(tags)} tags are more than the {MAX_TAGS} that a resource may have.")
-    shape = service_model().operation_model(operation).input_shape
-    problems = list(_check(shape, dict(params), "")) if shape else []
-    if not problems and rules is not None:
-        problems = list(rules(params))
+    problems = list(_check(_service_model().operations[operation].input, dict(params), ""))
+    if not problems and operation in _RULES:
+        problems = list(_RULES[operation](params))
     if problems:
         errors = "1 validation error" if len(problems) == 1 else f"{len(problems)} validation errors"
         raise InvalidInputException(f"{errors} detected: {'; '.join(problems)}")
 
 
 @cache
-def service_model() -> ServiceModel:
-    """The model of Amazon Personalize that ships with botocore."""
-    return ServiceModel(Loader().load_service_model("personalize", "service-2"), "personalize")
+def _service_model() -> _ServiceModel:
+    """Read from botocore's data, without botocore: to import it costs 0.2 s."""
+    spec = find_spec("botocore")
+    if spec is None or spec.origin is None:
+        raise EnvironmentProblem("botocore is not installed: pip install boto3.")
+    newest = max((Path(spec.origin).parent / "data" / "personalize").iterdir())
+    packed = newest / "service-2.json.gz"
+    data = gzip.decompress(packed.read_bytes()) if packed.exists() else packed.with_suffix("").read_bytes()
+    return msgspec.json.decode(data, type=_ServiceModel)
 
 
-def _check(shape: Shape, value: object, path: str) -> Iterator[str]:
-    if not isinstance(value, _TYPES[shape.type_name]) or (isinstance(value, bool) and shape.type_name != "boolean"):
-        yield _failed(value, path, f"Member must be of type {shape.type_name}")
-        return
-    if isinstance(shape, StructureShape):
-        yield from _check_structure(shape, value, path)  # type: ignore[arg-type]
-    elif isinstance(shape, MapShape):
-        yield from _check_map(shape, value, path)  # type: ignore[arg-type]
-    elif isinstance(shape, ListShape):
+def _check(reference: _Reference, value: Any, path: str) -> Iterator[str]:
+    shape = _service_model().shapes[reference.shape]
+    if not _is_a(value, shape.type):
+        yield _failed(value, path, f"Member must be of type {shape.type}")
+    elif shape.type == "structure":
+        yield from _check_structure(shape, value, path)
+    elif shape.type == "map":
         yield from _check_size(shape, value, path)
-        yield from _check_members(shape, value, path)  # type: ignore[arg-type]
+        for key, each in value.items():
+            yield from _check(shape.key, key, path)
+            yield from _check(shape.value, each, f"{path}.{key}.member")
+    elif shape.type == "list":
+        yield from _check_size(shape, value, path)
+        for number, each in enumerate(value, 1):
+            yield from _check(shape.member, each, f"{path}.{number}.member")
+    elif shape.type != "string":
+        yield from _check_range(value, path, shape.min, shape.max)
+    elif reference.shape == "S3Location":
+        yield from _check_size(shape, value, path)
+        yield from _check_location(value, path)
     else:
-        yield from _check_scalar(shape, value, path)
+        yield from _check_size(shape, value, path)
+        yield from _check_text(shape, value, path)
 
 
-def _check_structure(shape: StructureShape, value: Mapping[str, Any], path: str) -> Iterator[str]:
+def _is_a(value: object, kind: str) -> bool:
+    return isinstance(value, _TYPES[kind]) and (kind == "boolean" or not isinstance(value, bool))
+
+
+def _check_structure(shape: _Shape, value: Mapping[str, Any], path: str) -> Iterator[str]:
     inside = f"{path}." if path else ""
-    for name in shape.required_members:
+    for name in shape.required:
         if value.get(name) is None:
             yield _failed(None, inside + name, "Member must not be null")
     for name, each in value.items():
@@ -139,31 +157,11 @@ def _check_structure(shape: StructureShape, value: Mapping[str, Any], path: str)
             yield from _check(shape.members[name], each, inside + name)
 
 
-def _check_members(shape: ListShape, value: Sequence[Any], path: str) -> Iterator[str]:
-    for number, each in enumerate(value, 1):
-        yield from _check(shape.member, each, f"{path}.{number}.member")
-
-
-def _check_map(shape: MapShape, value: Mapping[str, Any], path: str) -> Iterator[str]:
-    yield from _check_size(shape, value, path)
-    for key, each in value.items():
-        yield from _check(shape.key, key, path)
-        yield from _check(shape.value, each, f"{path}.{key}.member")
-
-
-def _check_scalar(shape: Shape, value: Any, path: str) -> Iterator[str]:
-    if isinstance(value, str):
-        yield from _check_size(shape, value, path)
-        pattern = shape.metadata.get("pattern")
-        if shape.name == "S3Location":
-            yield from _check_location(value, path)
-        elif pattern and not _compiled(pattern).fullmatch(value):
-            yield _failed(value, path, f"Member must satisfy regular expression pattern: {pattern}")
-        values = shape.metadata.get("enum")
-        if values and value not in values:
-            yield _failed(value, path, f"Member must satisfy enum value set: [{', '.join(values)}]")
-    else:
-        yield from _check_range(value, path, shape.metadata.get("min"), shape.metadata.get("max"))
+def _check_text(shape: _Shape, value: str, path: str) -> Iterator[str]:
+    if shape.pattern is not None and not _compiled(shape.pattern).fullmatch(value):
+        yield _failed(value, path, f"Member must satisfy regular expression pattern: {shape.pattern}")
+    if shape.enum and value not in shape.enum:
+        yield _failed(value, path, f"Member must satisfy enum value set: [{', '.join(shape.enum)}]")
 
 
 def _check_location(value: str, path: str) -> Iterator[str]:
@@ -173,12 +171,11 @@ def _check_location(value: str, path: str) -> Iterator[str]:
         yield _failed(value, path, "Member must be an s3://bucket/key path (or file:///path)")
 
 
-def _check_size(shape: Shape, value: Any, path: str) -> Iterator[str]:
-    least, most = shape.metadata.get("min"), shape.metadata.get("max")
-    if least is not None and len(value) < least:
-        yield _failed(value, path, f"Member must have length greater than or equal to {least}")
-    if most is not None and len(value) > most:
-        yield _failed(value, path, f"Member must have length less than or equal to {most}")
+def _check_size(shape: _Shape, value: Sized, path: str) -> Iterator[str]:
+    if shape.min is not None and len(value) < shape.min:
+        yield _failed(value, path, f"Member must have length greater than or equal to {shape.min}")
+    if shape.max is not None and len(value) > shape.max:
+        yield _failed(value, path, f"Member must have length less than or equal to {shape.max}")
 
 
 def _check_range(value: float, path: str, least: float | None, most: float | None) -> Iterator[str]:
@@ -215,7 +212,7 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern, flags)
 
 
-def _rules(params: Mapping[str, Any]) -> Iterator[str]:
+def _batch_inference_rules(params: Mapping[str, Any]) -> Iterator[str]:
     """What the documents say of `CreateBatchInferenceJob` beyond its model, whatever the recipe."""
     if (count := params.get("numResults")) is not None:
         yield from _check_range(count, "numResults", 1, MAX_NUM_RESULTS)
@@ -230,6 +227,8 @@ def _rules(params: Mapping[str, Any]) -> Iterator[str]:
     if params.get("batchInferenceJobMode") == THEME_GENERATION and not params.get("themeGenerationConfig"):
         yield _failed(None, "themeGenerationConfig", f"Member must not be null when the mode is {THEME_GENERATION}")
 
+
+_RULES: Mapping[str, Callable[[Mapping[str, Any]], Iterator[str]]] = {"CreateBatchInferenceJob": _batch_inference_rules}
 
 _EXPLORATION: Mapping[str, tuple[float, float | None]] = {
     "explorationWeight": (0.0, 1.0),

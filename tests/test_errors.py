@@ -7,7 +7,7 @@ import pytest
 
 from personalize_spark import errors
 from personalize_spark.errors import PersonalizeSparkError, ServiceError, did_you_mean
-from personalize_spark.request import service_model
+from tests.service_model import MODEL
 
 OPERATIONS = (
     "CreateBatchInferenceJob",
@@ -23,7 +23,7 @@ ERRORS = [each for _, each in inspect.getmembers(errors, inspect.isclass) if iss
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_every_error_that_the_service_declares_has_a_class(operation: str) -> None:
-    declared = service_model().operation_model(operation).error_shapes
+    declared = MODEL.operation_model(operation).error_shapes
     assert declared
     for shape in declared:
         assert issubclass(getattr(errors, shape.name), ServiceError)

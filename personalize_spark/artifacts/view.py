@@ -98,12 +98,12 @@ def with_new_items(model: scoring.Model, view: View) -> scoring.Model:
 
 
 @dataclass(frozen=True)
-class Scope:
+class Exploration:
     """What exploration may recommend, and how much of it.
 
     Attributes:
         weight: 0.0 to 1.0.
-        age_cut_off: days before the latest interaction of the group; older items are not in scope.
+        age_cut_off: days before the latest interaction of the group; older items are not in exploration.
         new_items: items that the model has not learned are.
     """
 
@@ -112,24 +112,24 @@ class Scope:
     new_items: bool
 
 
-def exploration(model: scoring.Model, view: View, scope: Scope, seed: str) -> scoring.Model:
+def with_exploration(model: scoring.Model, view: View, exploration: Exploration, seed: str) -> scoring.Model:
     """The model with the items that exploration may recommend; the same one where there are none.
 
     Args:
         model: with factors.
         view: the dataset group as it is now.
-        scope: see there.
+        exploration: see there.
         seed: jobs of the same seed draw the same.
     """
     items = view.items_table()
     columns = ("creation_timestamp", "interactions", "impressions")
     created, interactions, impressions = (items.column(name).to_numpy() for name in columns)
     exposures = interactions + impressions
-    young = np.flatnonzero(created >= (view.latest or 0) - scope.age_cut_off * _DAY)
-    if not scope.new_items:
+    young = np.flatnonzero(created >= (view.latest or 0) - exploration.age_cut_off * _DAY)
+    if not exploration.new_items:
         young = young[np.isin(young, view.rows_of(model.item_ids()))]
     young = young[np.lexsort((young, -created[young], exposures[young]))][:MAX_ITEMS]
-    if not len(young) or scope.weight == 0:
+    if not len(young) or exploration.weight == 0:
         return model
     names = [each.decode() for each in items.column("id").take(pa.array(young)).to_pylist()]
     rows = model.rows_of(names)
@@ -137,7 +137,9 @@ def exploration(model: scoring.Model, view: View, scope: Scope, seed: str) -> sc
     rows[new] = len(model.item_ids_json) + np.arange(len(new))
     order = np.argsort(rows)
     number = int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8])
-    cold = Cold(rows[order], exposures[young][order], hashes(names)[order], scope.weight * MASS_PER_WEIGHT, number)
+    cold = Cold(
+        rows[order], exposures[young][order], hashes(names)[order], exploration.weight * MASS_PER_WEIGHT, number
+    )
     texts = scoring.JsonTexts.of([orjson.dumps(names[each]) for each in new])
     return replace(model.with_items(texts), cold=cold)
 

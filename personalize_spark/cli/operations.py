@@ -9,11 +9,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from botocore.model import StructureShape
-
 from personalize_spark.catalog.catalog import Catalog, Fields
 from personalize_spark.cli.arguments import Commands, add_catalog, add_command, catalog_of, json_of, show
-from personalize_spark.request import service_model
+from personalize_spark.request import members
 
 _OPERATIONS = (
     "DescribeBatchInferenceJob",
@@ -41,8 +39,8 @@ def add(commands: Commands) -> None:
         parser = add_command(commands, _kebab(operation), _operate, f"{operation}, as in the AWS CLI.")
         add_catalog(parser)
         parser.add_argument("--cli-input-json", metavar="JSON", help="all parameters, as JSON or file://FILE")
-        for name, shape in _members(operation).items():
-            parse = {"string": str, "integer": int}.get(shape.type_name, json.loads)  # booleans are true and false
+        for name, kind in members(operation).items():
+            parse = {"string": str, "integer": int}.get(kind, json.loads)  # booleans are true and false
             parser.add_argument(f"--{_kebab(name)}", dest=name, type=parse)
         parser.set_defaults(operation=operation)
 
@@ -69,7 +67,7 @@ def _operate(arguments: argparse.Namespace) -> None:
         "DescribeRecipe": lambda _, params: recipes.describe_recipe(params),
         "ListRecipes": lambda _, params: recipes.list_recipes(params),
     }
-    given = {name: getattr(arguments, name) for name in _members(arguments.operation)}
+    given = {name: getattr(arguments, name) for name in members(arguments.operation)}
     params = json_of(arguments.cli_input_json) if arguments.cli_input_json else {}
     params |= {name: value for name, value in given.items() if value is not None}
     show(functions[arguments.operation](catalog_of(arguments), params))
@@ -80,11 +78,6 @@ def _create_solution_version(catalog: Catalog, params: Mapping[str, Any]) -> Fie
     from personalize_spark.spark import open_session
 
     return create_solution_version(catalog, params, partial(open_session, "personalize-spark training", data=True))
-
-
-def _members(operation: str) -> Mapping[str, Any]:
-    shape = service_model().operation_model(operation).input_shape
-    return shape.members if isinstance(shape, StructureShape) else {}
 
 
 def _kebab(name: str) -> str:

@@ -1,41 +1,88 @@
-"""What a batch inference job is made of, before it starts."""
+"""A batch inference job: the request, and everything that was pinned when it was checked."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from personalize_spark.artifacts.artifact import Pinned
-from personalize_spark.catalog.catalog import Record
-from personalize_spark.job.plan import Exploring, Filtering
+from personalize_spark.artifacts.view import Exploration
+from personalize_spark.catalog.arns import Arn
+from personalize_spark.catalog.catalog import Catalog, Record
+from personalize_spark.catalog.status import Status
 from personalize_spark.recipes import Settings
-from personalize_spark.request import BatchInferenceRequest
+from personalize_spark.request import members
+from personalize_spark.storage.documents import converted, plain
+from personalize_spark.storage.store import Access
+
+KIND = "batch-inference-job"
 
 
 @dataclass(frozen=True)
 class Job:
-    """A job that was created.
+    """All that a run needs to know. The record of the job holds it, and so does the plan of each run.
 
     Attributes:
-        record: its record in the catalog.
+        request: the parameters of CreateBatchInferenceJob.
         recipe: the name of the solution version's recipe.
-        model: the solution version's model.
-        update: what it has been told of its users since, if anything.
         settings: what the request asks of the recipe.
-        filtering: the filter, if there is one.
-        exploring: the exploration, if there is one.
+        model: the solution version's model.
+        access: how its input and output are read and written.
+        update: the users that were refreshed since the model was trained.
+        view: the dataset group's data, for the filter and the exploration.
+        filter: the filter's expression.
+        exploration: what is explored, if the recipe explores and there is data to explore.
         notes: what the report should say of the request.
-        assume_role: use the request's role for the input and the output, not the ambient credentials.
         service_limits: refuse what the managed service would not take.
     """
 
-    record: Record
-    request: BatchInferenceRequest
+    request: dict[str, Any]
     recipe: str
-    model: Pinned
-    update: Pinned | None
     settings: Settings
-    filtering: Filtering | None
-    exploring: Exploring | None
-    notes: list[str]
-    assume_role: bool = False
+    model: Pinned
+    access: Access
+    update: Pinned | None = None
+    view: Pinned | None = None
+    filter: str | None = None
+    exploration: Exploration | None = None
+    notes: list[str] = field(default_factory=list)
     service_limits: bool = False
+
+    @property
+    def arn(self) -> Arn:
+        """The job's ARN: in the account of the solution version."""
+        return Arn.parse(self.request["solutionVersionArn"]).sibling(KIND, self.request["jobName"])
+
+    @property
+    def input_path(self) -> str:
+        """What the URIs of all inputs start with."""
+        path: str = self.request["jobInput"]["s3DataSource"]["path"]
+        return path
+
+    @property
+    def output_path(self) -> str:
+        """The folder of the outputs."""
+        path: str = self.request["jobOutput"]["s3DataDestination"]["path"]
+        return path
+
+    def create(self, catalog: Catalog) -> Record:
+        """Make the job's record: CREATE PENDING.
+
+        Raises:
+            ResourceAlreadyExistsException: the name is taken.
+        """
+        pinned = plain(self)
+        request = pinned.pop("request")
+        return catalog.create(
+            self.arn, {**request, "batchInferenceJobArn": str(self.arn), "status": Status.PENDING, "job": pinned}
+        )
+
+    @classmethod
+    def of(cls, record: Record) -> Job:
+        """The job of a record.
+
+        Raises:
+            ArtifactError: the record is damaged, or of another release.
+        """
+        asked = {name: record.fields[name] for name in members("CreateBatchInferenceJob") if name in record.fields}
+        return converted({"request": asked, **record.fields.get("job", {})}, cls, f"The record of {record.arn}")

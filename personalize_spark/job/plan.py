@@ -15,14 +15,15 @@ A task gets the URI of the plan, never its contents.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
-from personalize_spark.artifacts.artifact import Pinned
+from personalize_spark import __version__
 from personalize_spark.errors import JobFailed, StorageError
+from personalize_spark.job.job import Job
 from personalize_spark.job.splits import ByteRange, blocks, compression, cut
-from personalize_spark.recipes import Settings
 from personalize_spark.storage.documents import read_document, write_document
 from personalize_spark.storage.location import open_store, split_prefix
 from personalize_spark.storage.store import Access, Object, Store
@@ -54,58 +55,45 @@ _SMALLEST_TASK = 8
 
 
 @dataclass(frozen=True)
-class Filtering:
-    """A filter's expression, and the view of the data that it looks at."""
-
-    expression: str
-    view: Pinned
-
-
-@dataclass(frozen=True)
-class Exploring:
-    """The items that are new in a view get a share of the probability.
+class Plan:
+    """What all tasks of a run have in common.
 
     Attributes:
-        view: knows all items of the dataset group, with their age and their interactions.
-        weight: 0.0 to 1.0.
-        age_cut_off: days before the latest interaction; older items are not in scope.
-        new_items: items that the model has not learned are in scope too.
+        job: the job that is run.
+        release: of this package, on the driver.
+        run: names the staging folder.
     """
 
-    view: Pinned
-    weight: float
-    age_cut_off: float
-    new_items: bool
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What all tasks of a job have in common."""
-
-    job: str
+    job: Job
     release: str
-    recipe: str
-    settings: Settings
-    model: Pinned
-    update: Pinned | None
-    filtering: Filtering | None
-    exploring: Exploring | None
-    input_root: str
-    output_root: str
-    staging_root: str
-    access: Access
+    run: str
+
+    @classmethod
+    def of(cls, job: Job) -> Plan:
+        """The plan of a new run."""
+        return cls(job, __version__, uuid.uuid4().hex)
+
+    @property
+    def staging_root(self) -> str:
+        """The URI of the run's own staging folder."""
+        return f"{self.output().root}{self.staging_name}"
+
+    @property
+    def staging_name(self) -> str:
+        """The staging folder, relative to the output folder."""
+        return f"{STAGING}/{self.job.arn.name}/{self.run}/"
 
     def input(self) -> Store:
         """The folder that the names of the inputs are relative to."""
-        return open_store(self.input_root, self.access)
+        return open_store(split_prefix(self.job.input_path)[0], self.job.access)
 
     def output(self) -> Store:
         """The folder of the request's output path."""
-        return open_store(self.output_root, self.access)
+        return open_store(self.job.output_path, self.job.access)
 
     def staging(self) -> Store:
-        """The job's own staging folder."""
-        return open_store(self.staging_root, self.access)
+        """The run's own staging folder."""
+        return open_store(self.staging_root, self.job.access)
 
     def write(self) -> None:
         """Freeze the plan."""
@@ -217,9 +205,9 @@ def _packed(source: Object) -> bool:
 
 def bytes_per_answer(plan: Plan, line: float) -> float:
     """The length of an output line, judged by the item ids of the model; `line` is that of an input line."""
-    entries = plan.model.open().entries
+    entries = plan.job.model.open().entries
     item = entries["item_ids_json.values.npy"].rows / max(1, entries["item_ids_json.indptr.npy"].rows - 1)
-    return line + _FRAME + plan.settings.num_results * (item + _SCORE)
+    return line + _FRAME + plan.job.settings.num_results * (item + _SCORE)
 
 
 def splits_of(

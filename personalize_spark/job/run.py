@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
-import personalize_spark
-from personalize_spark.catalog.catalog import Catalog
+from personalize_spark.catalog.catalog import Catalog, Record
 from personalize_spark.catalog.lease import Lease
 from personalize_spark.catalog.status import Status
 from personalize_spark.errors import JobFailed, PersonalizeSparkError, StorageError
@@ -17,7 +15,6 @@ from personalize_spark.job.executor import Executor
 from personalize_spark.job.inflate import inflate
 from personalize_spark.job.job import Job
 from personalize_spark.job.plan import (
-    STAGING,
     Input,
     Plan,
     Split,
@@ -30,8 +27,7 @@ from personalize_spark.job.plan import (
 from personalize_spark.job.preflight import preflight
 from personalize_spark.job.publish import Publisher
 from personalize_spark.job.report import Progress, Report
-from personalize_spark.storage.location import open_store, split_prefix
-from personalize_spark.storage.store import Access, Store
+from personalize_spark.storage.store import Store
 
 MAX_FILES = 1_000
 MAX_BYTES = 1_000_000_000
@@ -40,16 +36,16 @@ _SHOWN = 5
 """Failures that a failureReason tells."""
 
 
-def run_job(executor: Executor, catalog: Catalog, job: Job, show: Callable[[Progress], None]) -> Report:
-    """Run a job to its end, keeping its record.
+def run_job(executor: Executor, catalog: Catalog, record: Record, show: Callable[[Progress], None]) -> Report:
+    """Run the job of a record to its end, and keep the record.
 
     Raises:
         JobFailed: the job is CREATE FAILED, the message is its `failureReason`.
     """
-    lease = Lease(catalog, job.record)
+    lease = Lease(catalog, record)
     try:
         with lease:
-            report = _run(executor, job, lease, show)
+            report = _run(executor, Job.of(record), lease, show)
             lease.update(status=Status.ACTIVE, report=asdict(report))
     except PersonalizeSparkError as error:
         lease.update(status=Status.FAILED, failureReason=error.message)
@@ -83,7 +79,7 @@ def _run(executor: Executor, job: Job, lease: Lease, show: Callable[[Progress], 
     finally:
         notes = [*job.notes, *_clean(plan)]
     seconds = time.monotonic() - started
-    return Report.of(job.request.output_path, len(inputs), list(ledger.pieces.values()), seconds, notes)
+    return Report.of(job.output_path, len(inputs), list(ledger.pieces.values()), seconds, notes)
 
 
 def _why(broken: set[int], inputs: Sequence[Input], ledger: Ledger) -> str:
@@ -98,31 +94,15 @@ def _why(broken: set[int], inputs: Sequence[Input], ledger: Ledger) -> str:
 
 
 def _plan(job: Job) -> tuple[Plan, list[Input]]:
-    request = job.request
-    access = Access(request.role_arn if job.assume_role else None, request.output_kms_key_arn)
-    inputs = find_inputs(request.input_path, request.output_path, access)
+    inputs = find_inputs(job.input_path, job.output_path, job.access)
     if job.service_limits:
         check_size(inputs)
-    output_root = open_store(request.output_path, access).root
-    plan = Plan(
-        job=str(job.record.arn),
-        release=personalize_spark.__version__,
-        recipe=job.recipe,
-        settings=job.settings,
-        model=job.model,
-        update=job.update,
-        filtering=job.filtering,
-        exploring=job.exploring,
-        input_root=split_prefix(request.input_path)[0],
-        output_root=output_root,
-        staging_root=f"{output_root}{STAGING}/{request.job_name}/{uuid.uuid4().hex}/",
-        access=access,
-    )
+    plan = Plan.of(job)
     try:
         plan.write()
         write_inputs(plan.staging(), inputs)
     except StorageError as error:
-        raise JobFailed(f"Invalid S3 output path: {output_root} cannot be written: {error.message}") from error
+        raise JobFailed(f"Invalid S3 output path: {plan.output().root} cannot be written: {error.message}") from error
     return plan, inputs
 
 
@@ -136,7 +116,7 @@ def _cut(executor: Executor, plan: Plan, inputs: Sequence[Input], staging: Store
 
 def _clean(plan: Plan) -> list[str]:
     try:
-        open_store(plan.output_root, plan.access).delete(plan.staging_root[len(plan.output_root) :])
+        plan.output().delete(plan.staging_name)
     except StorageError as error:  # a role made for the service may not delete; the answers are none the worse
         return [f"The staging folder {plan.staging_root} was left behind: {error.message}"]
     return []

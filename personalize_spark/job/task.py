@@ -20,7 +20,7 @@ import pyarrow as pa
 from personalize_spark.answer import LineFilter, answer
 from personalize_spark.artifacts.model import USERS, read_model, updated
 from personalize_spark.artifacts.shards import Carriage, Shards, Slice
-from personalize_spark.artifacts.view import Scope, View, ViewFilter, exploration, with_new_items
+from personalize_spark.artifacts.view import View, ViewFilter, with_exploration, with_new_items
 from personalize_spark.errors import PersonalizeSparkError
 from personalize_spark.filters.binding import bind
 from personalize_spark.filters.parser import parse
@@ -72,38 +72,39 @@ class Worker:
         self.staging = staging
         self.plan = Plan.read(staging)
         self.input = self.plan.input()
-        self.recipe = RECIPES[self.plan.recipe]
+        self.recipe = RECIPES[self.plan.job.recipe]
 
     @cached_property
     def carriages(self) -> Mapping[str, Carriage]:
         """Where users are looked up, by the side of the plan that knows them."""
-        sides = {"model": self.plan.model, "update": self.plan.update}
-        if self.plan.filtering is not None:
-            sides["view"] = self.plan.filtering.view
+        job = self.plan.job
+        sides = {"model": job.model, "update": job.update, "view": job.view if job.filter is not None else None}
         return {name: Carriage(Shards(pinned.open(), USERS)) for name, pinned in sides.items() if pinned}
 
     @cached_property
     def model(self) -> Model:
         """The model, mapped at the first need of it."""
-        pinned, exploring = self.plan.model, self.plan.exploring
-        model = read_model(pinned.open(), self.carriages["model"])
-        if self.plan.update is not None:
-            model = updated(model, self.plan.update.open(), self.carriages["update"])
-        if self.plan.filtering is not None and "itemList" in self.recipe.required:
-            model = with_new_items(model, View(self.plan.filtering.view.open()))
-        if exploring is None:
+        job = self.plan.job
+        model = read_model(job.model.open(), self.carriages["model"])
+        if job.update is not None:
+            model = updated(model, job.update.open(), self.carriages["update"])
+        if job.view is None:
             return model
-        seed = f"{pinned.sha256}|{exploring.view.sha256}"
-        scope = Scope(exploring.weight, exploring.age_cut_off, exploring.new_items)
-        return exploration(model, View(exploring.view.open()), scope, seed)
+        view = View(job.view.open())
+        if job.filter is not None and "itemList" in self.recipe.required:
+            model = with_new_items(model, view)
+        if job.exploration is not None:
+            model = with_exploration(model, view, job.exploration, f"{job.model.sha256}|{job.view.sha256}")
+        return model
 
     @cached_property
     def line_filter(self) -> LineFilter | None:
         """The job's filter, if it has one, bound to the view that the plan pins."""
-        if self.plan.filtering is None:
+        job = self.plan.job
+        if job.filter is None or job.view is None:
             return None
-        view = View(self.plan.filtering.view.open(), self.carriages["view"])
-        return ViewFilter(view, bind(parse(self.plan.filtering.expression), view.schema), self.model)
+        view = View(job.view.open(), self.carriages["view"])
+        return ViewFilter(view, bind(parse(job.filter), view.schema), self.model)
 
     @cached_property
     def _block(self) -> int:
@@ -112,7 +113,7 @@ class Worker:
         if self.line_filter is not None and self.line_filter.varies:
             # fewer, where it looks at users: each may have a history of hundreds of items
             most, scores = _LOOKED_UP if self.line_filter.required else MAX_LINES, scores << 5
-        return max(64, min(most, scores // self.plan.settings.num_results))
+        return max(64, min(most, scores // self.plan.job.settings.num_results))
 
     def text(self, split: Split) -> Iterator[bytes]:
         """The lines of a split, in blocks that each end with a whole one."""
@@ -126,7 +127,7 @@ class Worker:
         self._turn_to(split)
         with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
             for lines in self._lines(text):
-                answers = answer(self.recipe, self.model, self.plan.settings, lines, self.line_filter)
+                answers = answer(self.recipe, self.model, self.plan.job.settings, lines, self.line_filter)
                 file.write(answers.data)
                 piece.lines += answers.lines
                 errors += answers.errors

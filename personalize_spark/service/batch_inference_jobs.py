@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from personalize_spark.artifacts.artifact import Pinned
+from personalize_spark.artifacts.view import Exploration
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Fields, Record
 from personalize_spark.catalog.lease import reap, running
 from personalize_spark.catalog.resources import find, find_active_version, latest_active_version
-from personalize_spark.catalog.status import Status
 from personalize_spark.errors import (
     InvalidInputException,
     LimitExceededException,
     ResourceAlreadyExistsException,
 )
-from personalize_spark.job.job import Job
-from personalize_spark.job.plan import Exploring, Filtering
+from personalize_spark.job.job import KIND, Job
 from personalize_spark.recipes import Recipe, Settings, recipe_of
-from personalize_spark.request import BATCH_INFERENCE, THEME_GENERATION, BatchInferenceRequest, validate
-from personalize_spark.service.filters import filtering_of
+from personalize_spark.request import BATCH_INFERENCE, THEME_GENERATION, validate
+from personalize_spark.service.filters import bind_for_job
 from personalize_spark.service.pages import page_of, shown
+from personalize_spark.storage.store import Access
 
-KIND = "batch-inference-job"
 MAX_RUNNING = 5
+DEFAULT_NUM_RESULTS = 25
+DEFAULT_EXPLORATION_WEIGHT, DEFAULT_ITEM_AGE_CUT_OFF = 0.3, 30.0
 
 _DESCRIBED = (
     "jobName",
@@ -56,89 +56,66 @@ _LISTED = (
 )
 
 
-@dataclass(frozen=True)
-class Checked:
-    """A request that the service would take.
+def check_batch_inference_job(
+    catalog: Catalog, params: Mapping[str, Any], *, assume_role: bool = False, service_limits: bool = False
+) -> Job:
+    """The job that a request describes, pinned to what the catalog holds now. Nothing is created.
 
-    Attributes:
-        request: what was asked.
-        version: the record of its solution version.
-        filtering: its filter, if it names one.
-        exploring: its exploration, if the recipe explores and there is data to explore.
-        notes: what the user should know.
-    """
-
-    request: BatchInferenceRequest
-    version: Record
-    filtering: Filtering | None
-    exploring: Exploring | None
-    notes: list[str]
-
-
-def check_batch_inference_job(catalog: Catalog, params: Mapping[str, Any], *, service_limits: bool = False) -> Checked:
-    """Everything that CreateBatchInferenceJob checks, without creating anything.
+    Args:
+        catalog: holds the solution version and the filter.
+        params: the parameters of CreateBatchInferenceJob.
+        assume_role: the job reads and writes as the request's `roleArn`, not with the ambient credentials.
+        service_limits: the job keeps the managed service's quotas.
 
     Raises:
         ServiceError: as the service would refuse the request.
     """
-    request = BatchInferenceRequest.parse(params)
-    version = find_active_version(catalog, request.solution_version_arn)
+    validate("CreateBatchInferenceJob", params)
+    given = {name: value for name, value in params.items() if value is not None}
+    request: Fields = {"batchInferenceJobMode": BATCH_INFERENCE, "tags": [], **given}
+    version = find_active_version(catalog, request["solutionVersionArn"])
     recipe = recipe_of(version.fields["recipeArn"])
-    filtering, problems = None, list(_problems(request, recipe))
-    if request.filter_arn is not None:
-        filtering, bound = filtering_of(catalog, request.filter_arn, version.fields.get("datasetGroupArn"))
-        if bound.needs_item and "itemId" not in recipe.required:
-            problems.append(
-                f"The filter {request.filter_arn} compares with CurrentItem, which lines of {recipe.name} lack."
-            )
+    group = catalog.read(Arn.parse(version.fields["datasetGroupArn"])) if "datasetGroupArn" in version.fields else None
+    problems = list(_problems(request, recipe))
+    expression = None
+    if "filterArn" in request:
+        record = find(catalog, request["filterArn"], "filter")
+        expression = record.fields["filterExpression"]
+        if bind_for_job(record, group).needs_item and "itemId" not in recipe.required:
+            problems.append(f"The filter {record.arn} compares with CurrentItem, which lines of {recipe.name} lack.")
     if problems:
         raise InvalidInputException(" ".join(problems))
-    arn = version.arn.sibling(KIND, request.job_name)
-    if catalog.holds(arn):
-        raise ResourceAlreadyExistsException(f"Another resource with Arn {arn} already exists.")
+    exploration = _exploration(catalog, version, group, request) if recipe.explores else None
+    job = Job(
+        request=request,
+        recipe=recipe.name,
+        settings=_settings(request),
+        model=Pinned(**version.fields["model"]),
+        update=Pinned(**version.fields["update"]) if "update" in version.fields else None,
+        view=Pinned(**group.fields["view"]) if group and (expression or exploration) else None,
+        filter=expression,
+        exploration=exploration,
+        access=_access(request, assume_role=assume_role),
+        notes=list(_notes(request, recipe)),
+        service_limits=service_limits,
+    )
+    if catalog.holds(job.arn):
+        raise ResourceAlreadyExistsException(f"Another resource with Arn {job.arn} already exists.")
     if service_limits and sum(1 for _ in running(catalog, KIND)) >= MAX_RUNNING:
         raise LimitExceededException(f"More than {MAX_RUNNING} resources with PENDING or IN_PROGRESS status.")
-    exploring = _exploring(catalog, version, request) if recipe.explores else None
-    return Checked(request, version, filtering, exploring, list(_notes(request, recipe)))
+    return job
 
 
 def create_batch_inference_job(
     catalog: Catalog, params: Mapping[str, Any], *, assume_role: bool = False, service_limits: bool = False
-) -> Job:
-    """Create the job's record; `job.batch_inference.run_job` carries it out.
+) -> Record:
+    """Check a request and create the job's record; `job.run.run_job` carries it out.
 
     Raises:
         ServiceError: as the service would refuse the request.
     """
-    checked = check_batch_inference_job(catalog, params, service_limits=service_limits)
-    request, version = checked.request, checked.version
-    arn = version.arn.sibling(KIND, request.job_name)
-    record = catalog.create(
-        arn,
-        {
-            **{name: params[name] for name in _DESCRIBED if name in params},
-            "batchInferenceJobArn": str(arn),
-            "batchInferenceJobMode": request.mode,
-            "tags": params.get("tags", []),
-            "status": Status.PENDING,
-        },
-    )
-    return Job(
-        record=record,
-        request=request,
-        recipe=recipe_of(version.fields["recipeArn"]).name,
-        model=Pinned(**version.fields["model"]),
-        update=Pinned(**version.fields["update"]) if "update" in version.fields else None,
-        settings=Settings(
-            request.num_results,
-            request.ranking_influence.get("POPULARITY", 0.0),
-            request.ranking_influence.get("FRESHNESS", 0.0),
-        ),
-        filtering=checked.filtering,
-        exploring=checked.exploring,
-        notes=checked.notes,
-        assume_role=assume_role,
-        service_limits=service_limits,
+    return check_batch_inference_job(catalog, params, assume_role=assume_role, service_limits=service_limits).create(
+        catalog
     )
 
 
@@ -158,36 +135,47 @@ def list_batch_inference_jobs(catalog: Catalog, params: Mapping[str, Any]) -> Fi
     return {"batchInferenceJobs": [shown(reap(catalog, record), _LISTED) for record in page], **rest}
 
 
-def _exploring(catalog: Catalog, version: Record, request: BatchInferenceRequest) -> Exploring | None:
-    """The exploration, on the dataset group's current view; what is new in it is for the latest version of the solution only."""
-    group = version.fields.get("datasetGroupArn")
-    if group is None or request.exploration_weight == 0.0:
-        return None
-    fields = catalog.read(Arn.parse(group)).fields
-    if "view" not in fields:
-        return None
-    view = Pinned(**fields["view"])
-    latest = latest_active_version(catalog, version.arn)
-    return Exploring(
-        view,
-        request.exploration_weight,
-        request.exploration_item_age_cut_off,
-        new_items=latest is not None and latest.arn == version.arn,
+def _settings(request: Fields) -> Settings:
+    influence = _config(request, "rankingInfluence")
+    return Settings(
+        request.get("numResults", DEFAULT_NUM_RESULTS),
+        float(influence.get("POPULARITY", 0.0)),
+        float(influence.get("FRESHNESS", 0.0)),
     )
 
 
-def _problems(request: BatchInferenceRequest, recipe: Recipe) -> Iterator[str]:
-    if request.mode == THEME_GENERATION and not recipe.themed:
+def _access(request: Fields, *, assume_role: bool) -> Access:
+    destination = request["jobOutput"]["s3DataDestination"]
+    return Access(request["roleArn"] if assume_role else None, destination.get("kmsKeyArn"))
+
+
+def _exploration(catalog: Catalog, version: Record, group: Record | None, request: Fields) -> Exploration | None:
+    """The exploration of the dataset group's current view; what is new in it is for the latest version of the solution only."""
+    config = _config(request, "itemExplorationConfig")
+    weight = float(config.get("explorationWeight", DEFAULT_EXPLORATION_WEIGHT))
+    if group is None or "view" not in group.fields or weight == 0.0:
+        return None
+    latest = latest_active_version(catalog, version.arn)
+    age_cut_off = float(config.get("explorationItemAgeCutOff", DEFAULT_ITEM_AGE_CUT_OFF))
+    return Exploration(weight, age_cut_off, new_items=latest is not None and latest.arn == version.arn)
+
+
+def _config(request: Fields, name: str) -> Mapping[str, Any]:
+    """A part of `batchInferenceJobConfig`; empty if it was left out."""
+    return (request.get("batchInferenceJobConfig") or {}).get(name) or {}
+
+
+def _problems(request: Fields, recipe: Recipe) -> Iterator[str]:
+    if request["batchInferenceJobMode"] == THEME_GENERATION and not recipe.themed:
         yield f"The mode {THEME_GENERATION} needs a solution version of the recipe aws-similar-items, not of {recipe.name}."
 
 
-def _notes(request: BatchInferenceRequest, recipe: Recipe) -> Iterator[str]:
-    config = request.params.get("batchInferenceJobConfig") or {}
-    if "itemList" in recipe.required and request.params.get("numResults") is not None:
+def _notes(request: Fields, recipe: Recipe) -> Iterator[str]:
+    if "itemList" in recipe.required and "numResults" in request:
         yield f"numResults has no effect: the recipe {recipe.name} returns each list whole."
-    if config.get("itemExplorationConfig") and not recipe.explores:
+    if _config(request, "itemExplorationConfig") and not recipe.explores:
         yield f"itemExplorationConfig has no effect: the recipe {recipe.name} does not explore."
-    if config.get("rankingInfluence") and not recipe.influenced:
+    if _config(request, "rankingInfluence") and not recipe.influenced:
         yield f"rankingInfluence has no effect: the recipe {recipe.name} does not use it."
-    if request.mode == BATCH_INFERENCE and request.params.get("themeGenerationConfig"):
+    if request["batchInferenceJobMode"] == BATCH_INFERENCE and request.get("themeGenerationConfig"):
         yield f"themeGenerationConfig has no effect in the mode {BATCH_INFERENCE}."

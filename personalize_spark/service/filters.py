@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from personalize_spark.artifacts.artifact import Pinned
-from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Fields, Record
 from personalize_spark.catalog.lease import running
 from personalize_spark.catalog.resources import find
@@ -16,7 +15,6 @@ from personalize_spark.filters.binding import BoundFilter, bind
 from personalize_spark.filters.expression import ITEM_ID
 from personalize_spark.filters.parser import parse
 from personalize_spark.filters.schema import GroupSchema
-from personalize_spark.job.plan import Filtering
 from personalize_spark.request import validate
 from personalize_spark.service.pages import page_of, shown
 
@@ -80,26 +78,24 @@ def delete_filter(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
     return {}
 
 
-def filtering_of(catalog: Catalog, text: str, group: str | None) -> tuple[Filtering, BoundFilter]:
-    """A filter as a job on a solution version of that dataset group carries it, pinned to the group's current view.
+def bind_for_job(record: Record, group: Record | None) -> BoundFilter:
+    """A filter as a job on a solution version of that dataset group uses it: bound to the schemas of the group's current view.
 
     Raises:
         InvalidInputException: it is another group's, it is not for items, or it no longer fits the group's schemas.
     """
-    record = find(catalog, text, KIND)
-    if record.fields["datasetGroupArn"] != group:
+    text = record.fields["filterArn"]
+    if group is None or record.fields["datasetGroupArn"] != str(group.arn):
         raise InvalidInputException(f"The filter {text} belongs to another dataset group than the solution version.")
-    owner = catalog.read(Arn.parse(record.fields["datasetGroupArn"]))
     try:
-        bound = bind(parse(record.fields["filterExpression"]), _schema(owner))
+        bound = bind(parse(record.fields["filterExpression"]), _schema(group))
     except InvalidInputException as error:  # an import has changed the schemas since
         raise InvalidInputException(f"The filter {text} no longer fits its dataset group. {error.message}") from error
     if bound.subject != ITEM_ID:
         raise InvalidInputException(
             f"The filter {text} is for {bound.subject}; a batch inference job needs one for ItemID."
         )
-    view = Pinned(**owner.fields["view"])
-    return Filtering(record.fields["filterExpression"], view), bound
+    return bound
 
 
 def _schema(group: Record) -> GroupSchema:

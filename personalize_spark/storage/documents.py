@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -36,6 +36,28 @@ def decoded(data: bytes, kind: type[T], place: str) -> T:
     try:
         return msgspec.json.decode(data, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ArtifactError(
-            f"{place} cannot be read: {error}. It is damaged, or another release wrote it: create it again."
-        ) from error
+        raise _unreadable(place, error) from error
+
+
+def plain(value: object) -> dict[str, Any]:
+    """A dataclass as a part of a larger document."""
+    fields: dict[str, Any] = msgspec.to_builtins(value)
+    return fields
+
+
+def converted(fields: dict[str, Any], kind: type[T], place: str) -> T:
+    """The dataclass of which `plain` gave the fields; `place` is what an error names.
+
+    Raises:
+        ArtifactError: a field is missing or of another type.
+    """
+    try:
+        return msgspec.convert(fields, kind)
+    except msgspec.ValidationError as error:
+        raise _unreadable(place, error) from error
+
+
+def _unreadable(place: str, error: Exception) -> ArtifactError:
+    return ArtifactError(
+        f"{place} cannot be read: {error}. It is damaged, or another release wrote it: create it again."
+    )

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from personalize_spark.artifacts.artifact import Artifact, finish, write_table
-from personalize_spark.artifacts.view import Scope, View, exploration
+from personalize_spark.artifacts.view import Exploration, View, with_exploration
 from personalize_spark.scoring.exploration import MASS_PER_WEIGHT, MAX_ITEMS
 from personalize_spark.scoring.model import JsonTexts, Model
 from personalize_spark.storage.location import open_store
@@ -41,7 +41,7 @@ def model() -> Model:
 
 
 def test_items_younger_than_the_cut_off_are_explored_by_how_often_they_were_met(tmp_path: Path, model: Model) -> None:
-    found = exploration(model, view_of(tmp_path, ROWS), Scope(0.3, 20, new_items=True), "seed")
+    found = with_exploration(model, view_of(tmp_path, ROWS), Exploration(0.3, 20, new_items=True), "seed")
     assert found.cold is not None
     met = dict(zip([found.item_ids()[row] for row in found.cold.rows], found.cold.exposures.tolist(), strict=True))
     assert met == {"d": 2, "b": 2, "c": 5}  # interactions and impressions
@@ -50,7 +50,7 @@ def test_items_younger_than_the_cut_off_are_explored_by_how_often_they_were_met(
 
 
 def test_an_older_version_explores_only_what_it_has_learned(tmp_path: Path, model: Model) -> None:
-    found = exploration(model, view_of(tmp_path, ROWS), Scope(0.3, 20, new_items=False), "seed")
+    found = with_exploration(model, view_of(tmp_path, ROWS), Exploration(0.3, 20, new_items=False), "seed")
     assert found.cold is not None
     assert found.cold.rows.tolist() == [0, 2]
     assert len(found.item_ids_json) == 3
@@ -58,13 +58,13 @@ def test_an_older_version_explores_only_what_it_has_learned(tmp_path: Path, mode
 
 def test_there_is_nothing_to_explore_without_weight_or_young_items(tmp_path: Path, model: Model) -> None:
     view = view_of(tmp_path, ROWS)
-    assert exploration(model, view, Scope(0.0, 20, new_items=True), "seed") is model
-    assert exploration(model, view, Scope(0.3, 1, new_items=False), "seed") is model
+    assert with_exploration(model, view, Exploration(0.0, 20, new_items=True), "seed") is model
+    assert with_exploration(model, view, Exploration(0.3, 1, new_items=False), "seed") is model
 
 
 def test_of_too_many_items_those_that_were_met_least_are_explored(tmp_path: Path, model: Model) -> None:
     shown = [(f"x{number:04d}", 100, 0, 3 if number % 2 else 0) for number in range(2 * MAX_ITEMS)]
-    found = exploration(model, view_of(tmp_path, shown), Scope(0.3, 20, new_items=True), "seed")
+    found = with_exploration(model, view_of(tmp_path, shown), Exploration(0.3, 20, new_items=True), "seed")
     assert found.cold is not None
     assert len(found.cold.rows) == MAX_ITEMS
     assert not found.cold.exposures.any()

@@ -9,14 +9,14 @@ from botocore.model import StructureShape
 
 import personalize_spark
 from personalize_spark.catalog.status import Status
-from personalize_spark.request import service_model
+from tests.service_model import MODEL
 
 MODULES = sorted(Path(personalize_spark.__file__).parent.rglob("*.py"))
 
 
 @pytest.mark.parametrize("status", Status)
 def test_every_status_is_one_of_the_services_model(status: Status) -> None:
-    model = service_model()
+    model = MODEL
     told = ""
     for name in ("Solution", "SolutionVersion"):
         shape = model.shape_for(name)

@@ -84,7 +84,7 @@ def test_without_a_catalog_the_user_is_told_how_to_name_one(
 def test_operations_take_the_aws_clis_arguments(
     catalog: Catalog, job: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arn = str(create_batch_inference_job(catalog, job).record.arn)
+    arn = str(create_batch_inference_job(catalog, job).arn)
     assert main(["describe-batch-inference-job", "--batch-inference-job-arn", arn]) == 0
     described = json.loads(capsys.readouterr().out)["batchInferenceJob"]
     assert described["status"] == "CREATE PENDING"

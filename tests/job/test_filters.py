@@ -157,7 +157,7 @@ def test_a_filter_is_created_described_listed_and_deleted(catalog: Catalog, grou
     assert described["status"] == "ACTIVE"
     assert arn in [each["filterArn"] for each in list_filters(catalog, {"datasetGroupArn": group})["Filters"]]
     asked = request(version(catalog, group), "file:///in/", "file:///out/", filterArn=arn)
-    job = create_batch_inference_job(catalog, asked).record
+    job = create_batch_inference_job(catalog, asked)
     with pytest.raises(ResourceInUseException, match=job.arn.name):
         delete_filter(catalog, {"filterArn": arn})
     catalog.update(job, status="ACTIVE")

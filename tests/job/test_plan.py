@@ -3,20 +3,19 @@ from __future__ import annotations
 import gzip
 import itertools
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from personalize_spark.artifacts.artifact import Pinned
 from personalize_spark.errors import ArtifactError, JobFailed
+from personalize_spark.job.job import Job
 from personalize_spark.job.plan import (
     MAX_PIECE,
     MAX_PIECES,
     MAX_TASK,
-    Exploring,
-    Filtering,
     Input,
     Plan,
     Split,
@@ -30,10 +29,11 @@ from personalize_spark.job.plan import (
     write_tasks,
 )
 from personalize_spark.job.task import Piece
-from personalize_spark.recipes import Settings
 from personalize_spark.storage.documents import read_document, write_document
 from personalize_spark.storage.file import FileStore
 from personalize_spark.storage.store import Access, Object
+from personalize_spark.testing.toy import request
+from tests.job.test_job import JOBS, SIMPLE, VERSION
 
 AMBIENT = Access()
 
@@ -103,20 +103,7 @@ def test_no_match_is_the_services_error(tmp_path: Path) -> None:
 
 
 def test_a_plan_and_its_lists_survive_the_staging_folder(tmp_path: Path) -> None:
-    plan = Plan(
-        job="arn:aws:personalize:us-east-1:000000000000:batch-inference-job/j",
-        release="0.1.0",
-        recipe="aws-user-personalization",
-        settings=Settings(25),
-        model=Pinned("file:///m/", "0" * 64),
-        exploring=Exploring(Pinned("file:///views/1/", "cc"), 0.3, 30.0, new_items=True),
-        update=Pinned("file:///u/", "d" * 64),
-        filtering=Filtering("EXCLUDE ItemID WHERE Items.A IN (1)", Pinned("file:///v/", "1" * 64)),
-        input_root="file:///in/",
-        output_root=f"file://{tmp_path}/",
-        staging_root=f"file://{tmp_path}/_staging/j/",
-        access=Access(kms_key_arn="arn:aws:kms:us-east-1:111122223333:key/k"),
-    )
+    plan = Plan.of(replace(SIMPLE, request=request(VERSION, "file:///in/", f"file://{tmp_path}")))
     plan.write()
     staging = plan.staging()
     assert Plan.read(staging) == plan
@@ -130,6 +117,7 @@ def test_a_plan_and_its_lists_survive_the_staging_folder(tmp_path: Path) -> None
 
 st.register_type_strategy(int, st.integers(-(1 << 63), (1 << 63) - 1))
 st.register_type_strategy(float, st.floats(allow_nan=False, allow_infinity=False))
+st.register_type_strategy(Job, JOBS)
 
 
 @pytest.mark.parametrize("kind", [Plan, list[Input], list[Split], list[Piece], list[Object]], ids=str)
@@ -144,8 +132,8 @@ def test_what_is_stored_is_read_back_as_it_was(kind: type[object], data: st.Data
 
 def test_a_damaged_plan_is_an_error_that_says_where(tmp_path: Path) -> None:
     staging = FileStore(str(tmp_path))
-    staging.write("plan.json", b'{"job": "j", "release": "0.1.0", "recipe": 7}')
-    with pytest.raises(ArtifactError, match=rf"{tmp_path}/plan\.json cannot be read: .*`\$\.recipe`"):
+    staging.write("plan.json", b'{"job": {"request": {}, "recipe": 7}, "release": "0.1.0"}')
+    with pytest.raises(ArtifactError, match=rf"{tmp_path}/plan\.json cannot be read: .*`\$\.job\.recipe`"):
         Plan.read(staging)
 
 

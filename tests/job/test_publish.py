@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import boto3
 import pytest
 from pyspark.sql import SparkSession
 
-from personalize_spark.artifacts.artifact import Pinned
 from personalize_spark.errors import JobFailed
 from personalize_spark.job.attempts import Ledger
 from personalize_spark.job.plan import Input, Plan, Split
@@ -18,9 +18,10 @@ from personalize_spark.job.publish import _WRITERS, Publisher
 from personalize_spark.job.spark_executor import SparkExecutor
 from personalize_spark.job.splits import ByteRange
 from personalize_spark.job.task import Piece
-from personalize_spark.recipes import Settings
 from personalize_spark.storage.location import open_store
-from personalize_spark.storage.store import Access, Object
+from personalize_spark.storage.store import Object
+from personalize_spark.testing.toy import request
+from tests.job.test_job import SIMPLE, VERSION
 
 FILES = 2 * _WRITERS + 1
 
@@ -38,20 +39,7 @@ def making(spark: SparkSession, root: str) -> Making:
     """The publisher of so many files of three splits each, and its ledger."""
 
     def make(files: int) -> tuple[Publisher, Ledger]:
-        plan = Plan(
-            job="arn:aws:personalize:us-east-1:000000000000:batch-inference-job/j",
-            release="0.1.0",
-            recipe="aws-user-personalization",
-            settings=Settings(25),
-            model=Pinned("file:///m/", "0" * 64),
-            update=None,
-            filtering=None,
-            exploring=None,
-            input_root=f"{root}in/",
-            output_root=f"{root}out/",
-            staging_root=f"{root}out/_staging/j/",
-            access=Access(),
-        )
+        plan = Plan.of(replace(SIMPLE, request=request(VERSION, f"{root}in/", f"{root}out/")))
         plan.write()
         inputs = [Input(Object(f"{file}", 30, "e"), f"{file}.out") for file in range(files)]
         splits = [

@@ -57,9 +57,9 @@ def run(spark: SparkSession, root: str) -> Run:
         try:
             report = run_job(SparkExecutor(spark), catalog, job, lambda _: None)
         except JobFailed as error:
-            error.add_note(str(job.record.arn))
+            error.add_note(str(job.arn))
             raise
-        return describe_batch_inference_job(catalog, {"batchInferenceJobArn": str(job.record.arn)})[
+        return describe_batch_inference_job(catalog, {"batchInferenceJobArn": str(job.arn)})[
             "batchInferenceJob"
         ], report
 

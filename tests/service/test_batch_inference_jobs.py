@@ -15,12 +15,15 @@ from personalize_spark.errors import (
     ResourceInUseException,
     ResourceNotFoundException,
 )
+from personalize_spark.job.job import Job
+from personalize_spark.recipes import Settings
 from personalize_spark.service.batch_inference_jobs import (
     check_batch_inference_job,
     create_batch_inference_job,
     describe_batch_inference_job,
     list_batch_inference_jobs,
 )
+from personalize_spark.storage.store import Access
 from personalize_spark.testing.toy import golden_version, request
 
 
@@ -35,7 +38,7 @@ def ask(version: Arn, **more: object) -> dict[str, Any]:
 
 def test_a_created_job_is_pending_and_described_as_it_was_asked(catalog: Catalog) -> None:
     params = ask(golden_version(catalog), numResults=7, tags=[{"tagKey": "team", "tagValue": "crm"}])
-    arn = create_batch_inference_job(catalog, params).record.arn
+    arn = create_batch_inference_job(catalog, params).arn
     assert str(arn) == f"arn:aws:personalize:us-east-1:000000000000:batch-inference-job/{params['jobName']}"
     job = describe_batch_inference_job(catalog, {"batchInferenceJobArn": str(arn)})["batchInferenceJob"]
     times = {name: job.pop(name) for name in ("creationDateTime", "lastUpdatedDateTime")}
@@ -47,6 +50,28 @@ def test_a_created_job_is_pending_and_described_as_it_was_asked(catalog: Catalog
         "batchInferenceJobMode": "BATCH_INFERENCE",
         "status": "CREATE PENDING",
     }
+
+
+def test_a_check_creates_nothing_and_a_record_holds_all_that_was_checked(catalog: Catalog) -> None:
+    config = {"rankingInfluence": {"POPULARITY": 1, "FRESHNESS": 0.25}}
+    params = ask(golden_version(catalog), numResults=7, batchInferenceJobConfig=config, filterArn=None)
+    params["jobOutput"]["s3DataDestination"]["kmsKeyArn"] = "arn:aws:kms:us-east-1:111122223333:key/k"
+    before = {each.name for each in catalog.store.list()}
+    job = check_batch_inference_job(catalog, params, assume_role=True, service_limits=True)
+    assert {each.name for each in catalog.store.list()} == before
+    assert job.settings == Settings(7, 1.0, 0.25)
+    assert job.access == Access(params["roleArn"], "arn:aws:kms:us-east-1:111122223333:key/k")
+    assert Job.of(create_batch_inference_job(catalog, params, assume_role=True, service_limits=True)) == job
+
+
+def test_what_is_left_out_of_a_request_has_the_services_defaults(catalog: Catalog) -> None:
+    params = ask(golden_version(catalog))
+    job = check_batch_inference_job(catalog, params)
+    assert job.settings == Settings(25)
+    assert job.access == Access()
+    assert job.request == {**params, "batchInferenceJobMode": "BATCH_INFERENCE", "tags": []}
+    nulls = dict.fromkeys(("numResults", "filterArn", "batchInferenceJobConfig", "tags", "batchInferenceJobMode"))
+    assert check_batch_inference_job(catalog, {**params, **nulls}) == job
 
 
 def test_a_job_name_is_taken_once(catalog: Catalog) -> None:
@@ -123,7 +148,7 @@ def test_the_services_limit_of_jobs_is_kept_on_demand(catalog: Catalog) -> None:
 
 def test_a_list_is_paged_newest_first(catalog: Catalog) -> None:
     version = golden_version(catalog)
-    names = [create_batch_inference_job(catalog, ask(version)).record.arn.name for _ in range(5)]
+    names = [create_batch_inference_job(catalog, ask(version)).arn.name for _ in range(5)]
     listed: list[str] = []
     params: dict[str, Any] = {"maxResults": 2}
     while True:
