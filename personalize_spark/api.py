@@ -5,7 +5,8 @@ Each function checks what it can before it starts Spark. It starts Spark only wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,7 +20,11 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from personalize_spark.datasets.imported import ImportReport
+    from personalize_spark.job.local_executor import LocalExecutor
     from personalize_spark.job.report import Progress, Report
+    from personalize_spark.job.spark_executor import SparkExecutor
+
+Engine = Literal["spark", "local"]
 
 Place = str | PathLike[str]
 """A local path, or a URI: `file:///...`, `s3://...`."""
@@ -58,6 +63,7 @@ def run_batch_inference(
     catalog: Catalog,
     request: Mapping[str, Any],
     *,
+    engine: Engine = "spark",
     assume_role: bool = False,
     service_limits: bool = False,
     spark: SparkSession | None = None,
@@ -69,9 +75,10 @@ def run_batch_inference(
     Args:
         catalog: holds the solution version, and gets the job.
         request: the parameters of CreateBatchInferenceJob.
+        engine: `local` runs the job in processes of this machine and needs neither Spark nor Java; the outputs are the same bytes.
         assume_role: read and write as the request's `roleArn`, not with the ambient credentials.
         service_limits: refuse what exceeds the managed service's quotas.
-        spark: the session to use.
+        spark: the session to use with the engine `spark`.
         created: is called with the ARN of the job before it runs.
         progress: is called while it runs.
 
@@ -80,15 +87,34 @@ def run_batch_inference(
         EnvironmentProblem: Spark cannot start; there is no job.
         JobFailed: the job is CREATE FAILED; the message is its `failureReason`.
     """
-    from personalize_spark.job.run import run_job
-    from personalize_spark.job.spark_executor import SparkExecutor
-    from personalize_spark.service.batch_inference_jobs import check_batch_inference_job
+    with _local_executor(engine) as local:
+        from personalize_spark.job.run import run_job
+        from personalize_spark.service.batch_inference_jobs import check_batch_inference_job
 
-    job = check_batch_inference_job(catalog, request, assume_role=assume_role, service_limits=service_limits)
-    session = spark or _session(job.arn.name)  # before the job is created: a machine without Java leaves none behind
-    record = job.create(catalog)
-    created(str(record.arn))
-    return run_job(SparkExecutor(session), catalog, record, progress)
+        job = check_batch_inference_job(catalog, request, assume_role=assume_role, service_limits=service_limits)
+        # before the job is created: a machine without Java leaves none behind
+        executor = local or _spark_executor(spark or _session(job.arn.name))
+        record = job.create(catalog)
+        created(str(record.arn))
+        return run_job(executor, catalog, record, progress)
+
+
+@contextmanager
+def _local_executor(engine: Engine) -> Iterator[LocalExecutor | None]:
+    """The local engine, if it is the one; begun before all else, so that its processes start while a request is checked."""
+    if engine != "local":
+        yield None
+        return
+    from personalize_spark.job.local_executor import LocalExecutor
+
+    with LocalExecutor() as executor:
+        yield executor
+
+
+def _spark_executor(spark: SparkSession) -> SparkExecutor:
+    from personalize_spark.job.spark_executor import SparkExecutor
+
+    return SparkExecutor(spark)
 
 
 def validate_batch_inference(

@@ -14,6 +14,12 @@ def add(commands: Commands) -> None:
     """Add both commands."""
     run = add_command(commands, "run", _run, "Create a batch inference job from a request and wait for its end.")
     check = add_command(commands, "validate", _validate, "Check a request without running it.")
+    run.add_argument(
+        "--engine",
+        choices=["spark", "local"],
+        default="spark",
+        help="local: processes of this machine, without Spark and Java; the outputs are the same bytes",
+    )
     for command in (run, check):
         add_catalog(command)
         command.add_argument(
@@ -28,6 +34,7 @@ def _run(arguments: argparse.Namespace) -> None:
         report = api.run_batch_inference(
             catalog_of(arguments),
             json_of(arguments.request),
+            engine=arguments.engine,
             assume_role=arguments.assume_role,
             service_limits=arguments.limits == "service",
             created=lambda arn: show({"batchInferenceJobArn": arn}),
