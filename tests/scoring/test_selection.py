@@ -31,10 +31,10 @@ def selection(
     keep: list[NDArray[np.bool_]], of: list[int], gone: list[tuple[int, int]] | None, more: list[tuple[int, int]] | None
 ) -> Selection:
     masks = Masks(np.packbits(np.array(keep), axis=1), np.array(of) % len(keep)) if keep else None
-    extra = None
+    also = None
     if more is not None and masks is not None:
-        extra = ragged([(line, item) for line, item in more if not keep[masks.of[line]][item]])
-    return Selection(masks, None if gone is None else ragged(gone), extra)
+        also = ragged([(line, item) for line, item in more if not keep[masks.of[line]][item]])
+    return Selection(masks, None if gone is None else ragged(gone), also)
 
 
 def candidates(chosen: Selection, line: int) -> list[int]:
