@@ -32,10 +32,10 @@ from personalize_spark.filters.binding import bind
 from personalize_spark.filters.expression import Literal
 from personalize_spark.filters.mask import Categories, Columns, Numbers
 from personalize_spark.filters.parser import parse
-from personalize_spark.filters.schema import GroupSchema
 from personalize_spark.filters.selector import Group, Lines, LineUsers, Selector
 from personalize_spark.recipes import RECIPES, Settings
 from personalize_spark.records import Object, ids_of
+from personalize_spark.schemas import schemas_of
 from personalize_spark.scoring.model import JsonTexts, Model
 from personalize_spark.scoring.products import products
 from personalize_spark.scoring.ragged import Ragged
@@ -62,7 +62,7 @@ LINES_OF_BINDING = 64
 CANDIDATES = 500
 """Rows a user that Spark SQL filters: a list of 25 whatever 100 of the items are gone."""
 PEER_USERS = {"Spark SQL": 2048, "implicit": 256}
-SCHEMA = GroupSchema.of(
+SCHEMA = schemas_of(
     [
         {"name": "Items", "fields": [{"name": "CATEGORY", "type": "string"}, {"name": "PRICE", "type": "long"}]},
         {"name": "Interactions", "fields": [{"name": "EVENT_TYPE", "type": "string"}]},

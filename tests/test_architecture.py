@@ -21,6 +21,7 @@ EVERYTHING = [
 LEVELS = {
     "errors": 0,
     "request": 1,
+    "schemas": 1,
     "scores": 1,
     "scoring": 1,
     "storage": 1,

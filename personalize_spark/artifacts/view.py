@@ -17,9 +17,9 @@ from personalize_spark.artifacts.shards import Carrier, Shards
 from personalize_spark.filters.binding import BoundFilter
 from personalize_spark.filters.expression import Literal
 from personalize_spark.filters.mask import Categories, Columns, Numbers
-from personalize_spark.filters.schema import GroupSchema
 from personalize_spark.filters.selector import Group, Lines, LineUsers, Selector
 from personalize_spark.records import Object, ids_of
+from personalize_spark.schemas import ITEMS, schemas_of
 from personalize_spark.scoring import model as scoring
 from personalize_spark.scoring.exploration import MASS_PER_WEIGHT, MAX_ITEMS, Cold, hashes
 from personalize_spark.scoring.ragged import Ragged
@@ -34,7 +34,7 @@ class View:
     def __init__(self, artifact: Artifact, carrier: Carrier | None = None) -> None:
         self._artifact = artifact
         self._carrier = carrier or Shards(artifact, USERS)
-        self.schema = GroupSchema.of(artifact.properties["schemas"].values())
+        self.schemas = schemas_of(artifact.properties["schemas"].values())
         self.events: list[str] = artifact.properties["eventTypes"]
         self.items: int = artifact.properties["items"]
         self.latest: int | None = artifact.properties["latestTimestamp"]
@@ -47,7 +47,7 @@ class View:
         """The fields of Items over all V items and, last, one without values."""
         entries = self._artifact.entries
         columns: dict[str, Categories | Numbers] = {}
-        for column in self.schema.datasets.get("Items", {}).values():
+        for column in self.schemas[ITEMS].columns if ITEMS in self.schemas else ():
             name = f"items/{column.name}"
             if f"{name}.codes.values.npy" in entries:
                 columns[column.name] = self._categories(name)

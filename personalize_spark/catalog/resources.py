@@ -17,6 +17,7 @@ from personalize_spark.errors import (
     StorageError,
     did_you_mean,
 )
+from personalize_spark.schemas import Schema
 
 _REASON = 1000
 """Characters; Spark's own messages end with pages of stack."""
@@ -69,6 +70,11 @@ def find_dataset(catalog: Catalog, group: Arn, dataset: str) -> Record:
         raise ResourceNotFoundException(
             f"The dataset group '{group.name}' has no {dataset} dataset: import {dataset.lower()} first."
         ) from error
+
+
+def find_schema(catalog: Catalog, dataset: Record) -> Schema:
+    """The schema of a dataset."""
+    return Schema.read(catalog.read(Arn.parse(dataset.fields["schemaArn"])).fields["schema"])
 
 
 def dataset_arn(group: Arn, dataset: str) -> Arn:

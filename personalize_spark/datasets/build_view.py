@@ -25,9 +25,9 @@ from personalize_spark.artifacts.artifact import Entry, Pinned, finish, write_co
 from personalize_spark.artifacts.shards import keys_of, shard_count, write_missing, write_shards
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
-from personalize_spark.catalog.resources import find_dataset
-from personalize_spark.datasets.schemas import INTERACTIONS, ITEMS, USERS, Field, Schema
+from personalize_spark.catalog.resources import find_dataset, find_schema
 from personalize_spark.errors import ResourceNotFoundException
+from personalize_spark.schemas import EVENT_TYPE, INTERACTIONS, ITEMS, USERS, Column, Schema
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.storage.location import hadoop_uri, open_store
 from personalize_spark.storage.store import Store
@@ -76,26 +76,25 @@ def _tables(spark: SparkSession, catalog: Catalog, group: Arn) -> _Tables:
     tables = _Tables({}, {}, {})
     for name in (INTERACTIONS, ITEMS, USERS):
         try:
-            record = find_dataset(catalog, group, name).fields
+            dataset = find_dataset(catalog, group, name)
         except ResourceNotFoundException:
             continue
-        avro = catalog.read(Arn.parse(record["schemaArn"])).fields["schema"]
-        tables.schemas[name] = Schema.parse(name, avro)
-        tables.versions[name] = record["deltaVersion"]
-        reader = spark.read.format("delta").option("versionAsOf", record["deltaVersion"])
-        tables.frames[name] = reader.load(hadoop_uri(record["path"]))
+        tables.schemas[name] = find_schema(catalog, dataset)
+        tables.versions[name] = dataset.fields["deltaVersion"]
+        reader = spark.read.format("delta").option("versionAsOf", dataset.fields["deltaVersion"])
+        tables.frames[name] = reader.load(hadoop_uri(dataset.fields["path"]))
     return tables
 
 
-def _metadata(tables: _Tables, dataset: str) -> list[Field]:
+def _metadata(tables: _Tables, dataset: str) -> list[Column]:
     schema = tables.schemas.get(dataset)
     return [field for field in schema.metadata if field.name != "CREATION_TIMESTAMP"] if schema else []
 
 
 def _event(tables: _Tables) -> Any:
     """The event type of an interaction; one without has the empty one."""
-    has = tables.schemas[INTERACTIONS].has("EVENT_TYPE")
-    return F.coalesce(F.col("EVENT_TYPE"), F.lit("")) if has else F.lit("")
+    has = tables.schemas[INTERACTIONS].has(EVENT_TYPE)
+    return F.coalesce(F.col(EVENT_TYPE), F.lit("")) if has else F.lit("")
 
 
 def _summary(tables: _Tables) -> tuple[list[str], int | None]:
@@ -149,7 +148,7 @@ def _shown(interactions: DataFrame) -> DataFrame:
     return others.groupBy("ITEM_ID").agg(F.count("*").alias("_shown"))
 
 
-def _write_field(store: Store, field: Field, items: pa.RecordBatch) -> Iterator[Entry]:
+def _write_field(store: Store, field: Column, items: pa.RecordBatch) -> Iterator[Entry]:
     name, column = f"items/{field.name}", items.column(field.name)
     if field.textual:
         batch = pa.RecordBatch.from_arrays([column.cast(pa.large_binary())], names=["value"])
@@ -217,7 +216,7 @@ def _joined_users(spark: SparkSession, tables: _Tables, events: list[str], items
     )
 
 
-def _attribute(field: Field) -> Any:
+def _attribute(field: Column) -> Any:
     column = F.col(field.name)
     if field.type in {"string", "boolean"}:
         return column.cast("string").cast("binary").alias(field.name)
@@ -240,7 +239,7 @@ def _histories(spark: SparkSession, tables: _Tables, events: list[str], items: p
     return kept.groupBy("USER_ID").agg(F.array_sort(events_of).alias("history"))
 
 
-def _users_schema(fields: list[Field]) -> pa.Schema:
+def _users_schema(fields: list[Column]) -> pa.Schema:
     histories = {"history_items": pa.int32(), "history_events": pa.int16(), "history_times": pa.int64()}
     return pa.schema(
         [

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from personalize_spark.datasets.rows import count
-from personalize_spark.datasets.schemas import ITEMS, USERS, Schema
+from personalize_spark.schemas import ITEMS, USERS, Schema
 
 KEYS = {ITEMS: "ITEM_ID", USERS: "USER_ID"}
 """The column that names a row; interactions have none."""
@@ -57,7 +57,7 @@ class ImportReport:
     def __str__(self) -> str:
         lines = []
         for each in self.datasets:
-            types = ", ".join(f"{field.name} {field.type}" for field in each.schema.fields)
+            types = ", ".join(f"{field.name} {field.type}" for field in each.schema.columns)
             lines.append(f"{each.dataset}: {count(each.rows, 'row')} imported ({types})")
             if each.replaced:
                 lines.append(

@@ -27,12 +27,11 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from personalize_spark.artifacts.artifact import Pinned
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Record
-from personalize_spark.catalog.resources import dataset_arn, find_dataset
+from personalize_spark.catalog.resources import dataset_arn, find_dataset, find_schema
 from personalize_spark.catalog.status import Status
 from personalize_spark.datasets.build_view import build_view
 from personalize_spark.datasets.imported import KEYS, Imported, ImportReport
 from personalize_spark.datasets.rows import LINE, REASON, arrow_schema, check_header, count, read_rows, sample
-from personalize_spark.datasets.schemas import Schema, infer
 from personalize_spark.errors import (
     DataError,
     InvalidInputException,
@@ -40,6 +39,7 @@ from personalize_spark.errors import (
     ResourceInUseException,
     ResourceNotFoundException,
 )
+from personalize_spark.schemas import Schema, infer
 from personalize_spark.storage.location import hadoop_uri, open_store, split_prefix
 from personalize_spark.storage.store import Object, ObjectReader, Store, stream
 
@@ -139,7 +139,7 @@ class _Checked:
 def _kept(catalog: Catalog, group: Arn, dataset: str) -> Schema | None:
     """The schema of what is there, if anything is."""
     try:
-        return Schema.parse(dataset, catalog.read(_schema_arn(group, dataset)).fields["schema"])
+        return find_schema(catalog, find_dataset(catalog, group, dataset))
     except ResourceNotFoundException:
         return None
 

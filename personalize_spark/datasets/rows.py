@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from personalize_spark.datasets.schemas import Field, Schema
 from personalize_spark.errors import DataError, InvalidInputException
+from personalize_spark.schemas import Column, Schema
 
 MAX_ID, MAX_CATEGORICAL, MAX_TEXTUAL = 256, 1_000, 20_000
 LINE, REASON = "_line", "_reason"
@@ -61,7 +61,7 @@ class _Raw:
 
 def arrow_schema(schema: Schema) -> pa.Schema:
     """The columns of a dataset, then the line of each row and, for a bad one, the reason."""
-    columns = [pa.field(field.name, _ARROW[field.type]) for field in schema.fields]
+    columns = [pa.field(field.name, _ARROW[field.type]) for field in schema.columns]
     return pa.schema([*columns, pa.field(LINE, pa.int64()), pa.field(REASON, pa.string())])
 
 
@@ -74,7 +74,7 @@ def read_rows(file: BinaryIO, name: str, schema: Schema) -> Iterator[pa.RecordBa
     """
     reader = _reader(file)
     check_header(name, _header(reader, name), schema)
-    while (raw := _next_rows(reader, len(schema.fields), _BATCH)).rows or raw.rejected:
+    while (raw := _next_rows(reader, len(schema.columns), _BATCH)).rows or raw.rejected:
         yield _typed(raw, schema)
 
 
@@ -145,8 +145,8 @@ def _next_rows(reader: CsvReader, width: int, most: int) -> _Raw:
 
 def _typed(raw: _Raw, schema: Schema) -> pa.RecordBatch:
     reasons: NDArray[np.object_] = np.full(len(raw.rows), None, object)
-    texts = list(zip(*raw.rows, strict=True)) or [()] * len(schema.fields)
-    columns = [_column(field, values, reasons) for field, values in zip(schema.fields, texts, strict=True)]
+    texts = list(zip(*raw.rows, strict=True)) or [()] * len(schema.columns)
+    columns = [_column(field, values, reasons) for field, values in zip(schema.columns, texts, strict=True)]
     good = pa.array([reason is None for reason in reasons], pa.bool_())
     values = [pc.if_else(good, column, pa.scalar(None, column.type)) for column in columns]
     batch = pa.RecordBatch.from_arrays(
@@ -157,7 +157,7 @@ def _typed(raw: _Raw, schema: Schema) -> pa.RecordBatch:
     return pa.Table.from_batches([batch, rejected]).combine_chunks().to_batches()[0] if rows else batch
 
 
-def _column(field: Field, values: Sequence[str], reasons: NDArray[np.object_]) -> pa.Array:
+def _column(field: Column, values: Sequence[str], reasons: NDArray[np.object_]) -> pa.Array:
     """The typed values of a column; what cannot be one is null, and says why in `reasons`."""
     texts = _texts(field, values, reasons)
     if not field.nullable:
@@ -169,7 +169,7 @@ def _column(field: Field, values: Sequence[str], reasons: NDArray[np.object_]) -
     return _cast(field, pc.if_else(bad, None, texts), reasons)
 
 
-def _cast(field: Field, texts: pa.Array, reasons: NDArray[np.object_]) -> pa.Array:
+def _cast(field: Column, texts: pa.Array, reasons: NDArray[np.object_]) -> pa.Array:
     """The values of texts that have the form of the type."""
     kind = _ARROW[field.type]
     if pa.types.is_boolean(kind):
@@ -194,7 +194,7 @@ def _beyond(texts: pa.Array, kind: pa.DataType) -> pa.Array:
     return pc.or_(pc.greater(longer, 0), pc.and_(pc.equal(longer, 0), pc.greater(digits, limits)))
 
 
-def _texts(field: Field, values: Sequence[str], reasons: NDArray[np.object_]) -> pa.Array:
+def _texts(field: Column, values: Sequence[str], reasons: NDArray[np.object_]) -> pa.Array:
     try:
         texts = pa.array(values, pa.string())
     except UnicodeEncodeError:
@@ -209,7 +209,7 @@ def _readable(value: str) -> str | None:
     return None if any("\udc80" <= character <= "\udcff" for character in value) else value
 
 
-def _bounded(field: Field, texts: pa.Array, reasons: NDArray[np.object_]) -> pa.Array:
+def _bounded(field: Column, texts: pa.Array, reasons: NDArray[np.object_]) -> pa.Array:
     if field.textual:
         return pc.utf8_slice_codeunits(texts, 0, MAX_TEXTUAL)
     limit = MAX_ID if field.name in {"USER_ID", "ITEM_ID"} else MAX_CATEGORICAL if field.categorical else None

@@ -8,6 +8,10 @@ from dataclasses import dataclass, replace
 from personalize_spark.errors import InvalidInputException, did_you_mean
 from personalize_spark.filters.expression import (
     ACTION_ID,
+    ACTION_INTERACTIONS,
+    ACTIONS,
+    CURRENT_ITEM,
+    CURRENT_USER,
     INCLUDE,
     ITEM_ID,
     USER_ID,
@@ -24,29 +28,22 @@ from personalize_spark.filters.expression import (
     Or,
     Parameter,
     Values,
+    dataset_named,
     leaves,
 )
 from personalize_spark.filters.mask import holds
-from personalize_spark.filters.schema import (
-    CURRENT_ITEM,
-    CURRENT_USER,
-    EVENT_TYPE,
-    INTERACTIONS,
-    ITEMS,
-    USERS,
-    Column,
-    GroupSchema,
-    dataset_named,
-)
 from personalize_spark.filters.values import MAX_NAME, MAX_PARAMETERS, BadValue, number, time_hint, typed_values
+from personalize_spark.schemas import EVENT_TYPE, INTERACTIONS, ITEMS, USERS, Column, Schema
 
 MAX_FIELDS = 10
 _DATASETS = {
     ITEM_ID: (ITEMS, INTERACTIONS),
     USER_ID: (USERS, INTERACTIONS),
-    ACTION_ID: ("Actions", "Action_Interactions"),
+    ACTION_ID: (ACTIONS, ACTION_INTERACTIONS),
 }
-_EVENTS = {INTERACTIONS, "Action_Interactions"}
+_EVENTS = {INTERACTIONS, ACTION_INTERACTIONS}
+_SOURCES = {CURRENT_USER: USERS, CURRENT_ITEM: ITEMS}
+"""The datasets that have the fields of a line's own user and item."""
 _IDS = {"ITEM_ID", "USER_ID"}
 
 
@@ -62,12 +59,13 @@ class BoundFilter:
     """A filter whose fields exist, spelled as the schema spells them, with literals of the fields' types."""
 
     filter: Filter
-    schema: GroupSchema
+    schemas: Mapping[str, Schema]
 
     def column(self, field: Field) -> Column:
         """The column that a field of the filter names."""
-        dataset = {CURRENT_USER: USERS, CURRENT_ITEM: ITEMS}.get(field.dataset, field.dataset)
-        return self.schema.datasets[dataset][field.name.upper()]
+        column = self.schemas[_SOURCES.get(field.dataset, field.dataset)].column(field.name)
+        assert column is not None  # noqa: S101  # bound
+        return column
 
     @property
     def subject(self) -> str:
@@ -149,19 +147,19 @@ class BoundFilter:
         return literals
 
 
-def bind(parsed: Filter, schema: GroupSchema) -> BoundFilter:
+def bind(parsed: Filter, schemas: Mapping[str, Schema]) -> BoundFilter:
     """Resolve the names of a filter and check it against a schema.
 
     Raises:
         InvalidInputException: one message with everything that is wrong.
     """
-    binder = _Binder(schema)
+    binder = _Binder(schemas)
     expressions = tuple(binder.expression(each) for each in parsed.expressions)
     binder.problems += _shape_problems(parsed)
     if len(binder.fields) > MAX_FIELDS:
         binder.problems.append(f"{len(binder.fields)} fields are more than the {MAX_FIELDS} that a filter may have")
     _refuse(binder.problems)
-    return BoundFilter(Filter(expressions), schema)
+    return BoundFilter(Filter(expressions), schemas)
 
 
 def check_shape(parsed: Filter) -> None:
@@ -200,8 +198,8 @@ def dataset_of(expression: Expression) -> str:
 
 
 class _Binder:
-    def __init__(self, schema: GroupSchema) -> None:
-        self.schema = schema
+    def __init__(self, schemas: Mapping[str, Schema]) -> None:
+        self.schemas = schemas
         self.problems: list[str] = []
         self.fields: set[tuple[str, str]] = set()
 
@@ -226,15 +224,14 @@ class _Binder:
         if dataset not in allowed:
             self.problems.append(f"{written} cannot stand there: use a field of {' or '.join(allowed)}")
             return written, None
-        source = USERS if dataset == CURRENT_USER else ITEMS if dataset == CURRENT_ITEM else dataset
-        columns = self.schema.datasets.get(source)
-        if columns is None:
+        source = _SOURCES.get(dataset, dataset)
+        schema = self.schemas.get(source)
+        if schema is None:
             self.problems.append(f"the dataset group has no {source} dataset, which {written} needs")
             return written, None
-        column = columns.get(written.name.upper())
+        column = schema.column(written.name)
         if column is None:
-            names = [each.name for each in columns.values()]
-            hint = did_you_mean(written.name.upper(), names) or f" (there are {', '.join(names)})"
+            hint = did_you_mean(written.name.upper(), schema.names) or f" (there are {', '.join(schema.names)})"
             self.problems.append(f"{source} has no field {written.name}{hint}")
             return written, None
         self.fields.add((source, column.name))

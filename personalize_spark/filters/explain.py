@@ -29,8 +29,8 @@ from personalize_spark.filters.expression import (
     leaves,
 )
 from personalize_spark.filters.mask import Columns, evaluate, holds_of_event
-from personalize_spark.filters.schema import INTERACTIONS, ITEMS
 from personalize_spark.filters.values import BadValue, check_values
+from personalize_spark.schemas import INTERACTIONS, ITEMS
 
 _INDENT = "    "
 

@@ -5,8 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
+from personalize_spark.schemas import INTERACTIONS, ITEMS, USERS
+
 INCLUDE, EXCLUDE = "INCLUDE", "EXCLUDE"
 ITEM_ID, USER_ID, ACTION_ID = "ItemID", "UserID", "ActionID"
+ACTIONS, ACTION_INTERACTIONS = "Actions", "Action_Interactions"
+CURRENT_USER, CURRENT_ITEM = "CurrentUser", "CurrentItem"
+
+_DATASETS = (INTERACTIONS, ITEMS, USERS, ACTIONS, ACTION_INTERACTIONS)
+# The first documents had the singular.
+_SPELLINGS = {
+    **{name.lower(): name for name in (*_DATASETS, CURRENT_USER, CURRENT_ITEM)},
+    **{name.lower().removesuffix("s"): name for name in _DATASETS},
+}
 
 Literal = str | int | float
 
@@ -147,3 +158,8 @@ def _spelled(literal: Literal) -> str:
         return str(literal)
     digits = f"{Decimal(repr(literal)):f}"  # the language has no exponents
     return digits if "." in digits else f"{digits}.0"
+
+
+def dataset_named(name: str) -> str | None:
+    """A dataset's name as the service spells it, from any case and from the old singular."""
+    return _SPELLINGS.get(name.lower())

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from personalize_spark.filters.binding import BoundFilter, Resolved, dataset_of
 from personalize_spark.filters.expression import EXCLUDE, INCLUDE, Condition, Literal, Operands, leaves
 from personalize_spark.filters.mask import Columns, MaskCache, evaluate, holds_of_event
-from personalize_spark.filters.schema import INTERACTIONS
 from personalize_spark.filters.values import BadValue, check_values
+from personalize_spark.schemas import INTERACTIONS
 from personalize_spark.scoring.masks import Masks
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.selection import Selection

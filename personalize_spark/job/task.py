@@ -104,7 +104,7 @@ class Worker:
         if job.filter is None or job.view is None:
             return None
         view = View(job.view.open(), self.carriages["view"])
-        return ViewFilter(view, bind(parse(job.filter), view.schema), self.model)
+        return ViewFilter(view, bind(parse(job.filter), view.schemas), self.model)
 
     @cached_property
     def _block(self) -> int:

@@ -98,7 +98,7 @@ class GroupFilter:
             raise InvalidInputException(f"{group.arn} has no data yet: import datasets before explaining a filter.")
         self.arn = str(group.arn)
         self._view = View(Pinned(**group.fields["view"]).open())
-        self.bound = bind(parsed, self._view.schema)
+        self.bound = bind(parsed, self._view.schemas)
         self._columns = self._view.columns()
         items = self.bound.subject == ITEM_ID
         self.clauses = (

@@ -14,8 +14,8 @@ from personalize_spark.errors import InvalidInputException, ResourceInUseExcepti
 from personalize_spark.filters.binding import BoundFilter, bind
 from personalize_spark.filters.expression import ITEM_ID
 from personalize_spark.filters.parser import parse
-from personalize_spark.filters.schema import GroupSchema
 from personalize_spark.request import validate
+from personalize_spark.schemas import Schema, schemas_of
 from personalize_spark.service.pages import page_of, shown
 
 KIND = "filter"
@@ -33,9 +33,9 @@ def create_filter(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
     """
     validate("CreateFilter", params)
     group = find(catalog, params["datasetGroupArn"], "dataset group")
-    parsed, schema = parse(params["filterExpression"]), _schema(group)
+    parsed, schemas = parse(params["filterExpression"]), _schemas(group)
     try:
-        bind(parsed, schema)
+        bind(parsed, schemas)
     except InvalidInputException as error:
         raise InvalidInputException(f"Could not create filter. {error.message}") from error
     arn = group.arn.sibling(KIND, params["name"])
@@ -88,7 +88,7 @@ def bind_for_job(record: Record, group: Record | None) -> BoundFilter:
     if group is None or record.fields["datasetGroupArn"] != str(group.arn):
         raise InvalidInputException(f"The filter {text} belongs to another dataset group than the solution version.")
     try:
-        bound = bind(parse(record.fields["filterExpression"]), _schema(group))
+        bound = bind(parse(record.fields["filterExpression"]), _schemas(group))
     except InvalidInputException as error:  # an import has changed the schemas since
         raise InvalidInputException(f"The filter {text} no longer fits its dataset group. {error.message}") from error
     if bound.subject != ITEM_ID:
@@ -98,8 +98,8 @@ def bind_for_job(record: Record, group: Record | None) -> BoundFilter:
     return bound
 
 
-def _schema(group: Record) -> GroupSchema:
+def _schemas(group: Record) -> Mapping[str, Schema]:
     if "view" not in group.fields:
         raise InvalidInputException(f"{group.arn} has no data yet: import datasets before creating a filter.")
     view = Pinned(**group.fields["view"]).open()
-    return GroupSchema.of(view.properties["schemas"].values())
+    return schemas_of(view.properties["schemas"].values())

@@ -15,12 +15,12 @@ from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Fields, Record
 from personalize_spark.catalog.resources import fail, find_dataset, find_group
 from personalize_spark.catalog.status import Status
-from personalize_spark.datasets.schemas import INTERACTIONS
 from personalize_spark.errors import InvalidInputException
 from personalize_spark.external.counts import count_pairs, read_counts, read_pairs
 from personalize_spark.external.loaded import Given, Sources, given_counts, given_items, given_users
 from personalize_spark.external.users import UserSide, sample_of, write_users
 from personalize_spark.recipes import RECIPES, ModelKind, recipe_of
+from personalize_spark.schemas import INTERACTIONS
 from personalize_spark.scoring.topn import ItemMatrix
 from personalize_spark.solutions.versions import Target, create_version, shared_fields, version_arn
 from personalize_spark.storage.store import Store

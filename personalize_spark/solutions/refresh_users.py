@@ -20,7 +20,7 @@ from personalize_spark.artifacts.model import read_model
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Record
 from personalize_spark.catalog.resources import find_dataset, find_group, latest_active_version
-from personalize_spark.datasets.schemas import INTERACTIONS
+from personalize_spark.schemas import INTERACTIONS
 from personalize_spark.training.fold_in import fold_in_of
 from personalize_spark.training.interactions import Events, persisted, read_interactions
 from personalize_spark.training.users import UserSide, write_users

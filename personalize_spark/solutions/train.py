@@ -22,9 +22,9 @@ from personalize_spark.catalog.resources import (
     latest_active_version,
 )
 from personalize_spark.catalog.status import Status
-from personalize_spark.datasets.schemas import INTERACTIONS
 from personalize_spark.errors import InvalidInputException
 from personalize_spark.recipes import RECIPES, ModelKind, recipe_of
+from personalize_spark.schemas import INTERACTIONS
 from personalize_spark.solutions.update import update
 from personalize_spark.training.als import train_als
 from personalize_spark.training.interactions import Events, Totals, persisted, read_interactions, totals

@@ -14,9 +14,9 @@ from pyspark.sql import functions as F  # noqa: N812  # as all of Spark's docume
 
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
-from personalize_spark.catalog.resources import find_dataset
+from personalize_spark.catalog.resources import find_dataset, find_schema
 from personalize_spark.errors import ResourceNotFoundException
-from personalize_spark.filters.schema import ITEMS, Column, GroupSchema
+from personalize_spark.schemas import ITEMS, Column
 from personalize_spark.storage.location import hadoop_uri
 from personalize_spark.training.lsa import words_of
 
@@ -30,13 +30,11 @@ class Metadata:
     Attributes:
         table: `ITEM_ID` and the other columns.
         columns: the columns, as the schema has them.
-        names: the fields that hold the name of an item.
         version: of the Delta table.
     """
 
     table: pa.Table
     columns: Sequence[Column]
-    names: Sequence[str]
     version: int
 
     @property
@@ -52,7 +50,7 @@ class Metadata:
 
     def tags(self) -> Iterator[list[str]]:
         """By item, its categories, as words like `GENRE=drama`."""
-        fields = [each for each in self.columns if each.is_text and not each.textual and each.name not in self.names]
+        fields = [each for each in self.columns if each.is_text and not each.textual and not each.item_name]
         lists = [self.table.column(field.name).to_pylist() for field in fields if field.name != "ITEM_ID"]
         names = [field.name for field in fields if field.name != "ITEM_ID"]
         for values in zip(*lists, strict=True) if lists else ([] for _ in range(self.table.num_rows)):
@@ -65,7 +63,7 @@ class Metadata:
 
     def words(self) -> Iterator[list[str]]:
         """By item, the words of its name and of its text."""
-        fields = [each.name for each in self.columns if each.textual or each.name in self.names]
+        fields = [each.name for each in self.columns if each.textual or each.item_name]
         for values in zip(*(self.table.column(name).to_pylist() for name in fields), strict=True):
             yield [word for value in values if value for word in words_of(value)]
 
@@ -81,12 +79,10 @@ class Metadata:
 def read_metadata(spark: SparkSession, catalog: Catalog, interactions: Arn) -> Metadata | None:
     """The Items dataset of the group of an Interactions dataset, if it has one."""
     try:
-        fields = find_dataset(catalog, interactions, ITEMS).fields
+        dataset = find_dataset(catalog, interactions, ITEMS)
     except ResourceNotFoundException:
         return None
-    avro = catalog.read(Arn.parse(fields["schemaArn"])).fields["schema"]
+    schema, fields = find_schema(catalog, dataset), dataset.fields
     table = spark.read.format("delta").option("versionAsOf", fields["deltaVersion"]).load(hadoop_uri(fields["path"]))
     rows = table.withColumn("_id", F.col("ITEM_ID").cast("binary")).toArrow().sort_by("_id").drop_columns(["_id"])
-    columns = list(GroupSchema.of([avro]).datasets["Items"].values())
-    names = [field["name"] for field in avro["fields"] if field.get("itemName")]
-    return Metadata(rows, columns, names, fields["deltaVersion"])
+    return Metadata(rows, schema.columns, fields["deltaVersion"])

@@ -22,11 +22,11 @@ from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.datasets.imported import Imported, ImportReport
 from personalize_spark.datasets.imports import ImportMode, Source, import_datasets
-from personalize_spark.datasets.schemas import Field, Schema
 from personalize_spark.errors import DataError, InvalidInputException
 from personalize_spark.filters.expression import Values, leaves
 from personalize_spark.filters.mask import Numbers, evaluate
 from personalize_spark.filters.parser import parse
+from personalize_spark.schemas import Column, Schema
 from personalize_spark.storage.location import hadoop_uri, open_store
 
 pytestmark = pytest.mark.spark
@@ -258,7 +258,7 @@ def test_every_file_of_a_folder_has_the_columns_of_the_first(spark: SparkSession
 
 
 def test_a_report_counts_in_words_that_agree() -> None:
-    schema = Schema("Users", (Field("USER_ID", "string"), Field("AGE", "long")))
+    schema = Schema("Users", (Column("USER_ID", "string"), Column("AGE", "long")))
     one = Imported("Users", schema, 1, 0, 1, ["f, line 3: AGE is missing"], "file:///r", 0)
     many = Imported("Users", schema, 2_000, 5, 3, [], "file:///r", 0)
     assert str(ImportReport("shop", [one, many], "file:///v")).splitlines() == [
@@ -325,7 +325,7 @@ def test_the_types_of_columns_follow_from_all_files(spark: SparkSession, tmp_pat
         store.write(f"part-{number}.csv", f"ITEM_ID,ZIP\ni{number},{zip_code}\n".encode())
     catalog = Catalog(f"file://{tmp_path}/catalog")
     [report] = import_datasets(spark, catalog, "shop", {"Items": Source(f"file://{tmp_path}/items")}).datasets
-    assert (report.rows, report.rejected, report.schema.fields[1].type) == (3, 0, "string")
+    assert (report.rows, report.rejected, report.schema.columns[1].type) == (3, 0, "string")
 
 
 def test_impressions_count_for_what_was_shown_and_not_chosen(spark: SparkSession, tmp_path: Path) -> None:

@@ -8,25 +8,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from personalize_spark.datasets.rows import count, read_rows, sample
-from personalize_spark.datasets.schemas import INTERACTIONS, ITEMS, USERS, Field, Schema
 from personalize_spark.errors import DataError, InvalidInputException
+from personalize_spark.schemas import INTERACTIONS, ITEMS, USERS, Column, Schema
 
 CLICKS = Schema(
     INTERACTIONS,
     (
-        Field("USER_ID", "string"),
-        Field("ITEM_ID", "string"),
-        Field("TIMESTAMP", "long"),
-        Field("EVENT_VALUE", "float", nullable=True),
+        Column("USER_ID", "string"),
+        Column("ITEM_ID", "string"),
+        Column("TIMESTAMP", "long"),
+        Column("EVENT_VALUE", "float", nullable=True),
     ),
 )
 THINGS = Schema(
     ITEMS,
     (
-        Field("ITEM_ID", "string"),
-        Field("GENRE", "string", nullable=True, categorical=True),
-        Field("TEXT", "string", nullable=True, textual=True),
-        Field("ADULT", "boolean", nullable=True),
+        Column("ITEM_ID", "string"),
+        Column("GENRE", "string", nullable=True, categorical=True),
+        Column("TEXT", "string", nullable=True, textual=True),
+        Column("ADULT", "boolean", nullable=True),
     ),
 )
 
@@ -54,7 +54,7 @@ def test_rows_are_typed() -> None:
 
 def numbers(kind: str, *texts: str) -> list[Any]:
     """The value of each text in a column of that type, or the reason why it has none."""
-    schema = Schema(USERS, (Field("USER_ID", "string"), Field("N", kind, nullable=True)))
+    schema = Schema(USERS, (Column("USER_ID", "string"), Column("N", kind, nullable=True)))
     read = rows("USER_ID,N\n" + "".join(f"u,{text}\n" for text in texts), schema)
     return [row["_reason"] or row["N"] for row in read]
 
@@ -101,7 +101,7 @@ def test_times_are_epoch_seconds() -> None:
     assert good(text, CLICKS) == [("u", "i", 32_503_680_000, None)]
     late = "TIMESTAMP is beyond the year 3000: epoch seconds are wanted, not milliseconds"
     assert bad(text, CLICKS) == [(3, late), (4, late), (5, "TIMESTAMP is negative: epoch seconds are wanted")]
-    items = Schema(ITEMS, (Field("ITEM_ID", "string"), Field("CREATION_TIMESTAMP", "long", nullable=True)))
+    items = Schema(ITEMS, (Column("ITEM_ID", "string"), Column("CREATION_TIMESTAMP", "long", nullable=True)))
     assert bad("ITEM_ID,CREATION_TIMESTAMP\na,\nb,1700000000000\n", items) == [(3, f"CREATION_{late}")]
 
 

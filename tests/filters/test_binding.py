@@ -7,14 +7,15 @@ import pytest
 
 from personalize_spark.errors import InvalidInputException
 from personalize_spark.filters.binding import bind
+from personalize_spark.filters.expression import dataset_named
 from personalize_spark.filters.parser import parse
-from personalize_spark.filters.schema import Column, GroupSchema, dataset_named
+from personalize_spark.schemas import Column, Schema, schemas_of
 
 CORPUS = (Path(__file__).parent / "corpus.txt").read_text().splitlines()
 NUMERIC = {"PRICE", "CREATION_TIMESTAMP", "YEAR", "NUMBER_OF_DOWNLOADS", "AGE", "PUBLISHED_DATE", "VALUE"}
 
 
-def fitting(text: str) -> GroupSchema:
+def fitting(text: str) -> dict[str, Schema]:
     """A schema that has all that an expression names."""
     datasets: dict[str, dict[str, Column]] = {}
     for dataset, name in re.findall(r"([A-Za-z_]+)\.([A-Za-z_][A-Za-z0-9_]*)", text):
@@ -23,7 +24,7 @@ def fitting(text: str) -> GroupSchema:
         )
         kind = "long" if name.upper() in NUMERIC else "string"
         datasets.setdefault(known, {})[name.upper()] = Column(name.upper(), kind)
-    return GroupSchema(datasets)
+    return {name: Schema(name, tuple(columns.values())) for name, columns in datasets.items()}
 
 
 @pytest.mark.parametrize("text", [text for text in CORPUS if "NOT IN ($" not in text])
@@ -36,10 +37,10 @@ def test_every_published_expression_fits_a_fitting_schema(text: str) -> None:
 @pytest.mark.parametrize("text", CORPUS)
 def test_and_is_refused_by_one_that_does_not_fit(text: str) -> None:
     with pytest.raises(InvalidInputException, match="cannot|has no|must"):
-        bind(parse(text), GroupSchema({"Items": {"OTHER": Column("OTHER", "string")}}))
+        bind(parse(text), {"Items": Schema("Items", (Column("OTHER", "string"),))})
 
 
-SCHEMA = GroupSchema.of(
+SCHEMA = schemas_of(
     [
         {
             "name": "Items",

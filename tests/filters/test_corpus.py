@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,9 @@ from personalize_spark.filters.binding import bind
 from personalize_spark.filters.expression import Values, leaves
 from personalize_spark.filters.mask import Categories, Columns, Numbers
 from personalize_spark.filters.parser import parse
-from personalize_spark.filters.schema import Column, GroupSchema
 from personalize_spark.filters.selector import Lines, LineUsers, Selector
 from personalize_spark.filters.values import split_values
+from personalize_spark.schemas import Column, Schema
 from personalize_spark.scoring.ragged import Ragged
 from tests.filters.interpreter import User, allowed, parameters
 from tests.filters.test_binding import fitting
@@ -40,12 +41,12 @@ def words(text: str) -> list[str]:
     ]
 
 
-def generated(schema: GroupSchema, choices: list[str]) -> tuple[Columns, list[dict[str, Any]]]:
+def generated(schemas: Mapping[str, Schema], choices: list[str]) -> tuple[Columns, list[dict[str, Any]]]:
     """Random items with all columns of a schema, some values missing, and one item without any."""
     random = np.random.default_rng(11)
     columns: dict[str, Categories | Numbers] = {}
     rows: list[dict[str, Any]] = [{} for _ in range(COUNT + 1)]
-    for column in schema.datasets.get("Items", {}).values():
+    for column in schemas["Items"].columns if "Items" in schemas else ():
         columns[column.name] = _generate(column, choices, rows, random)
     return columns, rows
 

@@ -30,13 +30,13 @@ from personalize_spark.filters.expression import (
 )
 from personalize_spark.filters.mask import Categories, Columns, MaskCache, Numbers
 from personalize_spark.filters.parser import parse
-from personalize_spark.filters.schema import GroupSchema
 from personalize_spark.filters.selector import Group, Lines, LineUsers, Selector
+from personalize_spark.schemas import schemas_of
 from personalize_spark.scoring.ragged import Ragged
 from tests.filters.interpreter import User, allowed, refuses
 
 GENRES, EVENTS = ["drama", "horror", "comedy"], ["Watch", "click", ""]
-SCHEMA = GroupSchema.of(
+SCHEMA = schemas_of(
     [
         {
             "name": "Items",
@@ -316,7 +316,7 @@ def test_a_comparison_takes_one_value() -> None:
 
 
 def test_event_types_match_however_the_schema_spells_their_field() -> None:
-    schema = GroupSchema.of([{"name": "Interactions", "fields": [{"name": "event_type", "type": "string"}]}])
+    schema = schemas_of([{"name": "Interactions", "fields": [{"name": "event_type", "type": "string"}]}])
     bound = bind(parse('EXCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("WATCH")'), schema)
     done = Lines(
         [None], LineUsers(Ragged(np.array([0, 1]), np.array([0])), np.array([EVENTS.index("Watch")], np.int16), [{}])

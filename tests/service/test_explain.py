@@ -175,7 +175,7 @@ def test_the_first_items_are_kept_or_dropped_and_by_what(catalog: Catalog, group
 
 def job_filter(group: Record, expression: str, version: Version) -> ViewFilter:
     view = View(Pinned(**group.fields["view"]).open())
-    return ViewFilter(view, bind(parse(expression), view.schema), version.model)
+    return ViewFilter(view, bind(parse(expression), view.schemas), version.model)
 
 
 @pytest.mark.parametrize(

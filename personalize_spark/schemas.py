@@ -1,4 +1,4 @@
-"""Schemas in the service's own form, a flat Avro record as JSON; given, or inferred from a CSV file.
+"""Schemas in the service's own form, a flat Avro record as JSON; given, or inferred from a CSV file. Imports and filters read these.
 
 The rules are those of the developer guide, "Creating schema JSON files" and "Quotas".
 """
@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from personalize_spark.errors import InvalidInputException
 
 INTERACTIONS, ITEMS, USERS = "Interactions", "Items", "Users"
+EVENT_TYPE = "EVENT_TYPE"
 TYPES = ("string", "long", "int", "double", "float", "boolean")
 
 _REQUIRED: Mapping[str, Mapping[str, str]] = {
@@ -23,7 +25,7 @@ _REQUIRED: Mapping[str, Mapping[str, str]] = {
 }
 _RESERVED: Mapping[str, Mapping[str, str]] = {
     INTERACTIONS: {
-        "EVENT_TYPE": "string",
+        EVENT_TYPE: "string",
         "EVENT_VALUE": "float",
         "IMPRESSION": "string",
         "RECOMMENDATION_ID": "string",
@@ -33,20 +35,27 @@ _RESERVED: Mapping[str, Mapping[str, str]] = {
     USERS: {},
 }
 _MAX_METADATA: Mapping[str, int] = {INTERACTIONS: 5, ITEMS: 100, USERS: 25}
+_FLAGS = ("categorical", "textual", "itemName")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LONG = re.compile(r"-?[0-9]{1,19}")
 _DOUBLE = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
 @dataclass(frozen=True)
-class Field:
-    """A column. Several values of a categorical field stand in one string, joined by `|`."""
+class Column:
+    """A field of a dataset. Several values of a categorical one stand in one string, joined by `|`."""
 
     name: str
     type: str
     nullable: bool = False
     categorical: bool = False
     textual: bool = False
+    item_name: bool = False
+
+    @property
+    def is_text(self) -> bool:
+        """Whether its values are texts; if not, they are numbers, or true and false."""
+        return self.type == "string"
 
 
 @dataclass(frozen=True)
@@ -54,7 +63,7 @@ class Schema:
     """The columns of a dataset, in the order of its CSV files."""
 
     dataset: str
-    fields: tuple[Field, ...]
+    columns: tuple[Column, ...]
 
     @classmethod
     def parse(cls, dataset: str, avro: Mapping[str, Any]) -> Schema:
@@ -66,13 +75,17 @@ class Schema:
         problems: list[str] = []
         if avro.get("type") != "record" or avro.get("name") != dataset:
             problems.append(f'it must have "type": "record" and "name": "{dataset}"')
-        given = avro.get("fields")
-        fields = tuple(_field(each, problems) for each in given) if isinstance(given, list) else ()
-        schema = cls(dataset, fields)
+        fields = avro.get("fields")
+        schema = cls(dataset, tuple(_column(each, problems) for each in fields) if isinstance(fields, list) else ())
         problems += _problems(schema)
         if problems:
             raise InvalidInputException(f"The schema of {dataset} is not valid: {'; '.join(problems)}.")
         return schema
+
+    @classmethod
+    def read(cls, avro: Mapping[str, Any]) -> Schema:
+        """Read a schema that was checked before: the catalog and views hold no others."""
+        return cls(avro["name"], tuple(_column(each, []) for each in avro["fields"]))
 
     def avro(self) -> dict[str, Any]:
         """The schema in the service's form."""
@@ -80,23 +93,41 @@ class Schema:
             "type": "record",
             "name": self.dataset,
             "namespace": "com.amazonaws.personalize.schema",
-            "fields": [_avro(field) for field in self.fields],
+            "fields": [_avro(column) for column in self.columns],
             "version": "1.0",
         }
 
     @property
     def names(self) -> list[str]:
         """The names of the columns."""
-        return [field.name for field in self.fields]
+        return [column.name for column in self.columns]
 
     @property
-    def metadata(self) -> list[Field]:
+    def metadata(self) -> list[Column]:
         """The columns that are neither ids nor the time of an interaction."""
-        return [field for field in self.fields if field.name not in _REQUIRED[self.dataset]]
+        return [column for column in self.columns if column.name not in _REQUIRED[self.dataset]]
 
     def has(self, name: str) -> bool:
         """Whether there is such a column."""
         return name in self.names
+
+    def column(self, name: str) -> Column | None:
+        """The column of that name, in any case."""
+        return self._by_name.get(name.upper())
+
+    @cached_property
+    def _by_name(self) -> dict[str, Column]:
+        return {column.name.upper(): column for column in self.columns}
+
+
+def schemas_of(avro: Iterable[Mapping[str, Any]]) -> dict[str, Schema]:
+    """The schemas of a dataset group by dataset, as filters see them: every interaction has an event type, be it the empty one."""
+    schemas = {schema.dataset: schema for schema in map(Schema.read, avro)}
+    interactions = schemas.get(INTERACTIONS)
+    if interactions is not None and interactions.column(EVENT_TYPE) is None:
+        columns = (*interactions.columns, Column(EVENT_TYPE, "string"))
+        schemas[INTERACTIONS] = Schema(INTERACTIONS, columns)
+    return schemas
 
 
 def infer(dataset: str, header: Sequence[str], columns: Sequence[Sequence[str]]) -> Schema:
@@ -109,12 +140,12 @@ def infer(dataset: str, header: Sequence[str], columns: Sequence[Sequence[str]])
         InvalidInputException: the header cannot be that of the dataset.
     """
     known = {**_REQUIRED[dataset], **_RESERVED[dataset]}
-    fields = []
+    inferred = []
     for name, values in zip(header, columns, strict=True):
         kind = known.get(name) or _kind([value for value in values if value])
         categorical = kind == "string" and name not in known and dataset != INTERACTIONS
-        fields.append(Field(name, kind, name not in _REQUIRED[dataset], categorical))
-    return Schema.parse(dataset, Schema(dataset, tuple(fields)).avro())
+        inferred.append(Column(name, kind, name not in _REQUIRED[dataset], categorical))
+    return Schema.parse(dataset, Schema(dataset, tuple(inferred)).avro())
 
 
 def _kind(values: Sequence[str]) -> str:
@@ -123,23 +154,24 @@ def _kind(values: Sequence[str]) -> str:
     return "double" if values and all(_DOUBLE.fullmatch(value) for value in values) else "string"
 
 
-def _field(avro: Any, problems: list[str]) -> Field:
+def _column(avro: Any, problems: list[str]) -> Column:
     if not isinstance(avro, dict) or not isinstance(avro.get("name"), str):
         problems.append(f"{avro} is not a field")
-        return Field("?", "string")
-    given = avro.get("type")
-    types = [given] if isinstance(given, str) else list(given or [])
+        return Column("?", "string")
+    written = avro.get("type")
+    types = [written] if isinstance(written, str) else list(written or [])
     kinds = [each for each in types if each != "null"]
     if len(kinds) != 1 or kinds[0] not in TYPES:
         problems.append(f"{avro['name']} must have one type of {', '.join(TYPES)}, and may have null")
     kind = kinds[0] if len(kinds) == 1 and kinds[0] in TYPES else "string"
-    flags = {name: bool(avro.get(name, False)) for name in ("categorical", "textual")}
-    return Field(avro["name"], kind, "null" in types, **flags)
+    flags = (bool(avro.get(flag, False)) for flag in _FLAGS)
+    return Column(avro["name"], kind, "null" in types, *flags)
 
 
-def _avro(field: Field) -> dict[str, Any]:
-    flags = {name: True for name in ("categorical", "textual") if getattr(field, name)}
-    return {"name": field.name, "type": ["null", field.type] if field.nullable else field.type, **flags}
+def _avro(column: Column) -> dict[str, Any]:
+    there = zip(_FLAGS, (column.categorical, column.textual, column.item_name), strict=True)
+    flags = {flag: True for flag, is_set in there if is_set}
+    return {"name": column.name, "type": ["null", column.type] if column.nullable else column.type, **flags}
 
 
 def _problems(schema: Schema) -> Iterator[str]:
@@ -147,16 +179,16 @@ def _problems(schema: Schema) -> Iterator[str]:
     for name, count in Counter(name.replace("_", "").upper() for name in schema.names).items():
         if count > 1:
             yield f"{count} fields are called {name}: underscores and case do not tell names apart"
-    for field in schema.fields:
-        if not _NAME.fullmatch(field.name):
-            yield f"'{field.name}' is not a field name: use letters, digits and underscores"
-        if (field.categorical or field.textual) and field.type != "string":
-            yield f"{field.name} is {field.type}: only a string is categorical or textual"
+    for column in schema.columns:
+        if not _NAME.fullmatch(column.name):
+            yield f"'{column.name}' is not a field name: use letters, digits and underscores"
+        if (column.categorical or column.textual or column.item_name) and not column.is_text:
+            yield f"{column.name} is {column.type}: only a string is categorical or textual, or the name of an item"
     yield from _metadata_problems(schema)
 
 
 def _known_problems(schema: Schema) -> Iterator[str]:
-    fields = {field.name: field for field in schema.fields}
+    fields = {column.name: column for column in schema.columns}
     for name, kind in _REQUIRED[schema.dataset].items():
         if name not in fields:
             other = next((field for field in fields if field.upper() == name), None)
@@ -169,10 +201,10 @@ def _known_problems(schema: Schema) -> Iterator[str]:
 
 
 def _metadata_problems(schema: Schema) -> Iterator[str]:
-    textual = [field.name for field in schema.fields if field.textual]
+    textual = [column.name for column in schema.columns if column.textual]
     if len(textual) > (schema.dataset == ITEMS):
         yield f"{', '.join(textual)} are textual: Items may have one textual field, the other datasets none"
-    metadata = [field for field in schema.metadata if field.name not in _RESERVED[schema.dataset]]
+    metadata = [column for column in schema.metadata if column.name not in _RESERVED[schema.dataset]]
     if len(metadata) > _MAX_METADATA[schema.dataset]:
         yield f"{len(metadata)} metadata fields are more than the {_MAX_METADATA[schema.dataset]} of {schema.dataset}"
     if schema.dataset != INTERACTIONS and not schema.metadata:

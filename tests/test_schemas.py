@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from personalize_spark.datasets.schemas import INTERACTIONS, ITEMS, USERS, Field, Schema, infer
 from personalize_spark.errors import InvalidInputException
+from personalize_spark.schemas import INTERACTIONS, ITEMS, USERS, Column, Schema, infer, schemas_of
 
 
 def avro(dataset: str, *fields: dict[str, Any]) -> dict[str, Any]:
@@ -26,18 +26,22 @@ def test_the_example_of_the_guide_is_read() -> None:
         {"name": "DESCRIPTION", "type": ["null", "string"], "textual": True},
         {"name": "CREATION_TIMESTAMP", "type": "long"},
     )
-    assert Schema.parse(ITEMS, given).fields == (
-        Field("ITEM_ID", "string"),
-        Field("GENRES", "string", nullable=True, categorical=True),
-        Field("PRICE", "float", nullable=True),
-        Field("DESCRIPTION", "string", nullable=True, textual=True),
-        Field("CREATION_TIMESTAMP", "long"),
+    assert Schema.parse(ITEMS, given).columns == (
+        Column("ITEM_ID", "string"),
+        Column("GENRES", "string", nullable=True, categorical=True),
+        Column("PRICE", "float", nullable=True),
+        Column("DESCRIPTION", "string", nullable=True, textual=True),
+        Column("CREATION_TIMESTAMP", "long"),
     )
 
 
 def test_a_schema_survives_its_own_form() -> None:
     schema = Schema.parse(INTERACTIONS, avro(INTERACTIONS, USER, ITEM, TIME, {"name": "EVENT_TYPE", "type": "string"}))
-    assert Schema.parse(INTERACTIONS, schema.avro()) == schema
+    assert Schema.parse(INTERACTIONS, schema.avro()) == Schema.read(schema.avro()) == schema
+    flagged = [{"name": name, "type": "string", name: True} for name in ("categorical", "textual", "itemName")]
+    items = Schema.parse(ITEMS, avro(ITEMS, ITEM, *flagged))
+    assert items.avro()["fields"] == [ITEM, *flagged]
+    assert [column.item_name for column in items.columns] == [False, False, False, True]
 
 
 @pytest.mark.parametrize(
@@ -54,6 +58,7 @@ def test_a_schema_survives_its_own_form() -> None:
         (ITEMS, [ITEM], "at least one metadata field"),
         (ITEMS, [ITEM, {"name": "A", "type": "array"}], "A must have one type of"),
         (ITEMS, [ITEM, {"name": "A", "type": "long", "textual": True}], "only a string is categorical or textual"),
+        (ITEMS, [ITEM, {"name": "A", "type": "long", "itemName": True}], "A is long: only a string is"),
         (USERS, [USER, {"name": "A", "type": "string", "textual": True}], "the other datasets none"),
         (ITEMS, [ITEM, {"name": "A_1", "type": "long"}, {"name": "A1", "type": "long"}], "underscores and case"),
         (ITEMS, [ITEM, {"name": "A B", "type": "long"}], "not a field name"),
@@ -75,13 +80,13 @@ def test_all_mistakes_are_named_at_once() -> None:
 def test_what_is_not_given_is_inferred() -> None:
     header = ["ITEM_ID", "GENRES", "YEAR", "PRICE", "NOTHING", "CREATION_TIMESTAMP"]
     columns = [["1", "2"], ["a|b", ""], ["1995", "-3"], ["1e3", ".5"], ["", ""], ["5", "6"]]
-    assert infer(ITEMS, header, columns).fields == (
-        Field("ITEM_ID", "string"),
-        Field("GENRES", "string", nullable=True, categorical=True),
-        Field("YEAR", "long", nullable=True),
-        Field("PRICE", "double", nullable=True),
-        Field("NOTHING", "string", nullable=True, categorical=True),
-        Field("CREATION_TIMESTAMP", "long", nullable=True),
+    assert infer(ITEMS, header, columns).columns == (
+        Column("ITEM_ID", "string"),
+        Column("GENRES", "string", nullable=True, categorical=True),
+        Column("YEAR", "long", nullable=True),
+        Column("PRICE", "double", nullable=True),
+        Column("NOTHING", "string", nullable=True, categorical=True),
+        Column("CREATION_TIMESTAMP", "long", nullable=True),
     )
 
 
@@ -94,10 +99,27 @@ def test_only_what_a_row_may_hold_is_inferred_as_a_number() -> None:
         "LARGE": ["9" * 5_000],
         "ARABIC": ["٣"],
     }
-    found = infer(ITEMS, ["ITEM_ID", *list(columns)[1:]], list(columns.values())).fields
+    found = infer(ITEMS, ["ITEM_ID", *list(columns)[1:]], list(columns.values())).columns
     assert [field.type for field in found] == ["string", "long", "double", "double", "double", "string"]
 
 
 def test_a_header_that_cannot_be_the_datasets_is_refused() -> None:
     with pytest.raises(InvalidInputException, match="USER_ID is missing"):
         infer(INTERACTIONS, ["ITEM_ID"], [[]])
+
+
+def test_a_column_is_found_in_any_case() -> None:
+    schema = Schema(USERS, (Column("USER_ID", "string"), Column("Age", "long")))
+    assert schema.column("age") is schema.column("AGE") is schema.columns[1]
+    assert schema.column("AG") is None
+
+
+def test_every_interaction_has_an_event_type() -> None:
+    plain, items = avro(INTERACTIONS, USER, ITEM, TIME), avro(ITEMS, ITEM)
+    schemas = schemas_of([plain, items])
+    assert schemas[ITEMS] == Schema.read(items)
+    assert schemas[INTERACTIONS].names == ["USER_ID", "ITEM_ID", "TIMESTAMP", "EVENT_TYPE"]
+    assert schemas[INTERACTIONS].column("EVENT_TYPE") == Column("EVENT_TYPE", "string")
+    spelled = schemas_of([avro(INTERACTIONS, {"name": "event_type", "type": "string"})])
+    assert spelled[INTERACTIONS].names == ["event_type"]
+    assert schemas_of([]) == {}
