@@ -7,7 +7,6 @@ from pathlib import Path
 
 from personalize_spark.errors import InvalidInputException
 from personalize_spark.storage.file import FileStore
-from personalize_spark.storage.s3 import S3Store
 from personalize_spark.storage.store import Access, Store
 
 AMBIENT = Access()
@@ -29,6 +28,8 @@ def open_store(uri: str, access: Access = AMBIENT) -> Store:
     if scheme == "file" and rest.startswith("/"):
         return FileStore(rest)
     if scheme in {"s3", "s3a"} and rest.partition("/")[0]:
+        from personalize_spark.storage.s3 import S3Store  # boto3 costs 0.2 s, which files need not wait for
+
         bucket, _, prefix = rest.partition("/")
         return S3Store(bucket, prefix, access)
     raise InvalidInputException(f"'{uri}' is not a place to store things: use s3://bucket/folder or file:///folder.")
