@@ -38,21 +38,23 @@ class ImportReport:
     """What an import did.
 
     Attributes:
-        group: the name of the dataset group.
+        dataset_group_arn: the ARN of the dataset group.
         datasets: one for each dataset that was imported.
         view: the URI of the group's new view.
         refreshed: by the ARN of a solution version, how many of its user vectors now reflect the new interactions.
     """
 
-    group: str
+    dataset_group_arn: str
     datasets: list[Imported]
     view: str
     refreshed: dict[str, int] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values; schemas in the service's Avro form."""
+        values = asdict(self)
+        arn = values.pop("dataset_group_arn")
         datasets = [{**asdict(each), "schema": each.schema.avro()} for each in self.datasets]
-        return {**asdict(self), "datasets": datasets}
+        return {"datasetGroupArn": arn, **values, "datasets": datasets}
 
     def __str__(self) -> str:
         lines = []

@@ -93,7 +93,7 @@ def import_datasets(
         _record(catalog, arn, each.schema, each.delta_version)
     view = build_view(spark, catalog, arn, ticket)
     _point(catalog, arn, view)
-    return ImportReport(group, imported, view.uri)
+    return ImportReport(str(arn), imported, view.uri)
 
 
 def dataset_group(catalog: Catalog, name: str) -> Arn:
