@@ -47,7 +47,7 @@ from personalize_spark.answer import LineFilter, answer
 from personalize_spark.artifacts.artifact import Pinned
 from personalize_spark.artifacts.model import read_model
 from personalize_spark.catalog.catalog import Catalog
-from personalize_spark.datasets.imports import Source, import_datasets
+from personalize_spark.datasets.imports import Source, import_files
 from personalize_spark.filters.selector import Group
 from personalize_spark.recipes import RECIPES, Settings
 from personalize_spark.records import Object
@@ -175,7 +175,7 @@ def learned(spark: SparkSession, split: Split, folder: Path) -> dict[str, Model]
         "Interactions": Source(f"file://{folder}/past.csv"),
         "Items": Source(f"file://{FOLDER.resolve()}/item-meta.csv"),
     }
-    import_datasets(spark, catalog, "movielens", sources)
+    import_files(spark, catalog, "movielens", sources)
     models = {}
     for recipe in (*FOR_USERS, *RELATED):
         arn = train(spark, catalog, "movielens", recipe, recipe, Hyperparameters(rank=RANK))

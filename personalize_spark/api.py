@@ -169,11 +169,10 @@ def import_datasets(  # noqa: PLR0913  # the command's options
         spark: the session to use; it needs Delta.
 
     Raises:
-        InvalidInputException: there is nothing to import, a schema is wrong, or a file has other columns.
-        DataError: a dataset has no row that can be imported; then none is imported.
+        InvalidInputException: there is nothing to import, the group's name or a schema is not valid, or a file has other columns.
+        DataError: there is no file, one is not CSV, or a dataset has no row that can be imported; then none is imported.
     """
-    from personalize_spark.datasets.imports import ImportMode, Source
-    from personalize_spark.datasets.imports import import_datasets as import_sources
+    from personalize_spark.datasets.imports import ImportMode, Source, plan_import, run_import
     from personalize_spark.solutions.refresh_users import update_users
 
     given = {
@@ -184,8 +183,11 @@ def import_datasets(  # noqa: PLR0913  # the command's options
     sources = {name: Source(uri_of(place), schema) for name, (place, schema) in given.items() if place is not None}
     if not sources:
         raise InvalidInputException("Nothing to import: give at least one of interactions, items and users.")
+    if import_mode not in [*ImportMode]:
+        raise InvalidInputException(f"import_mode is '{import_mode}': use {' or '.join(ImportMode)}.")
+    plan = plan_import(catalog, group, sources, ImportMode(import_mode))
     session = spark or _session(f"import {group}", data=True)
-    report = import_sources(session, catalog, group, sources, ImportMode(import_mode))
+    report = run_import(session, catalog, plan)
     if "Interactions" not in sources:
         return report
     refreshed = update_users(session, catalog, group)

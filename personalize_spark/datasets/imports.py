@@ -64,31 +64,52 @@ class Source:
     schema: Mapping[str, Any] | None = None
 
 
-def import_datasets(
+def import_files(
     spark: SparkSession, catalog: Catalog, group: str, sources: Mapping[str, Source], mode: ImportMode = ImportMode.FULL
 ) -> ImportReport:
-    """Import CSV files into a dataset group, which is made if there is none.
+    """Import CSV files into a dataset group; see `plan_import` and `run_import`."""
+    return run_import(spark, catalog, plan_import(catalog, group, sources, mode))
+
+
+def plan_import(
+    catalog: Catalog, group: str, sources: Mapping[str, Source], mode: ImportMode = ImportMode.FULL
+) -> ImportPlan:
+    """List the files, settle the schemas and compare every header with them; nothing is written, Spark is not needed.
 
     Args:
-        spark: a session with Delta.
-        catalog: where all of it goes.
+        catalog: holds the dataset group, if it is not a new one.
         group: the name of the dataset group.
         sources: by dataset type, `Interactions`, `Items` or `Users`.
         mode: FULL replaces what is there; INCREMENTAL adds interactions, and updates items and users by id.
 
     Raises:
-        InvalidInputException: a schema is wrong, or a file has other columns.
+        InvalidInputException: the group's name or a schema is not valid, or a file has other columns.
+        DataError: there is no file, or one that is not CSV.
+    """
+    arn = _group_arn(catalog, group)
+    kept = {name: None if mode is ImportMode.FULL else _kept(catalog, arn, name) for name in sources}
+    return ImportPlan(arn, [_plan(dataset, source, kept[dataset]) for dataset, source in sources.items()])
+
+
+def run_import(spark: SparkSession, catalog: Catalog, plan: ImportPlan) -> ImportReport:
+    """Import what is planned into the dataset group, which is created if there is none.
+
+    Args:
+        spark: a session with Delta.
+        catalog: where all of it goes.
+        plan: see `plan_import`.
+
+    Raises:
         DataError: a dataset has no row that can be imported; then none is.
     """
-    arn = dataset_group(catalog, group)
-    ticket = secrets.token_hex(4)
-    kept = {} if mode == ImportMode.FULL else {name: _kept(catalog, arn, name) for name in sources}
-    plans = [_plan(dataset, source, kept.get(dataset)) for dataset, source in sources.items()]
+    arn, ticket = plan.group, secrets.token_hex(4)
+    with suppress(ResourceAlreadyExistsException):
+        catalog.create(arn, {"name": arn.name, "datasetGroupArn": str(arn), "status": Status.ACTIVE})
     with ExitStack() as cached:
-        rejected = f"{catalog.uri}/datasets/{group}/rejected/{ticket}"
-        checked = [_check(spark, plan, f"{rejected}/{plan.schema.dataset}", cached) for plan in plans]
+        rejected = f"{catalog.uri}/datasets/{arn.name}/rejected/{ticket}"
+        checked = [_check(spark, each, f"{rejected}/{each.schema.dataset}", cached) for each in plan.datasets]
         _refuse_nothing(checked)
-        imported = list(_import_all(spark, catalog, arn, checked, kept))
+        imported = list(_import_all(spark, catalog, arn, checked))
     for each in imported:
         _record(catalog, arn, each.schema, each.delta_version)
     view = build_view(spark, catalog, arn, ticket)
@@ -96,18 +117,10 @@ def import_datasets(
     return ImportReport(str(arn), imported, view.uri)
 
 
-def dataset_group(catalog: Catalog, name: str) -> Arn:
-    """The dataset group of that name, made if there is none.
-
-    Its ARN, which all others of the catalog follow, has the region of `AWS_REGION` or `AWS_DEFAULT_REGION`, else
-    us-east-1, and the account 000000000000.
-    """
-    arn = Arn.local("dataset-group", name)
-    for record in catalog.list("dataset-group"):
-        if record.arn.name == name:
-            return record.arn
-    catalog.create(arn, {"name": name, "datasetGroupArn": str(arn), "status": Status.ACTIVE})
-    return arn
+def _group_arn(catalog: Catalog, name: str) -> Arn:
+    """The ARN of the dataset group of that name, or the one that it will have; all others of the catalog follow it."""
+    local = Arn.local("dataset-group", name)
+    return next((each.arn for each in catalog.list("dataset-group") if each.arn.name == name), local)
 
 
 def table_path(group: str, dataset: str) -> str:
@@ -116,12 +129,21 @@ def table_path(group: str, dataset: str) -> str:
 
 
 @dataclass(frozen=True)
-class _Plan:
-    """What to read: the files of a folder, in the columns of the schema."""
+class _Files:
+    """What to read of a dataset: the files of a folder, in the columns of the schema; `adds` to the rows that are there."""
 
     folder: str
     files: list[Object]
     schema: Schema
+    adds: bool
+
+
+@dataclass(frozen=True)
+class ImportPlan:
+    """An import before it starts: the dataset group, and the files of each dataset."""
+
+    group: Arn
+    datasets: list[_Files]
 
 
 @dataclass(frozen=True)
@@ -129,6 +151,7 @@ class _Checked:
     """The rows of a dataset as they were read, good and bad, before any is written; `total` counts them all."""
 
     schema: Schema
+    adds: bool
     rows: DataFrame
     total: int
     rejected: int
@@ -144,7 +167,7 @@ def _kept(catalog: Catalog, group: Arn, dataset: str) -> Schema | None:
         return None
 
 
-def _plan(dataset: str, source: Source, kept: Schema | None) -> _Plan:
+def _plan(dataset: str, source: Source, kept: Schema | None) -> _Files:
     """List the files, settle the schema and compare every file's header with it.
 
     What is added to has the `kept` schema; else it is inferred from the first rows of all files.
@@ -171,7 +194,7 @@ def _plan(dataset: str, source: Source, kept: Schema | None) -> _Plan:
         )
     for each, (header, _) in zip(files, samples, strict=True):
         check_header(store.root + each.name, header, schema)
-    return _Plan(folder, files, schema)
+    return _Files(folder, files, schema, adds=kept is not None)
 
 
 def _is_hidden(name: str) -> bool:
@@ -185,13 +208,13 @@ def _sample(store: Store, found: Object, rows: int) -> tuple[list[str], list[lis
         return sample(file, store.root + found.name, rows)
 
 
-def _check(spark: SparkSession, plan: _Plan, rejected_uri: str, cached: ExitStack) -> _Checked:
+def _check(spark: SparkSession, plan: _Files, rejected_uri: str, cached: ExitStack) -> _Checked:
     """Read all rows, and list those that will not be imported; the rows stay cached for as long as `cached` is open."""
     rows = _read(spark, plan).persist()
     cached.callback(rows.unpersist)
     [counts] = rows.agg(F.count("*").alias("all"), F.count(REASON).alias("rejected")).collect()
     examples = _list_rejected(rows, rejected_uri) if counts["rejected"] else []
-    return _Checked(plan.schema, rows, counts["all"], counts["rejected"], examples, rejected_uri)
+    return _Checked(plan.schema, plan.adds, rows, counts["all"], counts["rejected"], examples, rejected_uri)
 
 
 def _refuse_nothing(checked: Sequence[_Checked]) -> None:
@@ -208,15 +231,12 @@ def _refuse_nothing(checked: Sequence[_Checked]) -> None:
         raise DataError(f"{' '.join(problems)} Nothing was imported.")
 
 
-def _import_all(
-    spark: SparkSession, catalog: Catalog, group: Arn, checked: Sequence[_Checked], kept: Mapping[str, Schema | None]
-) -> Iterator[Imported]:
+def _import_all(spark: SparkSession, catalog: Catalog, group: Arn, checked: Sequence[_Checked]) -> Iterator[Imported]:
     """Write all tables, or none: what is added twice would count twice."""
     written: list[str] = []
     try:
         for each in checked:
-            adds = kept.get(each.schema.dataset) is not None
-            yield _import(spark, catalog, group, each, adds=adds)
+            yield _import(spark, catalog, group, each)
             written.append(each.schema.dataset)
     except BaseException:
         for dataset in written:
@@ -231,11 +251,11 @@ def _restore(spark: SparkSession, catalog: Catalog, group: Arn, dataset: str) ->
         spark.sql(f"RESTORE TABLE delta.`{hadoop_uri(before['path'])}` TO VERSION AS OF {before['deltaVersion']}")
 
 
-def _import(spark: SparkSession, catalog: Catalog, group: Arn, checked: _Checked, *, adds: bool) -> Imported:
+def _import(spark: SparkSession, catalog: Catalog, group: Arn, checked: _Checked) -> Imported:
     schema = checked.schema
     good = _newest(checked.rows.where(f"{REASON} is null"), schema)
     path = hadoop_uri(f"{catalog.uri}/{table_path(group.name, schema.dataset)}")
-    imported, version = _write(spark, good, path, schema, adds=adds)
+    imported, version = _write(spark, good, path, schema, adds=checked.adds)
     replaced = checked.total - checked.rejected - imported
     return Imported(
         schema.dataset, schema, imported, replaced, checked.rejected, checked.examples, checked.rejected_uri, version
@@ -250,14 +270,14 @@ def _list_rejected(rows: DataFrame, uri: str) -> list[str]:
     return [f"{row['file']}, line {row['line']}: {row['reason']}" for row in rejected.take(_SHOWN)]
 
 
-def _read(spark: SparkSession, plan: _Plan) -> DataFrame:
+def _read(spark: SparkSession, plan: _Files) -> DataFrame:
     """All rows of all files, a task a file."""
     fields = arrow_schema(plan.schema).append(pa.field(FILE, pa.string()))
     read = partial(_read_files, plan, fields)
     return spark.range(0, len(plan.files), 1, len(plan.files)).mapInArrow(read, from_arrow_schema(fields))
 
 
-def _read_files(plan: _Plan, fields: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _read_files(plan: _Files, fields: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     store = open_store(plan.folder)
     for batch in batches:
         for number in batch.column(0).to_pylist():

@@ -21,7 +21,7 @@ from personalize_spark.artifacts.view import View
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.datasets.imported import Imported, ImportReport
-from personalize_spark.datasets.imports import ImportMode, Source, import_datasets
+from personalize_spark.datasets.imports import ImportMode, Source, import_files
 from personalize_spark.errors import DataError, InvalidInputException
 from personalize_spark.filters.expression import Values, leaves
 from personalize_spark.filters.mask import Numbers, evaluate
@@ -71,7 +71,7 @@ def imported(request: pytest.FixtureRequest, spark: SparkSession, tmp_path: Path
     root = request.getfixturevalue("s3") if request.param == "s3" else f"file://{tmp_path}"
     catalog = Catalog(f"{root}/catalog")
     given = sources(root, Interactions=INTERACTIONS, Items=ITEMS, Users=USERS)
-    return catalog, import_datasets(spark, catalog, "shop", given)
+    return catalog, import_files(spark, catalog, "shop", given)
 
 
 def test_good_rows_are_in_delta_and_bad_ones_are_listed(
@@ -141,7 +141,7 @@ def test_a_filter_finds_the_price_that_a_schema_calls_float(spark: SparkSession,
     schema = {"type": "record", "name": "Items", "fields": fields}
     catalog = Catalog(f"file://{tmp_path}/catalog")
     given = sources(f"file://{tmp_path}", Items="ITEM_ID,PRICE\na,34.72\nb,0.1\nc,\n")
-    import_datasets(spark, catalog, "shop", {"Items": replace(given["Items"], schema=schema)})
+    import_files(spark, catalog, "shop", {"Items": replace(given["Items"], schema=schema)})
     columns = View(view_of(catalog)).columns()
     for condition, kept in {"= 34.72": [0], "<= 34.72": [0, 1], "> 0.1": [0], "< 0.1": [], "!= 0.1": [0]}.items():
         parsed = parse(f"INCLUDE ItemID WHERE Items.PRICE {condition}").expressions[0].condition
@@ -154,15 +154,15 @@ def test_a_filter_finds_the_price_that_a_schema_calls_float(spark: SparkSession,
 def test_incremental_adds_interactions_and_updates_items(spark: SparkSession, tmp_path: Path) -> None:
     catalog = Catalog(f"file://{tmp_path}/catalog")
     root = f"file://{tmp_path}"
-    import_datasets(spark, catalog, "shop", sources(root, Interactions=INTERACTIONS, Items=ITEMS))
+    import_files(spark, catalog, "shop", sources(root, Interactions=INTERACTIONS, Items=ITEMS))
     more = "USER_ID,ITEM_ID,EVENT_TYPE,TIMESTAMP\nu2,a,click,30\n"
     new = "ITEM_ID,GENRES,YEAR,CREATION_TIMESTAMP\nd,comedy,2001,2\ne,horror,2002,4\n"
-    import_datasets(spark, catalog, "shop", sources(root, Interactions=more, Items=new), ImportMode.INCREMENTAL)
+    import_files(spark, catalog, "shop", sources(root, Interactions=more, Items=new), ImportMode.INCREMENTAL)
     view = view_of(catalog)
     assert user(view, "u2")["history_times"] == [30, 7]
     assert [row["id"] for row in view.table("items").to_pylist()] == [b"a", b"b", b"c", b"d", b"e"]
     assert view.column("items/YEAR").tolist() == [1991, 0, 0, 2001, 2002]
-    import_datasets(spark, catalog, "shop", sources(root, Interactions=more))
+    import_files(spark, catalog, "shop", sources(root, Interactions=more))
     assert view_of(catalog).properties["interactions"] == 1  # FULL replaces
 
 
@@ -170,7 +170,7 @@ def test_a_history_keeps_the_newest_hundred_of_each_event(spark: SparkSession, t
     text = "USER_ID,ITEM_ID,EVENT_TYPE,TIMESTAMP\n"
     text += "".join(f"u,i{n:03d},click,{n}\nu,i{n:03d},watch,{n}\n" for n in range(150))
     catalog = Catalog(f"file://{tmp_path}/catalog")
-    import_datasets(spark, catalog, "shop", sources(f"file://{tmp_path}", Interactions=text))
+    import_files(spark, catalog, "shop", sources(f"file://{tmp_path}", Interactions=text))
     history = user(view_of(catalog), "u")
     for event in (0, 1):
         mine = [
@@ -186,16 +186,16 @@ def test_all_files_of_a_folder_are_imported(spark: SparkSession, tmp_path: Path)
     for name in ("a", "b"):
         store.write(f"{name}.csv", f"USER_ID,ITEM_ID,TIMESTAMP\n{name},i,1\n".encode())
     given = {"Interactions": Source(f"file://{tmp_path}/csv")}
-    report = import_datasets(spark, Catalog(f"file://{tmp_path}/catalog"), "shop", given)
+    report = import_files(spark, Catalog(f"file://{tmp_path}/catalog"), "shop", given)
     assert report.datasets[0].rows == 2
 
 
 def test_nothing_to_import_is_said(spark: SparkSession, tmp_path: Path) -> None:
     catalog = Catalog(f"file://{tmp_path}/catalog")
     with pytest.raises(DataError, match="no file with content"):
-        import_datasets(spark, catalog, "shop", {"Items": Source(f"file://{tmp_path}/none.csv")})
+        import_files(spark, catalog, "shop", {"Items": Source(f"file://{tmp_path}/none.csv")})
     with pytest.raises(DataError, match="The files of Interactions have a header but no row. Nothing was imported"):
-        import_datasets(
+        import_files(
             spark, catalog, "shop", sources(f"file://{tmp_path}", Interactions="USER_ID,ITEM_ID,TIMESTAMP\n")
         )
 
@@ -204,7 +204,7 @@ def test_a_dataset_without_a_good_row_keeps_the_others_from_being_written(spark:
     catalog = Catalog(f"file://{tmp_path}/catalog")
     given = sources(f"file://{tmp_path}", Items=ITEMS, Interactions="USER_ID,ITEM_ID,TIMESTAMP\nu,i,1700000000000\n")
     with pytest.raises(DataError) as caught:
-        import_datasets(spark, catalog, "shop", given)
+        import_files(spark, catalog, "shop", given)
     [listed] = [
         found.name for found in catalog.store.list("datasets/shop/rejected/") if "Interactions/part" in found.name
     ]
@@ -222,12 +222,12 @@ def test_a_dataset_without_a_good_row_keeps_the_others_from_being_written(spark:
 def test_records_stay_when_a_table_cannot_be_written(spark: SparkSession, tmp_path: Path) -> None:
     catalog = Catalog(f"file://{tmp_path}/catalog")
     given = sources(f"file://{tmp_path}", Interactions=INTERACTIONS, Items=ITEMS)
-    import_datasets(spark, catalog, "shop", given)
+    import_files(spark, catalog, "shop", given)
     before = list(catalog.store.list("records/"))
     assert len(before) == 5  # the group, two datasets, two schemas
     catalog.store.write("datasets/shop/items/_delta_log/00000000000000000001.json", b"broken")
     with pytest.raises(Exception, match="broken"):
-        import_datasets(spark, catalog, "shop", given)
+        import_files(spark, catalog, "shop", given)
     assert list(catalog.store.list("records/")) == before  # by their etags
 
 
@@ -239,7 +239,7 @@ def test_a_file_that_is_not_the_schemas_is_refused_before_anything_is_written(
     fields = [{"name": "ITEM_ID", "type": "string"}, {"name": "COLOR", "type": "string"}]
     schema = {"type": "record", "name": "Items", "fields": fields}
     with pytest.raises(InvalidInputException, match="wants ITEM_ID, COLOR"):
-        import_datasets(spark, catalog, "shop", {"Items": Source(source.uri, schema)})
+        import_files(spark, catalog, "shop", {"Items": Source(source.uri, schema)})
     assert not list(catalog.store.list("datasets/"))
 
 
@@ -249,7 +249,7 @@ def test_every_file_of_a_folder_has_the_columns_of_the_first(spark: SparkSession
     store.write("b.csv", b"USER_ID,TIMESTAMP,ITEM_ID\nu,1,i\n")
     catalog = Catalog(f"file://{tmp_path}/catalog")
     with pytest.raises(InvalidInputException) as caught:
-        import_datasets(spark, catalog, "shop", {"Interactions": Source(f"file://{tmp_path}/csv")})
+        import_files(spark, catalog, "shop", {"Interactions": Source(f"file://{tmp_path}/csv")})
     assert caught.value.message == (
         f"The columns of file://{tmp_path}/csv/b.csv are USER_ID, TIMESTAMP, ITEM_ID; the schema of Interactions wants "
         "USER_ID, ITEM_ID, TIMESTAMP, in this order and in every file."
@@ -279,7 +279,7 @@ def test_movielens_is_imported_whole(spark: SparkSession, movielens: Path, tmp_p
         "Items": Source(f"file://{movielens}/item-meta.csv"),
     }
     catalog = Catalog(f"file://{tmp_path}/catalog")
-    report = import_datasets(spark, catalog, "movies", given)
+    report = import_files(spark, catalog, "movies", given)
     assert [each.rows for each in report.datasets] == [158_371, 9_742]
     watched: dict[str, list[tuple[int, bytes]]] = defaultdict(list)
     with (movielens / "interactions.csv").open() as file:
@@ -304,9 +304,9 @@ def test_movielens_is_imported_whole(spark: SparkSession, movielens: Path, tmp_p
 def test_what_is_added_has_the_schema_of_what_is_there(spark: SparkSession, tmp_path: Path) -> None:
     root = f"file://{tmp_path}/"
     catalog = Catalog(f"{root}catalog")
-    import_datasets(spark, catalog, "shop", sources(root, Items=ITEMS))
+    import_files(spark, catalog, "shop", sources(root, Items=ITEMS))
     before = view_of(catalog).properties["schemas"]
-    add = partial(import_datasets, spark, catalog, "shop", mode=ImportMode.INCREMENTAL)
+    add = partial(import_files, spark, catalog, "shop", mode=ImportMode.INCREMENTAL)
     with pytest.raises(
         InvalidInputException, match="the schema of Items wants ITEM_ID, GENRES, YEAR, CREATION_TIMESTAMP"
     ):
@@ -324,7 +324,7 @@ def test_the_types_of_columns_follow_from_all_files(spark: SparkSession, tmp_pat
     for number, zip_code in enumerate(["10115", "10117", "EC1A"]):
         store.write(f"part-{number}.csv", f"ITEM_ID,ZIP\ni{number},{zip_code}\n".encode())
     catalog = Catalog(f"file://{tmp_path}/catalog")
-    [report] = import_datasets(spark, catalog, "shop", {"Items": Source(f"file://{tmp_path}/items")}).datasets
+    [report] = import_files(spark, catalog, "shop", {"Items": Source(f"file://{tmp_path}/items")}).datasets
     assert (report.rows, report.rejected, report.schema.columns[1].type) == (3, 0, "string")
 
 
@@ -332,7 +332,7 @@ def test_impressions_count_for_what_was_shown_and_not_chosen(spark: SparkSession
     rows = ["u1,a,1,a|b|c", "u2,b,2,b|c|c", "u3,c,3,", "u4,a,4,nobody-knows|b"]
     text = "\n".join(["USER_ID,ITEM_ID,TIMESTAMP,IMPRESSION", *rows])
     catalog = Catalog(f"file://{tmp_path}/catalog")
-    import_datasets(spark, catalog, "shop", sources(f"file://{tmp_path}", Interactions=text, Items=ITEMS))
+    import_files(spark, catalog, "shop", sources(f"file://{tmp_path}", Interactions=text, Items=ITEMS))
     items = view_of(catalog).table("items").to_pylist()
     assert [(row["id"], row["interactions"], row["impressions"]) for row in items] == [
         (b"a", 2, 0),
@@ -346,19 +346,19 @@ def test_an_import_of_which_one_table_fails_leaves_the_others_as_they_were(spark
     root = f"file://{tmp_path}"
     catalog = Catalog(f"{root}/catalog")
     given = sources(root, Interactions=INTERACTIONS, Items=ITEMS)
-    import_datasets(spark, catalog, "shop", given)
+    import_files(spark, catalog, "shop", given)
     view = view_of(catalog).properties
     data = list((tmp_path / "catalog" / "datasets" / "shop" / "items").glob("*.parquet"))
     for file in data:
         file.rename(file.with_suffix(".away"))
     with pytest.raises(Exception, match="parquet"):  # Spark's own
-        import_datasets(spark, catalog, "shop", given, ImportMode.INCREMENTAL)
+        import_files(spark, catalog, "shop", given, ImportMode.INCREMENTAL)
     table = spark.read.format("delta").load(hadoop_uri(f"{catalog.uri}/datasets/shop/interactions"))
     assert table.count() == 4
     assert view_of(catalog).properties == view
     for file in data:
         file.with_suffix(".away").rename(file)
-    import_datasets(spark, catalog, "shop", given, ImportMode.INCREMENTAL)
+    import_files(spark, catalog, "shop", given, ImportMode.INCREMENTAL)
     assert view_of(catalog).properties["interactions"] == 2 * 4
 
 
@@ -366,5 +366,5 @@ def test_what_spark_leaves_beside_its_files_is_no_data(spark: SparkSession, tmp_
     store = open_store(f"file://{tmp_path}/items/")
     for name, text in {"part-0.csv": ITEMS, "_SUCCESS": "x", ".part-0.csv.crc": "crc"}.items():
         store.write(name, text.encode())
-    report = import_datasets(spark, Catalog(f"file://{tmp_path}/catalog"), "shop", {"Items": Source(store.root)})
+    report = import_files(spark, Catalog(f"file://{tmp_path}/catalog"), "shop", {"Items": Source(store.root)})
     assert [each.rows for each in report.datasets] == [3]

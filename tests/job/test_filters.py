@@ -14,7 +14,7 @@ from pyspark.sql import SparkSession
 
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
-from personalize_spark.datasets.imports import ImportMode, Source, import_datasets
+from personalize_spark.datasets.imports import ImportMode, Source, import_files
 from personalize_spark.errors import InvalidInputException, ResourceInUseException, ResourceNotFoundException
 from personalize_spark.job.run import run_job
 from personalize_spark.job.spark_executor import SparkExecutor
@@ -42,7 +42,7 @@ def catalog(_spark_session: SparkSession, tmp_path_factory: pytest.TempPathFacto
         (folder / f"{name}.csv").write_text(text)
         sources[name] = Source(f"file://{folder}/{name}.csv")
     catalog = Catalog(f"file://{folder}/catalog")
-    import_datasets(_spark_session, catalog, "shop", sources)
+    import_files(_spark_session, catalog, "shop", sources)
     return catalog
 
 
@@ -294,7 +294,7 @@ class Movies:
             "Items": Source(f"file://{movielens}/item-meta.csv"),
             "Users": Source(f"file://{folder}/users.csv"),
         }
-        import_datasets(spark, self.catalog, "movies", given, ImportMode.FULL)
+        import_files(spark, self.catalog, "movies", given, ImportMode.FULL)
         [record] = self.catalog.list("dataset-group")
         self.group = str(record.arn)
         settings = Hyperparameters(rank=8, iterations=2)

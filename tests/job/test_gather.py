@@ -12,7 +12,7 @@ from pyspark.sql import SparkSession
 from personalize_spark.artifacts import shards
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
-from personalize_spark.datasets.imports import ImportMode, Source, import_datasets
+from personalize_spark.datasets.imports import ImportMode, Source, import_files
 from personalize_spark.errors import JobFailed
 from personalize_spark.job import gather, plan
 from personalize_spark.job import run as batch_inference
@@ -50,7 +50,7 @@ class World:
     def load(self, rows: list[str], mode: ImportMode) -> None:
         (self.folder / "i.csv").write_text("\n".join([HEADER, *rows]))
         source = Source(f"file://{self.folder}/i.csv")
-        import_datasets(self.spark, self.catalog, "shop", {"Interactions": source}, mode)
+        import_files(self.spark, self.catalog, "shop", {"Interactions": source}, mode)
         update_users(self.spark, self.catalog, "shop")
 
     def run(self, version: Arn, **more: Any) -> list[bytes]:

@@ -16,7 +16,7 @@ from personalize_spark.artifacts.artifact import Pinned
 from personalize_spark.artifacts.model import read_model, updated
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
-from personalize_spark.datasets.imports import ImportMode, Source, import_datasets
+from personalize_spark.datasets.imports import ImportMode, Source, import_files
 from personalize_spark.job.run import run_job
 from personalize_spark.job.spark_executor import SparkExecutor
 from personalize_spark.scoring.ragged import Ragged
@@ -51,7 +51,7 @@ class World:
 
     def load(self, rows: Iterable[Sequence[object]], mode: ImportMode) -> dict[Arn, int]:
         source = write(self.folder / f"{mode}.csv", rows)
-        import_datasets(self.spark, self.catalog, "films", {"Interactions": source}, mode)
+        import_files(self.spark, self.catalog, "films", {"Interactions": source}, mode)
         return update_users(self.spark, self.catalog, "films")
 
     def run(self, config: Any = NO_EXPLORATION, between: Callable[[], object] = lambda: None) -> dict[str, Answer]:

@@ -13,7 +13,7 @@ from personalize_spark.artifacts.artifact import Pinned
 from personalize_spark.artifacts.model import read_model
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
-from personalize_spark.datasets.imports import ImportMode, Source, import_datasets
+from personalize_spark.datasets.imports import ImportMode, Source, import_files
 from personalize_spark.errors import (
     InvalidInputException,
     ResourceAlreadyExistsException,
@@ -114,7 +114,7 @@ def test_a_version_learns_from_what_the_configuration_says_and_is_updated(spark:
     (tmp_path / "i.csv").write_text("\n".join([header, *rows, "u1,clicked,click,5,3000", "u1,cheap,watch,1,3001"]))
     catalog = Catalog(f"file://{tmp_path}/catalog")
     source = Source(f"file://{tmp_path}/i.csv")
-    import_datasets(spark, catalog, "shop", {"Interactions": source})
+    import_files(spark, catalog, "shop", {"Interactions": source})
     [group] = catalog.list("dataset-group")
     config = {"eventValueThreshold": "2", "algorithmHyperParameters": {"rank": "4", "iterations": "2"}}
     asked = params(datasetGroupArn=str(group.arn), eventType="Watch", solutionConfig=config)
@@ -133,7 +133,7 @@ def test_a_version_learns_from_what_the_configuration_says_and_is_updated(spark:
     metrics = solutions.get_solution_metrics(catalog, {"solutionVersionArn": first})["metrics"]
     assert len(metrics) == 8
     (tmp_path / "i.csv").write_text(f"{header}\nu1,brand new,watch,5,4000\nu2,brand new,watch,5,{int(time.time())}\n")
-    import_datasets(spark, catalog, "shop", {"Interactions": source}, ImportMode.INCREMENTAL)
+    import_files(spark, catalog, "shop", {"Interactions": source}, ImportMode.INCREMENTAL)
     update = {"solutionArn": arn, "trainingMode": "UPDATE"}
     second = solutions.create_solution_version(catalog, update, lambda: spark)["solutionVersionArn"]
     fields = catalog.read(Arn.parse(second)).fields

@@ -13,7 +13,7 @@ from pyspark.sql import SparkSession
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.cli.main import main
-from personalize_spark.datasets.imports import Source, import_datasets
+from personalize_spark.datasets.imports import Source, import_files
 from personalize_spark.job.run import run_job
 from personalize_spark.job.spark_executor import SparkExecutor
 from personalize_spark.service.batch_inference_jobs import create_batch_inference_job
@@ -45,7 +45,7 @@ def catalog(_spark_session: SparkSession, tmp_path_factory: pytest.TempPathFacto
             csv.writer(file).writerows(rows)
     catalog = Catalog(f"file://{folder}/catalog")
     sources = {name: Source(f"file://{folder}/{name}.csv") for name in tables}
-    import_datasets(_spark_session, catalog, "shop", sources)
+    import_files(_spark_session, catalog, "shop", sources)
     factors = {name: write_npy(folder, getattr(MODEL, name), name) for name in ("items", "users")}
     target = Target("old", "aws-user-personalization", "shop", ARN)
     import_model(_spark_session, catalog, target, Sources(**factors))

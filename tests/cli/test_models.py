@@ -1,4 +1,4 @@
-"""The command line: a model from elsewhere is imported, and a request written for the service runs on it."""
+"""`import`, `train` and `import-model`: what they refuse, and that a request for the service runs on an imported model."""
 
 from __future__ import annotations
 
@@ -63,21 +63,25 @@ def test_what_is_wrong_is_said_and_the_exit_code_tells(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--recipe", "aws-hrn"], "did you mean 'aws-hrnn'"),
-        (["--recipe", "aws-hrnn", "--items", "/nowhere.npy"], "give --counts"),
+        ("import-model --solution s --recipe aws-hrn", "id you mean 'aws-hrnn'"),
+        ("import-model --solution s --recipe aws-hrnn --items /nowhere.npy", "give --counts"),
         (
-            ["--recipe", "aws-hrnn", "--items", "/nowhere.npy", "--group", "g"],
+            "import-model --solution s --recipe aws-hrnn --items /nowhere.npy --group g",
             "There is nothing at file:///nowhere.npy",
         ),
+        ("import --group g", "Nothing to import"),
+        ("import --group ../../evil --items items.csv", "../../evil' is not the ARN"),
+        ("import --group g --items /nowhere.csv", "no file with content at file:///nowhere.csv"),
+        ("import --group g --items items.csv --items-schema {}", "The schema of Items is not valid"),
+        ("train --group g --recipe aws-hrnn --solution s --rank 0", "rank must be above 0"),
     ],
 )
 def test_what_needs_no_spark_is_refused_without_it(
-    arguments: list[str],
-    said: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    arguments: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("items.csv").write_text("ITEM_ID\na\n")
     monkeypatch.setattr("personalize_spark.spark.open_session", None)
-    assert main(["import-model", "--catalog", str(tmp_path), "--solution", "s", *arguments]) != 0
+    assert main([*arguments.split(), "--catalog", "catalog"]) != 0
     assert said in capsys.readouterr().err
+    assert not Path("catalog").exists()
