@@ -195,9 +195,7 @@ def test_nothing_to_import_is_said(spark: SparkSession, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no file with content"):
         import_files(spark, catalog, "shop", {"Items": Source(f"file://{tmp_path}/none.csv")})
     with pytest.raises(DataError, match="The files of Interactions have a header but no row. Nothing was imported"):
-        import_files(
-            spark, catalog, "shop", sources(f"file://{tmp_path}", Interactions="USER_ID,ITEM_ID,TIMESTAMP\n")
-        )
+        import_files(spark, catalog, "shop", sources(f"file://{tmp_path}", Interactions="USER_ID,ITEM_ID,TIMESTAMP\n"))
 
 
 def test_a_dataset_without_a_good_row_keeps_the_others_from_being_written(spark: SparkSession, tmp_path: Path) -> None:
