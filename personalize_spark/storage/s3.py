@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import boto3
 from botocore.config import Config
-from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
+from botocore.credentials import (
+    AssumeRoleCredentialFetcher,
+    CredentialProvider,
+    CredentialResolver,
+    DeferredRefreshableCredentials,
+)
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -269,17 +274,30 @@ def forget_clients() -> None:
 def _cached_client(role_arn: str | None) -> S3Client:
     session = get_session()
     if role_arn is not None:
-        own = session.get_credentials()
-        if own is None:
-            raise AccessDenied(
-                f"The role {role_arn} could not be assumed: this host has no AWS credentials of its own to assume it "
-                "with. Give the host a role, or set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
-            )
-        fetcher = AssumeRoleCredentialFetcher(
-            session.create_client, own, role_arn, extra_args={"RoleSessionName": "personalize-spark"}
-        )
-        # The role's keys live an hour at most; each process renews them by itself.
-        # botocore has no public way to give a session credentials that renew themselves.
-        session._credentials = DeferredRefreshableCredentials(fetcher.fetch_credentials, "assume-role")  # type: ignore[attr-defined]
+        session.register_component("credential_provider", CredentialResolver([_Role(role_arn)]))
     config = Config(max_pool_connections=_CONNECTIONS, retries={"mode": "standard", "max_attempts": 8})
     return boto3.session.Session(botocore_session=session).client("s3", config=config)
+
+
+class _Role(CredentialProvider):
+    """The keys of a role, assumed with the host's own. They live an hour at most; each process renews them by itself."""
+
+    METHOD = "assume-role"
+
+    def __init__(self, role_arn: str) -> None:
+        super().__init__()
+        self._role_arn = role_arn
+
+    def load(self) -> DeferredRefreshableCredentials:
+        """See `CredentialProvider.load`."""
+        host = get_session()
+        own = host.get_credentials()
+        if own is None:
+            raise AccessDenied(
+                f"The role {self._role_arn} could not be assumed: this host has no AWS credentials of its own to assume "
+                "it with. Give the host a role, or set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+            )
+        fetcher = AssumeRoleCredentialFetcher(
+            host.create_client, own, self._role_arn, extra_args={"RoleSessionName": "personalize-spark"}
+        )
+        return DeferredRefreshableCredentials(fetcher.fetch_credentials, self.METHOD)
