@@ -162,7 +162,7 @@ def _column(avro: Any, problems: list[str]) -> Column:
     types = [written] if isinstance(written, str) else list(written or [])
     kinds = [each for each in types if each != "null"]
     if len(kinds) != 1 or kinds[0] not in TYPES:
-        problems.append(f"{avro['name']} must have one type of {', '.join(TYPES)}, and may have null")
+        problems.append(f"{avro['name']} must have one of the types {', '.join(TYPES)}, optionally with null")
     kind = kinds[0] if len(kinds) == 1 and kinds[0] in TYPES else "string"
     flags = (bool(avro.get(flag, False)) for flag in _FLAGS)
     return Column(avro["name"], kind, "null" in types, *flags)
@@ -178,12 +178,12 @@ def _problems(schema: Schema) -> Iterator[str]:
     yield from _known_problems(schema)
     for name, count in Counter(name.replace("_", "").upper() for name in schema.names).items():
         if count > 1:
-            yield f"{count} fields are called {name}: underscores and case do not tell names apart"
+            yield f"{count} fields have the name {name}: names must differ in more than underscores and case"
     for column in schema.columns:
         if not _NAME.fullmatch(column.name):
             yield f"'{column.name}' is not a field name: use letters, digits and underscores"
         if (column.categorical or column.textual or column.item_name) and not column.is_text:
-            yield f"{column.name} is {column.type}: only a string is categorical or textual, or the name of an item"
+            yield f"{column.name} is {column.type}: only a string can be categorical or textual, or the name of an item"
     yield from _metadata_problems(schema)
 
 
@@ -206,6 +206,6 @@ def _metadata_problems(schema: Schema) -> Iterator[str]:
         yield f"{', '.join(textual)} are textual: Items may have one textual field, the other datasets none"
     metadata = [column for column in schema.metadata if column.name not in _RESERVED[schema.dataset]]
     if len(metadata) > _MAX_METADATA[schema.dataset]:
-        yield f"{len(metadata)} metadata fields are more than the {_MAX_METADATA[schema.dataset]} of {schema.dataset}"
+        yield f"{len(metadata)} metadata fields exceed the limit of {_MAX_METADATA[schema.dataset]} for {schema.dataset}"
     if schema.dataset != INTERACTIONS and not schema.metadata:
         yield "at least one metadata field is needed"

@@ -56,13 +56,13 @@ def test_a_schema_survives_its_own_form() -> None:
         ),
         (INTERACTIONS, [USER, ITEM, TIME, {"name": "EVENT_TYPE", "type": "long"}], "EVENT_TYPE must be of type string"),
         (ITEMS, [ITEM], "at least one metadata field"),
-        (ITEMS, [ITEM, {"name": "A", "type": "array"}], "A must have one type of"),
-        (ITEMS, [ITEM, {"name": "A", "type": "long", "textual": True}], "only a string is categorical or textual"),
+        (ITEMS, [ITEM, {"name": "A", "type": "array"}], "A must have one of the types"),
+        (ITEMS, [ITEM, {"name": "A", "type": "long", "textual": True}], "only a string can be categorical or textual"),
         (ITEMS, [ITEM, {"name": "A", "type": "long", "itemName": True}], "A is long: only a string is"),
         (USERS, [USER, {"name": "A", "type": "string", "textual": True}], "the other datasets none"),
         (ITEMS, [ITEM, {"name": "A_1", "type": "long"}, {"name": "A1", "type": "long"}], "underscores and case"),
         (ITEMS, [ITEM, {"name": "A B", "type": "long"}], "not a field name"),
-        (USERS, [USER, *({"name": f"F{n}", "type": "long"} for n in range(26))], "more than the 25 of Users"),
+        (USERS, [USER, *({"name": f"F{n}", "type": "long"} for n in range(26))], "exceed the limit of 25 for Users"),
     ],
 )
 def test_a_rule_that_is_broken_is_named(dataset: str, fields: list[dict[str, Any]], problem: str) -> None:

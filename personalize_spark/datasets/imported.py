@@ -63,7 +63,7 @@ class ImportReport:
             lines.append(f"{each.dataset}: {count(each.rows, 'row')} imported ({types})")
             if each.replaced:
                 lines.append(
-                    f"  {count(each.replaced, 'row')} gave way to a later row of the same {KEYS[each.dataset]}"
+                    f"  {count(each.replaced, 'row')} replaced by a later row with the same {KEYS[each.dataset]}"
                 )
             if each.rejected:
                 were = "was not imported; it is" if each.rejected == 1 else "were not imported; all of them are"

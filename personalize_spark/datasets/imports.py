@@ -177,7 +177,7 @@ def _plan(dataset: str, source: Source, kept: Schema | None) -> _Files:
     found = [each for each in store.list(prefix) if each.name == prefix] or list(store.list(prefix and prefix + "/"))
     files = [each for each in found if each.size and (each.name == prefix or not _is_hidden(each.name))]
     if not files:
-        raise DataError(f"There is nothing to import: no file with content at {source.uri}.")
+        raise DataError(f"There is nothing to import: {source.uri} has no file with content.")
     schema = Schema.parse(dataset, source.schema) if source.schema is not None else kept
     samples = [_sample(store, each, 0 if schema else -(-_SAMPLE_ROWS // len(files))) for each in files]
     if schema is None:
@@ -186,11 +186,11 @@ def _plan(dataset: str, source: Source, kept: Schema | None) -> _Files:
         try:
             schema = infer(dataset, header, [list(chain(*parts)) for parts in zip(*alike, strict=True)])
         except InvalidInputException as error:
-            where = f"{store.root}{files[0].name} has the columns {', '.join(header)}"
-            raise InvalidInputException(f"{where}, which are separated by commas. {error.message}") from error
+            where = f"The header of {store.root}{files[0].name}, split at commas, names {', '.join(header)}"
+            raise InvalidInputException(f"{where}. {error.message}") from error
     if kept is not None and schema != kept:
         raise InvalidInputException(
-            f"The schema given for {dataset} is not the one of the rows that are there; an import in the mode FULL may change it."
+            f"The schema given for {dataset} differs from that of the existing rows. Only an import in the mode FULL can change it."
         )
     for each, (header, _) in zip(files, samples, strict=True):
         check_header(store.root + each.name, header, schema)
@@ -221,11 +221,11 @@ def _refuse_nothing(checked: Sequence[_Checked]) -> None:
     problems = []
     for each in checked:
         if not each.total:
-            problems.append(f"The files of {each.schema.dataset} have a header but no row.")
+            problems.append(f"The files of {each.schema.dataset} have a header but no rows.")
         elif each.rejected == each.total:
             problems.append(
-                f"No row of {each.schema.dataset} could be imported: {count(each.rejected, 'rejected row')} "
-                f"listed in {each.rejected_uri}, as {'; '.join(each.examples[:3])}."
+                f"No row of {each.schema.dataset} could be imported: {each.rejected_uri} lists "
+                f"{count(each.rejected, 'rejected row')}, such as {'; '.join(each.examples[:3])}."
             )
     if problems:
         raise DataError(f"{' '.join(problems)} Nothing was imported.")

@@ -98,8 +98,8 @@ def check_header(name: str, header: Sequence[str], schema: Schema) -> None:
     """
     if list(header) != schema.names:
         raise InvalidInputException(
-            f"The columns of {name} are {', '.join(header)}; "
-            f"the schema of {schema.dataset} wants {', '.join(schema.names)}, in this order and in every file."
+            f"{name} has the columns {', '.join(header)}; "
+            f"the schema of {schema.dataset} needs {', '.join(schema.names)}, in this order, in every file."
         )
 
 
@@ -176,12 +176,12 @@ def _cast(field: Column, texts: pa.Array, reasons: NDArray[np.object_]) -> pa.Ar
         return pc.cast(texts, kind)
     # Arrow reads a decimal that is too large as infinity, but fails at such an integer.
     beyond = _beyond(texts, kind) if pa.types.is_integer(kind) else pc.is_inf(pc.cast(texts, kind))
-    _reject(reasons, beyond, f"{field.name} is beyond the range of type {field.type}")
+    _reject(reasons, beyond, f"{field.name} is outside the range of type {field.type}")
     values = pc.cast(pc.if_else(beyond, None, texts), kind)
     if field.name in _TIMES:
-        _reject(reasons, pc.less(values, 0), f"{field.name} is negative: epoch seconds are wanted")
+        _reject(reasons, pc.less(values, 0), f"{field.name} is negative: use epoch seconds")
         late = pc.greater(values, _YEAR_3000)
-        _reject(reasons, late, f"{field.name} is beyond the year 3000: epoch seconds are wanted, not milliseconds")
+        _reject(reasons, late, f"{field.name} is beyond the year 3000: use epoch seconds, not milliseconds")
     return values
 
 

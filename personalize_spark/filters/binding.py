@@ -157,7 +157,7 @@ def bind(parsed: Filter, schemas: Mapping[str, Schema]) -> BoundFilter:
     expressions = tuple(binder.expression(each) for each in parsed.expressions)
     binder.problems += _shape_problems(parsed)
     if len(binder.fields) > MAX_FIELDS:
-        binder.problems.append(f"{len(binder.fields)} fields are more than the {MAX_FIELDS} that a filter may have")
+        binder.problems.append(f"{len(binder.fields)} fields exceed the limit of {MAX_FIELDS} for a filter")
     _refuse(binder.problems)
     return BoundFilter(Filter(expressions), schemas)
 
@@ -186,7 +186,7 @@ def _shape_problems(parsed: Filter) -> Iterator[str]:
         yield "all expressions must have the same subject"
     names = {name for each in parsed.expressions for name in each.parameters()}
     if len(names) > MAX_PARAMETERS:
-        yield f"{len(names)} placeholders are more than the {MAX_PARAMETERS} that a line may have values for"
+        yield f"{len(names)} placeholders exceed the limit of {MAX_PARAMETERS} that a line may have values for"
     for name in sorted(names):
         if len(name) > MAX_NAME:
             yield f"the name of the placeholder ${name} has more than {MAX_NAME} characters"
@@ -222,7 +222,7 @@ class _Binder:
     def field(self, written: Field, allowed: tuple[str, ...]) -> tuple[Field, Column | None]:
         dataset = dataset_named(written.dataset)
         if dataset not in allowed:
-            self.problems.append(f"{written} cannot stand there: use a field of {' or '.join(allowed)}")
+            self.problems.append(f"{written} is not allowed there: use a field of {' or '.join(allowed)}")
             return written, None
         source = _SOURCES.get(dataset, dataset)
         schema = self.schemas.get(source)
@@ -258,7 +258,7 @@ class _Binder:
         value = number(written) if isinstance(written, str) else written
         if value is None:
             self.problems.append(
-                f"'{written}' is no number, and {column.name} is {column.type}{time_hint(str(written))}"
+                f"{column.name} is {column.type}, but '{written}' is not a number{time_hint(str(written))}"
             )
             return written
         return value
@@ -280,12 +280,12 @@ def _leaf_problems(leaf: Comparison | Membership, field: Field, column: Column) 
         yield f"Invalid input symbol: {leaf.operand}. Placeholders are not allowed with NOT_IN operator"
     if isinstance(leaf, Comparison) and column.is_text and leaf.operator not in {"=", "!="}:
         schema = "import it with a schema in which it is a long or a double to compare numbers"
-        yield f"{field} is a string and cannot be compared by {leaf.operator}: {schema}"
+        yield f"{field} is a string and cannot be compared with {leaf.operator}: {schema}"
     if isinstance(leaf, Comparison) and field.dataset in _EVENTS and column.name.upper() == EVENT_TYPE:
-        yield f"{field} is filtered by IN"
+        yield f"{field} must be filtered with IN"
     literals = leaf.operand.literals if isinstance(leaf.operand, Values) else ()
     if "*" in literals and field.dataset not in _EVENTS:
-        yield f'"*" stands for any event type, and {field} is none'
+        yield f'"*" stands for any event type, but {field} is not an event type'
 
 
 def _sentence(problem: str) -> str:

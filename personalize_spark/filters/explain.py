@@ -251,7 +251,7 @@ def _met_by(expression: Expression, events: Sequence[str]) -> str:
     if dataset_of(expression) != INTERACTIONS or len(operands) < len(literals):
         return ""
     matching = [event for event in events if holds_of_event(expression.condition, operands, event)]
-    return f"; it is about {_listed(matching) or 'none'} of the event types {_listed(events)}"
+    return f"; it matches {_listed(matching) or 'none'} of the event types {_listed(events)}"
 
 
 def _listed(events: Sequence[str]) -> str:

@@ -56,13 +56,13 @@ _WORDS = {
 _HINTS = [
     (re.compile(left, re.IGNORECASE), re.compile(right), f" {hint}")
     for left, right, hint in (
-        (r"\bNOT\s+$", r"\w", 'NOT stands before IN: Items.GENRES NOT IN ("drama").'),
+        (r"\bNOT\s+$", r"\w", 'Write NOT before IN: Items.GENRES NOT IN ("drama").'),
         (r"\$\w+\"?\s*$", r",", "One placeholder can stand for several values."),
         (r"\d{4}$", r"-\d", "Times are numbers here: seconds since 1970, such as 1577836800."),
         (r"", r";", "Leave the semicolon out."),
         (r"", r"\"[^\"]*$|'[^']*$", "The quote is not closed."),
-        (r"[(=,]\s*[A-Za-z_]\w*\s*$", r"", "A text stands in quotes."),
-        (r"[A-Za-z_]\w*\s*$", r"(?i)(IN\b|[=<>!])", "A field has its dataset before it: Items.GENRES."),
+        (r"[(=,]\s*[A-Za-z_]\w*\s*$", r"", "Write texts in quotes."),
+        (r"[A-Za-z_]\w*\s*$", r"(?i)(IN\b|[=<>!])", "Write the dataset before the field: Items.GENRES."),
     )
 ]
 """What stands before a mistake, what stands there, and what may help."""

@@ -37,7 +37,7 @@ def compare(old: Place, new: Place, *, at: int | None = None, plot: Place | None
         EnvironmentProblem: the folder for temporary files is missing or full.
     """
     if at is not None and at < 1:
-        raise InvalidInputException(f"at is {at}: overlap@K needs a K of 1 or more.")
+        raise InvalidInputException(f"overlap@K needs a K of 1 or more, not {at}.")
     comparison = _measured(str(old), str(new), at)
     if plot is not None:
         folder, name = split_prefix(uri_of(plot))
@@ -57,7 +57,7 @@ def _measured(old: str, new: str, at: int | None) -> Comparison:
             return tally.comparison()
     except OSError as error:  # stores raise their own
         raise EnvironmentProblem(
-            f"The folder for temporary files failed: {error}. Set TMPDIR to one with as much room as both inputs take."
+            f"A temporary file could not be written: {error}. Set TMPDIR to a folder with as much room as both inputs take."
         ) from error
 
 
@@ -86,7 +86,7 @@ def _read(path: str, codes: Codes) -> Iterator[Lists]:
         if each.name == prefix or (each.name.startswith(inside) and each.name.endswith(".out"))
     ]
     if not found:
-        raise ObjectNotFound(f"{path} is neither a file nor a folder with .out files: name what a job has written.")
+        raise ObjectNotFound(f"{path} is neither a file nor a folder with .out files: give the output of a job.")
     for each in found:
         number = 1
         with stream(store, each) as reader:

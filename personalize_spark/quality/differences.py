@@ -86,7 +86,7 @@ class Comparison:
     @property
     def notes(self) -> list[str]:
         """What to know before one reads the numbers."""
-        alien = "No input line is in both, so there is nothing to compare: are these answers to the same lines?"
+        alien = "No input line is in both outputs, so there is nothing to compare. Are they answers to the same input?"
         return [] if self.both.lines else [alien]
 
     def to_dict(self) -> dict[str, Any]:

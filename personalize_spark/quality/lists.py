@@ -112,7 +112,7 @@ def read_lists(lines: Sequence[bytes], codes: Codes, source: str, first: int) ->
             answers.append(_answer(line))
         except (ValueError, orjson.JSONEncodeError) as error:
             raise DataError(
-                f"{source}, line {number} is no output line: {error}. Compare the .out files of batch inference jobs."
+                f"{source}, line {number} is not an output line: {error}. Compare the .out files of batch inference jobs."
             ) from error
     return Lists.of(answers, codes)
 
@@ -140,7 +140,7 @@ def _answer(line: bytes) -> _Answer:
 def _items(output: Any) -> tuple[Sequence[str], Sequence[float | None]]:
     items = output.get("recommendedItems") if type(output) is dict else None
     if type(items) is not list or not set(map(type, items)) <= {str, int}:
-        raise ValueError("its output has no recommendedItems, or they are no list of item ids")
+        raise ValueError("its output has no recommendedItems, or they are not a list of item ids")
     scores = output.get("scores")
     if scores is None:
         scores = [None] * len(items)

@@ -81,7 +81,7 @@ class FileStore:
         """See `Store.replace`."""
         with self._says_where(name), self._locked():
             if self.load(name)[1] != version:
-                raise ObjectChanged(f"{self.root}{name} was written by somebody else in the meantime.")
+                raise ObjectChanged(f"{self.root}{name} was changed by another writer.")
             self.write(name, data)
             _sync(self.path(name))
         return _version(data)
@@ -151,7 +151,9 @@ class FileStore:
         with self._says_where(name), self.path(name).open("rb", buffering=0) as file:
             state = os.fstat(file.fileno())
             if etag is not None and _etag(state) != etag:
-                raise ObjectChanged(f"{self.root}{name} changed after it was listed; run again when nobody writes it.")
+                raise ObjectChanged(
+                    f"{self.root}{name} changed after it was listed. Run again when nothing writes to it."
+                )
             yield file, state.st_size
 
     @contextlib.contextmanager
@@ -175,9 +177,9 @@ class FileStore:
         try:
             yield
         except FileNotFoundError as error:
-            raise ObjectNotFound(f"There is no {self.root}{name}.") from error
+            raise ObjectNotFound(f"{self.root}{name} does not exist.") from error
         except FileExistsError as error:
-            raise ObjectExists(f"{self.root}{name} exists already.") from error
+            raise ObjectExists(f"{self.root}{name} already exists.") from error
         except PermissionError as error:
             raise AccessDenied(
                 f"{self.root}{name}: {error.strerror}; give the user that runs Spark access to it."

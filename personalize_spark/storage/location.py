@@ -32,7 +32,7 @@ def open_store(uri: str, access: Access = AMBIENT) -> Store:
 
         bucket, _, prefix = rest.partition("/")
         return S3Store(bucket, prefix, access)
-    raise InvalidInputException(f"'{uri}' is not a place to store things: use s3://bucket/folder or file:///folder.")
+    raise InvalidInputException(f"'{uri}' is not a storage location: use s3://bucket/folder or file:///folder.")
 
 
 def split_prefix(uri: str) -> tuple[str, str]:

@@ -95,7 +95,7 @@ class S3Store:
         try:
             return self._put(name, data, IfNoneMatch="*")
         except ObjectChanged as error:
-            raise ObjectExists(f"{self.root}{name} exists already.") from error
+            raise ObjectExists(f"{self.root}{name} already exists.") from error
 
     def replace(self, name: str, data: bytes, version: str) -> str:
         """See `Store.replace`."""
@@ -214,13 +214,13 @@ def _translate(error: ClientError, uri: str, action: str, access: Access) -> Sto
     if code == "NoSuchBucket":
         return ObjectNotFound(f"The bucket of {uri} does not exist.")
     if code in {"NoSuchKey", "404"}:
-        return ObjectNotFound(f"There is no {uri}.")
+        return ObjectNotFound(f"{uri} does not exist.")
     if code in {"PreconditionFailed", "412", "ConditionalRequestConflict"}:
-        return ObjectChanged(f"{uri} is not what it was when it was last seen.")
+        return ObjectChanged(f"{uri} has changed since it was last read.")
     if code in {"AccessDenied", "403", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"}:
-        who = f"the role {access.role_arn}" if access.role_arn else "the credentials in use"
+        who = f"The role {access.role_arn}" if access.role_arn else "The identity in use"
         return AccessDenied(
-            f"{who} may not do {action} on {uri} ({code}); add it to the role's and the bucket's policy."
+            f"{who} lacks the permission {action} on {uri} ({code}). Add it to the policies of the role and the bucket."
         )
     return StorageError(f"{uri}: {error}")
 

@@ -88,7 +88,7 @@ def checked(name: str) -> str:
         StorageError: the name is absolute or climbs out.
     """
     if name.startswith("/") or ".." in name.split("/") or "\0" in name:
-        raise StorageError(f"The name '{name}' leads out of its folder.")
+        raise StorageError(f"The name '{name}' points outside its folder.")
     return name
 
 

@@ -177,7 +177,7 @@ class StoreTests:
 
     @pytest.mark.parametrize("name", ["../x", "a/../../x", "/etc/passwd", "a\0b"])
     def test_a_name_never_leaves_the_folder(self, store: Store, name: str) -> None:
-        with pytest.raises(StorageError, match="leads out of its folder"):
+        with pytest.raises(StorageError, match="points outside its folder"):
             store.read(name)
-        with pytest.raises(StorageError, match="leads out of its folder"):
+        with pytest.raises(StorageError, match="points outside its folder"):
             store.at(name)

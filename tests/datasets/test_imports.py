@@ -194,7 +194,7 @@ def test_nothing_to_import_is_said(spark: SparkSession, tmp_path: Path) -> None:
     catalog = Catalog(f"file://{tmp_path}/catalog")
     with pytest.raises(DataError, match="no file with content"):
         import_files(spark, catalog, "shop", {"Items": Source(f"file://{tmp_path}/none.csv")})
-    with pytest.raises(DataError, match="The files of Interactions have a header but no row. Nothing was imported"):
+    with pytest.raises(DataError, match="The files of Interactions have a header but no rows. Nothing was imported"):
         import_files(spark, catalog, "shop", sources(f"file://{tmp_path}", Interactions="USER_ID,ITEM_ID,TIMESTAMP\n"))
 
 
@@ -208,8 +208,8 @@ def test_a_dataset_without_a_good_row_keeps_the_others_from_being_written(spark:
     ]
     folder = listed.rpartition("/")[0]
     assert caught.value.message == (
-        f"No row of Interactions could be imported: 1 rejected row listed in {catalog.uri}/{folder}, as "
-        f"file://{tmp_path}/csv/Interactions.csv, line 2: TIMESTAMP is beyond the year 3000: epoch seconds are wanted, "
+        f"No row of Interactions could be imported: {catalog.uri}/{folder} lists 1 rejected row, such as "
+        f"file://{tmp_path}/csv/Interactions.csv, line 2: TIMESTAMP is beyond the year 3000: use epoch seconds, "
         "not milliseconds. Nothing was imported."
     )
     assert json.loads(catalog.store.read(listed))["line"] == 2
@@ -249,8 +249,8 @@ def test_every_file_of_a_folder_has_the_columns_of_the_first(spark: SparkSession
     with pytest.raises(InvalidInputException) as caught:
         import_files(spark, catalog, "shop", {"Interactions": Source(f"file://{tmp_path}/csv")})
     assert caught.value.message == (
-        f"The columns of file://{tmp_path}/csv/b.csv are USER_ID, TIMESTAMP, ITEM_ID; the schema of Interactions wants "
-        "USER_ID, ITEM_ID, TIMESTAMP, in this order and in every file."
+        f"file://{tmp_path}/csv/b.csv has the columns USER_ID, TIMESTAMP, ITEM_ID; the schema of Interactions needs "
+        "USER_ID, ITEM_ID, TIMESTAMP, in this order, in every file."
     )
     assert not list(catalog.store.list("datasets/"))
 
@@ -264,7 +264,7 @@ def test_a_report_counts_in_words_that_agree() -> None:
         "  1 row was not imported; it is listed in file:///r",
         "    f, line 3: AGE is missing",
         "Users: 2,000 rows imported (USER_ID string, AGE long)",
-        "  5 rows gave way to a later row of the same USER_ID",
+        "  5 rows replaced by a later row with the same USER_ID",
         "  3 rows were not imported; all of them are listed in file:///r",
         "view: file:///v",
     ]
@@ -310,7 +310,7 @@ def test_what_is_added_has_the_schema_of_what_is_there(spark: SparkSession, tmp_
     ):
         add(sources(root, Items="ITEM_ID,GENRES,PRICE\nz,drama,3\n"))
     given = {**before["Items"], "fields": before["Items"]["fields"][:2]}
-    with pytest.raises(InvalidInputException, match="an import in the mode FULL may change it"):
+    with pytest.raises(InvalidInputException, match="an import in the mode FULL can change it"):
         add({"Items": replace(sources(root, Items=ITEMS)["Items"], schema=given)})
     add(sources(root, Items="ITEM_ID,GENRES,YEAR,CREATION_TIMESTAMP\nz,drama,,\n"))  # YEAR would be inferred as text
     assert view_of(catalog).properties["schemas"] == before

@@ -70,7 +70,7 @@ def test_an_integer_has_exactly_the_range_of_its_type(kind: str, bits: int) -> N
         7,
     ]
     for text in (str(least - 1), str(most + 1), "9" * 5_000, f"-0{most + 2}", f"1{'0' * 30}"):
-        assert numbers(kind, "1", text, "") == [1, f"N is beyond the range of type {kind}", None]
+        assert numbers(kind, "1", text, "") == [1, f"N is outside the range of type {kind}", None]
     assert numbers(kind, "+5", "1e3", "1.0", "٣", "--1", "-") == [f"N is not of type {kind}"] * 6
 
 
@@ -78,7 +78,7 @@ def test_an_integer_has_exactly_the_range_of_its_type(kind: str, bits: int) -> N
 def test_a_decimal_is_a_value_or_beyond_its_type(kind: str, too_large: str) -> None:
     assert numbers(kind, "+5", "-.5", "5.", "1E+2", "1e-400", "0e99999") == [5, -0.5, 5, 100, 0, 0]
     for text in (too_large, f"-{too_large}", "1e400", "1e99999999999999999999", "9" * 5_000):
-        assert numbers(kind, "1", text, "") == [1, f"N is beyond the range of type {kind}", None]
+        assert numbers(kind, "1", text, "") == [1, f"N is outside the range of type {kind}", None]
     assert numbers(kind, "nan", "inf", "0x1", "1e", "1_0") == [f"N is not of type {kind}"] * 5
 
 
@@ -99,8 +99,8 @@ def test_no_number_stops_an_import(kind: str, text: str) -> None:
 def test_times_are_epoch_seconds() -> None:
     text = HEADER + "u,i,32503680000,\nu,i,32503680001,\nu,i,1700000000000,\nu,i,-1,\n"
     assert good(text, CLICKS) == [("u", "i", 32_503_680_000, None)]
-    late = "TIMESTAMP is beyond the year 3000: epoch seconds are wanted, not milliseconds"
-    assert bad(text, CLICKS) == [(3, late), (4, late), (5, "TIMESTAMP is negative: epoch seconds are wanted")]
+    late = "TIMESTAMP is beyond the year 3000: use epoch seconds, not milliseconds"
+    assert bad(text, CLICKS) == [(3, late), (4, late), (5, "TIMESTAMP is negative: use epoch seconds")]
     items = Schema(ITEMS, (Column("ITEM_ID", "string"), Column("CREATION_TIMESTAMP", "long", nullable=True)))
     assert bad("ITEM_ID,CREATION_TIMESTAMP\na,\nb,1700000000000\n", items) == [(3, f"CREATION_{late}")]
 
@@ -169,7 +169,7 @@ def test_many_rows_come_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_other_columns_than_the_schemas_are_refused() -> None:
     with pytest.raises(
         InvalidInputException,
-        match="f.csv are ITEM_ID, USER_ID, TIMESTAMP; .* USER_ID, ITEM_ID, TIMESTAMP, EVENT_VALUE, in this order",
+        match="f.csv has the columns ITEM_ID, USER_ID, TIMESTAMP; .* USER_ID, ITEM_ID, TIMESTAMP, EVENT_VALUE, in this order",
     ):
         rows("ITEM_ID,USER_ID,TIMESTAMP\n", CLICKS)
 

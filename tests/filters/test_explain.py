@@ -104,8 +104,8 @@ def test_together_a_filter_keeps_what_an_include_keeps_less_what_an_exclude_drop
     ("text", "note"),
     [
         (f"EXCLUDE ItemID WHERE {DRAMA} IF CurrentUser.AGE > 1", "keeps 3 of 4 items (75.00%), where its IF is met"),
-        (WATCHED, "depends on the line; it is about watch of the event types click, watch"),
-        (WATCHED.replace("watch", "wach"), "depends on the line; it is about none of the event types click, watch"),
+        (WATCHED, "depends on the line; it matches watch of the event types click, watch"),
+        (WATCHED.replace("watch", "wach"), "depends on the line; it matches none of the event types click, watch"),
         ("INCLUDE ItemID WHERE Items.YEAR < CurrentItem.YEAR", "depends on the line"),
         ("INCLUDE ItemID WHERE Items.YEAR < $Y IF CurrentUser.AGE > 1", "depends on the line"),
     ],

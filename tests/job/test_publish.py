@@ -107,7 +107,7 @@ def test_an_output_with_a_lost_piece_fails_and_never_appears(root: str, making: 
             finish(ledger, file, [0, 2] if file == files - 1 else [0, 1, 2])
         key = f"{files - 1:06d}/000001"
         ledger.pieces[key] = Piece(key, "pieces/lost", etag="e", bytes=4)
-        with pytest.raises(JobFailed, match=r"There is no .*/pieces/lost"):
+        with pytest.raises(JobFailed, match=r"/pieces/lost.* does not exist"):
             publisher.publish()
     assert f"out/{files - 1}.out" not in names(root)
 

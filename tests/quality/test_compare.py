@@ -57,7 +57,7 @@ def test_a_bad_line_is_named_by_its_place_in_the_file(
     monkeypatch.setattr(module, "_BLOCK", 1000)
     lines = batches[0].read_bytes().splitlines(keepends=True)
     batches[0].write_bytes(b"".join([*lines[:700], b"bad\n", *lines[700:]]))
-    with pytest.raises(DataError, match=r"old\.out, line 701 is no output line"):
+    with pytest.raises(DataError, match=r"old\.out, line 701 is not an output line"):
         compare(*batches)
 
 
@@ -83,7 +83,7 @@ def test_what_cannot_be_compared_is_told(
         compare(batches[0], tmp_path / "nothing")
     with pytest.raises(InvalidInputException, match="needs a K of 1 or more"):
         compare(*batches, at=0)
-    with pytest.raises(DataError, match=r"new2\.out, line 1 is no output line"):
+    with pytest.raises(DataError, match=r"new2\.out, line 1 is not an output line"):
         compare(batches[0], tmp_path / "new2.out")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
     with pytest.raises(EnvironmentProblem, match="TMPDIR"):

@@ -184,7 +184,7 @@ def test_an_item_may_be_a_number() -> None:
 
 
 def test_blank_lines_are_skipped_and_counted() -> None:
-    with pytest.raises(DataError, match=r"^s3://b/x\.out, line 12 is no output line: "):
+    with pytest.raises(DataError, match=r"^s3://b/x\.out, line 12 is not an output line: "):
         read_lists([b"\n", *text([line(1, ["a"])]), b" \r\n", b"{}\n"], item_codes(), "s3://b/x.out", 9)
 
 
@@ -194,18 +194,21 @@ def test_blank_lines_are_skipped_and_counted() -> None:
         (b'{"userId":"u1"}', "it has no input, or neither output nor error"),
         (b'{"input":{"userId":"u1"},"output":', "unexpected end of data"),
         (b"[]", "it has no input"),
-        (b'{"input":\xff,"output":{}}', "line 1 is no output line"),
+        (b'{"input":\xff,"output":{}}', "line 1 is not an output line"),
         (b'{"input":{},"output":{"usersList":["u1"]}}', "no recommendedItems"),
         (b'{"input":{},"output":[]}', "no recommendedItems"),
         (b'{"input":{},"output":null,"error":null}', "no recommendedItems"),
-        (b'{"input":{},"output":{"recommendedItems":[["a"]]}}', "no list of item ids"),
+        (b'{"input":{},"output":{"recommendedItems":[["a"]]}}', "not a list of item ids"),
         (b'{"input":{},"output":{"recommendedItems":["a"],"scores":[]}}', "not one number for each"),
         (b'{"input":{},"output":{"recommendedItems":["a"],"scores":["1"]}}', "not one number for each"),
-        (b'{"input":' + b"[" * 500 + b"]" * 500 + b',"output":{"recommendedItems":[]}}', "line 1 is no output line"),
+        (
+            b'{"input":' + b"[" * 500 + b"]" * 500 + b',"output":{"recommendedItems":[]}}',
+            "line 1 is not an output line",
+        ),
     ],
 )
 def test_a_line_that_is_no_output_line_is_named(bad: bytes, said: str) -> None:
-    with pytest.raises(DataError, match="line 1 is no output line") as caught:
+    with pytest.raises(DataError, match="line 1 is not an output line") as caught:
         read_lists([bad], item_codes(), "f", 1)
     assert said in caught.value.message
 

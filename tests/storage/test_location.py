@@ -8,7 +8,7 @@ from personalize_spark.storage.location import hadoop_uri, open_store, split_pre
 
 @pytest.mark.parametrize("uri", ["http://x/y", "s3://", "relative/path", "file://relative"])
 def test_what_is_no_place_is_refused(uri: str) -> None:
-    with pytest.raises(InvalidInputException, match="not a place"):
+    with pytest.raises(InvalidInputException, match="not a storage location"):
         open_store(uri)
 
 

@@ -137,7 +137,7 @@ def test_who_may_not_is_told_what_to_allow(denied: str) -> None:
         ("s3:PutObject", lambda: store.replace("a", b"", '"version"')),
     ]
     for permission, action in actions:
-        with pytest.raises(AccessDenied, match=f"the credentials in use may not do {permission} on {denied}/a "):
+        with pytest.raises(AccessDenied, match=f"The identity in use lacks the permission {permission} on {denied}/a "):
             action()
 
 
