@@ -58,7 +58,7 @@ def test_a_schema_survives_its_own_form() -> None:
         (ITEMS, [ITEM], "at least one metadata field"),
         (ITEMS, [ITEM, {"name": "A", "type": "array"}], "A must have one of the types"),
         (ITEMS, [ITEM, {"name": "A", "type": "long", "textual": True}], "only a string can be categorical or textual"),
-        (ITEMS, [ITEM, {"name": "A", "type": "long", "itemName": True}], "A is long: only a string is"),
+        (ITEMS, [ITEM, {"name": "A", "type": "long", "itemName": True}], "A is long: only a string can be"),
         (USERS, [USER, {"name": "A", "type": "string", "textual": True}], "the other datasets none"),
         (ITEMS, [ITEM, {"name": "A_1", "type": "long"}, {"name": "A1", "type": "long"}], "underscores and case"),
         (ITEMS, [ITEM, {"name": "A B", "type": "long"}], "not a field name"),
