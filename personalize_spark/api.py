@@ -126,7 +126,7 @@ def validate_batch_inference(
         ServiceError: the request would be refused.
         JobFailed: the job would fail: there is no input, or more than the managed service takes.
     """
-    from personalize_spark.job.plan import find_inputs
+    from personalize_spark.job.inputs import find_inputs
     from personalize_spark.job.run import check_size
     from personalize_spark.service.batch_inference_jobs import check_batch_inference_job
 

@@ -14,7 +14,7 @@ from personalize_spark.answer import answer
 from personalize_spark.artifacts.artifact import Pinned
 from personalize_spark.artifacts.model import read_model
 from personalize_spark.catalog.catalog import Catalog
-from personalize_spark.job import splits
+from personalize_spark.job import byte_ranges
 from personalize_spark.recipes import RECIPES, Settings
 from personalize_spark.scoring.model import Model
 from personalize_spark.storage.file import FileStore
@@ -85,11 +85,11 @@ def test_no_cutting_of_the_input_shows_in_the_output(
         return answer(RECIPES["aws-user-personalization"], models["aws-user-personalization"], Settings(2), lines).data
 
     monkeypatch.setattr(records, "MAX_LINE", longest)
-    monkeypatch.setattr(splits, "MAX_LINE", longest)
+    monkeypatch.setattr(byte_ranges, "MAX_LINE", longest)
     monkeypatch.setattr(records, "_SHOWN", longest // 2)
-    monkeypatch.setattr(splits, "READ_CHUNK", chunk)
+    monkeypatch.setattr(byte_ranges, "READ_CHUNK", chunk)
     store = FileStore(str(tmp_path))
     store.write("in", b"\n".join(lines))
     [source] = store.list("in")
-    blocks = [block for split in splits.cut(source, target) for block in splits.blocks(store, split)]
+    blocks = [block for part in byte_ranges.cut(source, target) for block in byte_ranges.blocks(store, part)]
     assert b"".join(out(block.removesuffix(b"\n").split(b"\n")) for block in blocks) == out(lines)

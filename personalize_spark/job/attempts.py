@@ -13,8 +13,8 @@ from functools import partial
 
 from personalize_spark.errors import TaskFailed
 from personalize_spark.job.executor import Executor
-from personalize_spark.job.plan import Split, tasks_of, write_tasks
 from personalize_spark.job.report import Progress
+from personalize_spark.job.splits import Split, tasks_of, write_tasks
 from personalize_spark.job.task import TASK_MANIFESTS, Piece, answer_task
 from personalize_spark.storage.documents import read_document
 from personalize_spark.storage.store import Store

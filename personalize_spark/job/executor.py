@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from personalize_spark.storage.store import Store
 
 if TYPE_CHECKING:
-    from personalize_spark.job.plan import Split
+    from personalize_spark.job.splits import Split
 
 Work = Callable[[Store, int], Iterable[str]]
 """Gets the staging folder and a number, returns failures.

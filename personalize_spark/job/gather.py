@@ -20,7 +20,7 @@ from pyspark.sql import DataFrame, SparkSession
 from personalize_spark.artifacts.artifact import write_table
 from personalize_spark.artifacts.cache import MAX_SHARE_OF_DISK, cache_folder
 from personalize_spark.errors import InvalidInputException
-from personalize_spark.job.plan import TASKS_PER_CORE, Split, read_task, tasks_of, write_tasks
+from personalize_spark.job.splits import TASKS_PER_CORE, Split, read_task, tasks_of, write_tasks
 from personalize_spark.job.task import Worker, slice_name, worker_of
 from personalize_spark.spark import running_tasks
 from personalize_spark.storage.store import Store

@@ -8,12 +8,15 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from personalize_spark.errors import JobFailed, PersonalizeSparkError
+from personalize_spark.job.byte_ranges import ByteRange, blocks, compression
 from personalize_spark.job.executor import Executor
-from personalize_spark.job.plan import INFLATE_ABOVE, Input, Plan, read_inputs
-from personalize_spark.job.splits import ByteRange, blocks, compression
+from personalize_spark.job.inputs import Input, read_inputs
+from personalize_spark.job.plan import Plan
 from personalize_spark.storage.documents import read_document, write_document
 from personalize_spark.storage.store import Object, Store
 
+INFLATE_ABOVE = 64 << 20
+"""A larger compressed object is first inflated into plain ones, so that more than one task can answer it."""
 _OBJECT_BYTES = 64 << 20
 
 

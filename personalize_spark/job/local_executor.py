@@ -24,7 +24,7 @@ from personalize_spark.job.local_workers import Ended, Stage, ending
 
 if TYPE_CHECKING:  # the foreman is to import these while the driver does
     from personalize_spark.job.executor import Work
-    from personalize_spark.job.plan import Split
+    from personalize_spark.job.splits import Split
     from personalize_spark.storage.store import Store
 
 _START = (

@@ -12,7 +12,8 @@ from functools import partial
 import personalize_spark
 from personalize_spark.errors import JobFailed, PersonalizeSparkError, TaskFailed
 from personalize_spark.job.executor import Executor
-from personalize_spark.job.plan import CHECK, read_inputs
+from personalize_spark.job.inputs import read_inputs
+from personalize_spark.job.plan import CHECK
 from personalize_spark.job.task import worker_of
 from personalize_spark.storage.store import Store
 

@@ -11,7 +11,8 @@ from typing import Self
 from personalize_spark.errors import JobFailed, PersonalizeSparkError, TaskFailed
 from personalize_spark.job.attempts import Ledger
 from personalize_spark.job.executor import Executor
-from personalize_spark.job.plan import Input, Plan
+from personalize_spark.job.inputs import Input
+from personalize_spark.job.plan import Plan
 from personalize_spark.storage.documents import read_document, write_document
 from personalize_spark.storage.store import Object, Store
 

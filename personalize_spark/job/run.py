@@ -13,20 +13,13 @@ from personalize_spark.errors import JobFailed, PersonalizeSparkError, StorageEr
 from personalize_spark.job.attempts import Ledger, run_attempts
 from personalize_spark.job.executor import Executor
 from personalize_spark.job.inflate import inflate
+from personalize_spark.job.inputs import Input, find_inputs, mean_line_bytes, write_inputs
 from personalize_spark.job.job import Job
-from personalize_spark.job.plan import (
-    Input,
-    Plan,
-    Split,
-    bytes_per_answer,
-    bytes_per_line,
-    find_inputs,
-    splits_of,
-    write_inputs,
-)
+from personalize_spark.job.plan import Plan
 from personalize_spark.job.preflight import preflight
 from personalize_spark.job.publish import Publisher
 from personalize_spark.job.report import Progress, Report
+from personalize_spark.job.splits import Split, mean_answer_bytes, splits_of
 from personalize_spark.storage.store import Store
 
 MAX_FILES = 1_000
@@ -109,9 +102,9 @@ def _plan(job: Job) -> tuple[Plan, list[Input]]:
 def _cut(executor: Executor, plan: Plan, inputs: Sequence[Input], staging: Store) -> list[Split]:
     inflated = inflate(executor, staging, inputs)
     files = [inflated.get(number, [each.source]) for number, each in enumerate(inputs)]
-    line = bytes_per_line(plan.input(), inputs)
+    line_bytes = mean_line_bytes(plan.input(), inputs)
     there = [number in inflated for number in range(len(files))]
-    return list(splits_of(files, there, line, bytes_per_answer(plan, line), executor.cores))
+    return list(splits_of(files, there, line_bytes, mean_answer_bytes(plan.job, line_bytes), executor.cores))
 
 
 def _clean(plan: Plan) -> list[str]:

@@ -13,7 +13,7 @@ from pyspark.sql import SparkSession
 
 from personalize_spark.job.executor import Work
 from personalize_spark.job.gather import gather
-from personalize_spark.job.plan import Split
+from personalize_spark.job.splits import Split
 from personalize_spark.spark import running_tasks
 from personalize_spark.storage.location import open_store
 from personalize_spark.storage.store import Store

@@ -1,109 +1,121 @@
-"""Splits: byte ranges of input objects, and the whole lines that belong to each.
-
-Let `boundary(p)` be the position behind the first newline at or after `p - 1` (0 for `p = 0`, the end if there is none).
-A split [start, end) owns the bytes [boundary(start), boundary(end)): every line lies in exactly one split of any cutting.
-"""
+"""Splits, the parts of inputs that are answered one by one, and tasks, the lists of splits that are run one by one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import pyarrow as pa
+from personalize_spark.job.byte_ranges import ByteRange, cut
+from personalize_spark.job.job import Job
+from personalize_spark.storage.documents import read_document, write_document
+from personalize_spark.storage.store import Object, Store
 
-from personalize_spark.errors import StorageError
-from personalize_spark.records import MAX_LINE
-from personalize_spark.storage.store import READ_CHUNK, Object, Store, stream
-
-COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
-_LOOK_AHEAD = 64 << 10
+MAX_LINES = 131_072
+"""Lines of a split, unless its file would then have more than `MAX_PIECES`."""
+MAX_PIECE = 64 << 20
+"""Bytes of the answers to a split, as expected, with the same exception."""
+MAX_PIECES = 9_000
+"""Pieces of a file: an upload has at most 10,000 parts."""
+MAX_TASK = 500_000
+"""Lines of a task; to begin a split costs as much as `_SPLIT_COST` lines."""
+TASKS_PER_CORE = 3
+_SCORE, _FRAME = 11, 64
+"""Bytes of a score, and of what surrounds an answer."""
+_MIN_LINES = 1_024
+_SPLIT_COST = 500
+_SMALLEST_TASK = 8
+"""The last tasks are this many times smaller than the first: each costs 0.05 s, too."""
 
 
 @dataclass(frozen=True)
-class ByteRange:
-    """Bytes [start, end) of an object; a compressed object is one split, of all its bytes."""
+class Split:
+    """One split of one input; `number` is its place among the splits of that input, `lines` how many lines it should have.
 
-    source: Object
-    start: int
-    end: int
-
-
-def compression(name: str) -> str | None:
-    """The codec that the name's suffix tells, in pyarrow's spelling; `None` for plain text."""
-    return COMPRESSIONS.get(name[name.rfind(".") :].lower()) if "." in name else None
-
-
-def cut(found: Object, target: int) -> list[ByteRange]:
-    """Splits of about `target` bytes (all of equal length but the last); none for an empty object."""
-    if compression(found.name):
-        return [ByteRange(found, 0, found.size)] if found.size else []
-    return [ByteRange(found, start, min(start + target, found.size)) for start in range(0, found.size, target)]
-
-
-def blocks(store: Store, part: ByteRange) -> Iterator[bytes]:
-    """The lines of a split, as blocks that each end with a whole line; the last block may lack its newline.
-
-    A line that is longer than `MAX_LINE` may come without its end, but longer than `MAX_LINE` still: memory stays bounded.
+    `inflated` splits are of objects in the staging folder, the others of the input itself. Of a `gathered` one, the rows of
+    its users lie in the staging folder too.
     """
-    chunks = _inflated(store, part.source) if compression(part.source.name) else _owned(store, part)
-    pending: list[bytes] = []  # of one unfinished line: joined once, so that a long line costs linear time
-    size = 0
-    for chunk in chunks:
-        end = chunk.rfind(b"\n") + 1
-        if end:
-            start = 0 if size <= MAX_LINE else chunk.find(b"\n")
-            yield b"".join([*pending, chunk[start:end]])
-            pending, size = [], 0
-        if size <= MAX_LINE:
-            pending.append(chunk[end:])
-            size += len(chunk) - end
-    if rest := b"".join(pending):
-        yield rest
+
+    file: int
+    number: int
+    range: ByteRange
+    lines: float
+    inflated: bool = False
+    gathered: bool = False
+
+    @property
+    def key(self) -> str:
+        """Begins the names of the split's pieces; ascending keys are the order of lines."""
+        return f"{self.file:06d}/{self.number:06d}"
 
 
-def _owned(store: Store, part: ByteRange) -> Iterator[bytes]:
-    """The bytes [boundary(start), boundary(end)), in chunks."""
-    owning = part.start == 0
-    # The byte before the end decides whether a line goes on behind it, the one before the start whose the first line is.
-    position, last = max(part.start - 1, 0), part.end - 1
-    for chunk in _ranges(store, part.source, position, last):
-        if owning:
-            yield chunk
-        elif (newline := chunk.find(b"\n")) >= 0:
-            owning = True
-            yield chunk[newline + 1 :]
-    if owning:
-        yield from _through_newline(store, part.source, last)
+def mean_answer_bytes(job: Job, line_bytes: float) -> float:
+    """The mean length of an output line, judged by the item ids of the model and the mean length of an input line."""
+    entries = job.model.open().entries
+    item = entries["item_ids_json.values.npy"].rows / max(1, entries["item_ids_json.indptr.npy"].rows - 1)
+    return line_bytes + _FRAME + job.settings.num_results * (item + _SCORE)
 
 
-def _through_newline(store: Store, source: Object, position: int) -> Iterator[bytes]:
-    size = 1  # the byte at `end - 1` is most often read for nothing else
-    while position < source.size:
-        chunk = store.read(source.name, position, position + size, source.etag)
-        newline = chunk.find(b"\n")
-        if newline >= 0:
-            yield chunk[: newline + 1]
-            return
-        yield chunk
-        position += len(chunk)
-        size = min(max(size * 4, _LOOK_AHEAD), READ_CHUNK)
+def splits_of(
+    files: Sequence[Sequence[Object]], inflated: Sequence[bool], line_bytes: float, answer_bytes: float, cores: int
+) -> Iterator[Split]:
+    """Cut every input into splits: small enough to keep all cores busy, large enough to be worth an object.
+
+    Args:
+        files: per input, the objects that hold its text, in order.
+        inflated: per input, whether those lie in the staging folder.
+        line_bytes: the mean length of a line.
+        answer_bytes: the mean length of an answer.
+        cores: how many tasks run at once.
+    """
+    total = sum(source.size for sources in files for source in sources) / line_bytes
+    fair = min(MAX_LINES, MAX_PIECE / answer_bytes, max(_MIN_LINES, total / (TASKS_PER_CORE * cores)))
+    for file, sources in enumerate(files):
+        lines = sum(source.size for source in sources) / line_bytes
+        # every object ends a split of its own
+        target = int(max(fair, lines / max(1, MAX_PIECES + 1 - len(sources))) * line_bytes) + 1
+        ranges = [each for source in sources for each in cut(source, target)]
+        for number, each in enumerate(ranges):
+            yield Split(file, number, each, (each.end - each.start) / line_bytes, inflated[file])
 
 
-def _ranges(store: Store, source: Object, start: int, end: int) -> Iterator[bytes]:
-    for first in range(start, end, READ_CHUNK):
-        yield store.read(source.name, first, min(first + READ_CHUNK, end), source.etag)
+def tasks_of(splits: Sequence[Split], cores: int) -> list[list[Split]]:
+    """Splits put together to tasks, the largest splits first.
+
+    A task is a fair share of what is left (guided self-scheduling: Polychronopoulos and Kuck 1987), so that the last ones are small
+    and all cores end together.
+
+    Args:
+        splits: the splits.
+        cores: how many tasks run at once.
+    """
+    left = sum(_cost(split) for split in splits)
+    most = min(MAX_TASK, left / (TASKS_PER_CORE * cores))
+    tasks: list[list[Split]] = []
+    room = 0.0
+    for split in sorted(splits, key=lambda split: -_cost(split)):
+        if room <= 0:
+            tasks.append([])
+            room = min(most, max(left / (TASKS_PER_CORE * cores), most / _SMALLEST_TASK))
+        tasks[-1].append(split)
+        room -= _cost(split)
+        left -= _cost(split)
+    return tasks
 
 
-def _inflated(store: Store, source: Object) -> Iterator[bytes]:
-    """The text of a compressed object, all its members."""
-    with (
-        stream(store, source) as packed,
-        pa.CompressedInputStream(pa.PythonFile(packed, "r"), compression(source.name)) as text,
-    ):
-        try:
-            while chunk := text.read(READ_CHUNK):
-                yield chunk
-        except OSError as error:
-            raise StorageError(
-                f"{store.root}{source.name} is not a whole {compression(source.name)} file: {error}"
-            ) from error
+def _cost(split: Split) -> float:
+    return split.lines + _SPLIT_COST
+
+
+def write_tasks(staging: Store, attempt: int, tasks: Sequence[Sequence[Split]]) -> None:
+    """Hand out the tasks of an attempt."""
+    for number, splits in enumerate(tasks):
+        write_document(staging, _task_name(attempt, number), splits)
+
+
+def read_task(staging: Store, attempt: int, number: int) -> list[Split]:
+    """The splits of one task."""
+    return read_document(staging, _task_name(attempt, number), list[Split])
+
+
+def _task_name(attempt: int, number: int) -> str:
+    return f"tasks/{attempt}/{number:05d}.json"

@@ -24,8 +24,9 @@ from personalize_spark.artifacts.view import View, ViewFilter, with_exploration,
 from personalize_spark.errors import PersonalizeSparkError
 from personalize_spark.filters.binding import bind
 from personalize_spark.filters.parser import parse
-from personalize_spark.job.plan import MAX_LINES, Plan, Split, read_task
-from personalize_spark.job.splits import blocks, compression
+from personalize_spark.job.byte_ranges import blocks, compression
+from personalize_spark.job.plan import Plan
+from personalize_spark.job.splits import MAX_LINES, Split, read_task
 from personalize_spark.recipes import RECIPES
 from personalize_spark.recipes.recipe import USER_ID
 from personalize_spark.records import ids_of

@@ -14,7 +14,7 @@ from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.datasets.imports import ImportMode, Source, import_files
 from personalize_spark.errors import JobFailed
-from personalize_spark.job import gather, plan
+from personalize_spark.job import gather, splits
 from personalize_spark.job import run as batch_inference
 from personalize_spark.job.run import run_job
 from personalize_spark.job.spark_executor import SparkExecutor
@@ -70,7 +70,7 @@ class World:
 @pytest.fixture
 def world(spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setattr(shards, "ROWS_PER_SHARD", 8)
-    monkeypatch.setattr(plan, "MAX_LINES", 40)
+    monkeypatch.setattr(splits, "MAX_LINES", 40)
     yield World(spark, tmp_path)
     spark.conf.unset(gather.BUDGET)
 
@@ -79,12 +79,12 @@ def test_what_was_gathered_is_all_that_a_task_looks_at(world: World, monkeypatch
     more = {"filterArn": world.filter, "batchInferenceJobConfig": NO_EXPLORATION}
     expected = world.run(world.arn, **more)
 
-    def gathered(*arguments: Any) -> list[plan.Split]:
-        splits = gather.gather(*arguments)
-        assert len(splits) > 10
-        assert all(split.gathered for split in splits)
+    def gathered(*arguments: Any) -> list[splits.Split]:
+        found = gather.gather(*arguments)
+        assert len(found) > 10
+        assert all(split.gathered for split in found)
         world.hide_shards()
-        return splits
+        return found
 
     world.spark.conf.set(gather.BUDGET, "1k")
     monkeypatch.setattr(batch_inference, "gather", gathered)

@@ -19,7 +19,7 @@ from pyspark.sql import SparkSession
 
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.errors import JobFailed
-from personalize_spark.job import inflate, plan, publish
+from personalize_spark.job import inflate, publish, splits
 from personalize_spark.job.report import Report
 from personalize_spark.job.run import run_job
 from personalize_spark.job.spark_executor import SparkExecutor
@@ -122,11 +122,11 @@ def test_a_job_beside_its_input_may_be_run_again(run: Run, root: str) -> None:
 def test_the_bytes_do_not_depend_on_the_splits(run: Run, root: str, monkeypatch: pytest.MonkeyPatch) -> None:
     store = open_store(root)
     store.write("in/users.json", b"".join(b'{"userId":"u%d","n":%d}\n' % (n % 3, n) for n in range(5_000)))
-    monkeypatch.setattr(plan, "MAX_LINES", 1 << 40)
-    monkeypatch.setattr(plan, "_MIN_LINES", 1 << 30)
+    monkeypatch.setattr(splits, "MAX_LINES", 1 << 40)
+    monkeypatch.setattr(splits, "_MIN_LINES", 1 << 30)
     run("in/", "whole/")
-    monkeypatch.setattr(plan, "_MIN_LINES", 1)
-    monkeypatch.setattr(plan, "MAX_LINES", 17)
+    monkeypatch.setattr(splits, "_MIN_LINES", 1)
+    monkeypatch.setattr(splits, "MAX_LINES", 17)
     run("in/", "cut/")
     whole = store.read("whole/users.json.out")
     assert whole.count(b"\n") == 5_000
@@ -135,7 +135,7 @@ def test_the_bytes_do_not_depend_on_the_splits(run: Run, root: str, monkeypatch:
 
 def test_large_packed_inputs_are_inflated_first(run: Run, root: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inflate, "INFLATE_ABOVE", 100)
-    monkeypatch.setattr(plan, "_MIN_LINES", 1)
+    monkeypatch.setattr(splits, "_MIN_LINES", 1)
     store = open_store(root)
     store.write("in/users.json.gz", gzip.compress(b"".join(b'{"userId":"u1","n":%d}\n' % n for n in range(3_000))))
     run("in/", "out/")
@@ -239,7 +239,7 @@ def test_what_is_written_carries_the_key(spark: SparkSession, s3: str) -> None:
 def test_a_job_of_the_same_name_and_place_has_its_own_plan(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plan, "_MIN_LINES", 1)  # so that every Python worker has splits of every job
+    monkeypatch.setattr(splits, "_MIN_LINES", 1)  # so that every Python worker has splits of every job
     (tmp_path / "users.json").write_bytes(b'{"userId":"u1"}\n' * 40)
     source, target = f"file://{tmp_path}/users.json", f"file://{tmp_path}/out/"
     for number in (3, 1, 2):

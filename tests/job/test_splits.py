@@ -1,116 +1,81 @@
 from __future__ import annotations
 
-import bz2
-import gzip
-from collections.abc import Callable
-from pathlib import Path
+import itertools
 
-import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from personalize_spark.errors import ObjectChanged, StorageError
-from personalize_spark.job import splits
-from personalize_spark.job.splits import blocks, cut
-from personalize_spark.records import MAX_LINE
-from personalize_spark.storage.file import FileStore
-
-PACKERS: dict[str, Callable[[bytes], bytes]] = {
-    ".gz": gzip.compress,
-    ".bz2": bz2.compress,
-    ".zst": lambda data: pa.compress(data, "zstd", asbytes=True),
-}
-LINE = st.binary(max_size=12).map(lambda line: line.replace(b"\n", b"."))
-
-
-def lines_by_split(store: FileStore, target: int) -> list[list[bytes]]:
-    [source] = store.list()
-    return [b"".join(blocks(store, split)).splitlines(keepends=True) for split in cut(source, target)]
+from personalize_spark.job.splits import MAX_PIECE, MAX_PIECES, MAX_TASK, splits_of, tasks_of
+from personalize_spark.storage.store import Object
 
 
 @given(
-    lines=st.lists(LINE, max_size=12),
-    end=st.sampled_from([b"", b"\n"]),
-    target=st.integers(1, 40),
-    chunk=st.integers(1, 9),
+    sizes=st.lists(st.integers(0, 10_000_000), max_size=20),
+    line=st.floats(1, 1_000),
+    cores=st.integers(1, 64),
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=3 * settings().max_examples)
-def test_every_byte_is_in_exactly_one_split(
-    lines: list[bytes], end: bytes, target: int, chunk: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    data = b"\n".join(lines) + (end if lines else b"")
-    monkeypatch.setattr(splits, "READ_CHUNK", chunk)
-    monkeypatch.setattr(splits, "_LOOK_AHEAD", 2)
-    store = FileStore(str(tmp_path))
-    store.write("a", data)
-    [source] = store.list()
-    parts = [b"".join(blocks(store, split)) for split in cut(source, target)]
-    assert b"".join(parts) == data
-    assert all(part.endswith(b"\n") for part in parts[:-1] if part and not data.endswith(part))
+def test_splits_cover_every_byte_once_and_in_order(sizes: list[int], line: float, cores: int) -> None:
+    files = [[Object(f"{number}.json", size, "e")] for number, size in enumerate(sizes)]
+    splits = list(splits_of(files, [False] * len(files), line, 500, cores))
+    assert sorted(splits, key=lambda split: split.key) == splits
+    for number, size in enumerate(sizes):
+        ranges = [split.range for split in splits if split.file == number]
+        assert sum(split.end - split.start for split in ranges) == size
+        assert all(left.end == right.start for left, right in itertools.pairwise(ranges))
 
 
-def test_a_line_belongs_to_the_split_it_begins_in(tmp_path: Path) -> None:
-    store = FileStore(str(tmp_path))
-    store.write("a", b"one\ntwo\nthree\n")
-    assert lines_by_split(store, 4) == [[b"one\n"], [b"two\n"], [b"three\n"], []]
-    assert lines_by_split(store, 5) == [[b"one\n", b"two\n"], [b"three\n"], []]
+def test_a_huge_file_stays_below_the_parts_of_an_upload() -> None:
+    splits = list(splits_of([[Object("huge.json", 50 << 30, "e")]], [False], 20, 500, 2))
+    assert MAX_PIECES * 0.9 < len(splits) <= MAX_PIECES
 
 
-def test_a_line_over_several_splits_is_read_once(tmp_path: Path) -> None:
-    store = FileStore(str(tmp_path))
-    store.write("a", b"x" * 100 + b"\nend\n")
-    assert lines_by_split(store, 20) == [[b"x" * 100 + b"\n"], [], [], [], [], [b"end\n"]]
+def test_what_was_inflated_stays_below_the_parts_of_an_upload() -> None:
+    parts = [Object(f"inflated/{part}", 64 << 20, "e") for part in range(5_000)]
+    assert len(list(splits_of([parts], [True], 20, 500, 2))) <= MAX_PIECES
 
 
-def test_a_line_beyond_the_limit_comes_without_its_end(tmp_path: Path) -> None:
-    store = FileStore(str(tmp_path))
-    store.write("a", b"ok\n" + b"x" * (40 << 20) + b"\nafter\n")
-    [[first, long, last]] = lines_by_split(store, 1 << 40)
-    assert (first, last) == (b"ok\n", b"after\n")
-    assert MAX_LINE < len(long) < 20 << 20
+def test_long_answers_make_small_pieces() -> None:
+    splits = list(splits_of([[Object("a.json", 20 << 20, "e")]], [False], 20, 10_000, 2))
+    assert max(split.range.end - split.range.start for split in splits) / 20 * 10_000 <= MAX_PIECE * 1.01
 
 
-@pytest.mark.parametrize("suffix", [".gz", ".bz2", ".zst", ".GZ"])
-def test_packed_objects_are_read_with_all_their_members(
-    tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(splits, "READ_CHUNK", 7)
-    packed = PACKERS[suffix.lower()]
-    store = FileStore(str(tmp_path))
-    store.write(f"a{suffix}", packed(b"one\ntwo\n") + packed(b"three\nfour"))
-    assert lines_by_split(store, 3) == [[b"one\n", b"two\n", b"three\n", b"four"]]
+def test_a_compressed_object_is_one_split() -> None:
+    assert len(list(splits_of([[Object("a.json.gz", 50 << 20, "e")]], [False], 20, 500, 2))) == 1
 
 
-@pytest.mark.parametrize("suffix", [".gz", ".bz2", ".zst"])
-def test_a_packed_object_that_lacks_its_end_is_said_wherever_it_ends(tmp_path: Path, suffix: str) -> None:
-    store, packed = FileStore(str(tmp_path)), PACKERS[suffix](b"one\ntwo\nthree\n" * 20)
-    for length in range(1, len(packed)):
-        store.write(f"a{suffix}", packed[:length])
-        with pytest.raises(StorageError, match=rf"a\{suffix} is not a whole .* file: Truncated"):
-            lines_by_split(store, 1)
+@given(
+    sizes=st.lists(st.integers(1, 5_000_000), max_size=50).map(lambda sizes: sizes * 40),
+    cores=st.integers(1, 16),
+)
+def test_tasks_hold_all_splits_and_are_bounded(sizes: list[int], cores: int) -> None:
+    files = [[Object(f"{number}.json.gz", size, "e")] for number, size in enumerate(sizes)]
+    splits = list(splits_of(files, [False] * len(files), 20, 500, cores))
+    tasks = tasks_of(splits, cores)
+    assert sorted((split for each in tasks for split in each), key=lambda split: split.key) == splits
+    for each in tasks:
+        lines = [(split.range.end - split.range.start) // 20 for split in each]
+        assert sum(lines[:-1]) < MAX_TASK
+        assert 0 < len(each) <= MAX_TASK // 500
 
 
-@pytest.mark.parametrize("damage", [b"", b"PK\3\4", b'{"userId":"u1"}\n'])
-def test_what_is_not_packed_as_its_name_says_is_said(tmp_path: Path, damage: bytes) -> None:
-    store = FileStore(str(tmp_path))
-    store.write("a.gz", damage + gzip.compress(b"one\n")[5:])
-    with pytest.raises(StorageError, match=r"a\.gz is not a whole gzip file"):
-        lines_by_split(store, 1)
+@pytest.mark.parametrize(("count", "cores"), [(43, 2), (400, 2), (300, 8), (17, 5)])
+def test_cores_that_take_the_next_task_when_they_are_free_end_together(count: int, cores: int) -> None:
+    files = [[Object(f"{number}.json.gz", 2_000_000, "e")] for number in range(count)]
+    splits = list(splits_of(files, [False] * count, 20, 500, 2))
+    until = [0] * cores
+    for each in tasks_of(splits, cores):
+        until[until.index(min(until))] += len(each)
+    assert max(until) - min(until) <= 1
 
 
-@pytest.mark.parametrize("name", ["a", "a.gz"])
-def test_an_object_that_changes_under_the_reader_is_said(tmp_path: Path, name: str) -> None:
-    store = FileStore(str(tmp_path))
-    store.write(name, gzip.compress(b"one\n"))
-    [source] = store.list()
-    store.write(name, gzip.compress(b"another\n"))
-    with pytest.raises(ObjectChanged, match="changed after it was listed"):
-        list(blocks(store, cut(source, 1 << 20)[0]))
+def test_the_largest_split_begins_first() -> None:
+    sizes = [10, 10, 60_000_000, 10, 10]
+    files = [[Object(f"{number}.json.gz", size, "e")] for number, size in enumerate(sizes)]
+    splits = list(splits_of(files, [False] * len(files), 20, 500, 2))
+    assert tasks_of(splits, 2)[0] == [splits[2]]
 
 
-def test_an_empty_object_has_no_split(tmp_path: Path) -> None:
-    store = FileStore(str(tmp_path))
-    for name in ("a", "a.gz"):
-        store.write(name, b"")
-    assert [cut(found, 10) for found in store.list()] == [[], []]
+def test_all_cores_have_work_when_there_is_some() -> None:
+    splits = list(splits_of([[Object("a.json", 2_000_000, "e")]], [False], 20, 500, 4))
+    assert len(tasks_of(splits, 4)) >= 12

@@ -1,0 +1,96 @@
+"""The inputs of a job: which objects they are, what their outputs are named, how long their lines are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+
+from personalize_spark.errors import JobFailed, StorageError
+from personalize_spark.job.byte_ranges import ByteRange, blocks, compression
+from personalize_spark.job.plan import CHECK, STAGING
+from personalize_spark.storage.documents import read_document, write_document
+from personalize_spark.storage.location import open_store, split_prefix
+from personalize_spark.storage.store import Access, Object, Store
+
+OUT = ".out"
+_SAMPLE = 64 << 10
+_LINE = 32.0
+"""Bytes of a line where none can be looked at."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """An input object and the name of its output."""
+
+    source: Object
+    output: str
+
+
+def find_inputs(input_path: str, output_path: str, access: Access) -> list[Input]:
+    """All objects whose URI starts with the input path, but what a job itself leaves under the output path, and Hadoop's checksums.
+
+    Raises:
+        JobFailed: nothing matches.
+    """
+    folder, prefix = split_prefix(input_path)
+    store = open_store(folder, access)
+    own = open_store(output_path, access).root
+    found = [
+        each for each in store.list(prefix) if each.name == prefix or not _left_by_a_job(store.root + each.name, own)
+    ]
+    if not found:
+        raise JobFailed(f"Invalid S3 input path: no object's name starts with {input_path}.")
+    names = {each.name for each in found}
+    found = [each for each in found if _checksum_of(each.name) not in names]
+    common = len(_common_folder([each.name for each in found]))
+    return [Input(each, each.name[common:] + OUT) for each in found]
+
+
+def _common_folder(names: Sequence[str]) -> str:
+    """The longest folder that all names lie in, with its slash; empty for the root."""
+    first, last = min(names), max(names)
+    alike = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False)))
+    return first[: first.rfind("/", 0, alike) + 1]
+
+
+def _checksum_of(name: str) -> str | None:
+    """The file that a `.NAME.crc` belongs to: Spark leaves one beside every file that it writes on a local disk."""
+    folder, slash, file = name.rpartition("/")
+    return f"{folder}{slash}{file[1:-4]}" if file.startswith(".") and file.endswith(".crc") else None
+
+
+def _left_by_a_job(uri: str, output_root: str) -> bool:
+    if not uri.startswith(output_root):
+        return False
+    name = uri[len(output_root) :]
+    return name.endswith(OUT) or name == CHECK or name.startswith(f"{STAGING}/")
+
+
+def write_inputs(staging: Store, inputs: Sequence[Input]) -> None:
+    """Freeze the list of inputs."""
+    write_document(staging, "inputs.json", inputs)
+
+
+def read_inputs(staging: Store) -> list[Input]:
+    """The frozen list of inputs."""
+    return read_document(staging, "inputs.json", list[Input])
+
+
+def mean_line_bytes(store: Store, inputs: Sequence[Input]) -> float:
+    """The mean length of a line, judged by the beginning of the largest input, a plain one if there is any."""
+    found = sorted((each.source for each in inputs if each.source.size), key=lambda each: (_packed(each), -each.size))
+    if not found:
+        return _LINE
+    try:
+        if _packed(found[0]):
+            sample = next(blocks(store, ByteRange(found[0], 0, found[0].size)), b"")[:_SAMPLE]
+        else:
+            sample = store.read(found[0].name, 0, _SAMPLE, found[0].etag)
+    except StorageError:  # whoever answers it will say what is wrong with it
+        return _LINE
+    return len(sample) / max(1, sample.count(b"\n")) or _LINE
+
+
+def _packed(source: Object) -> bool:
+    return compression(source.name) is not None

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import bz2
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from personalize_spark.errors import ObjectChanged, StorageError
+from personalize_spark.job import byte_ranges
+from personalize_spark.job.byte_ranges import blocks, cut
+from personalize_spark.records import MAX_LINE
+from personalize_spark.storage.file import FileStore
+
+PACKERS: dict[str, Callable[[bytes], bytes]] = {
+    ".gz": gzip.compress,
+    ".bz2": bz2.compress,
+    ".zst": lambda data: pa.compress(data, "zstd", asbytes=True),
+}
+LINE = st.binary(max_size=12).map(lambda line: line.replace(b"\n", b"."))
+
+
+def lines_by_split(store: FileStore, target: int) -> list[list[bytes]]:
+    [source] = store.list()
+    return [b"".join(blocks(store, split)).splitlines(keepends=True) for split in cut(source, target)]
+
+
+@given(
+    lines=st.lists(LINE, max_size=12),
+    end=st.sampled_from([b"", b"\n"]),
+    target=st.integers(1, 40),
+    chunk=st.integers(1, 9),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=3 * settings().max_examples)
+def test_every_byte_is_in_exactly_one_split(
+    lines: list[bytes], end: bytes, target: int, chunk: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = b"\n".join(lines) + (end if lines else b"")
+    monkeypatch.setattr(byte_ranges, "READ_CHUNK", chunk)
+    monkeypatch.setattr(byte_ranges, "_LOOK_AHEAD", 2)
+    store = FileStore(str(tmp_path))
+    store.write("a", data)
+    [source] = store.list()
+    parts = [b"".join(blocks(store, split)) for split in cut(source, target)]
+    assert b"".join(parts) == data
+    assert all(part.endswith(b"\n") for part in parts[:-1] if part and not data.endswith(part))
+
+
+def test_a_line_belongs_to_the_split_it_begins_in(tmp_path: Path) -> None:
+    store = FileStore(str(tmp_path))
+    store.write("a", b"one\ntwo\nthree\n")
+    assert lines_by_split(store, 4) == [[b"one\n"], [b"two\n"], [b"three\n"], []]
+    assert lines_by_split(store, 5) == [[b"one\n", b"two\n"], [b"three\n"], []]
+
+
+def test_a_line_over_several_splits_is_read_once(tmp_path: Path) -> None:
+    store = FileStore(str(tmp_path))
+    store.write("a", b"x" * 100 + b"\nend\n")
+    assert lines_by_split(store, 20) == [[b"x" * 100 + b"\n"], [], [], [], [], [b"end\n"]]
+
+
+def test_a_line_beyond_the_limit_comes_without_its_end(tmp_path: Path) -> None:
+    store = FileStore(str(tmp_path))
+    store.write("a", b"ok\n" + b"x" * (40 << 20) + b"\nafter\n")
+    [[first, long, last]] = lines_by_split(store, 1 << 40)
+    assert (first, last) == (b"ok\n", b"after\n")
+    assert MAX_LINE < len(long) < 20 << 20
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".bz2", ".zst", ".GZ"])
+def test_packed_objects_are_read_with_all_their_members(
+    tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(byte_ranges, "READ_CHUNK", 7)
+    packed = PACKERS[suffix.lower()]
+    store = FileStore(str(tmp_path))
+    store.write(f"a{suffix}", packed(b"one\ntwo\n") + packed(b"three\nfour"))
+    assert lines_by_split(store, 3) == [[b"one\n", b"two\n", b"three\n", b"four"]]
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".bz2", ".zst"])
+def test_a_packed_object_that_lacks_its_end_is_said_wherever_it_ends(tmp_path: Path, suffix: str) -> None:
+    store, packed = FileStore(str(tmp_path)), PACKERS[suffix](b"one\ntwo\nthree\n" * 20)
+    for length in range(1, len(packed)):
+        store.write(f"a{suffix}", packed[:length])
+        with pytest.raises(StorageError, match=rf"a\{suffix} is not a whole .* file: Truncated"):
+            lines_by_split(store, 1)
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK\3\4", b'{"userId":"u1"}\n'])
+def test_what_is_not_packed_as_its_name_says_is_said(tmp_path: Path, damage: bytes) -> None:
+    store = FileStore(str(tmp_path))
+    store.write("a.gz", damage + gzip.compress(b"one\n")[5:])
+    with pytest.raises(StorageError, match=r"a\.gz is not a whole gzip file"):
+        lines_by_split(store, 1)
+
+
+@pytest.mark.parametrize("name", ["a", "a.gz"])
+def test_an_object_that_changes_under_the_reader_is_said(tmp_path: Path, name: str) -> None:
+    store = FileStore(str(tmp_path))
+    store.write(name, gzip.compress(b"one\n"))
+    [source] = store.list()
+    store.write(name, gzip.compress(b"another\n"))
+    with pytest.raises(ObjectChanged, match="changed after it was listed"):
+        list(blocks(store, cut(source, 1 << 20)[0]))
+
+
+def test_an_empty_object_has_no_split(tmp_path: Path) -> None:
+    store = FileStore(str(tmp_path))
+    for name in ("a", "a.gz"):
+        store.write(name, b"")
+    assert [cut(found, 10) for found in store.list()] == [[], []]
