@@ -65,7 +65,7 @@ def run_batch_inference(
     *,
     engine: Engine = "spark",
     assume_role: bool = False,
-    service_limits: bool = False,
+    limits: Literal["service"] | None = None,
     spark: SparkSession | None = None,
     created: Callable[[str], None] = lambda _: None,
     progress: Callable[[Progress], None] = lambda _: None,
@@ -77,7 +77,7 @@ def run_batch_inference(
         request: the parameters of CreateBatchInferenceJob.
         engine: `local` runs the job in processes of this machine and needs neither Spark nor Java; the outputs are the same bytes.
         assume_role: read and write as the request's `roleArn`, not with the ambient credentials.
-        service_limits: refuse what exceeds the managed service's quotas.
+        limits: `service` refuses what exceeds the managed service's quotas.
         spark: the session to use with the engine `spark`.
         created: is called with the ARN of the job before it runs.
         progress: is called while it runs.
@@ -91,7 +91,7 @@ def run_batch_inference(
         from personalize_spark.job.run import run_job
         from personalize_spark.service.batch_inference_jobs import check_batch_inference_job
 
-        job = check_batch_inference_job(catalog, request, assume_role=assume_role, service_limits=service_limits)
+        job = check_batch_inference_job(catalog, request, assume_role=assume_role, service_limits=limits == "service")
         # before the job is created: a machine without Java leaves none behind
         executor = local or _spark_executor(spark or _session(job.arn.name))
         record = job.create(catalog)
@@ -118,7 +118,11 @@ def _spark_executor(spark: SparkSession) -> SparkExecutor:
 
 
 def validate_batch_inference(
-    catalog: Catalog, request: Mapping[str, Any], *, assume_role: bool = False, service_limits: bool = False
+    catalog: Catalog,
+    request: Mapping[str, Any],
+    *,
+    assume_role: bool = False,
+    limits: Literal["service"] | None = None,
 ) -> dict[str, Any]:
     """Check a CreateBatchInferenceJob request and list its input, without creating a job.
 
@@ -130,9 +134,9 @@ def validate_batch_inference(
     from personalize_spark.job.run import check_size
     from personalize_spark.service.batch_inference_jobs import check_batch_inference_job
 
-    job = check_batch_inference_job(catalog, request, assume_role=assume_role, service_limits=service_limits)
+    job = check_batch_inference_job(catalog, request, assume_role=assume_role, service_limits=limits == "service")
     inputs = find_inputs(job.input_path, job.output_path, job.access)
-    if service_limits:
+    if job.service_limits:
         check_size(inputs)
     size = sum(each.source.size for each in inputs)
     return {"valid": True, "inputFiles": len(inputs), "inputBytes": size, "notes": job.notes}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 import re
 import shlex
 import subprocess
@@ -15,7 +16,11 @@ from typing import Any
 import pytest
 
 import personalize_spark as ps
-from personalize_spark.cli.main import parser
+from personalize_spark import api
+from personalize_spark.catalog.arns import Arn
+from personalize_spark.catalog.catalog import Catalog
+from personalize_spark.cli.main import main, parser
+from personalize_spark.testing.toy import golden_version, request
 
 NAMES = {
     "Catalog",
@@ -32,11 +37,17 @@ NAMES = {
     "train",
 }
 FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "import": ps.import_datasets,
-    "train": ps.train,
-    "import-model": ps.import_model,
+    "compare old new": ps.compare,
+    "evaluate --solution-version x": ps.evaluate,
+    "explain-filter": ps.explain_filter,
+    "import --group x": ps.import_datasets,
+    "import-model --solution x --recipe x": ps.import_model,
+    "run --request x": ps.run_batch_inference,
+    "train --group x --recipe x --solution x": ps.train,
+    "validate --request x": api.validate_batch_inference,
 }
-NAMED = {"import": ["group"], "train": ["group", "recipe", "solution"], "import-model": ["solution", "recipe"]}
+OF_PYTHON = {"spark", "created", "progress"}
+OF_COMMANDS = {"command", "json"}
 
 
 def test_the_names() -> None:
@@ -60,9 +71,48 @@ def test_the_import_is_cheap() -> None:
 
 @pytest.mark.parametrize("command", FUNCTIONS)
 def test_a_command_has_the_parameters_of_its_function(command: str) -> None:
-    named = [part for name in NAMED[command] for part in (f"--{name}", "x")]
-    options = set(vars(parser().parse_args([command, *named])))
-    assert options - {"command"} == {*inspect.signature(FUNCTIONS[command]).parameters} - {"spark"}
+    options = set(vars(parser().parse_args(command.split())))
+    assert options - OF_COMMANDS == {*inspect.signature(FUNCTIONS[command]).parameters} - OF_PYTHON
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> dict[str, Any]:
+    (tmp_path / "in.json").write_text('{"userId":"u1"}\nbroken\n')
+    version = golden_version(Catalog(tmp_path / "catalog"))
+    return request(version, f"file://{tmp_path}/in.json", f"file://{tmp_path}/out/", numResults=3)
+
+
+def test_a_run_is_the_same_from_python_and_as_a_command(
+    job: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    catalog, out = ps.Catalog(tmp_path / "catalog"), tmp_path / "out" / "in.json.out"
+    created: list[str] = []
+    report = ps.run_batch_inference(catalog, job, engine="local", created=created.append)
+    answers = out.read_bytes()
+    assert (report.lines, report.to_dict()["errors"]) == (2, report.errors)
+    assert str(report).startswith("2 lines of 1 file answered in ")
+    out.unlink()
+    (tmp_path / "request.json").write_text(json.dumps({**job, "jobName": "other"}))
+    asked = ["--request", str(tmp_path / "request.json"), "--catalog", str(tmp_path / "catalog")]
+    assert main(["run", *asked, "--engine", "local"]) == 0
+    assert out.read_bytes() == answers
+    said = capsys.readouterr()
+    assert "2 lines of 1 file answered" in said.err
+    arns = [*created, json.loads(said.out)["batchInferenceJobArn"]]
+    records = [catalog.read(Arn.parse(arn)) for arn in arns]
+    assert [each.arn.name for each in records] == [job["jobName"], "other"]
+    assert {each.fields["status"] for each in records} == {"ACTIVE"}
+    assert records[0].fields.keys() == records[1].fields.keys()
+
+
+def test_a_refusal_and_a_failure_are_errors_of_the_face(job: dict[str, Any], tmp_path: Path) -> None:
+    catalog = ps.Catalog(tmp_path / "catalog")
+    with pytest.raises(ps.ServiceError) as refused:
+        ps.run_batch_inference(catalog, {**job, "numResults": 0}, engine="local")
+    assert refused.value.code == "InvalidInputException"
+    Path(tmp_path / "in.json").unlink()
+    with pytest.raises(ps.JobFailed, match="Invalid S3 input path"):
+        ps.run_batch_inference(catalog, job, engine="local")
 
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import Any
 
 from personalize_spark import api
-from personalize_spark.cli.arguments import Commands, add_catalog, add_command, catalog_of, json_of, show
+from personalize_spark.cli.arguments import Commands, add_catalog, add_command, catalog_of, json_of, options_of, show
 from personalize_spark.cli.progress import ProgressLine
 
 
@@ -30,24 +31,18 @@ def add(commands: Commands) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
+    catalog, options = catalog_of(arguments), _options(arguments)
     with ProgressLine(sys.stderr) as line:
         report = api.run_batch_inference(
-            catalog_of(arguments),
-            json_of(arguments.request),
-            engine=arguments.engine,
-            assume_role=arguments.assume_role,
-            service_limits=arguments.limits == "service",
-            created=lambda arn: show({"batchInferenceJobArn": arn}),
-            progress=line.show,
+            catalog, **options, created=lambda arn: show({"batchInferenceJobArn": arn}), progress=line.show
         )
     sys.stderr.write(f"{report}\n")
 
 
 def _validate(arguments: argparse.Namespace) -> None:
-    found = api.validate_batch_inference(
-        catalog_of(arguments),
-        json_of(arguments.request),
-        assume_role=arguments.assume_role,
-        service_limits=arguments.limits == "service",
-    )
-    show(found)
+    show(api.validate_batch_inference(catalog_of(arguments), **_options(arguments)))
+
+
+def _options(arguments: argparse.Namespace) -> dict[str, Any]:
+    options = options_of(arguments)
+    return {**options, "request": json_of(options["request"])}

@@ -1,4 +1,4 @@
-"""What is imported after a training counts in the next job, without another training; a job sees what was there when it was made."""
+"""What is imported after a training counts in the next job, without another training; a job sees what was there when it was created."""
 
 from __future__ import annotations
 
@@ -6,23 +6,21 @@ import csv
 import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 from pyspark.sql import SparkSession
 
+import personalize_spark as ps
 from personalize_spark.artifacts.artifact import Pinned
 from personalize_spark.artifacts.model import read_model, updated
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
-from personalize_spark.datasets.imports import ImportMode, Source, import_files
 from personalize_spark.job.run import run_job
 from personalize_spark.job.spark_executor import SparkExecutor
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.service.batch_inference_jobs import create_batch_inference_job
-from personalize_spark.solutions.refresh_users import update_users
-from personalize_spark.solutions.train import Hyperparameters, train
 from personalize_spark.testing.toy import NO_EXPLORATION, request
 from personalize_spark.training.fold_in import AlsFoldIn, Histories
 from tests.solutions.test_train import interactions
@@ -34,10 +32,10 @@ NEWS = [("üser-0", "item-3", 5000), ("üser-0", "item-3", 5001), ("üser-1", "f
 Answer = dict[str, Any]
 
 
-def write(path: Path, rows: Iterable[Sequence[object]]) -> Source:
+def write(path: Path, rows: Iterable[Sequence[object]]) -> Path:
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("USER_ID", "ITEM_ID", "TIMESTAMP"), *rows])
-    return Source(f"file://{path}")
+    return path
 
 
 class World:
@@ -45,14 +43,15 @@ class World:
 
     def __init__(self, spark: SparkSession, folder: Path, recipe: str) -> None:
         self.spark, self.folder, self.catalog = spark, folder, Catalog(f"file://{folder}/catalog")
-        self.load(interactions(), ImportMode.FULL)
-        self.arn = train(spark, self.catalog, "films", recipe, "films", Hyperparameters(rank=4, iterations=3))
+        self.load(interactions(), "FULL")
+        version = ps.train(self.catalog, "films", recipe, "films", rank=4, iterations=3, spark=spark)
+        self.arn = Arn.parse(version.arn)
         (folder / "in.json").write_text("\n".join(json.dumps({"userId": user}, ensure_ascii=False) for user in USERS))
 
-    def load(self, rows: Iterable[Sequence[object]], mode: ImportMode) -> dict[Arn, int]:
-        source = write(self.folder / f"{mode}.csv", rows)
-        import_files(self.spark, self.catalog, "films", {"Interactions": source}, mode)
-        return update_users(self.spark, self.catalog, "films")
+    def load(self, rows: Iterable[Sequence[object]], mode: Literal["FULL", "INCREMENTAL"]) -> dict[str, int]:
+        path = write(self.folder / f"{mode}.csv", rows)
+        report = ps.import_datasets(self.catalog, "films", interactions=path, import_mode=mode, spark=self.spark)
+        return report.refreshed
 
     def run(self, config: Any = NO_EXPLORATION, between: Callable[[], object] = lambda: None) -> dict[str, Answer]:
         asked = request(
@@ -66,14 +65,14 @@ class World:
 
 
 @pytest.mark.parametrize("recipe", ["aws-user-personalization", "aws-user-personalization-v2"])
-def test_new_interactions_move_their_users_and_nobody_else(spark: SparkSession, tmp_path: Path, recipe: str) -> None:
+def test_an_import_refreshes_its_users_and_nobody_else(spark: SparkSession, tmp_path: Path, recipe: str) -> None:
     world = World(spark, tmp_path, recipe)
     before = world.run()
     assert before["late"] == before["nobody"]
-    assert world.run(between=lambda: world.load(NEWS, ImportMode.INCREMENTAL)) == before
+    assert world.run(between=lambda: world.load(NEWS, "INCREMENTAL")) == before
     after = world.run()
     assert {user for user in USERS if before[user] != after[user]} == {"üser-0", "late"}
-    assert world.load([("nobody at all", "unheard of", 6000)], ImportMode.INCREMENTAL) == {world.arn: 3}
+    assert world.load([("nobody at all", "unheard of", 6000)], "INCREMENTAL") == {str(world.arn): 3}
     assert world.run() == after
 
 
@@ -85,11 +84,11 @@ def world(_spark_session: SparkSession, tmp_path_factory: pytest.TempPathFactory
     """A world with news, among them an item that is forty days younger than all others."""
     world = World(_spark_session, tmp_path_factory.mktemp("world"), "aws-user-personalization")
     news = [*NEWS, ("late", "fresh too", 40 * 86_400)]
-    assert world.load(news, ImportMode.INCREMENTAL) == {world.arn: 3}
+    assert world.load(news, "INCREMENTAL") == {str(world.arn): 3}
     return world
 
 
-def test_a_moved_user_is_what_a_training_would_make_of_it(world: World) -> None:
+def test_a_refreshed_user_is_what_a_training_would_make_of_it(world: World) -> None:
     fields = world.catalog.read(world.arn).fields
     artifact = Pinned(**fields["model"]).open()
     model = updated(read_model(artifact), Pinned(**fields["update"]).open())
