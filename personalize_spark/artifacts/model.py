@@ -20,7 +20,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from personalize_spark.artifacts.artifact import Artifact, Entry, write_column, write_ragged
-from personalize_spark.artifacts.shards import Carrier, Shards
+from personalize_spark.artifacts.shards import RowSource, Shards
 from personalize_spark.errors import ArtifactError
 from personalize_spark.scoring.model import JsonTexts, Model
 from personalize_spark.scoring.topn import ItemMatrix
@@ -43,11 +43,11 @@ def users_schema(rank: int, *, floors: bool = False) -> pa.Schema:
     return pa.schema({**columns, **dict.fromkeys(numbers, pa.float64())})
 
 
-class CarriedUsers:
+class StoredUsers:
     """Users looked up in the shards of a model, or in what was gathered from them."""
 
-    def __init__(self, carrier: Carrier, rank: int, *, floors: bool) -> None:
-        self._carrier, self._rank, self._floors = carrier, rank, floors
+    def __init__(self, source: RowSource, rank: int, *, floors: bool) -> None:
+        self._source, self._rank, self._floors = source, rank, floors
 
     def lookup(self, ids: Sequence[str]) -> UserRows:
         """See `scoring.users.Users`."""
@@ -56,7 +56,7 @@ class CarriedUsers:
         numbers = {
             name: np.zeros(len(ids)) for name in (["log_normaliser", "floor"] if self._floors else ["log_normaliser"])
         }
-        for found in self._carrier.find([each.encode() for each in ids]):
+        for found in self._source.find([each.encode() for each in ids]):
             column = found.table.column("vector")
             known[found.positions] = True
             vectors[found.positions] = column.flatten().to_numpy().reshape(-1, self._rank)[found.rows]
@@ -87,16 +87,16 @@ class UpdatedUsers:
         return new
 
 
-def updated(model: Model, update: Artifact, carrier: Carrier | None = None) -> Model:
-    """The model with newer rows of some users; `carrier` brings them, if not the shards."""
+def updated(model: Model, update: Artifact, source: RowSource | None = None) -> Model:
+    """The model with newer rows of some users; `source` has them, if not the shards."""
     if model.matrix is None or model.users is None:
         raise ArtifactError(f"{update.store.root} updates a model that has no users.")
-    return replace(model, users=UpdatedUsers(_users(update, model.matrix, carrier), model.users))
+    return replace(model, users=UpdatedUsers(_users(update, model.matrix, source), model.users))
 
 
-def _users(artifact: Artifact, matrix: ItemMatrix, carrier: Carrier | None) -> CarriedUsers:
+def _users(artifact: Artifact, matrix: ItemMatrix, source: RowSource | None) -> StoredUsers:
     floors = "scored" in artifact.properties
-    return CarriedUsers(carrier or Shards(artifact, USERS), matrix.factors.shape[1], floors=floors)
+    return StoredUsers(source or Shards(artifact, USERS), matrix.factors.shape[1], floors=floors)
 
 
 def write_items(store: Store, model: Model) -> list[Entry]:
@@ -118,8 +118,8 @@ def write_items(store: Store, model: Model) -> list[Entry]:
     return entries
 
 
-def read_model(artifact: Artifact, carrier: Carrier | None = None) -> Model:
-    """Map a model; `carrier` brings its users, if not the shards."""
+def read_model(artifact: Artifact, source: RowSource | None = None) -> Model:
+    """Map a model; `source` has its users, if not the shards."""
     columns = {name: artifact.column(name) for name in _COLUMNS if f"{name}.npy" in artifact.entries}
     item_ids_json = JsonTexts(**vars(artifact.ragged("item_ids_json")))
     popularity_order, popularity = columns["popularity_order"], columns["popularity"]
@@ -129,5 +129,5 @@ def read_model(artifact: Artifact, carrier: Carrier | None = None) -> Model:
     if "factors" not in columns:
         return model
     matrix = ItemMatrix(columns["factors"], columns["norms"], columns["ranks"], columns.get("basis"))
-    users = _users(artifact, matrix, carrier)
+    users = _users(artifact, matrix, source)
     return replace(model, matrix=matrix, users=users, temperature=artifact.properties.get("temperature", 1.0))

@@ -59,8 +59,8 @@ class Found:
     rows: NDArray[np.int64]
 
 
-class Carrier(Protocol):
-    """Brings rows of users to a task."""
+class RowSource(Protocol):
+    """Where rows of users are looked up."""
 
     def find(self, ids: Sequence[bytes]) -> Iterator[Found]:
         """Look ids up."""
@@ -110,23 +110,7 @@ class Shards:
         return self._tables[shard]
 
 
-class Carriage:
-    """Brings rows of the split at hand: from the shards, or from what was gathered for it."""
-
-    def __init__(self, shards: Shards) -> None:
-        self.shards = shards
-        self._slice: Slice | None = None
-
-    def turn_to(self, gathered: Slice | None) -> None:
-        """From now on, look here; `None`: in the shards."""
-        self._slice = gathered
-
-    def find(self, ids: Sequence[bytes]) -> Iterator[Found]:
-        """Look ids up."""
-        return (self._slice or self.shards).find(ids)
-
-
-class Slice:
+class GatheredRows:
     """The rows that were gathered for the lines of one split; `None` where none of its users is known."""
 
     def __init__(self, table: pa.RecordBatch | None) -> None:
@@ -139,6 +123,22 @@ class Slice:
         rows = _rows(self._table, keys_of(ids), pa.array(ids, pa.binary()))
         known = np.flatnonzero(rows >= 0)
         yield Found(self._table, known, rows[known])
+
+
+class SplitRows:
+    """The rows of one split after the other: from the shards, or from what was gathered for the split."""
+
+    def __init__(self, shards: Shards) -> None:
+        self.shards = shards
+        self._source: RowSource = shards
+
+    def use(self, gathered: GatheredRows | None) -> None:
+        """Look ids up there from now on; `None`: in the shards."""
+        self._source = gathered or self.shards
+
+    def find(self, ids: Sequence[bytes]) -> Iterator[Found]:
+        """Look ids up."""
+        return self._source.find(ids)
 
 
 def _rows(table: pa.RecordBatch, keys: NDArray[np.uint32], ids: pa.Array) -> NDArray[np.int64]:

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from personalize_spark.artifacts.artifact import Artifact
-from personalize_spark.artifacts.shards import Carrier, Shards
+from personalize_spark.artifacts.shards import RowSource, Shards
 from personalize_spark.filters.binding import BoundFilter
 from personalize_spark.filters.expression import Literal
 from personalize_spark.filters.mask import Categories, Columns, Numbers
@@ -29,11 +29,11 @@ _DAY = 86_400
 
 
 class View:
-    """A dataset group's view; `carrier` brings its users, if not the shards."""
+    """A dataset group's view; `source` has its users, if not the shards."""
 
-    def __init__(self, artifact: Artifact, carrier: Carrier | None = None) -> None:
+    def __init__(self, artifact: Artifact, source: RowSource | None = None) -> None:
         self._artifact = artifact
-        self._carrier = carrier or Shards(artifact, USERS)
+        self._source = source or Shards(artifact, USERS)
         self.schemas = schemas_of(artifact.properties["schemas"].values())
         self.events: list[str] = artifact.properties["eventTypes"]
         self.items: int = artifact.properties["items"]
@@ -70,7 +70,7 @@ class View:
         """What users did with items of the view, and the named attributes; both empty for an unknown one."""
         values: list[dict[str, Literal | None]] = [{} for _ in ids]
         parts = [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int16))]
-        for found in self._carrier.find([each.encode() for each in ids]):
+        for found in self._source.find([each.encode() for each in ids]):
             taken = found.table.take(pa.array(found.rows))
             lengths = pc.list_value_length(taken.column("history_items")).to_numpy(zero_copy_only=False)
             items, events = (

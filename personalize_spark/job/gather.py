@@ -54,7 +54,7 @@ def gather(spark: SparkSession, cores: int, staging: Store, splits: Sequence[Spl
         TaskFailed: a shard or an input could not be read.
         InvalidInputException: the setting is no size.
     """
-    size = sum(carriage.shards.size for carriage in Worker(staging).carriages.values())
+    size = sum(source.shards.size for source in Worker(staging).row_sources.values())
     if not splits or size <= _budget(spark, size):
         return list(splits)
     tasks = tasks_of(splits, cores)
@@ -109,8 +109,8 @@ def _ask(worker: Worker, batches: Batches) -> Batches:
             each for number in batch.column(0).to_pylist() for each in read_task(worker.staging, _ATTEMPT, number)
         ):
             ids = worker.users(split)
-            for side, carriage in worker.carriages.items():
-                for shard, some in carriage.shards.split(ids):
+            for side, source in worker.row_sources.items():
+                for shard, some in source.shards.split(ids):
                     asked = [ids[each] for each in some.tolist()]
                     yield pa.RecordBatch.from_pylist(
                         [{"side": side, "shard": shard, "split": split.key, "ids": asked}], _ASKED
@@ -120,7 +120,7 @@ def _ask(worker: Worker, batches: Batches) -> Batches:
 def _find(worker: Worker, batches: Batches) -> Batches:
     """What each shard answers to each split: a table of its own columns, by ascending key and id."""
     for row in _rows(batches):
-        for found in worker.carriages[row["side"]].shards.find(row["ids"]):
+        for found in worker.row_sources[row["side"]].shards.find(row["ids"]):
             table = found.table.take(pa.array(sorted(found.rows.tolist())))
             sink = pa.BufferOutputStream()
             with pa.ipc.new_stream(sink, table.schema) as writer:

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from personalize_spark.answer import LineFilter, answer
 from personalize_spark.artifacts.model import USERS, read_model, updated
-from personalize_spark.artifacts.shards import Carriage, Shards, Slice
+from personalize_spark.artifacts.shards import GatheredRows, Shards, SplitRows
 from personalize_spark.artifacts.view import View, ViewFilter, with_exploration, with_new_items
 from personalize_spark.errors import PersonalizeSparkError
 from personalize_spark.filters.binding import bind
@@ -76,19 +76,19 @@ class Worker:
         self.recipe = RECIPES[self.plan.job.recipe]
 
     @cached_property
-    def carriages(self) -> Mapping[str, Carriage]:
+    def row_sources(self) -> Mapping[str, SplitRows]:
         """Where users are looked up, by the side of the plan that knows them."""
         job = self.plan.job
         sides = {"model": job.model, "update": job.update, "view": job.view if job.filter is not None else None}
-        return {name: Carriage(Shards(pinned.open(), USERS)) for name, pinned in sides.items() if pinned}
+        return {name: SplitRows(Shards(pinned.open(), USERS)) for name, pinned in sides.items() if pinned}
 
     @cached_property
     def model(self) -> Model:
         """The model, mapped at the first need of it."""
         job = self.plan.job
-        model = read_model(job.model.open(), self.carriages["model"])
+        model = read_model(job.model.open(), self.row_sources["model"])
         if job.update is not None:
-            model = updated(model, job.update.open(), self.carriages["update"])
+            model = updated(model, job.update.open(), self.row_sources["update"])
         if job.view is None:
             return model
         view = View(job.view.open())
@@ -104,7 +104,7 @@ class Worker:
         job = self.plan.job
         if job.filter is None or job.view is None:
             return None
-        view = View(job.view.open(), self.carriages["view"])
+        view = View(job.view.open(), self.row_sources["view"])
         return ViewFilter(view, bind(parse(job.filter), view.schemas), self.model)
 
     @cached_property
@@ -161,10 +161,10 @@ class Worker:
     def _turn_to(self, split: Split) -> None:
         """Look users up in what was gathered for the split, if it was."""
         there = {found.name for found in self.staging.list(f"{GATHERED}{split.key}/")} if split.gathered else set()
-        for side, carriage in self.carriages.items():
+        for side, source in self.row_sources.items():
             name = f"{slice_name(split.key, side)}.arrow"
             table = pa.ipc.open_file(self.staging.read(name)).get_batch(0) if name in there else None
-            carriage.turn_to(Slice(table) if split.gathered else None)
+            source.use(GatheredRows(table) if split.gathered else None)
 
     def _lines(self, text: Iterable[bytes]) -> Iterator[list[bytes]]:
         for block in text:
