@@ -14,6 +14,7 @@ from personalize_spark.errors import InvalidInputException, ResourceInUseExcepti
 from personalize_spark.filters.binding import BoundFilter, bind
 from personalize_spark.filters.expression import ITEM_ID
 from personalize_spark.filters.parser import parse
+from personalize_spark.job.job import KIND as JOB
 from personalize_spark.request import validate
 from personalize_spark.schemas import Schema, schemas_of
 from personalize_spark.service.pages import page_of, shown
@@ -67,11 +68,7 @@ def delete_filter(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
     """
     validate("DeleteFilter", params)
     record = find(catalog, params["filterArn"], KIND)
-    users = [
-        job.arn.name
-        for job in running(catalog, "batch-inference-job")
-        if job.fields.get("filterArn") == str(record.arn)
-    ]
+    users = [job.arn.name for job in running(catalog, JOB) if job.fields.get("filterArn") == str(record.arn)]
     if users:
         raise ResourceInUseException(f"{record.arn} is in use by the batch inference job {users[0]}; wait for its end.")
     catalog.delete(record)

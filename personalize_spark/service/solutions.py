@@ -10,6 +10,7 @@ from personalize_spark.catalog.lease import running
 from personalize_spark.catalog.resources import find, versions_of
 from personalize_spark.catalog.status import Status
 from personalize_spark.errors import InvalidInputException, ResourceInUseException
+from personalize_spark.job.job import KIND as JOB
 from personalize_spark.recipes import recipe_of
 from personalize_spark.request import validate
 from personalize_spark.service.pages import page_of, shown
@@ -131,9 +132,7 @@ def delete_solution(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
     solution = find(catalog, params["solutionArn"], "solution")
     versions = versions_of(catalog, solution.arn)
     names = {str(each.arn) for each in versions}
-    users = [
-        job.arn.name for job in running(catalog, "batch-inference-job") if job.fields["solutionVersionArn"] in names
-    ]
+    users = [job.arn.name for job in running(catalog, JOB) if job.fields["solutionVersionArn"] in names]
     if users:
         raise ResourceInUseException(
             f"{solution.arn} is in use by the batch inference job {users[0]}; wait for its end."
