@@ -98,7 +98,7 @@ def open_session(app: str, *, data: bool = False, short: bool = False) -> SparkS
             raise
         java = os.environ.get("JAVA_HOME", "not set")
         raise EnvironmentProblem(
-            f"Spark cannot start its JVM: install Java 17 or 21 and let JAVA_HOME name it (it is {java})."
+            f"Spark cannot start its JVM: install Java 17 or 21 and set JAVA_HOME to it (now {java})."
         ) from error
     if not any(name in os.environ for name in _PLATFORMS):
         session.sparkContext.setLogLevel("ERROR")

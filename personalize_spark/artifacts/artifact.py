@@ -81,9 +81,7 @@ class Artifact:
             ) from error
         self.sha256 = hashlib.sha256(data).hexdigest()
         if pinned is not None and pinned != self.sha256:
-            raise ArtifactError(
-                f"{store.root}{_MANIFEST} is not the one that the job was planned with; create a new job."
-            )
+            raise ArtifactError(f"{store.root}{_MANIFEST} has changed since the job was planned; create a new job.")
         manifest = decoded(data, Manifest, f"{store.root}{_MANIFEST}")
         if manifest.format != FORMAT:
             raise ArtifactError(f"{store.root} has format {manifest.format}, this release reads {FORMAT}: train again.")
@@ -114,7 +112,7 @@ class Artifact:
         """
         entry = self.entries.get(name)
         if entry is None:
-            raise ArtifactError(f"{self.store.root}{_MANIFEST} names no file {name}.")
+            raise ArtifactError(f"{self.store.root}{_MANIFEST} does not list the file {name}.")
         path = local_path(self.store, name, entry.sha256)
         size = path.stat().st_size if path.exists() else 0
         if size != entry.size:  # a damage that is cheap to see, also where the file is mapped in place

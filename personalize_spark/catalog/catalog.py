@@ -109,7 +109,7 @@ class Catalog:
         try:
             record.version = self.store.replace(_path(record.arn), orjson.dumps(fields), record.version)
         except ObjectChanged as error:
-            raise ResourceInUseException(f"{record.arn} was changed by somebody else in the meantime.") from error
+            raise ResourceInUseException(f"{record.arn} was changed by another process.") from error
         record.fields = fields
 
     def delete(self, record: Record) -> None:

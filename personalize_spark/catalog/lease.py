@@ -82,7 +82,7 @@ def reap(catalog: Catalog, record: Record) -> Record:
     silent = time.time() - heard
     if not record.status.unfinished or silent <= STALE_SECONDS:
         return record
-    reason = f"Its driver has not been heard of for {silent:.0f} seconds. Create it again under a new name."
+    reason = f"Its driver has sent no heartbeat for {silent:.0f} seconds. Create it again under a new name."
     try:
         catalog.update(record, status=Status.FAILED, failureReason=reason)
     except ResourceInUseException:  # it lives, or somebody else has said so already

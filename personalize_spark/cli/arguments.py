@@ -42,7 +42,7 @@ def catalog_of(arguments: argparse.Namespace) -> Catalog:
         InvalidInputException: neither does.
     """
     if not arguments.catalog:
-        raise InvalidInputException(f"Which catalog? Give --catalog URI or set {CATALOG}.")
+        raise InvalidInputException(f"No catalog is given: use --catalog URI or set {CATALOG}.")
     return Catalog(arguments.catalog)
 
 
@@ -67,7 +67,7 @@ def json_of(source: str) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise InvalidInputException(f"{source} cannot be read as JSON: {error}") from error
     if not isinstance(value, dict):
-        raise InvalidInputException(f"{source} holds no JSON object.")
+        raise InvalidInputException(f"{source} does not contain a JSON object.")
     return value
 
 

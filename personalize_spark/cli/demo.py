@@ -38,19 +38,19 @@ def add(commands: Commands) -> None:
         commands,
         "demo",
         lambda arguments: demo(arguments.keep),
-        "The main job on a generated catalogue, from nothing to printed answers.",
+        "Run the main job on a generated catalogue, from nothing to printed answers.",
     )
-    parser.add_argument("--keep", metavar="DIR", type=Path, help="leave everything there, for play")
+    parser.add_argument("--keep", metavar="DIR", type=Path, help="keep all files there")
 
 
 def demo(keep: Path | None) -> None:
     """Generate, import, train and run; everything is printed, and kept in `keep` if given."""
     if keep is not None:
         keep.mkdir(parents=True, exist_ok=True)
-        _demo(keep.absolute(), f"All of it is in {keep.absolute()}; the catalog is {keep.absolute()}/catalog.")
+        _demo(keep.absolute(), f"Everything is in {keep.absolute()}; the catalog is {keep.absolute()}/catalog.")
     else:
         with tempfile.TemporaryDirectory(prefix="personalize-spark-demo-") as folder:
-            _demo(Path(folder), "Nothing was kept; --keep DIR leaves everything there.")
+            _demo(Path(folder), "Nothing was kept; --keep DIR keeps all files.")
 
 
 def _demo(folder: Path, hint: str) -> None:

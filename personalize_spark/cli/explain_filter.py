@@ -11,7 +11,7 @@ from personalize_spark.service.explain import explain_filter
 
 def add(commands: Commands) -> None:
     """Add the command."""
-    parser = add_command(commands, "explain-filter", _explain, "Tell what a filter says, keeps and drops.")
+    parser = add_command(commands, "explain-filter", _explain, "Explain what a filter means, keeps and drops.")
     add_catalog(parser)
     parser.add_argument("--expression", metavar="E", help="the filter expression; if left out, that of --filter-arn")
     where = parser.add_mutually_exclusive_group()
@@ -19,7 +19,9 @@ def add(commands: Commands) -> None:
     where.add_argument("--filter-arn", metavar="ARN", help="a filter, for its dataset group and its expression")
     parser.add_argument("--line", metavar="JSON", help="an input line, to see what the filter does to it")
     parser.add_argument(
-        "--solution-version", metavar="ARN", help="also show what the line gets unfiltered, kept or dropped"
+        "--solution-version",
+        metavar="ARN",
+        help="also show which of the line's unfiltered items the filter keeps or drops",
     )
 
 

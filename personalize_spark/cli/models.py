@@ -11,11 +11,11 @@ from personalize_spark.cli.arguments import Commands, add_catalog, add_command, 
 _DATASETS = ("interactions", "items", "users")
 _FACTORS = {
     "items": "the item factors",
-    "users": "the user factors; if left out, those of the same file or folder",
-    "item-ids": "integer,id of the items, where their rows have but a number (CSV, JSON Lines, Parquet); else NAME.ids.txt beside NAME.npy is found by itself",
+    "users": "the user factors; by default those in the file or folder of --items",
+    "item-ids": "a table integer,id, for items that are only numbered (CSV, JSON Lines, Parquet); NAME.ids.txt beside NAME.npy is found automatically",
     "user-ids": "the same for the users",
-    "counts": "id,count: how often each item was interacted with (CSV, JSON Lines, Parquet); this, --interactions or --group is needed",
-    "interactions": "USER_ID,ITEM_ID and maybe TIMESTAMP, instead of --counts",
+    "counts": "a table id,count: the number of interactions of each item (CSV, JSON Lines, Parquet); one of --counts, --interactions and --group is required",
+    "interactions": "a table USER_ID,ITEM_ID, optionally with TIMESTAMP, instead of --counts",
 }
 
 
@@ -39,7 +39,7 @@ def _add_import(commands: Commands) -> None:
 def _add_train(commands: Commands) -> None:
     parser = add_command(commands, "train", _train, "Train a solution version; its ARN is the last line of stdout.")
     add_catalog(parser)
-    parser.add_argument("--group", required=True, metavar="NAME", help="the dataset group to learn from")
+    parser.add_argument("--group", required=True, metavar="NAME", help="the dataset group to train on")
     parser.add_argument(
         "--recipe", required=True, metavar="NAME", help="such as aws-user-personalization; list-recipes names all"
     )
@@ -48,7 +48,7 @@ def _add_train(commands: Commands) -> None:
     parser.add_argument("--iterations", type=int, help="ALS iterations")
     parser.add_argument("--regularization", type=float, help="ALS regularization")
     parser.add_argument("--alpha", type=float, help="ALS confidence of one interaction")
-    parser.add_argument("--seed", type=int, help="of the factors' first values")
+    parser.add_argument("--seed", type=int, help="random seed of the initial factors")
 
 
 def _add_import_model(commands: Commands) -> None:
@@ -59,10 +59,16 @@ def _add_import_model(commands: Commands) -> None:
     parser.add_argument("--recipe", required=True, metavar="NAME", help="such as aws-user-personalization")
     for name, text in _FACTORS.items():
         parser.add_argument(f"--{name}", metavar="F", help=text)
-    parser.add_argument("--format", choices=["als", "implicit", "parquet", "npy"], help="else what the files look like")
+    parser.add_argument(
+        "--format",
+        choices=["als", "implicit", "parquet", "npy"],
+        help="the format of the factors; detected from the files by default",
+    )
     parser.add_argument("--group", metavar="NAME", help="the dataset group, for filters, exploration and popularity")
-    parser.add_argument("--arn", help="of the solution version, such as one that exists in the service")
-    parser.add_argument("--fit-temperature", action="store_true", help="fit the scores to the interactions")
+    parser.add_argument("--arn", help="the ARN of the new solution version, such as one that exists in the service")
+    parser.add_argument(
+        "--fit-temperature", action="store_true", help="fit the temperature of the scores to the interactions"
+    )
 
 
 def _import(arguments: argparse.Namespace) -> None:

@@ -57,11 +57,11 @@ def _evaluated(artifact: Artifact, arn: str, source: Place | None) -> Evaluation
     matrix, notes = model.matrix, []
     if matrix is None or model.users is None:
         raise InvalidInputException(
-            f"{arn} has no vectors of users to evaluate: {properties['recipe']} recommends without them."
+            f"{arn} has no user vectors to evaluate: {properties['recipe']} recommends without them."
         )
     if "interactions" not in properties:
         raise ArtifactError(
-            f"The model of {arn} does not say how many interactions its popularity is from: train or import it again."
+            f"The model of {arn} does not record how many interactions its popularity is based on: train or import it again."
         )
     if source is None:
         held_out = _held_out(artifact, arn)
@@ -80,7 +80,7 @@ def _held_out(artifact: Artifact, arn: str) -> HeldOut:
     held_out = read_held_out(artifact)
     if held_out is None:
         raise InvalidInputException(
-            f"The model of {arn} comes without held-out items. Train a version with this release, on users with three or "
+            f"The model of {arn} has no held-out items. Train a version with this release, on users with three or "
             f"more items, or give later interactions: a CSV file of {_USER_ID},{_ITEM_ID}."
         )
     return held_out

@@ -16,11 +16,11 @@ _PANELS = (
     ("NDCG", "Held-out items among the first K; more for those nearer the top.", [f"NDCG@{depth}" for depth in DEPTHS]),
     ("Precision", "Share of the first K that were held out.", [f"precision@{depth}" for depth in DEPTHS]),
     ("Recall", "Share of the held-out items among the first K.", [f"recall@{depth}" for depth in DEPTHS]),
-    ("Mean reciprocal rank", "One over the rank of the first hit.", ["MRR@25"]),
+    ("Mean reciprocal rank", "One divided by the rank of the first hit.", ["MRR@25"]),
     ("Coverage", "Share of all items that are in anybody's first 25.", ["coverage"]),
-    ("Novelty", "Bits; an item half as popular has one more.", ["novelty"]),
+    ("Novelty", "In bits; an item half as popular has one more.", ["novelty"]),
     ("Popularity bias", "Mean popularity percentile of the first 25; 0.5 is none.", ["popularity"]),
-    ("Log-loss", "Nats for a held-out item's score; less is better.", ["log-loss"]),
+    ("Log-loss", "In nats, of a held-out item's score; lower is better.", ["log-loss"]),
 )
 
 

@@ -82,7 +82,9 @@ def check_batch_inference_job(
         record = find(catalog, request["filterArn"], "filter")
         expression = record.fields["filterExpression"]
         if bind_for_job(record, group).needs_item and "itemId" not in recipe.required:
-            problems.append(f"The filter {record.arn} compares with CurrentItem, which lines of {recipe.name} lack.")
+            problems.append(
+                f"The filter {record.arn} compares with CurrentItem, but lines of {recipe.name} have no item."
+            )
     if problems:
         raise InvalidInputException(" ".join(problems))
     exploration = _exploration(catalog, version, group, request) if recipe.explores else None

@@ -151,7 +151,7 @@ class GroupFilter:
             return (), own
         if self.bound.needs_item and "itemId" not in version.recipe.required:
             raise InvalidInputException(
-                f"The filter compares with CurrentItem, which lines of {version.recipe.name} lack."
+                f"The filter compares with CurrentItem, but lines of {version.recipe.name} have no item."
             )
         return version.recipe.required, own
 
@@ -271,7 +271,7 @@ def _asked(
     if group is None and filter_arn is None:
         return expression, None
     if catalog is None:
-        raise InvalidInputException("A dataset group or a filter lies in a catalog: give the catalog.")
+        raise InvalidInputException("A dataset group or a filter is stored in a catalog: give the catalog.")
     if filter_arn is None:
         return expression, find_group(catalog, str(group))
     fields = find(catalog, filter_arn, "filter").fields
@@ -288,7 +288,7 @@ def open_version(catalog: Catalog, text: str, group: str) -> Version:
     """
     fields = find_active_version(catalog, text).fields
     if fields.get("datasetGroupArn") != group:
-        raise InvalidInputException(f"The solution version {text} belongs to another dataset group than {group}.")
+        raise InvalidInputException(f"The solution version {text} belongs to a different dataset group than {group}.")
     model = read_model(Pinned(**fields["model"]).open())
     return Version(recipe_of(fields["recipeArn"]), model)
 

@@ -70,7 +70,9 @@ def delete_filter(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
     record = find(catalog, params["filterArn"], KIND)
     users = [job.arn.name for job in running(catalog, JOB) if job.fields.get("filterArn") == str(record.arn)]
     if users:
-        raise ResourceInUseException(f"{record.arn} is in use by the batch inference job {users[0]}; wait for its end.")
+        raise ResourceInUseException(
+            f"{record.arn} is in use by the batch inference job {users[0]}; wait until it has ended."
+        )
     catalog.delete(record)
     return {}
 
@@ -83,7 +85,9 @@ def bind_for_job(record: Record, group: Record | None) -> BoundFilter:
     """
     text = record.fields["filterArn"]
     if group is None or record.fields["datasetGroupArn"] != str(group.arn):
-        raise InvalidInputException(f"The filter {text} belongs to another dataset group than the solution version.")
+        raise InvalidInputException(
+            f"The filter {text} belongs to a different dataset group than the solution version."
+        )
     try:
         bound = bind(parse(record.fields["filterExpression"]), _schemas(group))
     except InvalidInputException as error:  # an import has changed the schemas since

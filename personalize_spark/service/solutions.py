@@ -53,13 +53,13 @@ def create_solution(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
     validate("CreateSolution", params)
     group = find(catalog, params["datasetGroupArn"], "dataset group")
     config = params.get("solutionConfig") or {}
-    _refuse(params, "performAutoML", "choose the recipe yourself")
-    _refuse(params, "performHPO", "choose algorithmHyperParameters yourself")
-    _refuse(params, "performAutoTraining", "nothing is trained by itself here, call CreateSolutionVersion")
+    _refuse(params, "performAutoML", "choose the recipe with recipeArn")
+    _refuse(params, "performHPO", "set algorithmHyperParameters")
+    _refuse(params, "performAutoTraining", "training does not start automatically, call CreateSolutionVersion")
     for name in sorted(config.keys() - set(_CONFIG)):
         _refuse(config, name, f"solutionConfig takes {' and '.join(_CONFIG)}")
     if not params.get("recipeArn"):
-        raise InvalidInputException("recipeArn is needed: without performAutoML nobody else chooses the recipe.")
+        raise InvalidInputException("recipeArn is required: performAutoML is not supported.")
     recipe = recipe_of(params["recipeArn"])
     Hyperparameters.of(config.get("algorithmHyperParameters") or {})
     _check_events(params)
@@ -135,10 +135,10 @@ def delete_solution(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
     users = [job.arn.name for job in running(catalog, JOB) if job.fields["solutionVersionArn"] in names]
     if users:
         raise ResourceInUseException(
-            f"{solution.arn} is in use by the batch inference job {users[0]}; wait for its end."
+            f"{solution.arn} is in use by the batch inference job {users[0]}; wait until it has ended."
         )
     if any(each.status.unfinished for each in versions):
-        raise ResourceInUseException(f"A version of {solution.arn} is being trained; wait for its end.")
+        raise ResourceInUseException(f"A version of {solution.arn} is being trained; wait until it has ended.")
     for record in (*versions, solution):
         catalog.delete(record)
     return {}

@@ -67,7 +67,9 @@ class Events:
         """
         for value, column in ((self.event_type, "EVENT_TYPE"), (self.threshold, "EVENT_VALUE")):
             if value is not None and column not in table.columns:
-                raise DataError(f"The solution's configuration needs the column {column}, which the Interactions lack.")
+                raise DataError(
+                    f"The solution's configuration needs the column {column}, which the Interactions dataset does not have."
+                )
         if self.event_type is not None:
             table = table.where(F.lower("EVENT_TYPE") == self.event_type.lower())
         return table if self.threshold is None else table.where(F.col("EVENT_VALUE") >= self.threshold)

@@ -70,7 +70,7 @@ def train_semantic_similarity(training: Training) -> Trained:
     described = np.flatnonzero(vectors.any(axis=1))
     if not len(described):
         raise DataError(
-            "aws-semantic-similarity finds no word that two items share: the texts say nothing of likeness."
+            "aws-semantic-similarity finds no word that two items share, so the texts cannot tell which items are similar."
         )
     with persisted(number_items(training.pairs)) as numbered:
         learned = collect_items(numbered)

@@ -51,7 +51,7 @@ class Hyperparameters:
         try:
             values: dict[str, Any] = {name: kinds[name](value) for name, value in given.items()}
         except ValueError as error:
-            raise InvalidInputException(f"A hyperparameter is no number: {error}.") from error
+            raise InvalidInputException(f"A hyperparameter is not a number: {error}.") from error
         return cls(**values)
 
     def __post_init__(self) -> None:

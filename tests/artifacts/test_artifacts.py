@@ -54,7 +54,7 @@ def test_an_artifact_is_pinned_by_its_manifest(tmp_path: Path) -> None:
     store = open_store(f"file://{tmp_path}")
     pinned = finish(store, [], {"rank": 3})
     assert (pinned.uri, pinned.open().properties) == (store.root, {"rank": 3})
-    with pytest.raises(ArtifactError, match="not the one that the job was planned with"):
+    with pytest.raises(ArtifactError, match="has changed since the job was planned"):
         replace(pinned, sha256="0" * 64).open()
 
 
@@ -69,7 +69,7 @@ def test_an_artifact_is_finished_once(tmp_path: Path) -> None:
 
 def test_an_unknown_file_or_format_is_said(tmp_path: Path) -> None:
     store = open_store(f"file://{tmp_path}")
-    with pytest.raises(ArtifactError, match="names no file nothing.npy"):
+    with pytest.raises(ArtifactError, match="does not list the file nothing.npy"):
         make(store).column("nothing")
     store.write("manifest.json", b'{"format":99}')
     with pytest.raises(ArtifactError, match="format 99"):

@@ -47,7 +47,7 @@ def test_of_eight_writers_one_wins(catalog: Catalog) -> None:
 def test_who_changes_an_old_version_is_told(catalog: Catalog) -> None:
     stale = catalog.create(ARN, {})
     catalog.update(catalog.read(ARN), status="ACTIVE")
-    with pytest.raises(ResourceInUseException, match="changed by somebody else"):
+    with pytest.raises(ResourceInUseException, match="changed by another process"):
         catalog.update(stale, status="CREATE FAILED")
     assert catalog.read(ARN).fields["status"] == "ACTIVE"
 

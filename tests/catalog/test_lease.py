@@ -53,7 +53,7 @@ def test_who_lost_the_job_may_not_go_on(catalog: Catalog, record: Record) -> Non
 def test_a_job_whose_driver_fell_silent_is_failed(catalog: Catalog, record: Record) -> None:
     catalog.update(record, status=Status.IN_PROGRESS, heartbeat=time.time() - lease.STALE_SECONDS - 1)
     assert reap(catalog, record).status == Status.FAILED
-    assert "has not been heard of" in catalog.read(ARN).fields["failureReason"]
+    assert "has sent no heartbeat" in catalog.read(ARN).fields["failureReason"]
 
 
 @pytest.mark.parametrize(("status", "age"), [(Status.IN_PROGRESS, 1), (Status.PENDING, 1), (Status.ACTIVE, 10_000)])

@@ -184,7 +184,7 @@ def test_a_bad_filter_is_refused_when_it_is_created(catalog: Catalog, group: str
         ("EXCLUDE UserID WHERE Users.AGE < 18", "is for UserID; a batch inference job needs one for ItemID"),
         (
             "INCLUDE ItemID WHERE Items.GENRE IN CurrentItem.GENRE",
-            "CurrentItem, which lines of aws-user-personalization lack",
+            "CurrentItem, but lines of aws-user-personalization have no item",
         ),
     ],
 )
@@ -204,7 +204,7 @@ def test_a_filter_of_another_group_is_refused(catalog: Catalog, group: str) -> N
         "filterExpression": 'EXCLUDE ItemID WHERE Items.GENRE IN ("drama")',
     }
     arn = create_filter(catalog, params)["filterArn"]
-    with pytest.raises(InvalidInputException, match="belongs to another dataset group"):
+    with pytest.raises(InvalidInputException, match="belongs to a different dataset group"):
         create_batch_inference_job(
             catalog, request(golden_version(catalog), "file:///in/", "file:///out/", filterArn=arn)
         )

@@ -208,7 +208,7 @@ def test_a_damaged_model_fails_the_job_before_any_work(run: Run, root: str, spar
     version = golden_version(catalog)
     job = create_batch_inference_job(catalog, request(version, f"{root}in/", f"{root}out/"))
     catalog.store.write(f"models/toy/{version.version}/manifest.json", b'{"format":1,"properties":{},"files":[]}')
-    with pytest.raises(JobFailed, match=r"not the one that the job was planned with"):
+    with pytest.raises(JobFailed, match=r"has changed since the job was planned"):
         run_job(SparkExecutor(spark), catalog, job, lambda _: None)
     assert names(root) == ["in/users.json", "out/_CHECK"]
 

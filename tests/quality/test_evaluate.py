@@ -149,7 +149,7 @@ def test_later_interactions_need_nothing_held_out(catalog: Catalog, tmp_path: Pa
 @pytest.mark.parametrize("held_out", [None, 0])
 def test_a_model_without_held_out_items_says_what_to_do(catalog: Catalog, held_out: int | None) -> None:
     arn = write(catalog, held_out=held_out)
-    with pytest.raises(PersonalizeSparkError, match=r"without held-out items\. Train .*, or give later interactions"):
+    with pytest.raises(PersonalizeSparkError, match=r"has no held-out items\. Train .*, or give later interactions"):
         evaluate(catalog, arn)
 
 
@@ -175,7 +175,7 @@ def test_a_version_that_cannot_be_evaluated_is_told(catalog: Catalog, tmp_path: 
     popular = write_version(catalog, "aws-popularity-count", ["a"], np.ones((1, 1), np.float32), {}, [1])
     with pytest.raises(PersonalizeSparkError, match="aws-popularity-count recommends without them"):
         evaluate(catalog, str(popular))
-    with pytest.raises(PersonalizeSparkError, match="does not say how many interactions"):
+    with pytest.raises(PersonalizeSparkError, match="does not record how many interactions"):
         evaluate(catalog, str(golden_version(catalog)))
     record = catalog.read(Arn.parse(str(popular)))
     catalog.update(record, status="CREATE FAILED")

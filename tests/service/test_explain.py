@@ -219,13 +219,13 @@ def test_a_line_that_asks_about_an_item_is_compared_with_it(catalog: Catalog, gr
     said = explained(group, expression, b'{"itemId": "c"}', version(catalog, "aws-similar-items"))
     assert said.kept == Share(3, 4)
     assert [each.item for each in said.top or [] if not each.dropped_by] == ["a"]
-    with pytest.raises(InvalidInputException, match="which lines of aws-user-personalization lack"):
+    with pytest.raises(InvalidInputException, match="but lines of aws-user-personalization have no item"):
         GroupFilter(group, parse(expression)).explain(LINE, version(catalog))
 
 
 def test_a_solution_version_must_be_the_groups_and_active(catalog: Catalog, group: Record) -> None:
     of_group = str(group.arn)
-    with pytest.raises(InvalidInputException, match="another dataset group"):
+    with pytest.raises(InvalidInputException, match="a different dataset group"):
         open_version(catalog, str(golden_version(catalog)), of_group)
     pending = trained(catalog)
     catalog.update(catalog.read(pending), status="CREATE PENDING")
