@@ -44,7 +44,7 @@ bench-full: jars  ## All benchmarks; two hours
 	$(PYTHON) -m benchmarks.filters
 	$(PYTHON) -m benchmarks.quality
 	$(PYTHON) -m benchmarks.training
-	$(PYTHON) -m benchmarks.carriage
+	$(PYTHON) -m benchmarks.extremes
 	$(PYTHON) -m benchmarks.scale
 	$(PYTHON) -m benchmarks.report
 

@@ -48,7 +48,7 @@ def section(results: Path) -> str:
         (results / "topn.json", _top_n),
         (results / "filters.json", _filters),
         (results / "scale.json", _scale),
-        (results / "carriage.json", _carriage),
+        (results / "extremes.json", _extremes),
         (results / "quality.json", _quality),
     ]
     tables = "\n".join(table(json.loads(path.read_text())) for path, table in parts if path.exists())
@@ -109,7 +109,7 @@ def _filters(result: dict[str, Any]) -> str:
     return "\n".join([title, "", "| filter | time | against |", "|---|---|---|", *rows, ""])
 
 
-def _carriage(result: dict[str, Any]) -> str:
+def _extremes(result: dict[str, Any]) -> str:
     """A sentence for each case that was measured."""
     said = {
         "giant": "One file of {GB} GB with {lines:,} lines: {seconds of the job:.0f} s (popular items, one each).",

@@ -61,7 +61,8 @@ def test_a_refusal_names_the_error_and_exits_with_2(
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [(None, "No such file"), ("{", "cannot be read as JSON"), ("[]", "does not contain a JSON object")]
+    ("text", "said"),
+    [(None, "No such file"), ("{", "cannot be read as JSON"), ("[]", "does not contain a JSON object")],
 )
 def test_a_request_that_is_none_is_refused(
     text: str | None, said: str, catalog: Catalog, tmp_path: Path, capsys: pytest.CaptureFixture[str]

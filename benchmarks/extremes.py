@@ -1,8 +1,8 @@
-"""The carriage at its ends: one giant file, many tiny ones, tiny objects on a real S3 server process, one core and two.
+"""Extreme inputs: one giant file, many tiny ones, tiny objects on a real S3 server process, one core and two.
 
-    python -m benchmarks.carriage [--only giant|tiny|objects|cores] [--quick]
+    python -m benchmarks.extremes [--only giant|tiny|objects|cores] [--quick]
 
-Every case is a job as a user runs it, in a process of its own; the model is small, so that what is timed is the carriage.
+Every case is a job as a user runs it, in a process of its own; the model is small, so that reading, writing and scheduling are what is timed.
 Objects lie on moto's server, one Python process that is slower than S3: its share is timed by itself, as the listing and
 reading of the same objects without a job.
 """
@@ -32,7 +32,7 @@ from personalize_spark.storage.location import open_store
 from personalize_spark.testing.toy import NO_EXPLORATION, golden_version, request
 from tests.servers import SPARK, free_port, new_bucket, s3_server, standalone_cluster
 
-RESULTS = Path(__file__).parent / "results" / "carriage.json"
+RESULTS = Path(__file__).parent / "results" / "extremes.json"
 ROOT = Path(__file__).parents[1]
 USER_PERSONALIZATION, POPULARITY_COUNT = "aws-user-personalization", "aws-popularity-count"
 _BLOCK = 1 << 20
@@ -99,10 +99,10 @@ def objects(folder: Path, smaller: int) -> Measured:
     """100,000 objects of one line on an S3 server."""
     count = 100_000 // smaller
     with _s3(folder) as environment:
-        client, bucket = boto3.client("s3"), new_bucket("carriage")
+        client, bucket = boto3.client("s3"), new_bucket("extremes")
         bodies = {f"in/{number:06d}.json": b'{"userId":"u1"}\n' for number in range(count)}
         with ThreadPoolExecutor(8) as pool:
-            list(pool.map(lambda each: client.put_object(Bucket="carriage", Key=each[0], Body=each[1]), bodies.items()))
+            list(pool.map(lambda each: client.put_object(Bucket="extremes", Key=each[0], Body=each[1]), bodies.items()))
         server = _serving(count)
         catalog = Catalog(f"{bucket}/catalog")
         job = request(golden_version(catalog), f"{bucket}/in/", f"{bucket}/out/", numResults=3)
@@ -231,7 +231,7 @@ def _s3(folder: Path) -> Iterator[Mapping[str, str]]:
 
 def _serving(count: int) -> float:
     """Seconds that the server alone takes to list the objects, and to give and to take each once."""
-    store, started = open_store("s3://carriage/"), time.perf_counter()
+    store, started = open_store("s3://extremes/"), time.perf_counter()
     names = [each.name for each in store.list("in/")]
     some = names[:: max(1, count // 1_000)]
     listed = time.perf_counter()
