@@ -23,7 +23,6 @@ from personalize_spark.artifacts.shards import GatheredRows, Shards, SplitRows
 from personalize_spark.artifacts.view import View, ViewFilter, with_exploration, with_new_items
 from personalize_spark.errors import PersonalizeSparkError
 from personalize_spark.filters.binding import bind
-from personalize_spark.filters.parser import parse
 from personalize_spark.job.byte_ranges import blocks, compression
 from personalize_spark.job.plan import Plan
 from personalize_spark.job.splits import MAX_LINES, Split, read_task
@@ -104,8 +103,10 @@ class Worker:
         job = self.plan.job
         if job.filter is None or job.view is None:
             return None
+        from personalize_spark.filters.parser import parse as parse_filter  # lark costs 0.1 s
+
         view = View(job.view.open(), self.row_sources["view"])
-        return ViewFilter(view, bind(parse(job.filter), view.schemas), self.model)
+        return ViewFilter(view, bind(parse_filter(job.filter), view.schemas), self.model)
 
     @cached_property
     def _block(self) -> int:

@@ -12,8 +12,7 @@ from personalize_spark.catalog.resources import find
 from personalize_spark.catalog.status import Status
 from personalize_spark.errors import InvalidInputException, ResourceInUseException
 from personalize_spark.filters.binding import BoundFilter, bind
-from personalize_spark.filters.expression import ITEM_ID
-from personalize_spark.filters.parser import parse
+from personalize_spark.filters.expression import ITEM_ID, Filter
 from personalize_spark.job.job import KIND as JOB
 from personalize_spark.request import validate
 from personalize_spark.schemas import Schema, schemas_of
@@ -34,7 +33,7 @@ def create_filter(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
     """
     validate("CreateFilter", params)
     group = find(catalog, params["datasetGroupArn"], "dataset group")
-    parsed, schemas = parse(params["filterExpression"]), _schemas(group)
+    parsed, schemas = _parsed(params["filterExpression"]), _schemas(group)
     try:
         bind(parsed, schemas)
     except InvalidInputException as error:
@@ -89,7 +88,7 @@ def bind_for_job(record: Record, group: Record | None) -> BoundFilter:
             f"The filter {text} belongs to a different dataset group than the solution version."
         )
     try:
-        bound = bind(parse(record.fields["filterExpression"]), _schemas(group))
+        bound = bind(_parsed(record.fields["filterExpression"]), _schemas(group))
     except InvalidInputException as error:  # an import has changed the schemas since
         raise InvalidInputException(f"The filter {text} no longer fits its dataset group. {error.message}") from error
     if bound.subject != ITEM_ID:
@@ -97,6 +96,12 @@ def bind_for_job(record: Record, group: Record | None) -> BoundFilter:
             f"The filter {text} is for {bound.subject}; a batch inference job needs one for ItemID."
         )
     return bound
+
+
+def _parsed(expression: str) -> Filter:
+    from personalize_spark.filters.parser import parse  # lark costs 0.1 s: not for jobs without a filter
+
+    return parse(expression)
 
 
 def _schemas(group: Record) -> Mapping[str, Schema]:
