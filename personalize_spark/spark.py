@@ -80,13 +80,17 @@ def open_session(app: str, *, data: bool = False, short: bool = False) -> SparkS
         short: little data: a JVM that starts fast is worth more than one that runs fast.
 
     Raises:
-        EnvironmentProblem: there is no Java.
+        EnvironmentProblem: there is no Java, or the running session lacks Delta though it is needed.
     """
     from pyspark.errors import PySparkRuntimeError
     from pyspark.sql import SparkSession
 
     builder = SparkSession.builder.appName(app)
-    if SparkSession.getActiveSession() is None and not any(name in os.environ for name in _PLATFORMS):
+    on_platform = any(name in os.environ for name in _PLATFORMS)
+    running = SparkSession.getActiveSession()
+    if running is not None and data and not on_platform:
+        check_delta(running)
+    if running is None and not on_platform:
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")  # else Spark warns of host names that resolve to it
         for name, value in (data_settings(short=short) if data else _LOCAL).items():
@@ -100,13 +104,26 @@ def open_session(app: str, *, data: bool = False, short: bool = False) -> SparkS
         raise EnvironmentProblem(
             f"Spark cannot start its JVM: install Java 17 or 21 and set JAVA_HOME to it (now {java})."
         ) from error
-    if not any(name in os.environ for name in _PLATFORMS):
+    if not on_platform:
         session.sparkContext.setLogLevel("ERROR")
         with contextlib.suppress(ValueError):  # a notebook's thread gets no signals
             # Spark's own handler speaks to the JVM, in the middle of what is being said to it
             signal.signal(signal.SIGINT, signal.default_int_handler)
         _say_no_interrupt()
     return session
+
+
+def check_delta(session: SparkSession) -> None:
+    """Importing and training need Delta, which a JVM has from its start or never.
+
+    Raises:
+        EnvironmentProblem: the session was started without it.
+    """
+    if "delta" not in str(session.conf.get("spark.sql.extensions", "")):
+        raise EnvironmentProblem(
+            "The running Spark session has no Delta, which importing and training need. Import and train before the first job "
+            "of this process, run jobs with the engine local, or start the session with Delta yourself."
+        )
 
 
 def _say_no_interrupt() -> None:

@@ -6,7 +6,10 @@ import os
 import re
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pyspark
 import pytest
@@ -14,7 +17,7 @@ from delta import DeltaTable
 from pyspark.sql import SparkSession
 
 from personalize_spark.errors import EnvironmentProblem
-from personalize_spark.spark import ensure_jars, jars_folder
+from personalize_spark.spark import check_delta, ensure_jars, jars_folder
 
 
 @pytest.fixture(params=["files", pytest.param("s3", marks=pytest.mark.s3)])
@@ -34,6 +37,13 @@ def test_a_delta_table_is_written_and_merged(spark: SparkSession, table: str) ->
     merge.whenMatchedUpdateAll().whenNotMatchedInsertAll().execute()
     merged = spark.read.format("delta").load(table).orderBy("id").collect()
     assert [tuple(row) for row in merged] == [("a", 1), ("b", 2), ("c", 2)]
+
+
+@pytest.mark.parametrize(("extensions", "has"), [("io.delta.sql.DeltaSparkSessionExtension", True), ("", False)])
+def test_a_session_without_delta_is_told(extensions: str, *, has: bool) -> None:
+    session: Any = SimpleNamespace(conf={"spark.sql.extensions": extensions})
+    with nullcontext() if has else pytest.raises(EnvironmentProblem, match="has no Delta"):
+        check_delta(session)
 
 
 def test_no_jar_is_one_that_spark_ships_in_any_version() -> None:

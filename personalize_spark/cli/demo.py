@@ -1,4 +1,4 @@
-"""`personalize-spark demo`: the main job on a generated catalogue, with no account and no server."""
+"""`personalize-spark demo`: a whole job on a generated catalogue, with no account and no server."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def add(commands: Commands) -> None:
         commands,
         "demo",
         lambda arguments: demo(arguments.keep),
-        "Run the main job on a generated catalogue, from nothing to printed answers.",
+        "Run a whole job on a generated catalogue, from nothing to printed answers.",
     )
     parser.add_argument("--keep", metavar="DIR", type=Path, help="keep all files there")
 

@@ -34,7 +34,7 @@ _OPERATIONS = (
 
 
 def add(commands: Commands) -> None:
-    """Add a command an operation."""
+    """Add a command for each operation."""
     for operation in _OPERATIONS:
         parser = add_command(commands, _kebab(operation), _operate, f"{operation}, as in the AWS CLI.")
         add_catalog(parser)
