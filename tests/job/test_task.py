@@ -1,0 +1,102 @@
+"""A worker answers with what its job has pinned: no session, no view of its own, in this process."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pytest
+
+from personalize_spark.artifacts.artifact import finish, write_column, write_table
+from personalize_spark.artifacts.view import Exploration
+from personalize_spark.catalog.arns import Arn
+from personalize_spark.catalog.catalog import Catalog
+from personalize_spark.catalog.status import Status
+from personalize_spark.job.byte_ranges import ByteRange
+from personalize_spark.job.inputs import find_inputs, write_inputs
+from personalize_spark.job.job import Job
+from personalize_spark.job.plan import Plan
+from personalize_spark.job.splits import Split
+from personalize_spark.job.task import Worker
+from personalize_spark.schemas import Column, Schema
+from personalize_spark.service.batch_inference_jobs import check_batch_inference_job
+from personalize_spark.service.filters import create_filter
+from personalize_spark.testing.toy import NO_EXPLORATION, golden_version, request
+
+ALWAYS = {"itemExplorationConfig": {"explorationWeight": "1"}}
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Catalog:
+    """A dataset group of the golden toy's items and one that is new; all but `b` cost 1."""
+    catalog = Catalog(f"file://{tmp_path}/catalog")
+    store = catalog.store.at("views/shop/1")
+    ids = ["a", "b", "c", "d", "new"]
+    columns = {
+        "id": pa.array([each.encode() for each in ids], pa.binary()),
+        "creation_timestamp": np.full(5, 86_400),
+        "dated": np.ones(5, np.bool_),
+        "interactions": np.array([40, 30, 20, 10, 0]),
+        "impressions": np.zeros(5, np.int64),
+    }
+    entries = [write_table(store, "items", pa.RecordBatch.from_pydict(columns))]
+    entries += [write_column(store, "items/PRICE", np.array([1, 2, 1, 1, 1]))]
+    entries += [write_column(store, "items/PRICE.valid", np.ones(5, np.bool_))]
+    items = Schema("Items", (Column("ITEM_ID", "string"), Column("PRICE", "long")))
+    properties = {"schemas": {"Items": items.avro()}, "eventTypes": [], "items": 5, "latestTimestamp": 86_400}
+    view = finish(store, entries, properties)
+    group = Arn("aws", "us-east-1", "000000000000", "dataset-group", "shop")
+    catalog.create(group, {"name": "shop", "view": vars(view), "status": Status.ACTIVE})
+    return catalog
+
+
+def job(catalog: Catalog, folder: Path, expression: str | None, config: dict[str, Any]) -> Job:
+    version = golden_version(catalog)
+    [group] = catalog.list("dataset-group")
+    catalog.update(catalog.read(version), datasetGroupArn=str(group.arn))
+    more: dict[str, Any] = {"numResults": 5, "batchInferenceJobConfig": config}
+    if expression is not None:
+        params = {"name": "cheap", "datasetGroupArn": str(group.arn), "filterExpression": expression}
+        more["filterArn"] = create_filter(catalog, params)["filterArn"]
+    (folder / "in.json").write_bytes(b'{"userId":"u1"}\n')
+    params = request(version, f"file://{folder}/in.json", f"file://{folder}/out", **more)
+    return Job.of(check_batch_inference_job(catalog, params).create(catalog))
+
+
+def answered(job: Job) -> list[str]:
+    """The items of the only line, by a worker that knows nothing but the staging folder."""
+    plan, inputs = Plan.of(job), find_inputs(job.input_path, job.output_path, job.access)
+    plan.write()
+    write_inputs(plan.staging(), inputs)
+    worker = Worker(plan.staging())
+    source = inputs[0].source
+    split = Split(0, 0, ByteRange(source, 0, source.size), 1.0)
+    with ThreadPoolExecutor(1) as writers:
+        piece = worker.answer(split, worker.text(split), writers).result()
+    items: list[str] = orjson.loads(plan.staging().read(piece.name))["output"]["recommendedItems"]
+    return items
+
+
+@pytest.mark.parametrize(
+    ("expression", "config", "expected"),
+    [
+        (None, NO_EXPLORATION, ["a", "b", "c", "d"]),
+        ("INCLUDE ItemID WHERE Items.PRICE = 1", NO_EXPLORATION, ["a", "c", "d"]),
+        (None, ALWAYS, ["a", "b", "c", "d", "new"]),
+        ("INCLUDE ItemID WHERE Items.PRICE = 1", ALWAYS, ["a", "c", "d", "new"]),
+    ],
+)
+def test_filter_and_exploration_look_at_the_view_that_the_job_pins(
+    catalog: Catalog, tmp_path: Path, expression: str | None, config: dict[str, Any], expected: list[str]
+) -> None:
+    made = job(catalog, tmp_path, expression, config)
+    [group] = catalog.list("dataset-group")
+    assert made.filter == expression
+    assert made.exploration == (Exploration(1.0, 30.0, new_items=True) if config is ALWAYS else None)
+    assert (made.view is not None) == (expression is not None or config is ALWAYS)
+    catalog.update(group, view={"uri": "file:///a/later/import/", "sha256": "0"})  # which the job does not see
+    assert sorted(answered(made)) == expected
