@@ -29,10 +29,10 @@ LEVELS = {
     "filters": 2,
     "catalog": 2,
     "recipes": 3,
-    "quality": 5,
     "answer": 4,
     "spark": 4,
     "artifacts": 4,
+    "quality": 5,
     "datasets": 5,
     "training": 6,
     "external": 7,
@@ -145,6 +145,12 @@ def test_what_is_never_done(path: Path) -> None:
 
 def test_every_top_level_module_has_a_level() -> None:
     assert {place(path) for path in MODULES} - {"__init__"} == LEVELS.keys()
+
+
+def test_the_documents_have_these_levels() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d+) \| (.*?) \|", text, re.MULTILINE)
+    assert {name: int(level) for level, names in rows for name in re.findall(r"`(\w+)`", names)} == LEVELS
 
 
 def test_a_package_only_names_what_it_offers() -> None:

@@ -1,1 +1,1 @@
-"""The commands of the command line: a module each, with `add`, which every one of them needs."""
+"""The command line: modules whose `add` registers commands, each of them arguments, one call and a printed result."""

@@ -1,1 +1,1 @@
-"""How good a ranking is, and how far two outputs differ."""
+"""Quality: a solution version evaluated, two outputs compared, and charts of both."""

@@ -1,1 +1,1 @@
-"""The service: one function an operation, parameters in, a dict out, or a `ServiceError`."""
+"""The service: one function for each operation, parameters in, a dict out, or a `ServiceError`."""
