@@ -1,4 +1,4 @@
-"""The user side of a model, as recipes ask for it."""
+"""The users of a model, as recipes look them up."""
 
 from __future__ import annotations
 
