@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from personalize_spark.job.local_executor import LocalExecutor
 from personalize_spark.storage.s3 import forget_clients
 from tests.servers import free_port, new_bucket, s3_server, standalone_cluster
 
@@ -128,6 +129,13 @@ def spark(_spark_session: SparkSession) -> Iterator[SparkSession]:
     """The one local session on two cores, with Delta and S3A; what a test caches is dropped behind it."""
     yield _spark_session
     _spark_session.catalog.clearCache()
+
+
+@pytest.fixture(scope="session")
+def local() -> Iterator[LocalExecutor]:
+    """The local engine with two workers."""
+    with LocalExecutor(2) as executor:
+        yield executor
 
 
 @pytest.fixture(scope="session")

@@ -61,7 +61,9 @@ class LocalExecutor:
             self._end()  # tasks would write into a staging folder that is gone
             raise
         if not reply:
-            raise TaskFailed(f"The process that starts the workers {ending(self._end())}.")
+            code = self._foreman.wait()
+            self._close()
+            raise TaskFailed(f"The process that starts the workers {ending(code)}.")
         ended = msgspec.json.decode(reply, type=Ended)
         if ended.died is not None:
             raise TaskFailed(ended.died)
@@ -83,8 +85,8 @@ class LocalExecutor:
                 start_new_session=True,  # Ctrl-C is for the driver, which ends the others
             )
 
-    def _end(self) -> int:
-        """Kill all processes, and wait until they are gone; gives the foreman's return code."""
+    def _end(self) -> None:
+        """Kill all processes, and wait until they are gone."""
         if self._foreman.returncode is None:  # its number is still its own
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._foreman.pid, signal.SIGKILL)
@@ -92,9 +94,11 @@ class LocalExecutor:
                 while self._replies.read(1 << 16):
                     pass
             self._foreman.wait()
-            self._replies.close()
-            self._control.close()
-        return self._foreman.returncode
+            self._close()
+
+    def _close(self) -> None:
+        self._replies.close()
+        self._control.close()
 
 
 def _named(work: Work) -> tuple[str, list[Any]]:

@@ -69,13 +69,15 @@ def ending(code: int) -> str:
 class _Worker:
     """The foreman's end of a worker."""
 
-    def __init__(self) -> None:
+    def __init__(self, siblings: Sequence[_Worker]) -> None:
         self._socket, theirs = socket.socketpair()
         self._replies = self._socket.makefile("rb")
         self.task: int | None = None
         with theirs:
             self._pid = os.fork()
             if self._pid == 0:
+                for each in (self, *siblings):  # else they would not notice the end of the foreman
+                    each._close()
                 _work(theirs)
 
     def fileno(self) -> int:
@@ -92,20 +94,27 @@ class _Worker:
 
     def answer(self) -> Ended | str:
         """How its task ended, or how itself."""
-        reply = self._replies.readline()
+        try:
+            reply = self._replies.readline()
+        except ConnectionResetError:  # it died before it read its order
+            reply = b""
         if reply.endswith(b"\n"):
             self.task = None
             return msgspec.json.decode(reply, type=Ended)
+        self._close()
+        return ending(os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1]))
+
+    def _close(self) -> None:
         self._replies.close()
         self._socket.close()
-        return ending(os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1]))
 
 
 def _run(stage: Stage, control: socket.socket, crew: list[_Worker], cores: int) -> Ended:
     """Run one stage; a task whose worker dies is run again. A task that fails does not keep the others from being run."""
     waiting, deaths, ended = list(reversed(range(stage.tasks))), Counter[int](), Ended([])
     while waiting or any(worker.task is not None for worker in crew):
-        crew.extend(_Worker() for _ in range(min(cores, stage.tasks) - len(crew)))
+        while len(crew) < min(cores, stage.tasks):
+            crew.append(_Worker(crew))
         for worker in crew:
             if worker.task is None and waiting:
                 worker.order(stage, waiting.pop())

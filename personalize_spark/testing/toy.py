@@ -66,7 +66,13 @@ def random_world(seed: int = 1, items: int = 300, users: int = 40, rank: int = 8
 def model_of(world: World, recipe: str, folder: Path) -> Model:
     """The world as a solution version on disk, read as a task reads it."""
     catalog = Catalog(f"file://{folder}")
-    arn = write_version(
+    record = catalog.read(world_version(catalog, world, recipe)).fields
+    return read_model(Pinned(**record["model"]).open())
+
+
+def world_version(catalog: Catalog, world: World, recipe: str) -> Arn:
+    """The world as a solution version of a recipe."""
+    return write_version(
         catalog,
         recipe,
         list(world.items),
@@ -75,8 +81,6 @@ def model_of(world: World, recipe: str, folder: Path) -> Model:
         list(world.counts.values()),
         temperature=world.temperature,
     )
-    record = catalog.read(arn).fields
-    return read_model(Pinned(**record["model"]).open())
 
 
 def golden_version(catalog: Catalog, recipe: str = "aws-user-personalization", *, scored: int = SCORED) -> Arn:

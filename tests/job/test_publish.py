@@ -9,7 +9,6 @@ from pathlib import Path
 
 import boto3
 import pytest
-from pyspark.sql import SparkSession
 
 from personalize_spark.errors import JobFailed
 from personalize_spark.job.attempts import Ledger
@@ -17,7 +16,7 @@ from personalize_spark.job.byte_ranges import ByteRange
 from personalize_spark.job.inputs import Input
 from personalize_spark.job.plan import Plan
 from personalize_spark.job.publish import _WRITERS, Publisher
-from personalize_spark.job.spark_executor import SparkExecutor
+from personalize_spark.job.local_executor import LocalExecutor
 from personalize_spark.job.splits import Split
 from personalize_spark.job.task import Piece
 from personalize_spark.storage.location import open_store
@@ -37,7 +36,7 @@ def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def making(spark: SparkSession, root: str) -> Making:
+def making(local: LocalExecutor, root: str) -> Making:
     """The publisher of so many files of three splits each, and its ledger."""
 
     def make(files: int) -> tuple[Publisher, Ledger]:
@@ -48,7 +47,7 @@ def making(spark: SparkSession, root: str) -> Making:
             Split(file, part, ByteRange(inputs[file].source, 0, 9), 1) for file in range(files) for part in range(3)
         ]
         ledger = Ledger(plan.staging(), splits)
-        return Publisher(SparkExecutor(spark), plan.output(), inputs, ledger), ledger
+        return Publisher(local, plan.output(), inputs, ledger), ledger
 
     return make
 

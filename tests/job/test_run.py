@@ -1,4 +1,4 @@
-"""Jobs as a user runs them, on a real session, on files and on a real S3 server."""
+"""Jobs as a user runs them, on files and on a real S3 server."""
 
 from __future__ import annotations
 
@@ -15,14 +15,13 @@ from typing import Any
 
 import boto3
 import pytest
-from pyspark.sql import SparkSession
 
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.errors import JobFailed
 from personalize_spark.job import inflate, publish, splits
+from personalize_spark.job.local_executor import LocalExecutor
 from personalize_spark.job.report import Report
 from personalize_spark.job.run import run_job
-from personalize_spark.job.spark_executor import SparkExecutor
 from personalize_spark.service.batch_inference_jobs import create_batch_inference_job, describe_batch_inference_job
 from personalize_spark.storage.location import open_store
 from personalize_spark.testing.toy import golden_version, request
@@ -44,7 +43,7 @@ def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def run(spark: SparkSession, root: str) -> Run:
+def run(local: LocalExecutor, root: str) -> Run:
     """Create a job and run it to its end; gives the job's description and report."""
     catalog = Catalog(f"{root}catalog")
 
@@ -55,7 +54,7 @@ def run(spark: SparkSession, root: str) -> Run:
         params = request(golden_version(catalog, recipe), root + source, root + target, numResults=3, **more)
         job = create_batch_inference_job(catalog, params, service_limits=limits)
         try:
-            report = run_job(SparkExecutor(spark), catalog, job, lambda _: None)
+            report = run_job(local, catalog, job, lambda _: None)
         except JobFailed as error:
             error.add_note(str(job.arn))
             raise
@@ -201,7 +200,7 @@ def test_every_input_that_could_not_be_answered_is_named(run: Run, root: str) ->
         run("in/", "out/")
 
 
-def test_a_damaged_model_fails_the_job_before_any_work(run: Run, root: str, spark: SparkSession) -> None:
+def test_a_damaged_model_fails_the_job_before_any_work(run: Run, root: str, local: LocalExecutor) -> None:
     store = open_store(root)
     store.write("in/users.json", b'{"userId":"u1"}\n')
     catalog = Catalog(f"{root}catalog")
@@ -209,7 +208,7 @@ def test_a_damaged_model_fails_the_job_before_any_work(run: Run, root: str, spar
     job = create_batch_inference_job(catalog, request(version, f"{root}in/", f"{root}out/"))
     catalog.store.write(f"models/toy/{version.version}/manifest.json", b'{"format":1,"properties":{},"files":[]}')
     with pytest.raises(JobFailed, match=r"has changed since the job was planned"):
-        run_job(SparkExecutor(spark), catalog, job, lambda _: None)
+        run_job(local, catalog, job, lambda _: None)
     assert names(root) == ["in/users.json", "out/_CHECK"]
 
 
@@ -222,12 +221,12 @@ def test_the_services_limits_are_kept_on_demand(run: Run, root: str, monkeypatch
 
 
 @pytest.mark.s3
-def test_what_is_written_carries_the_key(spark: SparkSession, s3: str) -> None:
+def test_what_is_written_carries_the_key(local: LocalExecutor, s3: str) -> None:
     catalog = Catalog(f"{s3}/catalog")
     open_store(s3).write("in/users.json", b'{"userId":"u1"}\n' * 200_000)
     params = request(golden_version(catalog), f"{s3}/in/", f"{s3}/out/", numResults=3)
     params["jobOutput"] = {"s3DataDestination": {"path": f"{s3}/out/", "kmsKeyArn": KEY}}
-    run_job(SparkExecutor(spark), catalog, create_batch_inference_job(catalog, params), lambda _: None)
+    run_job(local, catalog, create_batch_inference_job(catalog, params), lambda _: None)
     client, bucket = boto3.client("s3"), s3.removeprefix("s3://")
     for name in ("_CHECK", "users.json.out"):
         assert client.head_object(Bucket=bucket, Key=f"out/{name}")["SSEKMSKeyId"] == KEY
@@ -237,7 +236,7 @@ def test_what_is_written_carries_the_key(spark: SparkSession, s3: str) -> None:
 
 
 def test_a_job_of_the_same_name_and_place_has_its_own_plan(
-    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    local: LocalExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(splits, "_MIN_LINES", 1)  # so that every Python worker has splits of every job
     (tmp_path / "users.json").write_bytes(b'{"userId":"u1"}\n' * 40)
@@ -247,12 +246,12 @@ def test_a_job_of_the_same_name_and_place_has_its_own_plan(
         params = request(
             golden_version(catalog, "aws-popularity-count"), source, target, numResults=number, jobName="same"
         )
-        run_job(SparkExecutor(spark), catalog, create_batch_inference_job(catalog, params), lambda _: None)
+        run_job(local, catalog, create_batch_inference_job(catalog, params), lambda _: None)
         lines = (tmp_path / "out/users.json.out").read_bytes().splitlines()
         assert [json.loads(line)["output"]["recommendedItems"] for line in lines] == [["a", "b", "c"][:number]] * 40
 
 
-def test_nothing_is_written_any_more_when_a_job_was_stopped(spark: SparkSession, tmp_path: Path) -> None:
+def test_nothing_is_written_any_more_when_a_job_was_stopped(local: LocalExecutor, tmp_path: Path) -> None:
     lines = b"".join(b'{"userId":"u%d"}\n' % number for number in range(1_000_000))
     (tmp_path / "users.json").write_bytes(lines)
     catalog = Catalog(f"file://{tmp_path}/catalog")
@@ -262,10 +261,9 @@ def test_nothing_is_written_any_more_when_a_job_was_stopped(spark: SparkSession,
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt):
-            run_job(SparkExecutor(spark), catalog, job, lambda _: None)
+            run_job(local, catalog, job, lambda _: None)
     finally:
         signal.signal(signal.SIGINT, before)
-    assert not spark.sparkContext.statusTracker().getActiveJobsIds()
     time.sleep(3)
     assert [path.name for path in (tmp_path / "out").rglob("*")] == ["_CHECK"]
 
@@ -276,7 +274,7 @@ def _interrupt_at_the_first_piece(folder: Path) -> None:
     os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_an_output_that_may_not_be_written_is_said(spark: SparkSession, tmp_path: Path) -> None:
+def test_an_output_that_may_not_be_written_is_said(local: LocalExecutor, tmp_path: Path) -> None:
     catalog = Catalog(f"file://{tmp_path}/catalog")
     (tmp_path / "users.json").write_bytes(b'{"userId":"u1"}\n')
     (tmp_path / "out").write_bytes(b"a file where a folder should be")
@@ -284,5 +282,5 @@ def test_an_output_that_may_not_be_written_is_said(spark: SparkSession, tmp_path
     with pytest.raises(
         JobFailed, match="Invalid S3 output path: file:.*/out/ cannot be written: .*(Not a directory|File exists)"
     ):
-        run_job(SparkExecutor(spark), catalog, create_batch_inference_job(catalog, params), lambda _: None)
+        run_job(local, catalog, create_batch_inference_job(catalog, params), lambda _: None)
     assert stat.S_ISREG((tmp_path / "out").stat().st_mode)
