@@ -14,9 +14,9 @@ from personalize_spark.errors import JobFailed
 from personalize_spark.job.attempts import Ledger
 from personalize_spark.job.byte_ranges import ByteRange
 from personalize_spark.job.inputs import Input
+from personalize_spark.job.local_executor import LocalExecutor
 from personalize_spark.job.plan import Plan
 from personalize_spark.job.publish import _WRITERS, Publisher
-from personalize_spark.job.local_executor import LocalExecutor
 from personalize_spark.job.splits import Split
 from personalize_spark.job.task import Piece
 from personalize_spark.storage.location import open_store
