@@ -63,8 +63,8 @@ def job(catalog: Catalog, folder: Path, expression: str | None, config: dict[str
         params = {"name": "cheap", "datasetGroupArn": str(group.arn), "filterExpression": expression}
         more["filterArn"] = create_filter(catalog, params)["filterArn"]
     (folder / "in.json").write_bytes(b'{"userId":"u1"}\n')
-    params = request(version, f"file://{folder}/in.json", f"file://{folder}/out", **more)
-    return Job.of(check_batch_inference_job(catalog, params).create(catalog))
+    asked = request(version, f"file://{folder}/in.json", f"file://{folder}/out", **more)
+    return Job.of(check_batch_inference_job(catalog, asked).create(catalog))
 
 
 def answered(job: Job) -> list[str]:
