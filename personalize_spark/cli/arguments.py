@@ -31,7 +31,10 @@ def add_command(
 def add_catalog(parser: argparse.ArgumentParser) -> None:
     """The option `--catalog`."""
     parser.add_argument(
-        "--catalog", metavar="URI", default=os.environ.get(CATALOG), help=f"file:///... or s3://...; ${CATALOG}"
+        "--catalog",
+        metavar="URI",
+        default=os.environ.get(CATALOG),
+        help=f"the catalog: file:///... or s3://...; default: ${CATALOG}",
     )
 
 

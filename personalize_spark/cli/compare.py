@@ -15,7 +15,9 @@ def add(commands: Commands) -> None:
     )
     for name in ("old", "new"):
         parser.add_argument(name, metavar=f"{name.upper()}.out", help="an output file or a folder of them; path or URI")
-    parser.add_argument("--at", metavar="K", type=int, help="also report overlap@K; the K of --plot (25)")
+    parser.add_argument(
+        "--at", metavar="K", type=int, help="also report overlap@K; K applies to --plot too (default 25)"
+    )
     parser.add_argument("--plot", metavar="FILE.svg", help="write a histogram of overlap@K")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 

@@ -14,12 +14,12 @@ def add(commands: Commands) -> None:
         commands, "evaluate", _evaluate, "Measure the quality of a solution version's recommendations."
     )
     add_catalog(parser)
-    parser.add_argument("--solution-version", required=True, metavar="ARN", help="what to evaluate")
+    parser.add_argument("--solution-version", required=True, metavar="ARN", help="the solution version to evaluate")
     parser.add_argument(
         "--interactions",
         metavar="FILE.csv",
-        help="evaluate on later interactions (USER_ID, ITEM_ID), not on what the training held out; path or URI; "
-        "imported models support only this",
+        help="evaluate on later interactions (CSV with USER_ID and ITEM_ID; path or URI) instead of those held out of "
+        "training; required for imported models",
     )
     parser.add_argument("--page", metavar="FILE.html", help="write a page with charts")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")

@@ -15,8 +15,10 @@ def add(commands: Commands) -> None:
     add_catalog(parser)
     parser.add_argument("--expression", metavar="E", help="the filter expression; if left out, that of --filter-arn")
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--group", metavar="NAME", help="the dataset group whose schemas and items to look at")
-    where.add_argument("--filter-arn", metavar="ARN", help="a filter, for its dataset group and its expression")
+    where.add_argument("--group", metavar="NAME", help="the dataset group that supplies schemas and items")
+    where.add_argument(
+        "--filter-arn", metavar="ARN", help="a filter that supplies the dataset group and, by default, the expression"
+    )
     parser.add_argument("--line", metavar="JSON", help="an input line, to see what the filter does to it")
     parser.add_argument(
         "--solution-version",

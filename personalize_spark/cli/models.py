@@ -33,11 +33,16 @@ def _add_import(commands: Commands) -> None:
     for name in _DATASETS:
         parser.add_argument(f"--{name}", metavar="CSV", help=f"file or folder of the {name} dataset")
         parser.add_argument(f"--{name}-schema", metavar="JSON", help="its Avro schema; inferred if left out")
-    parser.add_argument("--import-mode", choices=["FULL", "INCREMENTAL"], default="FULL", help="replace or add (FULL)")
+    parser.add_argument(
+        "--import-mode",
+        choices=["FULL", "INCREMENTAL"],
+        default="FULL",
+        help="FULL replaces the existing rows (default), INCREMENTAL adds to them",
+    )
 
 
 def _add_train(commands: Commands) -> None:
-    parser = add_command(commands, "train", _train, "Train a solution version; its ARN is the last line of stdout.")
+    parser = add_command(commands, "train", _train, "Train a solution version. The last line of stdout is its ARN.")
     add_catalog(parser)
     parser.add_argument("--group", required=True, metavar="NAME", help="the dataset group to train on")
     parser.add_argument(
@@ -52,7 +57,7 @@ def _add_train(commands: Commands) -> None:
 
 
 def _add_import_model(commands: Commands) -> None:
-    text = "Import factors as a solution version; its ARN is the last line of stdout."
+    text = "Import factors as a solution version. The last line of stdout is its ARN."
     parser = add_command(commands, "import-model", _import_model, text)
     add_catalog(parser)
     parser.add_argument("--solution", required=True, metavar="NAME", help="the solution, created if there is none")

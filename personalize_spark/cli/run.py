@@ -13,13 +13,13 @@ from personalize_spark.cli.progress import ProgressLine
 
 def add(commands: Commands) -> None:
     """Add both commands."""
-    run = add_command(commands, "run", _run, "Create a batch inference job from a request and wait for its end.")
+    run = add_command(commands, "run", _run, "Create a batch inference job from a request and wait until it ends.")
     check = add_command(commands, "validate", _validate, "Check a request without running it.")
     run.add_argument(
         "--engine",
         choices=["spark", "local"],
         default="spark",
-        help="local: processes of this machine, without Spark and Java; the outputs are the same bytes",
+        help="local runs in processes on this machine, without Spark and Java; the output is the same",
     )
     for command in (run, check):
         add_catalog(command)
@@ -27,7 +27,9 @@ def add(commands: Commands) -> None:
             "--request", required=True, metavar="FILE", help="a CreateBatchInferenceJob request, as JSON"
         )
         command.add_argument("--assume-role", action="store_true", help="read and write as the request's roleArn")
-        command.add_argument("--limits", choices=["service"], help="refuse what exceeds the managed service's quotas")
+        command.add_argument(
+            "--limits", choices=["service"], help="refuse jobs that exceed the managed service's quotas"
+        )
 
 
 def _run(arguments: argparse.Namespace) -> None:

@@ -105,5 +105,5 @@ def _inflated(store: Store, source: Object) -> Iterator[bytes]:
                 yield chunk
         except OSError as error:
             raise StorageError(
-                f"{store.root}{source.name} is not a whole {compression(source.name)} file: {error}"
+                f"{store.root}{source.name} is not a complete {compression(source.name)} file: {error}"
             ) from error

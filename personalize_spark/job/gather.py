@@ -70,7 +70,7 @@ def _budget(spark: SparkSession, size: int) -> int:
         return size if size <= _SURELY else _free_disk(spark)
     match = _BYTES.fullmatch(given.strip())
     if match is None:
-        raise InvalidInputException(f"{BUDGET} is no size such as 20g: '{given}'.")
+        raise InvalidInputException(f"{BUDGET} must be a size such as 20g, not '{given}'.")
     return int(match[1]) << 10 * "bkmgt".index(match[2].lower() or "b")
 
 

@@ -45,7 +45,7 @@ def _check(release: str, staging: Store, number: int) -> list[str]:
 
 def _failure(release: str, staging: Store, *, writes: bool) -> str | None:
     if personalize_spark.__version__ != release:
-        return f"The executors have personalize_spark {personalize_spark.__version__}, the driver {release}: ship the same."
+        return f"The executors have personalize_spark {personalize_spark.__version__}, the driver has {release}: install the same version on both."
     folder = tempfile.gettempdir()
     if (free := shutil.disk_usage(folder).free) < _MIN_DISK:
         return f"The executors have {free >> 20} MiB free in {folder}: give them a larger spark.local.dir."

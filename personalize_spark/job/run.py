@@ -81,7 +81,7 @@ def _why(broken: set[int], inputs: Sequence[Input], ledger: Ledger) -> str:
         return failures[0]
     more = f" And {len(failures) - _SHOWN} more." if len(failures) > _SHOWN else ""
     return (
-        f"{len(broken)} of {len(inputs)} input files could not be answered, the others have their output: "
+        f"{len(broken)} of {len(inputs)} input files could not be answered; the others have their output: "
         f"{' '.join(failures[:_SHOWN])}{more}"
     )
 
@@ -111,7 +111,7 @@ def _clean(plan: Plan) -> list[str]:
     try:
         plan.output().delete(plan.staging_name)
     except StorageError as error:  # a role made for the service may not delete; the answers are none the worse
-        return [f"The staging folder {plan.staging_root} was left behind: {error.message}"]
+        return [f"The staging folder {plan.staging_root} could not be removed: {error.message}"]
     return []
 
 
@@ -124,7 +124,7 @@ def check_size(inputs: Sequence[Input]) -> None:
     size = sum(each.source.size for each in inputs)
     if len(inputs) > MAX_FILES or size > MAX_BYTES:
         raise JobFailed(
-            f"{len(inputs)} input files of {size} bytes are more than the service's {MAX_FILES} files and {MAX_BYTES} bytes a job."
+            f"{len(inputs)} input files of {size} bytes exceed the service's limit of {MAX_FILES} files and {MAX_BYTES} bytes per job."
         )
 
 
@@ -133,5 +133,5 @@ def _check_records(ledger: Ledger, inputs: Sequence[Input]) -> None:
         lines = sum(piece.lines for piece in ledger.pieces.values() if int(piece.key.partition("/")[0]) == number)
         if lines > MAX_RECORDS:
             raise JobFailed(
-                f"{each.source.name} has {lines} records, more than the service's {MAX_RECORDS} an input file."
+                f"{each.source.name} has {lines} records, more than the service's limit of {MAX_RECORDS} per input file."
             )

@@ -232,8 +232,8 @@ def explain_filter(
     Args:
         catalog: holds the dataset group; an expression alone needs none.
         expression: the filter expression; if left out, that of `filter_arn`.
-        group: the name of the dataset group whose schemas and items to look at.
-        filter_arn: a filter, for its dataset group and its expression; instead of `group`.
+        group: the name of the dataset group that supplies schemas and items.
+        filter_arn: a filter that supplies the dataset group and, by default, the expression; instead of `group`.
         line: an input line, as JSON, to see what the filter does to it.
         solution_version: the ARN of a solution version, to see which of its items the filter keeps or drops for `line`.
 

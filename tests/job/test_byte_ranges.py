@@ -87,7 +87,7 @@ def test_a_packed_object_that_lacks_its_end_is_said_wherever_it_ends(tmp_path: P
     store, packed = FileStore(str(tmp_path)), PACKERS[suffix](b"one\ntwo\nthree\n" * 20)
     for length in range(1, len(packed)):
         store.write(f"a{suffix}", packed[:length])
-        with pytest.raises(StorageError, match=rf"a\{suffix} is not a whole .* file: Truncated"):
+        with pytest.raises(StorageError, match=rf"a\{suffix} is not a complete .* file: Truncated"):
             lines_by_split(store, 1)
 
 
@@ -95,7 +95,7 @@ def test_a_packed_object_that_lacks_its_end_is_said_wherever_it_ends(tmp_path: P
 def test_what_is_not_packed_as_its_name_says_is_said(tmp_path: Path, damage: bytes) -> None:
     store = FileStore(str(tmp_path))
     store.write("a.gz", damage + gzip.compress(b"one\n")[5:])
-    with pytest.raises(StorageError, match=r"a\.gz is not a whole gzip file"):
+    with pytest.raises(StorageError, match=r"a\.gz is not a complete gzip file"):
         lines_by_split(store, 1)
 
 

@@ -95,7 +95,7 @@ def test_a_host_that_has_room_gathers_nothing_and_a_setting_that_is_no_size_is_r
     world.spark.conf.set(gather.BUDGET, "1g")
     expected = world.run(world.arn)
     world.spark.conf.set(gather.BUDGET, "much")
-    with pytest.raises(JobFailed, match=r"spark\.personalize\.hostBudget is no size such as 20g: 'much'"):
+    with pytest.raises(JobFailed, match=r"spark\.personalize\.hostBudget must be a size such as 20g, not 'much'"):
         world.run(world.arn)
     world.spark.conf.set(gather.BUDGET, "0")
     assert world.run(world.arn) == expected

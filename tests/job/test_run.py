@@ -175,7 +175,7 @@ def test_no_input_fails_the_job_with_the_services_words(run: Run, root: str) -> 
 
 def test_a_broken_packed_input_fails_the_job_and_leaves_no_staging(run: Run, root: str) -> None:
     open_store(root).write("in/users.json.gz", gzip.compress(b'{"userId":"u1"}\n' * 1_000)[:-20])
-    with pytest.raises(JobFailed, match="not a whole gzip file"):
+    with pytest.raises(JobFailed, match="not a complete gzip file"):
         run("in/", "out/")
     assert names(root) == ["in/users.json.gz", "out/_CHECK"]
 
@@ -185,7 +185,7 @@ def test_a_broken_input_does_not_cost_the_others_their_output(run: Run, root: st
     store.write("in/good.json", b'{"userId":"u1"}\n')
     store.write("in/bad.json.gz", b"no gzip at all")
     with pytest.raises(
-        JobFailed, match=r"1 of 2 input files could not be answered.*bad\.json\.gz is not a whole gzip file"
+        JobFailed, match=r"1 of 2 input files could not be answered.*bad\.json\.gz is not a complete gzip file"
     ):
         run("in/", "out/")
     assert names(root) == ["in/bad.json.gz", "in/good.json", "out/_CHECK", "out/good.json.out"]
@@ -215,7 +215,7 @@ def test_a_damaged_model_fails_the_job_before_any_work(run: Run, root: str, loca
 def test_the_services_limits_are_kept_on_demand(run: Run, root: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("personalize_spark.job.run.MAX_BYTES", 10)
     open_store(root).write("in/users.json", b'{"userId":"u1"}\n')
-    with pytest.raises(JobFailed, match="more than the service's 1000 files and 10 bytes"):
+    with pytest.raises(JobFailed, match="exceed the service's limit of 1000 files and 10 bytes"):
         run("in/", "out/", service_limits=True)
     run("in/", "out/")
 
