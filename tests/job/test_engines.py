@@ -1,0 +1,102 @@
+"""Both engines give the golden bytes for every recipe: the local one on a machine without Spark."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from personalize_spark.catalog.catalog import Catalog
+from personalize_spark.job.executor import Executor
+from personalize_spark.job.run import run_job
+from personalize_spark.recipes import RECIPES
+from personalize_spark.service.batch_inference_jobs import create_batch_inference_job
+from personalize_spark.testing.toy import World, golden_version, request, world_version
+
+ROOT = Path(__file__).parents[2]
+GOLDEN = ROOT / "tests" / "golden"
+
+
+@pytest.fixture(params=["local", pytest.param("spark", marks=pytest.mark.spark)])
+def executor(request: pytest.FixtureRequest) -> Executor:
+    engine = request.getfixturevalue(request.param)
+    if request.param == "local":
+        return cast("Executor", engine)
+    from personalize_spark.job.spark_executor import SparkExecutor
+
+    return SparkExecutor(engine)
+
+
+def test_every_recipe_gives_its_golden_file(executor: Executor, tmp_path: Path) -> None:
+    world = World(**json.loads((GOLDEN / "world.json").read_text()))
+    catalog = Catalog(f"file://{tmp_path}/catalog")
+    for name in RECIPES:
+        version = world_version(catalog, world, name)
+        job = request(version, f"file://{GOLDEN}/input.json", f"file://{tmp_path}/{name}/", numResults=5)
+        run_job(executor, catalog, create_batch_inference_job(catalog, job), lambda _: None)
+        assert (tmp_path / name / "input.json.out").read_bytes() == (GOLDEN / f"{name}.out").read_bytes(), name
+
+
+@pytest.fixture
+def without_spark(tmp_path: Path) -> dict[str, str]:
+    """The environment of processes that have no Spark."""
+    folder = tmp_path / "without"
+    folder.mkdir()
+    for name in ("pyspark", "pandas", "delta", "scipy"):
+        (folder / f"{name}.py").write_text(f"raise ModuleNotFoundError('No module named {name}')")
+    path = os.pathsep.join([str(folder), str(ROOT), os.environ.get("PYTHONPATH", "")])
+    return {**os.environ, "PYTHONPATH": path, "JAVA_HOME": str(tmp_path), "PATH": "/nowhere"}
+
+
+def test_the_local_engine_needs_neither_spark_nor_java(without_spark: dict[str, str], tmp_path: Path) -> None:
+    catalog = Catalog(f"file://{tmp_path}/catalog")
+    (tmp_path / "users.json").write_text('{"userId":"u1"}\n')
+    job = request(golden_version(catalog), f"file://{tmp_path}/users.json", f"file://{tmp_path}/out/", numResults=3)
+    command = [sys.executable, "-m", "personalize_spark", "run", "--engine", "local", "--request", json.dumps(job)]
+    done = subprocess.run(
+        [*command, "--catalog", catalog.uri], env=without_spark, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "1 line of 1 file answered" in done.stderr
+    assert '"recommendedItems":["a","b","c"]' in (tmp_path / "out" / "users.json.out").read_text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_leaves_neither_processes_nor_staging(number: int, tmp_path: Path) -> None:
+    catalog = Catalog(f"file://{tmp_path}/catalog")
+    (tmp_path / "users.json").write_text("".join(f'{{"userId":"u{n}"}}\n' for n in range(1_000_000)))
+    job = request(golden_version(catalog), f"file://{tmp_path}/users.json", f"file://{tmp_path}/out/")
+    command = [sys.executable, "-m", "personalize_spark", "run", "--engine", "local", "--request", json.dumps(job)]
+    mark = {**os.environ, "STOPPED_RUN": str(tmp_path)}
+    driver = subprocess.Popen([*command, "--catalog", catalog.uri], env=mark, stderr=subprocess.PIPE, text=True)
+    while not list(tmp_path.glob("out/_staging/*/*/pieces/*/*")):
+        assert driver.poll() is None
+        time.sleep(0.01)
+    assert len(processes(mark["STOPPED_RUN"])) >= 3
+    driver.send_signal(number)
+    _, said = driver.communicate()
+    assert driver.returncode == 130, said
+    assert "Interrupted." in said
+    assert "Traceback" not in said
+    assert processes(mark["STOPPED_RUN"]) == []
+    assert [path.name for path in (tmp_path / "out").rglob("*")] == ["_CHECK"]
+    [record] = catalog.list("batch-inference-job")
+    assert (record.fields["status"], record.fields["failureReason"]) == ("CREATE FAILED", "The driver was stopped.")
+
+
+def processes(mark: str) -> list[str]:
+    """The processes whose environment has a mark."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            if f"STOPPED_RUN={mark}".encode() in path.read_bytes():
+                found.append(path.parent.name)
+    return found
