@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal
 
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.errors import InvalidInputException
-from personalize_spark.storage.location import uri_of
+from personalize_spark.storage.location import Place, uri_of
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -25,9 +24,6 @@ if TYPE_CHECKING:
     from personalize_spark.job.spark_executor import SparkExecutor
 
 Engine = Literal["spark", "local"]
-
-Place = str | PathLike[str]
-"""A local path, or a URI: `file:///...`, `s3://...`."""
 
 
 @dataclass(frozen=True)

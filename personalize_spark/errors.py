@@ -119,3 +119,8 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     """The hint that a message gives behind a wrong name: `` (did you mean 'films'?)``, or nothing if no name is like it."""
     near = difflib.get_close_matches(name, names, 1)
     return f" (did you mean '{near[0]}'?)" if near else ""
+
+
+def counted(number: int, noun: str) -> str:
+    """A count with the right plural: `1 row`, `2,000 rows`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -6,7 +6,7 @@ import pickle
 import pytest
 
 from personalize_spark import errors
-from personalize_spark.errors import PersonalizeSparkError, ServiceError, did_you_mean
+from personalize_spark.errors import PersonalizeSparkError, ServiceError, counted, did_you_mean
 from tests.service_model import MODEL
 
 OPERATIONS = (
@@ -46,3 +46,7 @@ def test_only_a_name_that_is_near_is_offered() -> None:
     assert did_you_mean("flims", ["films", "books"]) == " (did you mean 'films'?)"
     assert not did_you_mean("songs", ["films", "books"])
     assert not did_you_mean("songs", [])
+
+
+def test_a_count_has_the_right_plural() -> None:
+    assert [counted(number, "row") for number in (0, 1, 2_000)] == ["0 rows", "1 row", "2,000 rows"]

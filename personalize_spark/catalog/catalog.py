@@ -13,7 +13,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from os import PathLike
 from typing import Any
 
 import orjson
@@ -28,7 +27,7 @@ from personalize_spark.errors import (
     ResourceInUseException,
     ResourceNotFoundException,
 )
-from personalize_spark.storage.location import open_store, uri_of
+from personalize_spark.storage.location import Place, open_store, uri_of
 from personalize_spark.storage.store import Store
 
 Fields = dict[str, Any]
@@ -55,7 +54,7 @@ class Catalog:
         location: a local path, `file:///...` or `s3://bucket/prefix`; nothing is created before the first record.
     """
 
-    def __init__(self, location: str | PathLike[str]) -> None:
+    def __init__(self, location: Place) -> None:
         self.uri = uri_of(location).rstrip("/")
         self.store: Store = open_store(self.uri)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from personalize_spark.datasets.rows import count
+from personalize_spark.errors import counted
 from personalize_spark.schemas import ITEMS, USERS, Schema
 
 KEYS = {ITEMS: "ITEM_ID", USERS: "USER_ID"}
@@ -60,15 +60,15 @@ class ImportReport:
         lines = []
         for each in self.datasets:
             types = ", ".join(f"{field.name} {field.type}" for field in each.schema.columns)
-            lines.append(f"{each.dataset}: {count(each.rows, 'row')} imported ({types})")
+            lines.append(f"{each.dataset}: {counted(each.rows, 'row')} imported ({types})")
             if each.replaced:
                 lines.append(
-                    f"  {count(each.replaced, 'row')} replaced by a later row with the same {KEYS[each.dataset]}"
+                    f"  {counted(each.replaced, 'row')} replaced by a later row with the same {KEYS[each.dataset]}"
                 )
             if each.rejected:
                 were = "was not imported; it is" if each.rejected == 1 else "were not imported; all of them are"
-                lines.append(f"  {count(each.rejected, 'row')} {were} listed in {each.rejected_uri}")
+                lines.append(f"  {counted(each.rejected, 'row')} {were} listed in {each.rejected_uri}")
                 lines += [f"    {example}" for example in each.examples]
         lines.append(f"view: {self.view}")
-        lines += [f"{count(users, 'user')} refreshed in {arn}" for arn, users in self.refreshed.items()]
+        lines += [f"{counted(users, 'user')} refreshed in {arn}" for arn, users in self.refreshed.items()]
         return "\n".join(lines)

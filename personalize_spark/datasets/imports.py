@@ -31,13 +31,14 @@ from personalize_spark.catalog.resources import dataset_arn, find_dataset, find_
 from personalize_spark.catalog.status import Status
 from personalize_spark.datasets.build_view import build_view
 from personalize_spark.datasets.imported import KEYS, Imported, ImportReport
-from personalize_spark.datasets.rows import LINE, REASON, arrow_schema, check_header, count, read_rows, sample
+from personalize_spark.datasets.rows import LINE, REASON, arrow_schema, check_header, read_rows, sample
 from personalize_spark.errors import (
     DataError,
     InvalidInputException,
     ResourceAlreadyExistsException,
     ResourceInUseException,
     ResourceNotFoundException,
+    counted,
 )
 from personalize_spark.schemas import Schema, infer
 from personalize_spark.storage.location import hadoop_uri, open_store, split_prefix
@@ -225,7 +226,7 @@ def _refuse_nothing(checked: Sequence[_Checked]) -> None:
         elif each.rejected == each.total:
             problems.append(
                 f"No row of {each.schema.dataset} could be imported: {each.rejected_uri} lists "
-                f"{count(each.rejected, 'rejected row')}, such as {'; '.join(each.examples[:3])}."
+                f"{counted(each.rejected, 'rejected row')}, such as {'; '.join(each.examples[:3])}."
             )
     if problems:
         raise DataError(f"{' '.join(problems)} Nothing was imported.")

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from personalize_spark.errors import DataError, InvalidInputException
+from personalize_spark.errors import DataError, InvalidInputException, counted
 from personalize_spark.schemas import Column, Schema
 
 MAX_ID, MAX_CATEGORICAL, MAX_TEXTUAL = 256, 1_000, 20_000
@@ -103,11 +103,6 @@ def check_header(name: str, header: Sequence[str], schema: Schema) -> None:
         )
 
 
-def count(number: int, noun: str) -> str:
-    """A number of things, in words that agree with it: `1 row`, `2,000 rows`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def _reader(file: BinaryIO) -> CsvReader:
     text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
     rows: Any = csv.reader(text, escapechar="\\", strict=True)
@@ -139,7 +134,7 @@ def _next_rows(reader: CsvReader, width: int, most: int) -> _Raw:
             raw.lines.append(reader.line_num)
             raw.rows.append(row)
         elif row:  # a blank line is no row
-            raw.rejected.append((reader.line_num, f"{count(len(row), 'field')} where the header has {width}"))
+            raw.rejected.append((reader.line_num, f"{counted(len(row), 'field')} where the header has {width}"))
     return raw
 
 

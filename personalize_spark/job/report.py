@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from personalize_spark.errors import counted
 from personalize_spark.job.task import Piece
 
 
@@ -50,10 +51,10 @@ class Report:
 
     def __str__(self) -> str:
         rate = self.lines / self.seconds if self.seconds else 0.0
-        read = f"{_count(self.lines, 'line')} of {_count(self.files, 'file')}"
+        read = f"{counted(self.lines, 'line')} of {counted(self.files, 'file')}"
         lines = [
             f"{read} answered in {self.seconds:.1f} s ({rate:,.0f} lines/s)",
-            *(f"  {_count(lines, 'error line')}: {reason}" for reason, lines in self.errors.items()),
+            *(f"  {counted(lines, 'error line')}: {reason}" for reason, lines in self.errors.items()),
             *(f"  note: {note}" for note in self.notes),
             f"output: {self.output}",
         ]
@@ -73,7 +74,3 @@ class Report:
             seconds=round(seconds, 3),
             notes=notes,
         )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from os import PathLike
 from pathlib import Path
 
 from personalize_spark.errors import EnvironmentProblem, InvalidInputException, ObjectNotFound
 from personalize_spark.quality.charts import histogram
 from personalize_spark.quality.differences import Comparison, Tally
 from personalize_spark.quality.lists import Codes, Lists, item_codes, read_lists
-from personalize_spark.storage.location import open_store, split_prefix, uri_of
+from personalize_spark.storage.location import Place, open_store, split_prefix, uri_of, write_to
 from personalize_spark.storage.store import stream
-
-Place = str | PathLike[str]
 
 _PARTS = 64
 _BLOCK = 16 << 20
@@ -40,8 +37,7 @@ def compare(old: Place, new: Place, *, at: int | None = None, plot: Place | None
         raise InvalidInputException(f"overlap@K needs a K of 1 or more, not {at}.")
     comparison = _measured(str(old), str(new), at)
     if plot is not None:
-        folder, name = split_prefix(uri_of(plot))
-        open_store(folder).write(name, _histogram(comparison, str(old), str(new)).encode())
+        write_to(plot, _histogram(comparison, str(old), str(new)).encode())
     return comparison
 
 

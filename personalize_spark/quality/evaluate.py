@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 from dataclasses import replace
-from os import PathLike
 
 from personalize_spark.artifacts.artifact import Artifact, Pinned
 from personalize_spark.artifacts.heldout import HeldOut, look_up, read_held_out
@@ -17,9 +16,7 @@ from personalize_spark.quality.measures import Evaluation, known_shares, measure
 from personalize_spark.quality.page import page_of
 from personalize_spark.scoring.model import Model
 from personalize_spark.scoring.users import Users
-from personalize_spark.storage.location import open_store, split_prefix, uri_of
-
-Place = str | PathLike[str]
+from personalize_spark.storage.location import Place, open_store, split_prefix, uri_of, write_to
 
 _USER_ID, _ITEM_ID = "USER_ID", "ITEM_ID"
 
@@ -47,8 +44,7 @@ def evaluate(
     model = Pinned(**find_active_version(catalog, solution_version).fields["model"])
     evaluation = _evaluated(model.open(), solution_version, interactions)
     if page is not None:
-        folder, name = split_prefix(uri_of(page))
-        open_store(folder).write(name, page_of(evaluation).encode())
+        write_to(page, page_of(evaluation).encode())
     return evaluation
 
 

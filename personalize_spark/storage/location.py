@@ -12,7 +12,11 @@ from personalize_spark.storage.store import Access, Store
 AMBIENT = Access()
 
 
-def uri_of(place: str | PathLike[str]) -> str:
+Place = str | PathLike[str]
+"""A local path, or a URI: `file:///...`, `s3://...`."""
+
+
+def uri_of(place: Place) -> str:
     """A local path as a URI, from the root of the file system; a URI as it is."""
     text = str(place)
     return text if "://" in text else f"file://{Path(text).absolute()}"
@@ -33,6 +37,17 @@ def open_store(uri: str, access: Access = AMBIENT) -> Store:
         bucket, _, prefix = rest.partition("/")
         return S3Store(bucket, prefix, access)
     raise InvalidInputException(f"'{uri}' is not a storage location: use s3://bucket/folder or file:///folder.")
+
+
+def write_to(place: Place, data: bytes) -> None:
+    """Write one object, in place of another one.
+
+    Raises:
+        InvalidInputException: a URI of another scheme.
+        StorageError: it cannot be written.
+    """
+    folder, name = split_prefix(uri_of(place))
+    open_store(folder).write(name, data)
 
 
 def split_prefix(uri: str) -> tuple[str, str]:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from personalize_spark.errors import InvalidInputException
-from personalize_spark.storage.location import hadoop_uri, open_store, split_prefix
+from personalize_spark.storage.location import hadoop_uri, open_store, split_prefix, uri_of, write_to
 
 
 @pytest.mark.parametrize("uri", ["http://x/y", "s3://", "relative/path", "file://relative"])
@@ -33,3 +35,11 @@ def test_spark_names_s3_otherwise() -> None:
         "file:///x",
         "s3a://b/k",
     ]
+
+
+def test_a_place_is_a_path_or_a_uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert uri_of("s3://b/x") == "s3://b/x"
+    assert uri_of("a/b") == uri_of(Path("a/b")) == f"file://{tmp_path}/a/b"
+    write_to("a/b", b"text")
+    assert (tmp_path / "a" / "b").read_bytes() == b"text"
