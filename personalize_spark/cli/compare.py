@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 
 from personalize_spark.cli.arguments import Commands, add_command, options_of, show_result
-from personalize_spark.quality.compare import compare
 
 
 def add(commands: Commands) -> None:
@@ -23,6 +22,8 @@ def add(commands: Commands) -> None:
 
 
 def _compare(arguments: argparse.Namespace) -> None:
+    from personalize_spark.quality.compare import compare
+
     options = options_of(arguments)
     as_json = options.pop("json")
     show_result(compare(**options), as_json=as_json)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 
 from personalize_spark.cli.arguments import Commands, add_catalog, add_command, catalog_of, options_of, show_result
-from personalize_spark.quality.evaluate import evaluate
 
 
 def add(commands: Commands) -> None:
@@ -26,6 +25,8 @@ def add(commands: Commands) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
+    from personalize_spark.quality.evaluate import evaluate
+
     options = options_of(arguments)
     as_json = options.pop("json")
     show_result(evaluate(catalog_of(arguments), **options), as_json=as_json)

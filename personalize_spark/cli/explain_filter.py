@@ -6,7 +6,6 @@ import argparse
 import sys
 
 from personalize_spark.cli.arguments import Commands, add_catalog, add_command, catalog_of, options_of
-from personalize_spark.service.explain import explain_filter
 
 
 def add(commands: Commands) -> None:
@@ -28,5 +27,7 @@ def add(commands: Commands) -> None:
 
 
 def _explain(arguments: argparse.Namespace) -> None:
+    from personalize_spark.service.explain import explain_filter
+
     catalog = catalog_of(arguments) if arguments.group or arguments.filter_arn else None
     sys.stdout.write(f"{explain_filter(catalog, **options_of(arguments))}\n")

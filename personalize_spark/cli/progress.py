@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from typing import Self, TextIO
+from typing import TYPE_CHECKING, Self, TextIO
 
-from personalize_spark.job.report import Progress
+if TYPE_CHECKING:
+    from personalize_spark.job.report import Progress
 
 _QUIET_SECONDS = 10.0
 
