@@ -18,7 +18,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +46,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.contender:
-        run = _three_lines if arguments.contender == FIXED_COST else CONTENDERS[arguments.contender]
+        run = {**CONTENDERS, **FIXED_COSTS}[arguments.contender]
         print(json.dumps([run(arguments.folder) for _ in range(2)]))
         return
     result = compare(arguments.lines, arguments.items, arguments.runs)
@@ -58,7 +60,7 @@ def compare(lines: int, items: int, runs: int) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         factors = generate(folder, lines, items)
-        times: dict[str, list[Seconds]] = {each: [] for each in (*CONTENDERS, FIXED_COST)}
+        times: dict[str, list[Seconds]] = {each: [] for each in (*CONTENDERS, *FIXED_COSTS)}
         for _ in range(runs):
             for each, seconds in times.items():
                 seconds.append(_time(each, folder))
@@ -77,6 +79,9 @@ def compare(lines: int, items: int, runs: int) -> dict[str, object]:
             each: round(lines / _medians(times[each])["second job"]) for each in CONTENDERS
         },
         "times as fast": {each: _ratios(times[each], times[OURS]) for each in CONTENDERS if each != OURS},
+        "local engine, times as fast": {
+            each: _ratios(times[each], times[LOCAL]) for each in CONTENDERS if each != LOCAL
+        },
     }
 
 
@@ -110,17 +115,13 @@ def _write_catalog(folder: Path, items: NDArray[np.float32], users: NDArray[np.f
 
 
 def _ours(folder: Path, name: str = "all") -> float:
-    from personalize_spark.catalog.catalog import Catalog
-    from personalize_spark.job.run import run_job
-    from personalize_spark.job.spark_executor import SparkExecutor
-    from personalize_spark.service.batch_inference_jobs import create_batch_inference_job
+    import personalize_spark as ps
     from personalize_spark.spark import open_session
 
-    catalog = Catalog(f"file://{folder}/catalog")
-    request = json.loads((folder / f"request-{name}.json").read_text()) | {"jobName": f"job-{time.time_ns()}"}
+    catalog, request = ps.Catalog(f"file://{folder}/catalog"), _request(folder, name)
     spark = open_session("benchmark")
     started = time.perf_counter()
-    run_job(SparkExecutor(spark), catalog, create_batch_inference_job(catalog, request), lambda _: None)
+    ps.run_batch_inference(catalog, request, spark=spark)
     return time.perf_counter() - started
 
 
@@ -167,16 +168,32 @@ def _implicit(folder: Path) -> float:
     return time.perf_counter() - started
 
 
-def _three_lines(folder: Path) -> float:
-    return _ours(folder, "three")
+def _local(folder: Path, name: str = "all") -> float:
+    """The local engine, the start of its processes included."""
+    import personalize_spark as ps
+
+    catalog, request = ps.Catalog(f"file://{folder}/catalog"), _request(folder, name)
+    started = time.perf_counter()
+    ps.run_batch_inference(catalog, request, engine="local")
+    return time.perf_counter() - started
+
+
+def _request(folder: Path, name: str) -> dict[str, Any]:
+    request: dict[str, Any] = json.loads((folder / f"request-{name}.json").read_text())
+    return request | {"jobName": f"job-{time.time_ns()}"}
 
 
 CONTENDERS: dict[str, Callable[[Path], float]] = {
     "personalize_spark": _ours,
+    "personalize_spark, local engine": _local,
     "Spark ML ALS": _als,
     "implicit + orjson": _implicit,
 }
-OURS, FIXED_COST = "personalize_spark", "personalize_spark, 3 lines"
+FIXED_COSTS: dict[str, Callable[[Path], float]] = {
+    "personalize_spark, 3 lines": partial(_ours, name="three"),
+    "personalize_spark, local engine, 3 lines": partial(_local, name="three"),
+}
+OURS, LOCAL = "personalize_spark", "personalize_spark, local engine"
 
 
 def _time(contender: str, folder: Path) -> Seconds:
