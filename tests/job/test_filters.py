@@ -16,8 +16,8 @@ from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.datasets.imports import ImportMode, Source, import_files
 from personalize_spark.errors import InvalidInputException, ResourceInUseException, ResourceNotFoundException
+from personalize_spark.job.local_executor import LocalExecutor
 from personalize_spark.job.run import run_job
-from personalize_spark.job.spark_executor import SparkExecutor
 from personalize_spark.service.batch_inference_jobs import create_batch_inference_job
 from personalize_spark.service.filters import create_filter, delete_filter, describe_filter, list_filters
 from personalize_spark.testing.toy import NO_EXPLORATION, golden_version, request
@@ -59,7 +59,7 @@ def version(catalog: Catalog, group: str, recipe: str = "aws-user-personalizatio
 
 
 def answers(
-    spark: SparkSession, catalog: Catalog, group: str, expression: str, lines: list[str], folder: Path, **more: Any
+    local: LocalExecutor, catalog: Catalog, group: str, expression: str, lines: list[str], folder: Path, **more: Any
 ) -> list[str]:
     """The output lines of a job with a filter."""
     name = f"f{abs(hash((expression, str(folder))))}"
@@ -73,7 +73,7 @@ def answers(
         numResults=3,
         batchInferenceJobConfig=NO_EXPLORATION,
     )
-    run_job(SparkExecutor(spark), catalog, create_batch_inference_job(catalog, asked), lambda _: None)
+    run_job(local, catalog, create_batch_inference_job(catalog, asked), lambda _: None)
     return (folder / "out" / "in.json.out").read_text().splitlines()
 
 
@@ -81,9 +81,9 @@ def items(lines: list[str]) -> list[Any]:
     return [json.loads(line)["output"]["recommendedItems"] for line in lines]
 
 
-def test_the_golden_pair_with_a_filter(spark: SparkSession, catalog: Catalog, group: str, tmp_path: Path) -> None:
+def test_the_golden_pair_with_a_filter(local: LocalExecutor, catalog: Catalog, group: str, tmp_path: Path) -> None:
     lines = answers(
-        spark, catalog, group, 'EXCLUDE ItemID WHERE Items.GENRE IN ("horror")', ['{"userId": "u1"}'], tmp_path
+        local, catalog, group, 'EXCLUDE ItemID WHERE Items.GENRE IN ("horror")', ['{"userId": "u1"}'], tmp_path
     )
     assert lines == [
         '{"input":{"userId":"u1"},"output":{"recommendedItems":["b","c","d"],"scores":[0.1458153,0.008885,3.773E-4]},"error":null}'
@@ -111,16 +111,16 @@ def test_the_golden_pair_with_a_filter(spark: SparkSession, catalog: Catalog, gr
     ],
 )
 def test_each_line_gets_what_its_user_may(
-    spark: SparkSession, catalog: Catalog, group: str, tmp_path: Path, expression: str, expected: list[list[str]]
+    local: LocalExecutor, catalog: Catalog, group: str, tmp_path: Path, expression: str, expected: list[list[str]]
 ) -> None:
     lines = ['{"userId":"u1"}', '{"userId":"u2"}', '{"userId":"?"}']
-    found = items(answers(spark, catalog, group, expression, lines, tmp_path, recipe="aws-popularity-count"))
+    found = items(answers(local, catalog, group, expression, lines, tmp_path, recipe="aws-popularity-count"))
     assert found == expected
 
 
 @pytest.mark.parametrize("value", ["0", '"0"'])
 def test_values_come_with_each_line_and_a_wrong_one_harms_no_other(
-    spark: SparkSession, catalog: Catalog, group: str, tmp_path: Path, value: str
+    local: LocalExecutor, catalog: Catalog, group: str, tmp_path: Path, value: str
 ) -> None:
     given = [
         {"GENRE": '"comedy"', "CUTOFF": value},
@@ -133,7 +133,7 @@ def test_values_come_with_each_line_and_a_wrong_one_harms_no_other(
         json.dumps({"userId": "u1"} | ({"filterValues": values} if values is not None else {})) for values in given
     ]
     expression = "INCLUDE ItemID WHERE Items.GENRE IN ($GENRE) AND Items.YEAR > $CUTOFF"
-    found = [json.loads(line) for line in answers(spark, catalog, group, expression, lines, tmp_path)]
+    found = [json.loads(line) for line in answers(local, catalog, group, expression, lines, tmp_path)]
     assert [line["output"]["recommendedItems"] for line in found] == [["b"], ["b", "c"], [], [], []]
     assert found[0]["input"] == {"userId": "u1", "filterValues": given[0]}
     assert [line["error"] for line in found] == [
@@ -252,7 +252,7 @@ def test_a_filter_of_another_group_is_refused(catalog: Catalog, group: str) -> N
     ],
 )
 def test_rankings_and_related_items_are_filtered_too(
-    spark: SparkSession,
+    local: LocalExecutor,
     catalog: Catalog,
     group: str,
     tmp_path: Path,
@@ -261,32 +261,34 @@ def test_rankings_and_related_items_are_filtered_too(
     lines: list[str],
     expected: list[list[str]],
 ) -> None:
-    assert items(answers(spark, catalog, group, expression, lines, tmp_path, recipe=recipe)) == expected
+    assert items(answers(local, catalog, group, expression, lines, tmp_path, recipe=recipe)) == expected
 
 
 def test_an_item_line_needs_the_user_that_its_filter_asks_for(
-    spark: SparkSession, catalog: Catalog, group: str, tmp_path: Path
+    local: LocalExecutor, catalog: Catalog, group: str, tmp_path: Path
 ) -> None:
     expression = 'EXCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("click")'
-    [line] = answers(spark, catalog, group, expression, ['{"itemId":"b"}'], tmp_path, recipe="aws-sims")
+    [line] = answers(local, catalog, group, expression, ['{"itemId":"b"}'], tmp_path, recipe="aws-sims")
     assert (
         json.loads(line)["error"] == "User error: Required fields for the provided recipe and filter are itemId, userId"
     )
 
 
 @pytest.fixture(scope="module")
-def movies(_spark_session: SparkSession, movielens: Path, tmp_path_factory: pytest.TempPathFactory) -> Movies:
+def movies(
+    _spark_session: SparkSession, local: LocalExecutor, movielens: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Movies:
     """MovieLens with made-up ages, and a solution version of it."""
-    return Movies(_spark_session, movielens, tmp_path_factory.mktemp("movies"))
+    return Movies(_spark_session, local, movielens, tmp_path_factory.mktemp("movies"))
 
 
 class Movies:
     """Jobs for all users of MovieLens."""
 
-    def __init__(self, spark: SparkSession, movielens: Path, folder: Path) -> None:
+    def __init__(self, spark: SparkSession, local: LocalExecutor, movielens: Path, folder: Path) -> None:
         from personalize_spark.solutions.train import Hyperparameters, train
 
-        self.spark, self.folder, self.catalog = spark, folder, Catalog(f"file://{folder}/catalog")
+        self.local, self.folder, self.catalog = local, folder, Catalog(f"file://{folder}/catalog")
         ages = "".join(f"{user},{10 + user % 30}\n" for user in range(1, 611))
         (folder / "users.csv").write_text(f"USER_ID,AGE\n{ages}")
         given = {
@@ -319,9 +321,7 @@ class Movies:
             batchInferenceJobConfig=NO_EXPLORATION,
             **more,
         )
-        run_job(
-            SparkExecutor(self.spark), self.catalog, create_batch_inference_job(self.catalog, asked), lambda _: None
-        )
+        run_job(self.local, self.catalog, create_batch_inference_job(self.catalog, asked), lambda _: None)
         return items((self.folder / "out" / "in.json.out").read_text().splitlines())
 
     def check(self, user: int, found: list[str], gone: Callable[[str], bool]) -> None:

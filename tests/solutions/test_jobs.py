@@ -14,8 +14,8 @@ from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.cli.main import main
 from personalize_spark.datasets.imports import Source, import_files
+from personalize_spark.job.local_executor import LocalExecutor
 from personalize_spark.job.run import run_job
-from personalize_spark.job.spark_executor import SparkExecutor
 from personalize_spark.service.batch_inference_jobs import create_batch_inference_job
 from personalize_spark.service.filters import create_filter
 from personalize_spark.solutions.import_model import Sources, Target, import_model
@@ -52,25 +52,25 @@ def catalog(_spark_session: SparkSession, tmp_path_factory: pytest.TempPathFacto
     return catalog
 
 
-def lists(spark: SparkSession, catalog: Catalog, folder: Path, **more: Any) -> list[list[str]]:
+def lists(local: LocalExecutor, catalog: Catalog, folder: Path, **more: Any) -> list[list[str]]:
     """What the model's users get from a job."""
     (folder / "in.json").write_text("\n".join(json.dumps({"userId": user}) for user in MODEL.users))
     asked = request(
         Arn.parse(ARN), f"file://{folder}/in.json", f"file://{folder}/out", numResults=len(MODEL.items) + 1, **more
     )
-    run_job(SparkExecutor(spark), catalog, create_batch_inference_job(catalog, asked), lambda _: None)
+    run_job(local, catalog, create_batch_inference_job(catalog, asked), lambda _: None)
     lines = (folder / "out" / "in.json.out").read_text().splitlines()
     return [json.loads(line)["output"]["recommendedItems"] for line in lines]
 
 
 def test_a_filter_takes_items_away_and_changes_nothing_else(
-    spark: SparkSession, catalog: Catalog, tmp_path: Path
+    local: LocalExecutor, catalog: Catalog, tmp_path: Path
 ) -> None:
     [group] = catalog.list("dataset-group")
     expression = 'INCLUDE ItemID WHERE Items.GENRE IN ("drama")'
     params = {"name": "drama", "datasetGroupArn": str(group.arn), "filterExpression": expression}
     arn = create_filter(catalog, params)["filterArn"]
-    found = lists(spark, catalog, tmp_path, filterArn=arn, batchInferenceJobConfig=NO_EXPLORATION)
+    found = lists(local, catalog, tmp_path, filterArn=arn, batchInferenceJobConfig=NO_EXPLORATION)
     for user, items in zip(MODEL.users, found, strict=True):
         line = str(answer_line(MODEL, "aws-user-personalization", json.dumps({"userId": user}), len(MODEL.items)))
         assert items == [item for item in json.loads(line)["output"]["recommendedItems"] if item in DRAMA]
@@ -88,8 +88,8 @@ def test_it_is_evaluated_by_what_users_came_to_since(
 
 @pytest.mark.parametrize(("weight", "lists_with_it"), [("0", 0), ("1", len(MODEL.users))])
 def test_exploration_recommends_what_the_model_has_not_learned(
-    spark: SparkSession, catalog: Catalog, tmp_path: Path, weight: str, lists_with_it: int
+    local: LocalExecutor, catalog: Catalog, tmp_path: Path, weight: str, lists_with_it: int
 ) -> None:
     config = {"itemExplorationConfig": {"explorationWeight": weight}}
-    found = lists(spark, catalog, tmp_path, batchInferenceJobConfig=config)
+    found = lists(local, catalog, tmp_path, batchInferenceJobConfig=config)
     assert sum("brand new" in items for items in found) == lists_with_it
