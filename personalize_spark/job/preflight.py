@@ -21,7 +21,7 @@ _MIN_DISK = 256 << 20
 
 
 def preflight(executor: Executor, staging: Store) -> None:
-    """Prove import, release, credentials, model and disk on the executors; writes `_CHECK` under the output path.
+    """Prove import, release, credentials, model and disk where tasks run; writes `_CHECK` under the output path.
 
     Args:
         executor: runs the tasks.
@@ -48,7 +48,7 @@ def _failure(release: str, staging: Store, *, writes: bool) -> str | None:
         return f"The executors have personalize_spark {personalize_spark.__version__}, the driver has {release}: install the same version on both."
     folder = tempfile.gettempdir()
     if (free := shutil.disk_usage(folder).free) < _MIN_DISK:
-        return f"The executors have {free >> 20} MiB free in {folder}: give them a larger spark.local.dir."
+        return f"{free >> 20} MiB are free in {folder}: free some, or name a larger folder (spark.local.dir, TMPDIR without Spark)."
     try:
         worker = worker_of(staging.root, staging.access)
         if writes:

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import cast
@@ -16,6 +17,7 @@ import pytest
 
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.job.executor import Executor
+from personalize_spark.job.local_executor import LocalExecutor
 from personalize_spark.job.run import run_job
 from personalize_spark.recipes import RECIPES
 from personalize_spark.service.batch_inference_jobs import create_batch_inference_job
@@ -43,6 +45,36 @@ def test_every_recipe_gives_its_golden_file(executor: Executor, tmp_path: Path) 
         job = request(version, f"file://{GOLDEN}/input.json", f"file://{tmp_path}/{name}/", numResults=5)
         run_job(executor, catalog, create_batch_inference_job(catalog, job), lambda _: None)
         assert (tmp_path / name / "input.json.out").read_bytes() == (GOLDEN / f"{name}.out").read_bytes(), name
+
+
+def test_a_job_survives_the_death_of_its_workers(tmp_path: Path) -> None:
+    catalog = Catalog(f"file://{tmp_path}/catalog")
+    (tmp_path / "users.json").write_text('{"userId":"u1"}\n' * 300_000)
+    job = request(golden_version(catalog), f"file://{tmp_path}/users.json", f"file://{tmp_path}/out/", numResults=3)
+    killed: list[int] = []
+
+    def kill() -> None:
+        while not list(tmp_path.glob("out/_staging/*/*/pieces/*/*")):
+            time.sleep(0.01)
+        for worker in workers(engine):
+            os.kill(worker, signal.SIGKILL)
+            killed.append(worker)
+
+    with LocalExecutor(2) as engine:
+        thread = threading.Thread(target=kill)
+        thread.start()
+        report = run_job(engine, catalog, create_batch_inference_job(catalog, job), lambda _: None)
+        thread.join()
+    assert len(killed) == 2
+    assert (report.lines, report.errors) == (300_000, {})
+    answers = (tmp_path / "out" / "users.json.out").read_bytes().splitlines()
+    assert len(answers) == 300_000
+    assert len(set(answers)) == 1
+
+
+def workers(engine: LocalExecutor) -> list[int]:
+    foreman = engine._foreman.pid
+    return [int(pid) for pid in Path(f"/proc/{foreman}/task/{foreman}/children").read_text().split()]
 
 
 @pytest.fixture
