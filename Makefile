@@ -7,10 +7,10 @@ export PERSONALIZE_SPARK_JARS := $(CURDIR)/.jars
 READY := $(VENV)/ready-$(shell cat requirements.lock pyproject.toml | sha256sum | cut -c1-16)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-stable check bench bench-full clean jars java
+.PHONY: help demo test test-fast test-stable test-floors check bench bench-full clean jars java
 
 help:  ## Show this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: jars  ## The main job on a generated catalogue, from nothing to printed answers (KEEP=folder keeps it)
 	@$(VENV)/bin/personalize-spark demo $(if $(KEEP),--keep "$(KEEP)")
@@ -26,6 +26,18 @@ test-fast: $(READY)  ## The tests that need no JVM and no server, in seconds
 
 test-stable: jars  ## All tests N times over, 10 unless N says otherwise; stops at the first failure
 	for run in $$(seq $(or $(N),10)); do echo "Run $$run"; $(PYTEST) $(ARGS) || exit 1; done
+
+# A plain install at exactly its floors: no Spark, no scipy. What trains and the commands are left out.
+FLOORS := .venv-floors
+FLOORS_READY := $(FLOORS)/ready-$(shell cat requirements.lock pyproject.toml | sha256sum | cut -c1-16)
+
+test-floors: $(FLOORS_READY)  ## Jobs, without Spark, on the oldest versions that pyproject.toml allows
+	$(FLOORS)/bin/python -m pytest -n 2 --dist loadgroup -p no:cacheprovider \
+		-m "not spark and not cluster and not movielens" --ignore tests/cli --ignore tests/training $(ARGS)
+
+$(FLOORS_READY): $(READY)
+	@bin/make-floors $(PYTHON) $(FLOORS)
+	@rm -f $(FLOORS)/ready-* && touch $@
 
 check: $(READY)  ## Style and types
 	$(VENV)/bin/ruff check
@@ -49,7 +61,7 @@ bench-full: jars  ## All benchmarks; two hours
 	$(PYTHON) -m benchmarks.report
 
 clean:  ## Remove the environment, the jars and all caches
-	rm -rf $(VENV) .jars .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf $(VENV) $(FLOORS) .jars .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
 
 jars: java
 	@$(PYTHON) -m personalize_spark.spark >/dev/null

@@ -7,6 +7,7 @@ its first test asks for them. The tests of a file that use one of these things s
 from __future__ import annotations
 
 import os
+import re
 import sys
 import uuid
 from collections.abc import Generator, Iterator
@@ -58,7 +59,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def _imports_spark(path: Path) -> bool:
-    return any(line.startswith(("import pyspark", "from pyspark")) for line in path.read_text().splitlines())
+    return bool(re.search(r"^(from|import) (pyspark|personalize_spark\.(\w+\.)*spark)", path.read_text(), re.MULTILINE))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

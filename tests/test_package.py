@@ -3,13 +3,17 @@ from __future__ import annotations
 import subprocess
 import sys
 from importlib.metadata import requires
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
 
 BLOCKED = """
 import importlib, pkgutil, sys
 class Block:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {"pyspark", "pandas", "delta"}:
-            raise ModuleNotFoundError(name)
+        if name.split(".")[0] in {"pyspark", "pandas", "delta", "scipy"}:
+            raise ModuleNotFoundError(name, name=name.partition('.')[0])
 sys.meta_path.insert(0, Block())
 import personalize_spark
 for package in ("artifacts", "catalog", "filters", "quality", "recipes", "scoring", "service", "storage"):
@@ -22,6 +26,19 @@ for module in ("answer", "cli.main", "request"):
 
 def test_a_plain_install_needs_no_pyspark() -> None:
     subprocess.run([sys.executable, "-c", BLOCKED], check=True)
+
+
+@pytest.mark.parametrize("command", ["import --interactions x.csv", "train --recipe aws-sims --solution s"])
+def test_what_a_plain_install_lacks_is_said_in_a_sentence(command: str, tmp_path: Path) -> None:
+    program = f"{BLOCKED}\nimport personalize_spark.cli.main as cli; sys.exit(cli.main(sys.argv[1:]))"
+    arguments = [*command.split(), "--group", "g", "--catalog", str(tmp_path)]
+    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False)
+    said = "This needs pyspark, which is not installed: pip install 'personalize-spark[spark]'.\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", said)
+
+
+def test_the_types_are_shipped() -> None:
+    assert (files("personalize_spark") / "py.typed").is_file()
 
 
 def test_a_job_without_s3_and_filters_loads_neither_boto3_nor_lark() -> None:

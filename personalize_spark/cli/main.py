@@ -24,6 +24,8 @@ from personalize_spark.errors import PersonalizeSparkError, ServiceError
 
 DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 
+_OF_SPARK = {"delta", "pandas", "pyspark", "scipy"}
+"""What a plain install lacks."""
 _COMMANDS = (run, models, evaluate, compare, explain_filter, demo, operations)
 
 
@@ -38,6 +40,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _tell(f"An error occurred ({error.code}): {error.message}", REFUSED, *_notes(error))
     except PersonalizeSparkError as error:
         return _tell(error.message, FAILED, *_notes(error))
+    except ModuleNotFoundError as error:
+        if error.name not in _OF_SPARK:
+            raise
+        return _tell(
+            f"This needs {error.name}, which is not installed: pip install 'personalize-spark[spark]'.", FAILED
+        )
     except KeyboardInterrupt:
         return _tell("Interrupted.", INTERRUPTED)
     return DONE
