@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
@@ -24,17 +25,18 @@ SPARK = Path(_SPARK.origin or "").parent / "bin" if _SPARK else Path()
 
 
 def free_port() -> int:
-    """A port of this machine that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
+    """A port of this machine that nobody listens on, and that no outgoing connection is given until somebody does."""
+    for port in random.SystemRandom().sample(range(20_000, 32_000), 100):
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise OSError("no port is free between 20000 and 32000")
 
 
 @contextmanager
 def s3_server(port: int, folder: Path) -> Iterator[str]:
     """moto's server, in a process of its own; gives its URL."""
     url = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    command = [sys.executable, str(Path(__file__).with_name("s3_process.py")), str(port)]
     with _process(command, folder / "server.log") as process:
         _wait(lambda: urllib.request.urlopen(f"{url}/moto-api/", timeout=1).close(), process)  # noqa: S310
         yield url
