@@ -236,7 +236,7 @@ def test_a_file_that_is_not_the_schemas_is_refused_before_anything_is_written(
     [source] = sources(f"file://{tmp_path}", Items=ITEMS).values()
     fields = [{"name": "ITEM_ID", "type": "string"}, {"name": "COLOR", "type": "string"}]
     schema = {"type": "record", "name": "Items", "fields": fields}
-    with pytest.raises(InvalidInputException, match="wants ITEM_ID, COLOR"):
+    with pytest.raises(InvalidInputException, match="needs ITEM_ID, COLOR"):
         import_files(spark, catalog, "shop", {"Items": Source(source.uri, schema)})
     assert not list(catalog.store.list("datasets/"))
 
@@ -306,7 +306,7 @@ def test_what_is_added_has_the_schema_of_what_is_there(spark: SparkSession, tmp_
     before = view_of(catalog).properties["schemas"]
     add = partial(import_files, spark, catalog, "shop", mode=ImportMode.INCREMENTAL)
     with pytest.raises(
-        InvalidInputException, match="the schema of Items wants ITEM_ID, GENRES, YEAR, CREATION_TIMESTAMP"
+        InvalidInputException, match="the schema of Items needs ITEM_ID, GENRES, YEAR, CREATION_TIMESTAMP"
     ):
         add(sources(root, Items="ITEM_ID,GENRES,PRICE\nz,drama,3\n"))
     given = {**before["Items"], "fields": before["Items"]["fields"][:2]}
