@@ -124,16 +124,15 @@ def validate_batch_inference(
 
     Raises:
         ServiceError: the request would be refused.
-        JobFailed: the job would fail: there is no input, or more than the managed service takes.
+        JobFailed: the job would fail: there is no input, more than the managed service takes, or too many records for themes.
     """
     from personalize_spark.job.inputs import find_inputs
-    from personalize_spark.job.run import check_size
+    from personalize_spark.job.run import check_inputs
     from personalize_spark.service.batch_inference_jobs import check_batch_inference_job
 
     job = check_batch_inference_job(catalog, request, assume_role=assume_role, service_limits=limits == "service")
     inputs = find_inputs(job.input_path, job.output_path, job.access)
-    if job.service_limits:
-        check_size(inputs)
+    check_inputs(job, inputs)
     size = sum(each.source.size for each in inputs)
     return {"valid": True, "inputFiles": len(inputs), "inputBytes": size, "notes": job.notes}
 

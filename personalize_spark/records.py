@@ -172,6 +172,11 @@ def parse(lines: Sequence[bytes], required: Sequence[str], of_filter: Sequence[s
     return Records(inputs, errors, good, objects)
 
 
+def count_records(block: bytes) -> int:
+    """How many lines `parse` would not skip."""
+    return sum(1 for line in block.split(b"\n") if _text(line))
+
+
 def render(records: Records, answers: Recommendations, item_ids_json: JsonTexts) -> bytes:
     """Write the output lines, in the order of the records."""
     good = _answered(pa.array(records.inputs, pa.binary()).take(pa.array(records.good)), answers, item_ids_json)

@@ -224,8 +224,15 @@ def _batch_inference_rules(params: Mapping[str, Any]) -> Iterator[str]:
             yield _failed(text, path, f"Member must satisfy enum value set: [{keys}]")
         else:
             yield from _check_decimal(text, path, *_EXPLORATION[key])
-    if params.get("batchInferenceJobMode") == THEME_GENERATION and not params.get("themeGenerationConfig"):
+    themed, theme_config = params.get("batchInferenceJobMode") == THEME_GENERATION, params.get("themeGenerationConfig")
+    if themed and not theme_config:
         yield _failed(None, "themeGenerationConfig", f"Member must not be null when the mode is {THEME_GENERATION}")
+    if theme_config and not themed:
+        yield _failed(
+            theme_config,
+            "themeGenerationConfig",
+            f"Member must be null unless batchInferenceJobMode is {THEME_GENERATION}",
+        )
 
 
 _RULES: Mapping[str, Callable[[Mapping[str, Any]], Iterator[str]]] = {"CreateBatchInferenceJob": _batch_inference_rules}

@@ -29,7 +29,7 @@ FULL: dict[str, Any] = {
         "rankingInfluence": {"POPULARITY": 0.5, "FRESHNESS": 1},
     },
     "tags": [{"tagKey": "team", "tagValue": "crm é購 _.:/=+-@"}],
-    "batchInferenceJobMode": "BATCH_INFERENCE",
+    "batchInferenceJobMode": "THEME_GENERATION",
     "themeGenerationConfig": {"fieldsForThemeGeneration": {"itemName": "TITLE"}},
 }
 
@@ -180,10 +180,16 @@ def test_exploration_beyond_its_range_is_refused(path: str, value: str, said: st
 
 
 def test_themes_need_their_config() -> None:
-    params = changed("batchInferenceJobMode", "THEME_GENERATION")
+    params = copy.deepcopy(FULL)
     check(params)
     del params["themeGenerationConfig"]
     assert "at 'themeGenerationConfig'" in refusal(params)
+
+
+@pytest.mark.parametrize("mode", ["BATCH_INFERENCE", None])
+def test_the_config_of_themes_needs_their_mode(mode: str | None) -> None:
+    params = changed("batchInferenceJobMode", mode)
+    assert "Member must be null unless batchInferenceJobMode is THEME_GENERATION" in refusal(params)
 
 
 Place = tuple[str | int, ...]

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import accumulate, chain, takewhile
 
 from personalize_spark.errors import JobFailed, StorageError
-from personalize_spark.job.byte_ranges import ByteRange, blocks, compression
+from personalize_spark.job.byte_ranges import ByteRange, blocks, compression, cut
 from personalize_spark.job.plan import CHECK, STAGING
+from personalize_spark.records import count_records
 from personalize_spark.storage.documents import read_document, write_document
 from personalize_spark.storage.location import open_store, split_prefix
 from personalize_spark.storage.store import Access, Object, Store
 
 OUT = ".out"
 _SAMPLE = 64 << 10
+_READERS = 8
 _LINE = 32.0
 """Bytes of a line where none can be looked at."""
 
@@ -75,6 +78,27 @@ def write_inputs(staging: Store, inputs: Sequence[Input]) -> None:
 def read_inputs(staging: Store) -> list[Input]:
     """The frozen list of inputs."""
     return read_document(staging, "inputs.json", list[Input])
+
+
+def check_records(store: Store, inputs: Sequence[Input], most: int) -> None:
+    """Check that no input has more records; of none more is read than shows it.
+
+    Raises:
+        JobFailed: one has.
+    """
+
+    def too_long(each: Input) -> bool:
+        text = chain.from_iterable(blocks(store, part) for part in cut(each.source, each.source.size + 1))
+        return any(total > most for total in accumulate(map(count_records, text)))
+
+    with ThreadPoolExecutor(_READERS) as readers:
+        long = [each for each, found in zip(inputs, readers.map(too_long, inputs), strict=True) if found]
+    if long:
+        more = f", and {len(long) - 1} more" if len(long) > 1 else ""
+        raise JobFailed(
+            f"With THEME_GENERATION an input file may have {most} records; {store.root}{long[0].source.name} has more{more}: "
+            "split them into several jobs or files."
+        )
 
 
 def mean_line_bytes(store: Store, inputs: Sequence[Input]) -> float:

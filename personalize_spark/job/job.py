@@ -11,7 +11,7 @@ from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Record
 from personalize_spark.catalog.status import Status
 from personalize_spark.recipes import Settings
-from personalize_spark.request import members
+from personalize_spark.request import THEME_GENERATION, members
 from personalize_spark.storage.documents import converted, plain
 from personalize_spark.storage.store import Access
 
@@ -64,6 +64,11 @@ class Job:
         """The folder of the outputs."""
         path: str = self.request["jobOutput"]["s3DataDestination"]["path"]
         return path
+
+    @property
+    def themed(self) -> bool:
+        """Whether each line gets a theme."""
+        return bool(self.request.get("batchInferenceJobMode") == THEME_GENERATION)
 
     def create(self, catalog: Catalog) -> Record:
         """Make the job's record: CREATE PENDING.

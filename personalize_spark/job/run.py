@@ -13,18 +13,20 @@ from personalize_spark.errors import JobFailed, PersonalizeSparkError, StorageEr
 from personalize_spark.job.attempts import Ledger, run_attempts
 from personalize_spark.job.executor import Executor
 from personalize_spark.job.inflate import inflate
-from personalize_spark.job.inputs import Input, find_inputs, mean_line_bytes, write_inputs
+from personalize_spark.job.inputs import Input, check_records, find_inputs, mean_line_bytes, write_inputs
 from personalize_spark.job.job import Job
 from personalize_spark.job.plan import Plan
 from personalize_spark.job.preflight import preflight
 from personalize_spark.job.publish import Publisher
 from personalize_spark.job.report import Progress, Report
 from personalize_spark.job.splits import Split, mean_answer_bytes, splits_of
+from personalize_spark.storage.location import open_store, split_prefix
 from personalize_spark.storage.store import Store
 
 MAX_FILES = 1_000
 MAX_BYTES = 1_000_000_000
 MAX_RECORDS = 50_000_000
+MAX_THEMED_RECORDS = 100
 _SHOWN = 5
 """Failures that a failureReason tells."""
 
@@ -88,8 +90,7 @@ def _why(broken: set[int], inputs: Sequence[Input], ledger: Ledger) -> str:
 
 def _plan(job: Job) -> tuple[Plan, list[Input]]:
     inputs = find_inputs(job.input_path, job.output_path, job.access)
-    if job.service_limits:
-        check_size(inputs)
+    check_inputs(job, inputs)
     plan = Plan.of(job)
     try:
         plan.write()
@@ -115,12 +116,19 @@ def _clean(plan: Plan) -> list[str]:
     return []
 
 
-def check_size(inputs: Sequence[Input]) -> None:
-    """Keep the managed service's quotas.
+def check_inputs(job: Job, inputs: Sequence[Input]) -> None:
+    """Keep the limit of themes, and on demand the managed service's quotas.
 
     Raises:
-        JobFailed: there are more files or bytes.
+        JobFailed: an input has too many records for themes, or there are too many files or bytes.
     """
+    if job.themed:
+        check_records(open_store(split_prefix(job.input_path)[0], job.access), inputs, MAX_THEMED_RECORDS)
+    if job.service_limits:
+        _check_size(inputs)
+
+
+def _check_size(inputs: Sequence[Input]) -> None:
     size = sum(each.source.size for each in inputs)
     if len(inputs) > MAX_FILES or size > MAX_BYTES:
         raise JobFailed(

@@ -10,15 +10,24 @@ from personalize_spark.artifacts.view import Exploration
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Fields, Record
 from personalize_spark.catalog.lease import reap, running
-from personalize_spark.catalog.resources import find, find_active_version, latest_active_version
+from personalize_spark.catalog.resources import (
+    find,
+    find_active_version,
+    find_dataset,
+    find_schema,
+    latest_active_version,
+)
 from personalize_spark.errors import (
     InvalidInputException,
     LimitExceededException,
     ResourceAlreadyExistsException,
+    ResourceNotFoundException,
+    did_you_mean,
 )
 from personalize_spark.job.job import KIND, Job
 from personalize_spark.recipes import Recipe, Settings, recipe_of
 from personalize_spark.request import BATCH_INFERENCE, THEME_GENERATION, validate
+from personalize_spark.schemas import ITEMS, Schema
 from personalize_spark.service.filters import bind_for_job
 from personalize_spark.service.pages import page_of, shown
 from personalize_spark.storage.store import Access
@@ -76,7 +85,7 @@ def check_batch_inference_job(
     version = find_active_version(catalog, request["solutionVersionArn"])
     recipe = recipe_of(version.fields["recipeArn"])
     group = catalog.read(Arn.parse(version.fields["datasetGroupArn"])) if "datasetGroupArn" in version.fields else None
-    problems = list(_problems(request, recipe))
+    problems = list(_theme_problems(catalog, request, recipe, group))
     expression = None
     if "filterArn" in request:
         record = find(catalog, request["filterArn"], "filter")
@@ -167,9 +176,36 @@ def _config(request: Fields, name: str) -> Mapping[str, Any]:
     return (request.get("batchInferenceJobConfig") or {}).get(name) or {}
 
 
-def _problems(request: Fields, recipe: Recipe) -> Iterator[str]:
-    if request["batchInferenceJobMode"] == THEME_GENERATION and not recipe.themed:
+def _theme_problems(catalog: Catalog, request: Fields, recipe: Recipe, group: Record | None) -> Iterator[str]:
+    """Why there can be no themes: they need the names and the texts of items, as the Items schema of now has them."""
+    if request["batchInferenceJobMode"] != THEME_GENERATION:
+        return
+    if not recipe.themed:
         yield f"The mode {THEME_GENERATION} needs a solution version of the recipe aws-similar-items, not of {recipe.name}."
+        return
+    schema = _items_schema(catalog, group)
+    if schema is None:
+        yield f"The mode {THEME_GENERATION} needs an Items dataset with a textual field; the solution version has none."
+        return
+    if not any(column.textual for column in schema.columns):
+        yield f'The mode {THEME_GENERATION} needs a textual field in the Items schema, such as DESCRIPTION with "textual": true.'
+    name = request["themeGenerationConfig"]["fieldsForThemeGeneration"]["itemName"]
+    column = next((each for each in schema.columns if each.name == name), None)
+    if column is None:
+        yield f"itemName is '{name}', which is no column of the Items schema{did_you_mean(name, schema.names)}."
+    elif not column.is_text:
+        yield f"itemName is '{name}', a column of type {column.type}; the names of items must be of type string."
+    yield f"The mode {THEME_GENERATION} is not supported yet: no theme would be written."
+
+
+def _items_schema(catalog: Catalog, group: Record | None) -> Schema | None:
+    """The schema of the group's Items dataset, if it has one."""
+    if group is None:
+        return None
+    try:
+        return find_schema(catalog, find_dataset(catalog, group.arn, ITEMS))
+    except ResourceNotFoundException:
+        return None
 
 
 def _notes(request: Fields, recipe: Recipe) -> Iterator[str]:
@@ -179,5 +215,3 @@ def _notes(request: Fields, recipe: Recipe) -> Iterator[str]:
         yield f"itemExplorationConfig has no effect: the recipe {recipe.name} does not explore."
     if _config(request, "rankingInfluence") and not recipe.influenced:
         yield f"rankingInfluence has no effect: the recipe {recipe.name} does not use it."
-    if request["batchInferenceJobMode"] == BATCH_INFERENCE and request.get("themeGenerationConfig"):
-        yield f"themeGenerationConfig has no effect in the mode {BATCH_INFERENCE}."

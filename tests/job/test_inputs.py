@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from personalize_spark.errors import JobFailed
-from personalize_spark.job.inputs import Input, find_inputs, mean_line_bytes
+from personalize_spark.job.inputs import Input, check_records, find_inputs, mean_line_bytes
 from personalize_spark.storage.file import FileStore
 from personalize_spark.storage.store import Access
 
@@ -97,3 +97,22 @@ def test_the_mean_line_of_packed_inputs(tmp_path: Path, name: str, data: bytes, 
     store = FileStore(str(tmp_path))
     store.write(name, data)
     assert mean_line_bytes(store, [Input(each, "") for each in store.list()]) == line
+
+
+LINE = b'{"itemId":"a"}\n'
+
+
+@pytest.mark.parametrize("text", [b"", LINE * 3, LINE * 3 + b"\n \r\n\t\n", b"broken\n" * 2 + LINE[:-1]])
+def test_blank_lines_are_no_records(tmp_path: Path, text: bytes) -> None:
+    (tmp_path / "a.json").write_bytes(text)
+    root = f"file://{tmp_path}/"
+    check_records(FileStore(str(tmp_path)), find_inputs(root, f"{root}out/", AMBIENT), 3)
+
+
+def test_every_input_keeps_the_limit_of_records(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_bytes(LINE * 3)
+    (tmp_path / "b.json.gz").write_bytes(gzip.compress(LINE * 4))
+    (tmp_path / "c.json").write_bytes(b"broken\n\n" * 4)
+    root = f"file://{tmp_path}/"
+    with pytest.raises(JobFailed, match=r"may have 3 records; .*/b\.json\.gz has more, and 1 more"):
+        check_records(FileStore(str(tmp_path)), find_inputs(root, f"{root}out/", AMBIENT), 3)

@@ -7,6 +7,7 @@ import pytest
 
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
+from personalize_spark.catalog.resources import dataset_arn
 from personalize_spark.errors import (
     InvalidInputException,
     InvalidNextTokenException,
@@ -17,6 +18,7 @@ from personalize_spark.errors import (
 )
 from personalize_spark.job.job import Job
 from personalize_spark.recipes import Settings
+from personalize_spark.schemas import Column, Schema
 from personalize_spark.service.batch_inference_jobs import (
     check_batch_inference_job,
     create_batch_inference_job,
@@ -123,11 +125,52 @@ def test_a_recipe_without_batch_support_is_refused(catalog: Catalog, recipe: str
         create_batch_inference_job(catalog, ask(version))
 
 
+ITEM_ID, TITLE = Column("ITEM_ID", "string"), Column("TITLE", "string")
+TEXT, YEAR = Column("DESCRIPTION", "string", textual=True), Column("YEAR", "long")
+
+
+def themes(item_name: str) -> dict[str, Any]:
+    return {
+        "batchInferenceJobMode": "THEME_GENERATION",
+        "themeGenerationConfig": {"fieldsForThemeGeneration": {"itemName": item_name}},
+    }
+
+
+def in_group(catalog: Catalog, version: Arn, *columns: Column) -> Arn:
+    """The version in a dataset group whose Items dataset has the columns, none if there are none."""
+    group = catalog.create(Arn.local("dataset-group", "shop"), {"name": "shop", "status": "ACTIVE"})
+    catalog.update(catalog.read(version), datasetGroupArn=str(group.arn))
+    if columns:
+        schema = catalog.create(group.arn.sibling("schema", "shop-items"), {"schema": Schema("Items", columns).avro()})
+        catalog.create(dataset_arn(group.arn, "Items"), {"schemaArn": str(schema.arn)})
+    return version
+
+
 def test_themes_are_for_similar_items(catalog: Catalog) -> None:
-    themes = {"batchInferenceJobMode": "THEME_GENERATION"}
-    themes |= {"themeGenerationConfig": {"fieldsForThemeGeneration": {"itemName": "TITLE"}}}  # type: ignore[dict-item]
-    with pytest.raises(InvalidInputException, match="aws-similar-items"):
-        create_batch_inference_job(catalog, ask(golden_version(catalog), **themes))
+    with pytest.raises(InvalidInputException, match="aws-similar-items, not of aws-sims"):
+        create_batch_inference_job(catalog, ask(golden_version(catalog, "aws-sims"), **themes("TITLE")))
+
+
+@pytest.mark.parametrize(
+    ("columns", "name", "said"),
+    [
+        ([], "TITLE", "needs an Items dataset with a textual field"),
+        ([ITEM_ID, TITLE], "TITLE", 'a textual field in the Items schema, such as DESCRIPTION with "textual": true'),
+        ([ITEM_ID, TITLE, TEXT], "TITEL", "itemName is 'TITEL', which is no column of the Items schema"),
+        ([ITEM_ID, TITLE, TEXT], "title", "itemName is 'title', which is no column of the Items schema"),
+        ([ITEM_ID, TITLE, TEXT, YEAR], "YEAR", "itemName is 'YEAR', a column of type long"),
+    ],
+)
+def test_themes_need_names_and_texts(catalog: Catalog, columns: list[Column], name: str, said: str) -> None:
+    version = in_group(catalog, golden_version(catalog, "aws-similar-items"), *columns)
+    with pytest.raises(InvalidInputException, match=said):
+        create_batch_inference_job(catalog, ask(version, **themes(name)))
+
+
+def test_themes_need_a_dataset_group(catalog: Catalog) -> None:
+    version = golden_version(catalog, "aws-similar-items")
+    with pytest.raises(InvalidInputException, match="needs an Items dataset"):
+        create_batch_inference_job(catalog, ask(version, **themes("TITLE")))
 
 
 def test_settings_without_effect_are_accepted_and_said(catalog: Catalog) -> None:
