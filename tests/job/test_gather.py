@@ -14,8 +14,7 @@ from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.datasets.imports import ImportMode, Source, import_files
 from personalize_spark.errors import JobFailed
-from personalize_spark.job import gather, splits
-from personalize_spark.job import run as batch_inference
+from personalize_spark.job import gather, spark_executor, splits
 from personalize_spark.job.run import run_job
 from personalize_spark.job.spark_executor import SparkExecutor
 from personalize_spark.service.batch_inference_jobs import create_batch_inference_job
@@ -87,7 +86,7 @@ def test_what_was_gathered_is_all_that_a_task_looks_at(world: World, monkeypatch
         return found
 
     world.spark.conf.set(gather.BUDGET, "1k")
-    monkeypatch.setattr(batch_inference, "gather", gathered)
+    monkeypatch.setattr(spark_executor, "gather", gathered)
     assert world.run(world.arn, **more) == expected
 
 
