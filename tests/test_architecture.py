@@ -28,6 +28,7 @@ LEVELS = {
     "storage": 1,
     "records": 2,
     "filters": 2,
+    "themes": 2,
     "catalog": 2,
     "recipes": 3,
     "answer": 4,
@@ -64,6 +65,7 @@ LIBRARIES: dict[str, set[str]] = {
     "solutions": {"numpy", "pyarrow", "pyspark"},
     "spark": {"pyspark"},
     "storage": {"boto3", "botocore", "msgspec", "mypy_boto3_s3"},
+    "themes": {"numpy"},
     "testing": {"hypothesis", "numpy", "orjson", "pyarrow", "pytest"},
     "training": {"numpy", "orjson", "pyarrow", "pyspark", "scipy"},
 }

@@ -1,0 +1,184 @@
+"""Choice: of the phrases that could name a set of items, the one that says most of it and least of everything else.
+
+The score of a phrase is squared coverage x distinctiveness x readability, less what it says of the items just outside the set, the sets of
+neighbouring items: maximal marginal relevance (Carbonell and Goldstein, "The use of MMR", 1998), with the neighbours as what was said
+before. Coverage and distinctiveness are the two factors of class-based TF-IDF (Grootendorst, "BERTopic", 2022): the share of the set
+that has a term, and the logarithm of how much rarer it is in the catalogue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from math import log
+
+import numpy as np
+from numpy.typing import NDArray
+
+from personalize_spark.scoring.ragged import Ragged
+from personalize_spark.themes.candidates import Terms
+from personalize_spark.themes.phrasing import Form, form_of, phrase_of
+
+_NEIGHBOURS = 3
+"""Neighbours outside a set, as a multiple of its items."""
+_SIMILARITY = 0.5
+"""How much of what a phrase says of the neighbours counts against it."""
+_OWN = 1.25
+"""What a phrase gains that the item of the question has too."""
+_COMBINED = 14
+"""Terms that are combined in pairs."""
+_IMPLIED, _ROUNDING = 0.4, 1e-9
+"""What a pair loses of which one term says nothing new."""
+_FLOOR = 0.01
+"""What a phrase is worth that the whole catalogue shares: better than none."""
+_LEAST = 0.08
+"""The share of a set that must have a phrase; two items at least."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A phrase that could be the theme.
+
+    Attributes:
+        text: as it would be printed.
+        terms: its terms, by number.
+        coverage: the share of the set that has all of them, 0 to 1.
+        lift: how many times as frequent it is in the set as in the catalogue.
+        neighbours: the share of the neighbours outside the set that have all of its terms.
+        readability: 0 to 1.
+        score: what decides.
+    """
+
+    text: str
+    terms: tuple[int, ...]
+    coverage: float
+    lift: float
+    neighbours: float
+    readability: float
+    score: float
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The terms of a set.
+
+    Attributes:
+        numbers: int32 (t,), ascending.
+        inside: bool (t, n), which items of the set have them.
+        outside: bool (t, m), which neighbours.
+        own: bool (t,), whether the item of the question has them.
+        weights: float64 (t,), their class-based TF-IDF.
+    """
+
+    numbers: NDArray[np.int32]
+    inside: NDArray[np.bool_]
+    outside: NDArray[np.bool_]
+    own: NDArray[np.bool_]
+    weights: NDArray[np.float64]
+
+
+def neighbours_of(vectors: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """int64 (m,): the items outside the set that are nearest to its middle.
+
+    Args:
+        vectors: float32 (I, d), of all items.
+        rows: int64 (n,), the set.
+    """
+    near = vectors @ vectors[rows].sum(axis=0)
+    near[rows] = -np.inf
+    count = min(_NEIGHBOURS * len(rows), len(vectors) - len(rows))
+    best = np.argpartition(-near, max(count - 1, 0))[:count] if count else np.empty(0, np.int64)
+    return np.sort(best)
+
+
+def candidates_of(
+    terms: Terms, rows: NDArray[np.int64], outside: NDArray[np.int64], question: int, items: int
+) -> list[Candidate]:
+    """The phrases that could name a set, best first.
+
+    Args:
+        terms: of the catalogue.
+        rows: int64 (n,), the items of the set.
+        outside: int64 (m,), its neighbours.
+        question: the item that was asked about, -1 if it is unknown.
+        items: how many the catalogue has.
+    """
+    found = _found(terms, rows, outside, question)
+    singles = [_scored(terms, found, (at,), items) for at in range(len(found.numbers))]
+    order = sorted(range(len(singles)), key=lambda at: (-found.weights[at], singles[at].text))
+    pairs = [_scored(terms, found, pair, items) for pair in _pairs(terms, found, order[:_COMBINED])]
+    everything = [each for each in [*singles, *pairs] if each.score > 0]
+    return sorted(everything, key=lambda each: (-each.score, each.text))
+
+
+def _found(terms: Terms, rows: NDArray[np.int64], outside: NDArray[np.int64], question: int) -> _Found:
+    own = terms.items.take(rows)
+    numbers, counts = np.unique(own.values, return_counts=True)
+    shared = counts >= _least(len(rows))
+    numbers, counts = numbers[shared], counts[shared]
+    asked = terms.items.row(question) if question >= 0 else np.empty(0, np.int32)
+    weights = counts * np.log(len(terms.items) / terms.counts[numbers])
+    inside, beside = _matrix(own, numbers), _matrix(terms.items.take(outside), numbers)
+    return _Found(numbers, inside, beside, np.isin(numbers, asked), weights)
+
+
+def _least(items: int) -> float:
+    """How many items of a set must have a phrase."""
+    return min(items, max(2.0, _LEAST * items))
+
+
+def _matrix(items: Ragged[np.int32], numbers: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Bool (t, n): which items have which term."""
+    matrix = np.zeros((len(numbers), len(items)), np.bool_)
+    if len(numbers):
+        places = np.minimum(np.searchsorted(numbers, items.values), len(numbers) - 1)
+        there = numbers[places] == items.values
+        matrix[places[there], items.row_ids()[there]] = True
+    return matrix
+
+
+def _pairs(terms: Terms, found: _Found, best: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Pairs of terms without a word in common."""
+    words = {at: set(terms.keys[found.numbers[at]].split()) for at in best}
+    for first, second in combinations(best, 2):
+        if not words[first] & words[second]:
+            yield first, second
+
+
+def _scored(terms: Terms, found: _Found, places: tuple[int, ...], items: int) -> Candidate:
+    numbers = tuple(int(found.numbers[at]) for at in places)
+    form = form_of(terms, numbers)
+    inside, outside = (_share(each, places) for each in (found.inside, found.outside))
+    # a pair is not counted in the catalogue: the rarer term's frequency is an upper bound
+    lift = inside / (min(int(terms.counts[each]) for each in numbers) / items)
+    enough = form is not Form.NONE and inside * found.inside.shape[1] >= _least(found.inside.shape[1])
+    distinct = _FLOOR + max(0.0, log(lift) / log(max(items, 2))) if enough else 0.0
+    readability = _readability(terms, numbers, form) * (
+        _IMPLIED if len(places) > 1 and _implied(found, places) else 1.0
+    )
+    gain = _OWN if all(found.own[at] for at in places) else 1.0
+    score = gain * inside * (inside - _SIMILARITY * min(outside, inside)) * distinct * readability
+    return Candidate(phrase_of(terms, numbers, form), numbers, inside, lift, outside, readability, score)
+
+
+def _share(matrix: NDArray[np.bool_], places: tuple[int, ...]) -> float:
+    """The share of the items that have all terms."""
+    if not matrix.shape[1]:
+        return 0.0
+    together = np.logical_and.reduce([matrix[at] for at in places])
+    return float(np.count_nonzero(together) / matrix.shape[1])
+
+
+def _implied(found: _Found, places: tuple[int, ...]) -> bool:
+    """Whether, near the set, who has one term has the other one too: to say both says no more."""
+    counts = [_share(found.inside, (at,)) + _share(found.outside, (at,)) for at in places]
+    return min(counts) - _share(found.inside, places) - _share(found.outside, places) < _ROUNDING
+
+
+_FORMS = {Form.PHRASE: 1.0, Form.DESCRIBED: 0.9, Form.JOINED: 0.6, Form.ALONE: 0.15, Form.NONE: 0.0}
+
+
+def _readability(terms: Terms, numbers: Sequence[int], form: Form) -> float:
+    whole = [1.0 if terms.categories[each] else float(terms.whole[each]) for each in numbers]
+    return _FORMS[form] * (0.1 + 0.9 * min(whole))

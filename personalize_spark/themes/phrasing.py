@@ -1,0 +1,108 @@
+"""Phrasing: from terms to words that one would print."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from enum import Enum, auto
+
+from personalize_spark.themes.candidates import Terms
+from personalize_spark.themes.words import OTHER, UNSPACED, Language, words_in
+
+MIN_WORDS, MAX_WORDS = 2, 5
+_MOST_CHARACTERS = 60
+_DESCRIBING = words_in(
+    "dark sad funny weird bad old big small warm cold hot soft cool quick slow deep bright light smart sharp strong sweet "
+    "thick thin fresh dry wet long short high low wide young rich raw pure plain calm bold loud quiet violent intense stupid cute "
+    "hilarious clever fun boring bittersweet sexy gothic"
+)
+
+
+_NOUNS = words_in(
+    "music magic fabric plastic topic ceramic metal animal crystal festival journal meal hospital musical olive carnival table "
+    "vegetable cable detective archive dish fish finish radish relish polish seed weed bed feed speed breed need total"
+)
+"""Nouns that end as adjectives do."""
+
+
+class Form(Enum):
+    """How terms stand in a phrase."""
+
+    PHRASE = auto()
+    """A term of several words."""
+    DESCRIBED = auto()
+    """A word that describes, and a noun."""
+    JOINED = auto()
+    """Two nouns, or phrases, side by side."""
+    ALONE = auto()
+    """One word, which needs company."""
+    NONE = auto()
+    """It cannot be said."""
+
+
+def form_of(terms: Terms, numbers: Sequence[int]) -> Form:
+    """How one or two terms can be said."""
+    language = terms.language
+    if language is UNSPACED:
+        return Form.PHRASE if len(numbers) == 1 else Form.JOINED
+    words = [terms.keys[each].split() for each in numbers]
+    describes = [_describes(terms, each) for each in numbers]
+    if len(numbers) == 1:
+        if len(words[0]) > 1:
+            return Form.PHRASE
+        return Form.ALONE if terms.categories[numbers[0]] and not describes[0] else Form.NONE
+    if sum(map(len, words)) + 1 > MAX_WORDS:
+        return Form.NONE
+    if any(describes):
+        return Form.DESCRIBED if sum(describes) == 1 and not language.nouns_are_capital else Form.NONE
+    return Form.JOINED
+
+
+def _describes(terms: Terms, number: int) -> bool:
+    """Whether a term is one word that describes another."""
+    key = terms.keys[number]
+    if " " in key or (terms.categories[number] and key not in _DESCRIBING):
+        return False
+    if terms.language.nouns_are_capital:
+        return not terms.texts[number][:1].isupper()
+    return key in _DESCRIBING or (key.endswith(terms.language.adjectives) and key not in _NOUNS)
+
+
+def phrase_of(terms: Terms, numbers: Sequence[int], form: Form) -> str:
+    """The terms as they would be printed."""
+    language = terms.language
+    texts = [_shown(terms, each) for each in numbers]
+    if form is Form.DESCRIBED:
+        text = " ".join(texts if _describes(terms, numbers[0]) else reversed(texts))
+    elif form is Form.JOINED:
+        text = language.joined.format(*texts) if language is not UNSPACED else "・".join(texts)
+    elif form is Form.ALONE:
+        text = language.alone.format(texts[0])
+    else:
+        text = texts[0]
+    return text[:1].upper() + text[1:]
+
+
+def _shown(terms: Terms, number: int) -> str:
+    """A term within a phrase; the capitals of a category's value say nothing where nouns have none."""
+    text = terms.texts[number]
+    if terms.categories[number] and not terms.language.nouns_are_capital and terms.language is not UNSPACED:
+        words = text.split()
+        return " ".join(word if word.isupper() or word[1:] != word[1:].lower() else word.lower() for word in words)
+    return text
+
+
+def is_phrase(text: str, language: Language) -> bool:
+    """Whether a text can be a theme.
+
+    It is one line of two to five words, without a full stop, and without a stop word at an end; where words have no spaces, a
+    short text.
+    """
+    if not text.strip() or "\n" in text or text.endswith(".") or re.search(r"[<>{}\[\]|\\]", text):
+        return False
+    if language is UNSPACED:
+        return len(text) <= _MOST_CHARACTERS
+    words = text.replace("&", " ").split()
+    ends = {words[0].lower(), words[-1].lower()}
+    least = 1 if language is OTHER else MIN_WORDS
+    return least <= len(words) <= MAX_WORDS and not ends & language.stop and text[0] == text[0].upper()

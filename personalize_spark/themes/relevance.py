@@ -1,0 +1,54 @@
+"""Relevance: how near an item is to a phrase, as the cosine of their vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from personalize_spark.scoring.products import products
+from personalize_spark.scoring.ragged import Ragged
+
+SCALE = 0.6
+"""Of cosines in the space of a catalogue's own words, to the range of the service: about -0.1 to 0.6."""
+
+
+def centroids(items: Ragged[np.int32], vectors: NDArray[np.float32], terms: int) -> NDArray[np.float32]:
+    """float32 (T, d), of length 1: for each term the direction of the items that have it.
+
+    In the space of latent semantic analysis, that is where a term lies as a document of its own.
+
+    Args:
+        items: by item, numbers of its terms.
+        vectors: float32 (I, d), of the items.
+        terms: how many there are.
+    """
+    result = np.zeros((terms, vectors.shape[1]))
+    rows = items.row_ids()
+    for column in range(vectors.shape[1]):
+        result[:, column] = np.bincount(items.values, vectors[rows, column].astype(np.float64), terms)
+    return unit(result).astype(np.float32)
+
+
+def unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The vectors at length 1; zeros stay zeros."""
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    scaled: NDArray[np.float64] = vectors / np.where(lengths > 0, lengths, 1.0)
+    return scaled
+
+
+def relevance(phrase: NDArray[np.float32], items: NDArray[np.float32]) -> NDArray[np.float32]:
+    """float32 (n,): the cosine of each item with the phrase; the same digits, whatever other items are asked for.
+
+    Args:
+        phrase: float32 (d,), of length 1.
+        items: float32 (n, d), each of length 1, or zeros.
+    """
+    found: NDArray[np.float64] = products(items, phrase[None])
+    return np.where(found == 0, 0.0, found).astype(np.float32)
+
+
+def ordered(scores: NDArray[np.float32], ids: Sequence[bytes]) -> NDArray[np.int64]:
+    """int64 (n,): the places by descending score, ties by the bytes of the ids."""
+    return np.array(sorted(range(len(ids)), key=lambda at: (-scores[at], ids[at])), np.int64)

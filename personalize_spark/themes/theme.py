@@ -1,0 +1,106 @@
+"""A theme for a set of items, and how relevant it is to each of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+
+import numpy as np
+from numpy.typing import NDArray
+
+from personalize_spark.themes.candidates import Terms
+from personalize_spark.themes.choice import Candidate, candidates_of, neighbours_of
+from personalize_spark.themes.phrasing import is_phrase
+from personalize_spark.themes.relevance import relevance, unit
+from personalize_spark.themes.words import folded
+
+_AGAIN = 0.8
+"""What a term is worth that an earlier theme of the file has, once more for each."""
+
+
+@dataclass(frozen=True)
+class Theme:
+    """A theme.
+
+    Attributes:
+        text: the phrase; empty where nothing is known of any item.
+        scores: float32 (n,), the relevance of the theme to each item of the set.
+        candidates: what was chosen from, best first.
+    """
+
+    text: str
+    scores: NDArray[np.float32]
+    candidates: Sequence[Candidate]
+
+
+@dataclass(frozen=True)
+class Themes:
+    """What themes of a catalogue are made from.
+
+    Attributes:
+        terms: its terms.
+        item_vectors: float32 (I, d), of length 1, or zeros for an item without words.
+        term_vectors: float32 (T, d), the same.
+        names: uint64, ascending: `name_hashes` of the items' names, which no theme may be.
+        scale: of cosines, to relevance.
+    """
+
+    terms: Terms
+    item_vectors: NDArray[np.float32]
+    term_vectors: NDArray[np.float32]
+    names: NDArray[np.uint64]
+    scale: float
+
+    def of(self, sets: Sequence[NDArray[np.int64]], questions: Sequence[int]) -> list[Theme]:
+        """The themes of the sets of one file, no two alike as long as there are phrases; equal sets have the same theme.
+
+        Args:
+            sets: the items of each, int64 (n,), none twice.
+            questions: the item that was asked about, -1 if it is unknown.
+        """
+        used: Counter[str] = Counter()
+        terms: Counter[int] = Counter()
+        done: dict[bytes, Theme] = {}
+        themes = []
+        for rows, question in zip(sets, questions, strict=True):
+            key = np.sort(rows).tobytes()
+            if key not in done:
+                done[key] = self._theme(rows, question, used, terms)
+            theme = done[key]
+            order = np.argsort(np.argsort(rows))  # equal sets may come in different orders
+            themes.append(theme if len(order) == 0 else replace(theme, scores=theme.scores[order]))
+        return themes
+
+    def _theme(self, rows: NDArray[np.int64], question: int, used: Counter[str], terms: Counter[int]) -> Theme:
+        """The theme of a set, its scores by ascending row; notes what it uses."""
+        rows = np.sort(rows)
+        if not len(rows):
+            return Theme("", np.empty(0, np.float32), [])
+        outside = neighbours_of(self.item_vectors, rows)
+        found = candidates_of(self.terms, rows, outside, question, len(self.item_vectors))
+        allowed = [each for each in found if self._is_allowed(each.text)]
+        if not allowed:
+            return Theme("", np.zeros(len(rows), np.float32), found)
+        chosen = max(
+            allowed, key=lambda each: (-used[each.text], each.score * _AGAIN ** max(terms[at] for at in each.terms))
+        )
+        used[chosen.text] += 1
+        terms.update(chosen.terms)
+        direction = unit(self.term_vectors[list(chosen.terms)].astype(np.float64).sum(axis=0))
+        scores = relevance((self.scale * direction).astype(np.float32), self.item_vectors[rows])
+        return Theme(chosen.text, scores, allowed)
+
+    def _is_allowed(self, text: str) -> bool:
+        [hashed] = name_hashes([text])
+        at = np.searchsorted(self.names, hashed)
+        is_name = at < len(self.names) and self.names[at] == hashed
+        return not is_name and is_phrase(text, self.terms.language)
+
+
+def name_hashes(names: Collection[str]) -> NDArray[np.uint64]:
+    """uint64 (any number,), ascending: of the names, whatever their case, their marks, and what they say in brackets at the end."""
+    texts = {folded(name) for name in names} | {folded(name.partition("(")[0]) for name in names}
+    hashes = {int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little") for text in texts if text}
+    return np.array(sorted(hashes), np.uint64)

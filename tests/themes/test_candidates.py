@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from personalize_spark.themes.candidates import Terms, Texts, find_terms
+from personalize_spark.themes.words import ENGLISH, GERMAN, UNSPACED, folded, language_of, stem
+
+ENGLISH_TEXTS = [
+    "A pan for slow Sunday breakfasts. It keeps warm for hours.",
+    "The toaster for slow Sunday breakfasts and golden toast.",
+    "An iron skillet for golden toast, with a soft grip.",
+    "Golden toast for everyone in the house.",
+]
+GERMAN_TEXTS = [
+    "Laterne für gemütliche Winterabende. Aus reiner Baumwolle, mit weichem Griff.",
+    "Die Leuchte für gemütliche Winterabende und die schönen Nächte, aus reiner Baumwolle.",
+    "Eine Kerze für die schönen Nächte mit weichem Griff, aus Wachs.",
+]
+JAPANESE = "静かな朝に香り高いコーヒーを楽しめます。"
+
+
+def terms_of(*texts: str, values: tuple[str, ...] = ()) -> Terms:
+    return find_terms([Texts(text=text, values=values) for text in texts])
+
+
+def test_the_language_is_that_of_the_stop_words() -> None:
+    assert language_of(ENGLISH_TEXTS) is ENGLISH
+    assert language_of(GERMAN_TEXTS) is GERMAN
+    assert language_of([JAPANESE] * 3) is UNSPACED
+
+
+def test_terms_are_noun_phrases_that_several_items_share() -> None:
+    terms = terms_of(*ENGLISH_TEXTS)
+    assert {"slow Sunday breakfasts", "golden toast"} <= set(terms.texts)
+    assert not any("for" in text.split() or "the" in text.split() for text in terms.texts)
+    assert "soft grip" not in terms.texts
+    assert all(count >= 2 for count in terms.counts)
+    at = terms.texts.index("golden toast")
+    assert terms.counts[at] == 3
+    assert [row for row in range(4) if at in terms.items.row(row)] == [1, 2, 3]
+    assert terms.whole[at] == 1.0
+    assert terms.whole[terms.texts.index("Sunday breakfasts")] < 1.0
+
+
+def test_german_phrases_stand_in_their_plain_form() -> None:
+    texts = terms_of(*GERMAN_TEXTS).texts
+    assert "gemütliche Winterabende" in texts
+    assert not {"reiner Baumwolle", "weichem Griff", "schönen Nächte"} & set(texts)
+
+
+def test_values_of_categories_are_terms_as_they_are_written() -> None:
+    items = [Texts(["A", "B"], JAPANESE, ["キッチン用品", "x"]), Texts([], JAPANESE, ["キッチン用品"]), Texts()]
+    terms = find_terms(items)
+    assert list(terms.texts) == ["キッチン用品"]
+    assert terms.categories.all()
+    assert terms.items.lengths.tolist() == [1, 1, 0]
+
+
+def test_what_all_items_have_says_nothing() -> None:
+    assert list(terms_of("a warm pan", "a warm pan", "a warm pan").texts) == []
+
+
+def test_an_empty_catalogue_has_no_terms() -> None:
+    terms = find_terms([])
+    assert len(terms.texts) == len(terms.items) == 0
+
+
+def test_terms_are_the_same_each_time_the_most_frequent_first() -> None:
+    first, second = terms_of(*ENGLISH_TEXTS), terms_of(*ENGLISH_TEXTS)
+    assert first.texts == second.texts
+    assert all(one >= two for one, two in pairwise(first.counts.tolist()))
+
+
+@pytest.mark.parametrize(
+    ("word", "same"),
+    [("Breakfasts", "breakfast"), ("berries", "berry"), ("glass", "glass"), ("Boxes", "box"), ("bus", "bus")],
+)
+def test_a_plural_counts_as_its_singular(word: str, same: str) -> None:
+    assert stem(word) == same
+
+
+def test_texts_that_read_alike_are_folded_alike() -> None:
+    assert folded("  Toy-Story, THE ") == folded("toy-story the")
