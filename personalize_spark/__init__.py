@@ -32,12 +32,13 @@ __all__ = [
     "explain_filter",
     "import_datasets",
     "import_model",
+    "resume",
     "run_batch_inference",
     "train",
 ]
 
 if TYPE_CHECKING:
-    from personalize_spark.api import import_datasets, import_model, run_batch_inference, train
+    from personalize_spark.api import import_datasets, import_model, resume, run_batch_inference, train
     from personalize_spark.catalog.catalog import Catalog
     from personalize_spark.errors import JobFailed, PersonalizeSparkError, ServiceError
     from personalize_spark.quality.compare import compare
@@ -54,6 +55,7 @@ else:
         "explain_filter": "service.explain",
         "import_datasets": "api",
         "import_model": "api",
+        "resume": "api",
         "run_batch_inference": "api",
         "train": "api",
     }

@@ -95,6 +95,38 @@ def run_batch_inference(
         return run_job(executor, catalog, record, progress)
 
 
+def resume(
+    catalog: Catalog,
+    arn: str,
+    *,
+    engine: Engine = "spark",
+    spark: SparkSession | None = None,
+    progress: Callable[[Progress], None] = lambda _: None,
+) -> Report:
+    """Finish a batch inference job whose driver was killed or stopped, from its stored plan and the splits that are answered.
+
+    The outputs are the bytes that the first driver would have written. It takes up to 45 seconds to see that the driver is gone.
+
+    Args:
+        catalog: holds the job.
+        arn: the ARN of the job.
+        engine: as of `run_batch_inference`; it need not be the engine that the job began with.
+        spark: the session to use with the engine `spark`.
+        progress: is called while it runs.
+
+    Raises:
+        ServiceError: the job has ended, its driver lives, or the release or an artifact is not the one that it was planned with.
+        EnvironmentProblem: Spark cannot start.
+        JobFailed: the job is CREATE FAILED; the message is its `failureReason`.
+    """
+    with _local_executor(engine) as local:
+        from personalize_spark.job.run import run_job
+        from personalize_spark.service.batch_inference_jobs import find_resumable_job
+
+        record = find_resumable_job(catalog, arn)
+        return run_job(local or _spark_executor(spark or _session(record.arn.name)), catalog, record, progress)
+
+
 @contextmanager
 def _local_executor(engine: Engine) -> Iterator[LocalExecutor | None]:
     """The local engine, if it is the one; begun before all else, so that its processes start while a request is checked."""

@@ -33,6 +33,7 @@ NAMES = {
     "explain_filter",
     "import_datasets",
     "import_model",
+    "resume",
     "run_batch_inference",
     "train",
 }
@@ -42,6 +43,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "explain-filter": ps.explain_filter,
     "import --group x": ps.import_datasets,
     "import-model --solution x --recipe x": ps.import_model,
+    "resume arn": ps.resume,
     "run --request x": ps.run_batch_inference,
     "train --group x --recipe x --solution x": ps.train,
     "validate --request x": api.validate_batch_inference,

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self
 
 from personalize_spark.catalog.catalog import Catalog, Record
@@ -15,6 +15,10 @@ from personalize_spark.errors import JobFailed, ResourceInUseException, StorageE
 
 BEAT_SECONDS = 15.0
 STALE_SECONDS = 120.0
+"""A heartbeat that differs more from the own clock looks old."""
+_WATCHED_BEATS = 3
+RUN = "run"
+"""The field of a record that can be resumed: it names the run whose plan and pieces lie in the staging folder."""
 
 _log = logging.getLogger(__name__)
 
@@ -33,7 +37,7 @@ class Lease:
         self._lost: str | None = None
 
     def __enter__(self) -> Self:
-        self.update(status=Status.IN_PROGRESS)
+        self.update(status=Status.IN_PROGRESS, failureReason=None)
         threading.Thread(target=self._beat, daemon=True).start()
         return self
 
@@ -67,22 +71,51 @@ class Lease:
 
 def running(catalog: Catalog, kind: str) -> Iterator[Record]:
     """The resources of a kind whose creation has not ended."""
-    for record in catalog.list(kind):
-        if reap(catalog, record).status.unfinished:
-            yield record
+    yield from (record for record in reap(catalog, list(catalog.list(kind))) if record.status.unfinished)
 
 
-def reap(catalog: Catalog, record: Record) -> Record:
-    """Turn a resource whose driver fell silent into CREATE FAILED, so that nobody waits for it for ever.
+def reap(catalog: Catalog, records: Sequence[Record], suspect: Callable[[Record], bool] | None = None) -> list[Record]:
+    """Turn resources whose driver is gone into CREATE FAILED, so that nobody waits for them for ever.
+
+    Clocks of two hosts differ, so a heartbeat that looks old only makes a record suspect. Its driver is gone if the record then
+    does not change for `_WATCHED_BEATS` beats on the own monotonic clock.
+
+    Args:
+        catalog: holds the records.
+        records: of any status.
+        suspect: which of the unfinished ones to watch; those with an old heartbeat if left out.
 
     Returns:
-        The record as it is now.
+        The records as they are now, in their order.
     """
+    watched = {n: each for n, each in enumerate(records) if each.status.unfinished and (suspect or _looks_old)(each)}
+    now = dict(enumerate(records))
+    end = time.monotonic() + _WATCHED_BEATS * BEAT_SECONDS
+    while watched and time.monotonic() < end:
+        time.sleep(BEAT_SECONDS / 10)
+        for number, record in list(watched.items()):
+            now[number] = catalog.read(record.arn)
+            if now[number].version != record.version:
+                del watched[number]
+    for number, record in watched.items():
+        now[number] = _failed(catalog, record)
+    return [now[number] for number in range(len(records))]
+
+
+def way_on(catalog: Catalog, record: Record) -> str:
+    """What to do about a resource that has lost its driver: a sentence for its `failureReason`."""
+    if RUN in record.fields:
+        return f"Continue it with: personalize-spark resume {record.arn} --catalog {catalog.uri}"
+    return "Create it again under a new name."
+
+
+def _looks_old(record: Record) -> bool:
     heard: float = record.fields.get("heartbeat") or record.fields["creationDateTime"]
-    silent = time.time() - heard
-    if not record.status.unfinished or silent <= STALE_SECONDS:
-        return record
-    reason = f"Its driver has sent no heartbeat for {silent:.0f} seconds. Create it again under a new name."
+    return abs(time.time() - heard) > STALE_SECONDS
+
+
+def _failed(catalog: Catalog, record: Record) -> Record:
+    reason = f"Its driver is gone: it no longer sends a heartbeat. {way_on(catalog, record)}"
     try:
         catalog.update(record, status=Status.FAILED, failureReason=reason)
     except ResourceInUseException:  # it lives, or somebody else has said so already

@@ -1,4 +1,4 @@
-"""`run` and `validate`: a CreateBatchInferenceJob request carried out, or only checked."""
+"""`run`, `resume` and `validate`: a CreateBatchInferenceJob request carried out, its job finished later, or it is only checked."""
 
 from __future__ import annotations
 
@@ -12,17 +12,23 @@ from personalize_spark.cli.progress import ProgressLine
 
 
 def add(commands: Commands) -> None:
-    """Add both commands."""
+    """Add the commands."""
     run = add_command(commands, "run", _run, "Create a batch inference job from a request and wait until it ends.")
-    check = add_command(commands, "validate", _validate, "Check a request without running it.")
-    run.add_argument(
-        "--engine",
-        choices=["spark", "local"],
-        default="spark",
-        help="local runs in processes on this machine, without Spark and Java; the output is the same",
+    resume = add_command(
+        commands, "resume", _resume, "Finish a batch inference job whose driver was killed or stopped."
     )
-    for command in (run, check):
+    check = add_command(commands, "validate", _validate, "Check a request without running it.")
+    resume.add_argument("arn", metavar="ARN", help="the ARN of the job")
+    for command in (run, resume):
+        command.add_argument(
+            "--engine",
+            choices=["spark", "local"],
+            default="spark",
+            help="local runs in processes on this machine, without Spark and Java; the output is the same",
+        )
+    for command in (run, resume, check):
         add_catalog(command)
+    for command in (run, check):
         command.add_argument(
             "--request", required=True, metavar="FILE", help="a CreateBatchInferenceJob request, as JSON"
         )
@@ -38,6 +44,12 @@ def _run(arguments: argparse.Namespace) -> None:
         report = api.run_batch_inference(
             catalog, **options, created=lambda arn: show({"batchInferenceJobArn": arn}), progress=line.show
         )
+    sys.stderr.write(f"{report}\n")
+
+
+def _resume(arguments: argparse.Namespace) -> None:
+    with ProgressLine(sys.stderr) as line:
+        report = api.resume(catalog_of(arguments), **options_of(arguments), progress=line.show)
     sys.stderr.write(f"{report}\n")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +10,7 @@ from personalize_spark.artifacts.artifact import Pinned
 from personalize_spark.artifacts.view import Exploration
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Record
+from personalize_spark.catalog.lease import RUN
 from personalize_spark.catalog.status import Status
 from personalize_spark.recipes import Settings
 from personalize_spark.request import THEME_GENERATION, members
@@ -79,7 +81,14 @@ class Job:
         pinned = plain(self)
         request = pinned.pop("request")
         return catalog.create(
-            self.arn, {**request, "batchInferenceJobArn": str(self.arn), "status": Status.PENDING, "job": pinned}
+            self.arn,
+            {
+                **request,
+                "batchInferenceJobArn": str(self.arn),
+                "status": Status.PENDING,
+                "job": pinned,
+                RUN: uuid.uuid4().hex,
+            },
         )
 
     @classmethod

@@ -2,6 +2,7 @@
 
     plan.json                 everything but the lists
     inputs.json               the input objects, pinned by size and ETag, and the names of their outputs
+    splits.json               all splits, in order
     tasks/ATTEMPT/00000.json  the splits of one task
     pieces/KEY-UUID           the answers of a split
     manifests/UUID.json       which pieces a task has finished: what is in no task manifest does not count
@@ -9,16 +10,17 @@
     gathered/KEY/...          the rows of a split's users, where a host has no room for all
     publish/00000.json        what one task composes
 
-The folder is _staging/JOB/RUN/, a new one for each run, so that nothing of another run is ever taken for this one's.
+The folder is _staging/JOB/RUN/, so that nothing of another job of the same name is ever taken for this one's. The record names the
+run from its creation until the folder is to go: as long as it does, a driver may go on with what lies there.
 A task gets the URI of the plan, never its contents.
 """
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass
 
 from personalize_spark import __version__
+from personalize_spark.errors import ObjectNotFound
 from personalize_spark.job.job import Job
 from personalize_spark.storage.documents import read_document, write_document
 from personalize_spark.storage.location import open_store, split_prefix
@@ -43,9 +45,21 @@ class Plan:
     run: str
 
     @classmethod
-    def of(cls, job: Job) -> Plan:
-        """The plan of a new run."""
-        return cls(job, __version__, uuid.uuid4().hex)
+    def of(cls, job: Job, run: str) -> Plan:
+        """The plan of a run, made by this release."""
+        return cls(job, __version__, run)
+
+    @classmethod
+    def find(cls, job: Job, run: str) -> Plan | None:
+        """The stored plan of a run; `None` if its driver did not come as far.
+
+        Raises:
+            ArtifactError: it is damaged.
+        """
+        try:
+            return cls.read(cls.of(job, run).staging())
+        except ObjectNotFound:
+            return None
 
     @property
     def staging_root(self) -> str:

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 
 from personalize_spark.catalog.catalog import Catalog, Record
-from personalize_spark.catalog.lease import Lease
+from personalize_spark.catalog.lease import RUN, Lease, way_on
 from personalize_spark.catalog.status import Status
-from personalize_spark.errors import JobFailed, PersonalizeSparkError, StorageError
+from personalize_spark.errors import JobFailed, ObjectNotFound, PersonalizeSparkError, StorageError, counted
 from personalize_spark.job.attempts import Ledger, run_attempts
 from personalize_spark.job.executor import Executor
 from personalize_spark.job.inflate import inflate
-from personalize_spark.job.inputs import Input, check_records, find_inputs, mean_line_bytes, write_inputs
+from personalize_spark.job.inputs import Input, check_records, find_inputs, mean_line_bytes, read_inputs, write_inputs
 from personalize_spark.job.job import Job
 from personalize_spark.job.plan import Plan
 from personalize_spark.job.preflight import preflight
 from personalize_spark.job.publish import Publisher
 from personalize_spark.job.report import Progress, Report
-from personalize_spark.job.splits import Split, mean_answer_bytes, splits_of
+from personalize_spark.job.splits import Split, mean_answer_bytes, read_splits, splits_of, write_splits
+from personalize_spark.storage.documents import converted
 from personalize_spark.storage.location import open_store, split_prefix
 from personalize_spark.storage.store import Store
 
@@ -32,49 +34,57 @@ _SHOWN = 5
 
 
 def run_job(executor: Executor, catalog: Catalog, record: Record, show: Callable[[Progress], None]) -> Report:
-    """Run the job of a record to its end, and keep the record.
+    """Run the job of a record to its end, and keep the record. A run that lost its driver goes on from what it has finished.
 
     Raises:
-        JobFailed: the job is CREATE FAILED, the message is its `failureReason`.
+        JobFailed: the job is CREATE FAILED, the message is its `failureReason`; or another driver has it.
     """
-    lease = Lease(catalog, record)
+    job, run, lease = Job.of(record), record.fields[RUN], Lease(catalog, record)
+    plan = Plan.of(job, run)
     try:
         with lease:
-            report = _run(executor, Job.of(record), lease, show)
-            lease.update(status=Status.ACTIVE, report=asdict(report))
+            if "report" not in record.fields:
+                lease.update(report=asdict(_run(executor, plan, lease, show)))
+            # all outputs are there: a driver that is killed from here on leaves nothing to do but this
+            report = converted(record.fields["report"], Report, f"The record of {record.arn}")
+            report.notes.extend(_clean(plan))
+            lease.update(status=Status.ACTIVE, report=asdict(report), **{RUN: None})
     except PersonalizeSparkError as error:
-        lease.update(status=Status.FAILED, failureReason=error.message)
+        lease.update(
+            status=Status.FAILED, failureReason=error.message, **{RUN: None}
+        )  # raises if the run is another driver's
+        _clean(plan)
         raise JobFailed(error.message) from error
     except KeyboardInterrupt:
-        lease.update(status=Status.FAILED, failureReason="The driver was stopped.")
+        lease.update(status=Status.FAILED, failureReason=f"The driver was stopped. {way_on(catalog, record)}")
         raise
     except BaseException as error:
-        lease.update(status=Status.FAILED, failureReason=f"{type(error).__name__}: {error}")
+        lease.update(status=Status.FAILED, failureReason=f"{type(error).__name__}: {error}", **{RUN: None})
+        _clean(plan)
         raise
     return report
 
 
-def _run(executor: Executor, job: Job, lease: Lease, show: Callable[[Progress], None]) -> Report:
+def _run(executor: Executor, plan: Plan, lease: Lease, show: Callable[[Progress], None]) -> Report:
     started = time.monotonic()
-    plan, inputs = _plan(job)
-    staging = plan.staging()
-    try:
-        preflight(executor, staging)
-        splits = executor.gather(staging, _cut(executor, plan, inputs, staging))
-        ledger = Ledger(staging, splits)
-        with Publisher(executor, plan.output(), inputs, ledger) as outputs:
-            run_attempts(executor, ledger, lambda: show(ledger.progress()))
-            show(ledger.progress())
-            if job.service_limits:
-                _check_records(ledger, inputs)
-            lease.update()  # the fence: who has lost the job publishes nothing
-            outputs.publish()
-        if broken := {split.file for split in ledger.missing()}:  # what could be answered is there all the same
-            raise JobFailed(_why(broken, inputs, ledger))
-    finally:
-        notes = [*job.notes, *_clean(plan)]
+    inputs, staging = _plan(plan), plan.staging()
+    preflight(executor, staging)
+    ledger = Ledger(staging, _cut(executor, plan, inputs, staging))
+    ledger.refresh()
+    there = len(ledger.pieces)
+    with Publisher(executor, plan.output(), inputs, ledger) as outputs:
+        run_attempts(executor, ledger, lambda: show(ledger.progress()))
+        show(ledger.progress())
+        if plan.job.service_limits:
+            _check_records(ledger, inputs)
+        lease.update()  # the fence: who has lost the job publishes nothing
+        outputs.publish()
+    if broken := {split.file for split in ledger.missing()}:  # what could be answered is there all the same
+        raise JobFailed(_why(broken, inputs, ledger))
+    resumed = [f"The job was resumed: {there} of {counted(len(ledger.splits), 'split')} were answered before."]
+    notes = [*plan.job.notes, *(resumed if there else [])]
     seconds = time.monotonic() - started
-    return Report.of(job.output_path, len(inputs), list(ledger.pieces.values()), seconds, notes)
+    return Report.of(plan.job.output_path, len(inputs), list(ledger.pieces.values()), seconds, notes)
 
 
 def _why(broken: set[int], inputs: Sequence[Input], ledger: Ledger) -> str:
@@ -88,24 +98,39 @@ def _why(broken: set[int], inputs: Sequence[Input], ledger: Ledger) -> str:
     )
 
 
-def _plan(job: Job) -> tuple[Plan, list[Input]]:
+def _plan(plan: Plan) -> list[Input]:
+    """The inputs of the run, frozen with its plan by its first driver."""
+    job = plan.job
+    with _invalid_output(plan), contextlib.suppress(ObjectNotFound):
+        return read_inputs(plan.staging())
     inputs = find_inputs(job.input_path, job.output_path, job.access)
     check_inputs(job, inputs)
-    plan = Plan.of(job)
-    try:
+    with _invalid_output(plan):
         plan.write()
         write_inputs(plan.staging(), inputs)
+    return inputs
+
+
+@contextlib.contextmanager
+def _invalid_output(plan: Plan) -> Iterator[None]:
+    try:
+        yield
     except StorageError as error:
         raise JobFailed(f"Invalid S3 output path: {plan.output().root} cannot be written: {error.message}") from error
-    return plan, inputs
 
 
 def _cut(executor: Executor, plan: Plan, inputs: Sequence[Input], staging: Store) -> list[Split]:
+    """The splits of the run, frozen before the first of them is answered."""
+    with contextlib.suppress(ObjectNotFound):
+        return read_splits(staging)
     inflated = inflate(executor, staging, inputs)
     files = [inflated.get(number, [each.source]) for number, each in enumerate(inputs)]
     line_bytes = mean_line_bytes(plan.input(), inputs)
     there = [number in inflated for number in range(len(files))]
-    return list(splits_of(files, there, line_bytes, mean_answer_bytes(plan.job, line_bytes), executor.cores))
+    answer_bytes = mean_answer_bytes(plan.job, line_bytes)
+    splits = executor.gather(staging, list(splits_of(files, there, line_bytes, answer_bytes, executor.cores)))
+    write_splits(staging, splits)
+    return splits
 
 
 def _clean(plan: Plan) -> list[str]:

@@ -106,6 +106,16 @@ def _cost(split: Split) -> float:
     return split.lines + _SPLIT_COST
 
 
+def write_splits(staging: Store, splits: Sequence[Split]) -> None:
+    """Freeze the splits of a run."""
+    write_document(staging, "splits.json", splits)
+
+
+def read_splits(staging: Store) -> list[Split]:
+    """The frozen splits of a run."""
+    return read_document(staging, "splits.json", list[Split])
+
+
 def write_tasks(staging: Store, attempt: int, tasks: Sequence[Sequence[Split]]) -> None:
     """Hand out the tasks of an attempt."""
     for number, splits in enumerate(tasks):

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from personalize_spark import __version__
 from personalize_spark.artifacts.artifact import Pinned
 from personalize_spark.artifacts.view import Exploration
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Fields, Record
-from personalize_spark.catalog.lease import reap, running
+from personalize_spark.catalog.lease import RUN, reap, running
 from personalize_spark.catalog.resources import (
     find,
     find_active_version,
@@ -18,13 +19,16 @@ from personalize_spark.catalog.resources import (
     latest_active_version,
 )
 from personalize_spark.errors import (
+    ArtifactError,
     InvalidInputException,
     LimitExceededException,
     ResourceAlreadyExistsException,
+    ResourceInUseException,
     ResourceNotFoundException,
     did_you_mean,
 )
 from personalize_spark.job.job import KIND, Job
+from personalize_spark.job.plan import Plan
 from personalize_spark.recipes import Recipe, Settings, recipe_of
 from personalize_spark.request import BATCH_INFERENCE, THEME_GENERATION, validate
 from personalize_spark.schemas import ITEMS, Schema
@@ -130,11 +134,43 @@ def create_batch_inference_job(
     )
 
 
+def find_resumable_job(catalog: Catalog, arn: str) -> Record:
+    """The record of a job that lost its driver; `job.run.run_job` goes on with it.
+
+    Raises:
+        ResourceInUseException: its driver lives.
+        InvalidInputException: it has ended by itself, or what it was planned with is not here: the release or an artifact.
+        ResourceNotFoundException: there is no such job.
+    """
+    [record] = reap(catalog, [find(catalog, arn, "batch inference job")], suspect=lambda _: True)
+    if record.status.unfinished:
+        raise ResourceInUseException(f"The job {arn} is {record.status}, and its driver lives: wait for its end.")
+    if RUN not in record.fields:
+        reason = f" ({record.fields['failureReason']})" if "failureReason" in record.fields else ""
+        raise InvalidInputException(
+            f"The job {arn} has ended as {record.status}{reason}: there is nothing to resume. Create a new job."
+        )
+    job = Job.of(record)
+    try:
+        planned = Plan.find(job, record.fields[RUN])
+        for artifact in filter(None, (job.model, job.update, job.view)):
+            artifact.open()
+    except ArtifactError as error:
+        raise InvalidInputException(f"The job {arn} cannot be resumed: {error.message}") from error
+    if planned and planned.release != __version__:
+        raise InvalidInputException(
+            f"The job {arn} was planned by personalize_spark {planned.release}, and this is {__version__}: "
+            f"the bytes may differ. Resume it with release {planned.release}, or create a new job."
+        )
+    return record
+
+
 def describe_batch_inference_job(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
     """The job as it stands; a job whose driver is gone is CREATE FAILED from now on."""
     validate("DescribeBatchInferenceJob", params)
     record = find(catalog, params["batchInferenceJobArn"], "batch inference job")
-    return {"batchInferenceJob": shown(reap(catalog, record), _DESCRIBED)}
+    [record] = reap(catalog, [record])
+    return {"batchInferenceJob": shown(record, _DESCRIBED)}
 
 
 def list_batch_inference_jobs(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
@@ -143,7 +179,7 @@ def list_batch_inference_jobs(catalog: Catalog, params: Mapping[str, Any]) -> Fi
     version = params.get("solutionVersionArn")
     records = [each for each in catalog.list(KIND) if version in (None, each.fields["solutionVersionArn"])]
     page, rest = page_of(records, params)
-    return {"batchInferenceJobs": [shown(reap(catalog, record), _LISTED) for record in page], **rest}
+    return {"batchInferenceJobs": [shown(record, _LISTED) for record in reap(catalog, page)], **rest}
 
 
 def _settings(request: Fields) -> Settings:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 
@@ -50,10 +51,49 @@ def test_who_lost_the_job_may_not_go_on(catalog: Catalog, record: Record) -> Non
     assert catalog.read(ARN).status == Status.FAILED
 
 
-def test_a_job_whose_driver_fell_silent_is_failed(catalog: Catalog, record: Record) -> None:
-    catalog.update(record, status=Status.IN_PROGRESS, heartbeat=time.time() - lease.STALE_SECONDS - 1)
-    assert reap(catalog, record).status == Status.FAILED
-    assert "has sent no heartbeat" in catalog.read(ARN).fields["failureReason"]
+@pytest.fixture
+def fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "BEAT_SECONDS", 0.02)
+
+
+OLD = lease.STALE_SECONDS + 1
+
+
+@pytest.mark.usefixtures("fast")
+@pytest.mark.parametrize("age", [OLD, -OLD])
+def test_a_job_whose_driver_fell_silent_is_failed(catalog: Catalog, record: Record, age: float) -> None:
+    catalog.update(record, status=Status.IN_PROGRESS, heartbeat=time.time() - age)
+    [found] = reap(catalog, [record])
+    assert found.status == Status.FAILED
+    reason = "Its driver is gone: it no longer sends a heartbeat. Create it again under a new name."
+    assert catalog.read(ARN).fields["failureReason"] == reason
+
+
+@pytest.mark.usefixtures("fast")
+@pytest.mark.parametrize("ahead", [180.0, -180.0])
+def test_a_clock_that_is_ahead_or_behind_ends_no_job_that_lives(
+    catalog: Catalog, record: Record, ahead: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Lease(catalog, record) as held:
+        theirs = time.time
+        monkeypatch.setattr(
+            time, "time", lambda: theirs() + ahead * (threading.current_thread() is threading.main_thread())
+        )
+        [found] = reap(catalog, [catalog.read(ARN)])
+        assert found.status == Status.IN_PROGRESS
+        held.update()
+
+
+def test_a_driver_that_is_gone_is_waited_for_once(
+    catalog: Catalog, record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "BEAT_SECONDS", 0.2)
+    silent = [record, *(catalog.create(ARN.sibling(ARN.kind, f"job{n}"), {"status": Status.PENDING}) for n in range(9))]
+    waits = list[float]()
+    monkeypatch.setattr(time, "sleep", waits.append)
+    monkeypatch.setattr(time, "monotonic", lambda: sum(waits))
+    assert {each.status for each in reap(catalog, silent, suspect=lambda _: True)} == {Status.FAILED}
+    assert sum(waits) == pytest.approx(0.6, abs=0.03)
 
 
 @pytest.mark.parametrize(("status", "age"), [(Status.IN_PROGRESS, 1), (Status.PENDING, 1), (Status.ACTIVE, 10_000)])
@@ -61,15 +101,17 @@ def test_a_job_that_lives_or_has_ended_is_left_alone(
     catalog: Catalog, record: Record, status: Status, age: float
 ) -> None:
     catalog.update(record, status=status, heartbeat=time.time() - age)
-    assert reap(catalog, record).status == status
+    assert [each.status for each in reap(catalog, [record])] == [status]
 
 
+@pytest.mark.usefixtures("fast")
 def test_a_reaper_that_comes_too_late_believes_the_record(catalog: Catalog, record: Record) -> None:
     catalog.update(record, status=Status.IN_PROGRESS, heartbeat=time.time() - 1_000)
     catalog.update(catalog.read(ARN), status=Status.ACTIVE)
-    assert reap(catalog, record).status == Status.ACTIVE
+    assert [each.status for each in reap(catalog, [record])] == [Status.ACTIVE]
 
 
+@pytest.mark.usefixtures("fast")
 def test_what_runs_is_told_by_kind(catalog: Catalog, record: Record) -> None:
     catalog.create(ARN.sibling(ARN.kind, "silent"), {"status": Status.PENDING, "heartbeat": 1.0})
     catalog.create(ARN.sibling(ARN.kind, "done"), {"status": Status.ACTIVE})

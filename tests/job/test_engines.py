@@ -16,6 +16,7 @@ from typing import cast
 import pytest
 
 from personalize_spark.catalog.catalog import Catalog
+from personalize_spark.cli.main import main
 from personalize_spark.job.executor import Executor
 from personalize_spark.job.local_executor import LocalExecutor
 from personalize_spark.job.run import run_job
@@ -102,9 +103,9 @@ def test_the_local_engine_needs_neither_spark_nor_java(without_spark: dict[str, 
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_stopped_run_leaves_neither_processes_nor_staging(number: int, tmp_path: Path) -> None:
+def test_a_stopped_run_leaves_no_processes_and_goes_on_later(number: int, tmp_path: Path) -> None:
     catalog = Catalog(f"file://{tmp_path}/catalog")
-    (tmp_path / "users.json").write_text("".join(f'{{"userId":"u{n}"}}\n' for n in range(1_000_000)))
+    (tmp_path / "users.json").write_text("".join(f'{{"userId":"u{n}"}}\n' for n in range(300_000)))
     job = request(golden_version(catalog), f"file://{tmp_path}/users.json", f"file://{tmp_path}/out/")
     command = [sys.executable, "-m", "personalize_spark", "run", "--engine", "local", "--request", json.dumps(job)]
     mark = {**os.environ, "STOPPED_RUN": str(tmp_path)}
@@ -119,9 +120,15 @@ def test_a_stopped_run_leaves_neither_processes_nor_staging(number: int, tmp_pat
     assert "Interrupted." in said
     assert "Traceback" not in said
     assert processes(mark["STOPPED_RUN"]) == []
-    assert [path.name for path in (tmp_path / "out").rglob("*")] == ["_CHECK"]
     [record] = catalog.list("batch-inference-job")
-    assert (record.fields["status"], record.fields["failureReason"]) == ("CREATE FAILED", "The driver was stopped.")
+    assert record.fields["status"] == "CREATE FAILED"
+    reason, _, command = record.fields["failureReason"].partition(" Continue it with: personalize-spark ")
+    assert reason == "The driver was stopped."
+    assert not list(tmp_path.glob("out/*.out"))
+    assert main([*command.split(), "--engine", "local"]) == 0
+    assert {path.name for path in (tmp_path / "out").rglob("*")} == {"_CHECK", "users.json.out"}
+    with (tmp_path / "out" / "users.json.out").open("rb") as answers:
+        assert sum(1 for _ in answers) == 300_000
 
 
 def processes(mark: str) -> list[str]:

@@ -22,7 +22,7 @@ from tests.job.test_job import JOBS, SIMPLE, VERSION
 
 
 def test_a_plan_and_its_lists_survive_the_staging_folder(tmp_path: Path) -> None:
-    plan = Plan.of(replace(SIMPLE, request=request(VERSION, "file:///in/", f"file://{tmp_path}")))
+    plan = Plan.of(replace(SIMPLE, request=request(VERSION, "file:///in/", f"file://{tmp_path}")), "run")
     plan.write()
     staging = plan.staging()
     assert Plan.read(staging) == plan

@@ -40,7 +40,7 @@ def making(local: LocalExecutor, root: str) -> Making:
     """The publisher of so many files of three splits each, and its ledger."""
 
     def make(files: int) -> tuple[Publisher, Ledger]:
-        plan = Plan.of(replace(SIMPLE, request=request(VERSION, f"{root}in/", f"{root}out/")))
+        plan = Plan.of(replace(SIMPLE, request=request(VERSION, f"{root}in/", f"{root}out/")), "run")
         plan.write()
         inputs = [Input(Object(f"{file}", 30, "e"), f"{file}.out") for file in range(files)]
         splits = [

@@ -264,8 +264,10 @@ def test_nothing_is_written_any_more_when_a_job_was_stopped(local: LocalExecutor
             run_job(local, catalog, job, lambda _: None)
     finally:
         signal.signal(signal.SIGINT, before)
+    written = sorted((tmp_path / "out").rglob("*"))
     time.sleep(3)
-    assert [path.name for path in (tmp_path / "out").rglob("*")] == ["_CHECK"]
+    assert sorted((tmp_path / "out").rglob("*")) == written
+    assert not list((tmp_path / "out").glob("*.out"))
 
 
 def _interrupt_at_the_first_piece(folder: Path) -> None:

@@ -69,7 +69,7 @@ def job(catalog: Catalog, folder: Path, expression: str | None, config: dict[str
 
 def answered(job: Job) -> list[str]:
     """The items of the only line, by a worker that knows nothing but the staging folder."""
-    plan, inputs = Plan.of(job), find_inputs(job.input_path, job.output_path, job.access)
+    plan, inputs = Plan.of(job, "run"), find_inputs(job.input_path, job.output_path, job.access)
     plan.write()
     write_inputs(plan.staging(), inputs)
     worker = Worker(plan.staging())
