@@ -30,8 +30,8 @@ from numpy.typing import NDArray
 from benchmarks.factors import RANK, factor_sets, resample
 from benchmarks.machine import machine
 from personalize_spark.artifacts.artifact import Entry, finish, write_table
-from personalize_spark.artifacts.model import USERS, users_schema, write_items
-from personalize_spark.artifacts.shards import keys_of, shard_count, shard_name, shards_of
+from personalize_spark.artifacts.model import users_schema, write_items
+from personalize_spark.artifacts.shards import USERS, keys_of, shard_count, shard_name, shards_of
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.catalog.status import Status

@@ -204,7 +204,7 @@ def import_datasets(  # noqa: PLR0913  # the command's options
         DataError: there is no file, one is not CSV, or a dataset has no row that can be imported; then none is imported.
     """
     from personalize_spark.datasets.imports import ImportMode, Source, plan_import, run_import
-    from personalize_spark.solutions.refresh_users import update_users
+    from personalize_spark.solutions.refresh_users import refresh_users
 
     given = {
         "Interactions": (interactions, interactions_schema),
@@ -221,7 +221,7 @@ def import_datasets(  # noqa: PLR0913  # the command's options
     report = run_import(session, catalog, plan)
     if "Interactions" not in sources:
         return report
-    refreshed = update_users(session, catalog, group)
+    refreshed = refresh_users(session, catalog, group)
     return replace(report, refreshed={str(arn): users for arn, users in refreshed.items()})
 
 
@@ -257,14 +257,14 @@ def train(  # noqa: PLR0913  # the command's options
         ResourceNotFoundException: there is no such dataset group, or it has no interactions.
         DataError: the interactions cannot be learned from.
     """
-    from personalize_spark.solutions.train import Hyperparameters
-    from personalize_spark.solutions.train import train as train_solution
+    from personalize_spark.solutions.train import Hyperparameters, solution_for, train_version
 
     given: dict[str, Any] = {"rank": rank, "iterations": iterations, "regularization": regularization}
     given |= {"alpha": alpha, "seed": seed}
     hyperparameters = Hyperparameters(**{name: value for name, value in given.items() if value is not None})
+    found = solution_for(catalog, group, recipe, solution)  # Spark takes its time to start
     session = spark or _session(f"train {solution}", data=True)
-    return _new_version(catalog, train_solution(session, catalog, group, recipe, solution, hyperparameters))
+    return _new_version(catalog, train_version(session, catalog, found, hyperparameters))
 
 
 def import_model(  # noqa: PLR0913  # the command's options
@@ -310,17 +310,14 @@ def import_model(  # noqa: PLR0913  # the command's options
         ResourceAlreadyExistsException: there is a solution version of that ARN.
         ResourceNotFoundException: there is no such dataset group, or it has no interactions though they are needed.
     """
-    from personalize_spark.external.tables import names_below
-    from personalize_spark.solutions.import_model import Sources, Target, check_request
+    from personalize_spark.solutions.import_model import Sources, Target, check_import
     from personalize_spark.solutions.import_model import import_model as import_factors
 
     ids = {"item_ids": item_ids, "user_ids": user_ids}
     files = {"items": items, "users": users, **ids, "counts": counts, "interactions": interactions}
     uris = {name: uri_of(place) for name, place in files.items() if place is not None}
     sources, target = Sources(form=format, **uris), Target(solution, recipe, group, arn)
-    check_request(target, sources, fit=fit_temperature)
-    for uri in uris.values():
-        names_below(uri)
+    check_import(catalog, target, sources, fit=fit_temperature)  # Spark takes its time to start
     session = spark or _session(f"import-model {solution}", data=True)
     return _new_version(catalog, import_factors(session, catalog, target, sources, fit_temperature=fit_temperature))
 

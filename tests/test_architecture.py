@@ -62,12 +62,12 @@ LIBRARIES: dict[str, set[str]] = {
     "scores": {"numpy", "pyarrow"},
     "scoring": {"numpy"},
     "service": {"orjson", "pyspark"},
-    "solutions": {"numpy", "pyarrow", "pyspark"},
+    "solutions": {"numpy", "orjson", "pyarrow", "pyspark"},
     "spark": {"pyspark"},
     "storage": {"boto3", "botocore", "msgspec", "mypy_boto3_s3"},
     "themes": {"numpy"},
     "testing": {"hypothesis", "numpy", "orjson", "pyarrow", "pytest"},
-    "training": {"numpy", "orjson", "pyarrow", "pyspark", "scipy"},
+    "training": {"numpy", "pyarrow", "pyspark", "scipy"},
 }
 BANNED_NAMES = {"utils", "common", "core", "helpers", "manager"}
 MAX_MODULE, MAX_FUNCTION = 400, 60

@@ -20,14 +20,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from personalize_spark.artifacts.artifact import Artifact, Entry, write_column, write_ragged
-from personalize_spark.artifacts.shards import RowSource, Shards
+from personalize_spark.artifacts.shards import USERS, RowSource, Shards
 from personalize_spark.errors import ArtifactError
 from personalize_spark.scoring.model import JsonTexts, Model
 from personalize_spark.scoring.topn import ItemMatrix
 from personalize_spark.scoring.users import UserRows, Users
 from personalize_spark.storage.store import Store
 
-USERS = "users"
 _COLUMNS = ("popularity_order", "popularity", "factors", "norms", "ranks", "basis", "queries")
 
 

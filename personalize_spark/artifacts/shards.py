@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 from personalize_spark.artifacts.artifact import Artifact, Entry, write_table
 from personalize_spark.storage.store import Store
 
+USERS = "users"
+"""The folder that the shards of users lie in."""
 ROWS_PER_SHARD = 32_768
 RESIDENT = 256 << 20
 """Bytes of shards that may stay mapped into a process once they were read."""

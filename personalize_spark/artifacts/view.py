@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from personalize_spark.artifacts.artifact import Artifact
-from personalize_spark.artifacts.shards import RowSource, Shards
+from personalize_spark.artifacts.shards import USERS, RowSource, Shards
 from personalize_spark.filters.binding import BoundFilter
 from personalize_spark.filters.expression import Literal
 from personalize_spark.filters.mask import Categories, Columns, Numbers
@@ -24,7 +24,6 @@ from personalize_spark.scoring import model as scoring
 from personalize_spark.scoring.exploration import MASS_PER_WEIGHT, MAX_ITEMS, Cold, hashes
 from personalize_spark.scoring.ragged import Ragged
 
-USERS = "users"
 _DAY = 86_400
 
 

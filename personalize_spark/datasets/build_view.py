@@ -10,9 +10,8 @@ users/00000.arrow ...            key, id, history_items, history_events, history
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
-from functools import partial
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,21 +21,21 @@ from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F  # noqa: N812  # as everybody calls it
 
 from personalize_spark.artifacts.artifact import Entry, Pinned, finish, write_column, write_ragged, write_table
-from personalize_spark.artifacts.shards import keys_of, shard_count, write_missing, write_shards
+from personalize_spark.artifacts.shards import USERS as SHARDS
+from personalize_spark.artifacts.shards import keys_of, write_missing
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.catalog.resources import find_dataset, find_schema
+from personalize_spark.datasets.user_shards import into_shards, write_user_shards
 from personalize_spark.errors import ResourceNotFoundException
 from personalize_spark.schemas import EVENT_TYPE, INTERACTIONS, ITEMS, USERS, Column, Schema
 from personalize_spark.scoring.ragged import Ragged
-from personalize_spark.storage.location import hadoop_uri, open_store
+from personalize_spark.storage.location import hadoop_uri
 from personalize_spark.storage.store import Store
 
 HISTORY = 100
 """Newest interactions per user and event type that filters see: the service's quota."""
-SHARDS = "users"
 _COLUMNS = ["key", "id", "creation_timestamp", "dated", "interactions", "impressions"]
-_ENTRY = "name string, sha256 string, size long, rows long"
 _ARROW = {"string": pa.binary(), "boolean": pa.binary(), "long": pa.int64(), "int": pa.int64()}
 
 
@@ -57,7 +56,7 @@ def build_view(spark: SparkSession, catalog: Catalog, group: Arn, ticket: str) -
     items = _items(tables, latest)
     entries = [write_table(store, "items", items.select(_COLUMNS))]
     entries += [entry for field in _metadata(tables, ITEMS) for entry in _write_field(store, field, items)]
-    users, written = _write_users(spark, tables, events, items, store.root)
+    users, written = _write_users(spark, tables, events, items, store)
     entries += written
     properties = {
         "datasetGroupArn": str(group),
@@ -174,24 +173,17 @@ def encode(column: pa.Array) -> tuple[pa.Array, Ragged[np.int32]]:
 
 
 def _write_users(
-    spark: SparkSession, tables: _Tables, events: list[str], items: pa.RecordBatch, root: str
+    spark: SparkSession, tables: _Tables, events: list[str], items: pa.RecordBatch, store: Store
 ) -> tuple[int, list[Entry]]:
     """Write the users' shards, from executors straight into the store."""
     frame = _joined_users(spark, tables, events, items)
     if frame is None:
-        return 0, write_missing(open_store(root), SHARDS, 1, _users_schema([]), [])
-    fields = _metadata(tables, USERS)
+        return 0, write_missing(store, SHARDS, 1, _users_schema([]), [])
     frame = frame.persist()
     users = frame.count()
-    count = shard_count(users)
-    shard = F.shiftright(F.col("key") * count, 32)
-    rows = frame.withColumn("shard", shard).repartition(min(count, 512), "shard")
-    rows = rows.sortWithinPartitions("shard", "key", "id")
-    names = [name for name in _users_schema(fields).names if name != "shard"]
-    written = rows.select("shard", *names).mapInArrow(partial(_write_partition, root, _users_schema(fields)), _ENTRY)
-    entries = [Entry(**row.asDict()) for row in written.collect()]
+    entries = write_user_shards(into_shards(frame, users), users, store, _users_schema(_metadata(tables, USERS)))
     frame.unpersist()
-    return users, write_missing(open_store(root), SHARDS, count, _users_schema(fields), entries)
+    return users, entries
 
 
 def _joined_users(spark: SparkSession, tables: _Tables, events: list[str], items: pa.RecordBatch) -> DataFrame | None:
@@ -249,15 +241,3 @@ def _users_schema(fields: list[Column]) -> pa.Schema:
             *(pa.field(field.name, _ARROW.get(field.type, pa.float64())) for field in fields),
         ]
     )
-
-
-def _write_partition(root: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    typed = (_cast(batch, schema) for batch in batches)
-    for entry in write_shards(open_store(root), SHARDS, typed):
-        yield pa.RecordBatch.from_pylist([asdict(entry)])
-
-
-def _cast(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    """Spark has no unsigned types, and names what is in a list."""
-    columns = [batch.column("shard"), *(batch.column(field.name).cast(field.type) for field in schema)]
-    return pa.RecordBatch.from_arrays(columns, names=["shard", *schema.names])

@@ -1,4 +1,4 @@
-"""What interactions say about items that were learned elsewhere: how popular they are, and how sharp the scores must be."""
+"""What interactions say about items that were learned elsewhere: how popular they are, and what users chose."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812  # as all of Spark's documents do
 
 from personalize_spark.errors import DataError
-from personalize_spark.external.factors import Items
 from personalize_spark.external.tables import open_table, read_table
-from personalize_spark.external.users import vectors_of
-from personalize_spark.training.temperature import Calibration, fit_temperature
+from personalize_spark.training.factors import Choices
+from personalize_spark.training.vectors import as_matrix
 
 _CALIBRATING_USERS = 2048
 
@@ -53,7 +52,7 @@ def count_pairs(pairs: DataFrame) -> DataFrame:
 
 
 def counted(counts: DataFrame, ids: pa.Array | None) -> pa.Table:
-    """(item_id, events) by ascending bytes of the ids, as `training.popularity.item_side` takes it.
+    """(item_id, events) by ascending bytes of the ids, as `training.factors.Factors` has it.
 
     Args:
         counts: the frame (item_id, events).
@@ -81,35 +80,35 @@ def _such_as(ids: pa.Array) -> str:
     return f" (such as '{ids[0].as_py()}')" if len(ids) else ""
 
 
-def calibrate(pairs: DataFrame, users: DataFrame, items: Items) -> tuple[Calibration, int]:
-    """The temperature that explains the newest item of some 2,000 users best, and how many they were.
+def newest_choices(pairs: DataFrame, users: DataFrame, ids: pa.Array) -> Choices:
+    """The newest item of some 2,000 users.
 
     The model has seen these items, as far as it was trained on them, so the scores come out a little too sure. Of several
     newest items of a user, a hash chooses one.
 
     Args:
         pairs: the frame of `read_pairs`.
-        users: `id`, `vector`.
-        items: the items, with their biases folded in.
+        users: `user_id`, `vector`.
+        ids: the items of the model.
 
     Raises:
         DataError: no user of the model has met an item of it.
     """
-    table = _newest(pairs, users, items)
+    table = _newest(pairs, users, ids)
     if not table.num_rows:
         raise DataError(
             "No interaction is of a user and an item of the model, so there is nothing to fit the temperature to: "
             "the interactions must use the ids of the model."
         )
-    targets = pc.index_in(table.column("item_id").combine_chunks(), items.ids).to_numpy().astype(np.int64)
-    return fit_temperature(vectors_of(table.column("vector")), targets, items.factors), table.num_rows
+    numbers = pc.index_in(table.column("item_id").combine_chunks(), ids).to_numpy().astype(np.int64)
+    return Choices(as_matrix(table.column("vector")), numbers)
 
 
-def _newest(pairs: DataFrame, users: DataFrame, items: Items) -> pa.Table:
+def _newest(pairs: DataFrame, users: DataFrame, ids: pa.Array) -> pa.Table:
     """(item_id, vector) of a sample of the users, by the hash of their ids."""
-    known = pairs.sparkSession.createDataFrame(pa.table({"item_id": items.ids}))
+    known = pairs.sparkSession.createDataFrame(pa.table({"item_id": ids}))
     newest = F.max(F.struct("newest", F.xxhash64("user_id", "item_id"), "item_id"))["item_id"].alias("item_id")
     theirs = pairs.join(known, "item_id", "left_semi").groupBy("user_id").agg(newest)
-    both = theirs.join(users.withColumnRenamed("id", "user_id"), "user_id")
+    both = theirs.join(users, "user_id")
     keyed = both.select(F.crc32("user_id").alias("key"), "user_id", "item_id", "vector")
     return keyed.orderBy("key", "user_id").limit(_CALIBRATING_USERS).drop("key").toArrow()

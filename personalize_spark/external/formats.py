@@ -36,24 +36,24 @@ _ROWS = 8_192
 _ROWS_PER_TASK = 1 << 17
 
 
-class Side(StrEnum):
+class Axis(StrEnum):
     """Whose factors."""
 
     ITEM = "item"
     USER = "user"
 
 
-Reader = Callable[[SparkSession, str, Side, str | None], DataFrame]
+Reader = Callable[[SparkSession, str, Axis, str | None], DataFrame]
 """From a URI, and the URI of a table of ids or `None`, to the frame."""
 
 
-def read_factors(spark: SparkSession, uri: str, side: Side, form: str | None, ids: str | None) -> DataFrame:
+def read_factors(spark: SparkSession, uri: str, axis: Axis, form: str | None, ids: str | None) -> DataFrame:
     """Factors as a frame: `id`, `vector` and, for items that have one, `bias`; nothing of the values is checked yet.
 
     Args:
         spark: a session, with Delta where a Delta table is read.
         uri: of the file or folder.
-        side: whose they are.
+        axis: whose they are.
         form: the name of the format; `None`: what the file looks like.
         ids: the URI of a table (integer, id) for formats that number their rows.
 
@@ -65,8 +65,8 @@ def read_factors(spark: SparkSession, uri: str, side: Side, form: str | None, id
     if chosen not in FORMATS:
         raise InvalidInputException(f"There is no format '{chosen}'; supported: {', '.join(FORMATS)}.")
     if ids is not None and chosen == "parquet":
-        raise InvalidInputException(f"The rows of {uri} have ids: leave --{side}-ids out.")
-    return FORMATS[chosen](spark, uri, side, ids)
+        raise InvalidInputException(f"The rows of {uri} have ids: leave --{axis}-ids out.")
+    return FORMATS[chosen](spark, uri, axis, ids)
 
 
 def _looks_like(uri: str) -> str:
@@ -78,34 +78,34 @@ def _looks_like(uri: str) -> str:
     return "als" if is_als or uri.rstrip("/").endswith(("/itemFactors", "/userFactors")) else "parquet"
 
 
-def _read_als(spark: SparkSession, uri: str, side: Side, ids: str | None) -> DataFrame:
-    folder = f"{side}Factors/"
+def _read_als(spark: SparkSession, uri: str, axis: Axis, ids: str | None) -> DataFrame:
+    folder = f"{axis}Factors/"
     whole = any(name.startswith(folder) for name in names_below(uri))
     table = f"{uri.rstrip('/')}/{folder}" if whole else uri
     rows = select(open_table(spark, table), table, "id", "features").toDF("number", "vector")
     return named(_typed(rows, table), rows.select("number"), read_map(spark, ids) if ids else None, uri)
 
 
-def _read_implicit(spark: SparkSession, uri: str, side: Side, ids: str | None) -> DataFrame:
+def _read_implicit(spark: SparkSession, uri: str, axis: Axis, ids: str | None) -> DataFrame:
     arrays = open_npz(uri)
-    factors, own = arrays.get(f"{side}_factors"), arrays.get(f"{side}_ids")
+    factors, own = arrays.get(f"{axis}_factors"), arrays.get(f"{axis}_ids")
     if factors is None:
         raise DataError(
-            f"{uri} holds {', '.join(arrays) or 'no array'}, but no {side}_factors: give what implicit's save has written."
+            f"{uri} holds {', '.join(arrays) or 'no array'}, but no {axis}_factors: give what implicit's save has written."
         )
     given = read_map(spark, ids) if ids else list_of(spark, own, factors) if own else None
     return _rows_of(spark, factors, None, given, uri)
 
 
-def _read_npy(spark: SparkSession, uri: str, side: Side, ids: str | None) -> DataFrame:
+def _read_npy(spark: SparkSession, uri: str, axis: Axis, ids: str | None) -> DataFrame:
     factors = open_npy(uri)
     given = read_map(spark, ids) if ids else list_beside(spark, factors, uri)
     if given is None:
         stem = uri.removesuffix(".npy")
         raise DataError(
-            f"{uri} has no ids: put {stem}.ids.txt (one id a line) or {stem}.ids.json beside it, or give --{side}-ids."
+            f"{uri} has no ids: put {stem}.ids.txt (one id a line) or {stem}.ids.json beside it, or give --{axis}-ids."
         )
-    bias = _bias_beside(uri, factors) if side == Side.ITEM else None
+    bias = _bias_beside(uri, factors) if axis == Axis.ITEM else None
     return _rows_of(spark, factors, bias, given, uri)
 
 
@@ -120,9 +120,9 @@ def _bias_beside(uri: str, factors: StoredArray) -> StoredArray | None:
     return bias
 
 
-def _read_parquet(spark: SparkSession, uri: str, side: Side, ids: str | None) -> DataFrame:  # noqa: ARG001  # the ids are there
+def _read_parquet(spark: SparkSession, uri: str, axis: Axis, ids: str | None) -> DataFrame:  # noqa: ARG001  # the ids are there
     table = open_table(spark, uri)
-    has_bias = side == Side.ITEM and "bias" in map(str.lower, table.columns)
+    has_bias = axis == Axis.ITEM and "bias" in map(str.lower, table.columns)
     rows = _typed(select(table, uri, "id", "vector", *(["bias"] if has_bias else [])), uri)
     if not isinstance(rows.schema["id"].dataType, StringType | IntegralType):
         kind = rows.schema["id"].dataType.simpleString()

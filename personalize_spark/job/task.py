@@ -18,8 +18,8 @@ from typing import BinaryIO
 import pyarrow as pa
 
 from personalize_spark.answer import LineFilter, answer
-from personalize_spark.artifacts.model import USERS, read_model, updated
-from personalize_spark.artifacts.shards import GatheredRows, Shards, SplitRows
+from personalize_spark.artifacts.model import read_model, updated
+from personalize_spark.artifacts.shards import USERS, GatheredRows, Shards, SplitRows
 from personalize_spark.artifacts.view import View, ViewFilter, with_exploration, with_new_items
 from personalize_spark.errors import PersonalizeSparkError
 from personalize_spark.filters.binding import bind

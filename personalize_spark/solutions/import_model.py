@@ -2,38 +2,42 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, replace
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import asdict
 
-import numpy as np
 from pyspark.sql import DataFrame, SparkSession
 
-from personalize_spark.artifacts.artifact import Entry, finish
-from personalize_spark.artifacts.model import write_items
 from personalize_spark.catalog.arns import Arn
-from personalize_spark.catalog.catalog import Catalog, Fields, Record
+from personalize_spark.catalog.catalog import Catalog, Fields
 from personalize_spark.catalog.resources import fail, find_dataset, find_group
 from personalize_spark.catalog.status import Status
 from personalize_spark.errors import InvalidInputException
 from personalize_spark.external.counts import count_pairs, read_counts, read_pairs
-from personalize_spark.external.loaded import Given, Sources, given_counts, given_items, given_users
-from personalize_spark.external.users import UserSide, sample_of, write_users
+from personalize_spark.external.load import (
+    Loader,
+    Loading,
+    Sources,
+    load_counts,
+    load_item_factors,
+    load_user_factors,
+)
+from personalize_spark.external.tables import names_below
 from personalize_spark.recipes import RECIPES, ModelKind, recipe_of
 from personalize_spark.schemas import INTERACTIONS
-from personalize_spark.scoring.topn import ItemMatrix
 from personalize_spark.solutions.versions import Target, create_version, shared_fields, version_arn
-from personalize_spark.storage.store import Store
-from personalize_spark.training.interactions import read_interactions
-from personalize_spark.training.popularity import counts_of, item_side
+from personalize_spark.solutions.write_model import write_model
+from personalize_spark.training.extras import require_scipy
+from personalize_spark.training.interactions import keeping, read_interactions
 
-__all__ = ["IMPORTED", "Sources", "Target", "import_model"]
+__all__ = ["LOADERS", "Sources", "Target", "import_model"]
 
-_WITH_USERS = {ModelKind.USER_FACTORS, ModelKind.SEQUENCES}
-IMPORTED = {*_WITH_USERS, ModelKind.ITEM_FACTORS, ModelKind.COUNTS}
-"""The kinds of model that factors, or counts, are enough for."""
-_SAMPLE = 4096
-"""Questions that `ItemMatrix` learns its bounds from."""
+LOADERS: Mapping[ModelKind, Loader] = {
+    ModelKind.USER_FACTORS: load_user_factors,
+    ModelKind.SEQUENCES: load_user_factors,
+    ModelKind.ITEM_FACTORS: load_item_factors,
+    ModelKind.COUNTS: load_counts,
+}
+"""Of the kinds of model that factors, or counts, are enough for."""
 
 
 def import_model(
@@ -57,19 +61,47 @@ def import_model(
         ResourceAlreadyExistsException: there is a solution version of the given ARN.
         ResourceNotFoundException: there is no such dataset group, or it has no interactions though they are needed.
     """
-    check_request(target, sources, fit=fit_temperature)
-    group = find_group(catalog, target.group) if target.group else None
-    arn = version_arn(catalog, target, group)
-    shared = shared_fields(catalog, arn, target, group)
-    with _given(spark, catalog, target, sources, fit=fit_temperature) as given:
+    arn, shared = check_import(catalog, target, sources, fit=fit_temperature)
+    recipe = recipe_of(target.recipe)
+    with keeping() as keep:
+        choices = keep(_pairs(spark, catalog, target, sources)) if fit_temperature else None
+        counts = _counts(spark, catalog, target, sources)
+        factors = LOADERS[recipe.model](Loading(spark, sources, counts, choices, keep))
         version = create_version(catalog, arn, shared)
+        about = {
+            "recipe": recipe.name,
+            "interactions": int(factors.counts().sum()),
+            "imported": {name: value for name, value in asdict(sources).items() if value is not None},
+        }
         try:
-            model = _write(catalog, version, sources, given)
+            model = write_model(catalog.store.at(f"models/{arn.name}/{arn.version}"), factors, about)
         except BaseException as error:
             fail(catalog, version, error)
             raise
     catalog.update(version, status=Status.ACTIVE, **model)
     return arn
+
+
+def check_import(catalog: Catalog, target: Target, sources: Sources, *, fit: bool) -> tuple[Arn, Fields]:
+    """Check what can be checked without Spark: what is asked for, the files' places, and the catalog.
+
+    Returns:
+        The ARN of the solution version to come, and the fields that its record shares with that of its solution.
+
+    Raises:
+        See `import_model`.
+    """
+    check_request(target, sources, fit=fit)
+    if fit:
+        require_scipy()
+    for name, uri in asdict(sources).items():
+        if uri and name != "form":
+            names_below(uri)
+    group = find_group(catalog, target.group) if target.group else None
+    if not (sources.interactions or (sources.counts and not fit)):
+        find_dataset(catalog, find_group(catalog, target.group or "").arn, INTERACTIONS)
+    arn = version_arn(catalog, target, group)
+    return arn, shared_fields(catalog, arn, target, group)
 
 
 def check_request(target: Target, sources: Sources, *, fit: bool) -> None:
@@ -79,8 +111,8 @@ def check_request(target: Target, sources: Sources, *, fit: bool) -> None:
         InvalidInputException: it is not what the recipe needs.
     """
     recipe = recipe_of(target.recipe)
-    if recipe.model not in IMPORTED:
-        supported = ", ".join(sorted(each.name for each in RECIPES.values() if each.model in IMPORTED))
+    if recipe.model not in LOADERS:
+        supported = ", ".join(sorted(each.name for each in RECIPES.values() if each.model in LOADERS))
         raise InvalidInputException(
             f"A model of the recipe '{recipe.name}' cannot be imported; supported: {supported}."
         )
@@ -95,26 +127,16 @@ def check_request(target: Target, sources: Sources, *, fit: bool) -> None:
         raise InvalidInputException(f"{recipe.name} needs factors: give --items.")
     if recipe.model is ModelKind.ITEM_FACTORS and sources.users:
         raise InvalidInputException(f"{recipe.name} has no users: leave --users out.")
-    if fit and recipe.model not in _WITH_USERS:
+    if fit and LOADERS[recipe.model] is not load_user_factors:
         raise InvalidInputException(f"{recipe.name} has no scores to fit: leave --fit-temperature out.")
     if fit and not (sources.interactions or target.group):
         raise InvalidInputException("A temperature is fitted to interactions: give --interactions or --group.")
 
 
-def _given(
-    spark: SparkSession, catalog: Catalog, target: Target, sources: Sources, *, fit: bool
-) -> AbstractContextManager[Given]:
-    pairs = _pairs(spark, catalog, target, sources) if fit else None
+def _counts(spark: SparkSession, catalog: Catalog, target: Target, sources: Sources) -> DataFrame:
     if sources.counts:
-        counts = read_counts(spark, sources.counts)
-    else:
-        counts = count_pairs(pairs or _pairs(spark, catalog, target, sources))
-    kind = recipe_of(target.recipe).model
-    if kind is ModelKind.COUNTS:
-        return nullcontext(given_counts(counts))
-    if kind is ModelKind.ITEM_FACTORS:
-        return nullcontext(given_items(spark, sources, counts))
-    return given_users(spark, sources, counts, pairs)
+        return read_counts(spark, sources.counts)
+    return count_pairs(_pairs(spark, catalog, target, sources))
 
 
 def _pairs(spark: SparkSession, catalog: Catalog, target: Target, sources: Sources) -> DataFrame:
@@ -123,36 +145,3 @@ def _pairs(spark: SparkSession, catalog: Catalog, target: Target, sources: Sourc
         return read_pairs(spark, sources.interactions)
     dataset = find_dataset(catalog, find_group(catalog, target.group or "").arn, INTERACTIONS)
     return read_interactions(spark, dataset.fields["path"], dataset.fields["deltaVersion"])
-
-
-def _write(catalog: Catalog, version: Record, sources: Sources, given: Given) -> Fields:
-    """Write the model; returns what the record says of it."""
-    store = catalog.store.at(f"models/{version.arn.name}/{version.arn.version}")
-    properties: dict[str, Any] = {
-        "recipe": recipe_of(version.fields["recipeArn"]).name,
-        "items": given.items.num_rows,
-        "interactions": int(counts_of(given.items).sum()),
-        "imported": {name: value for name, value in asdict(sources).items() if value is not None},
-    }
-    entries = _write_items(store, given)
-    if given.factors is not None:
-        properties["rank"] = given.factors.shape[1]
-    if given.users is not None:
-        [factors] = [entry for entry in entries if entry.name == "factors.npy"]
-        side = UserSide(store.root, store.access, factors, properties["rank"], given.temperature)
-        entries += write_users(given.users, side, given.rows)
-        properties |= {"users": given.rows, "temperature": given.temperature, "metrics": given.metrics}
-    model = finish(store, entries, properties)
-    return {"model": asdict(model), "metrics": given.metrics}
-
-
-def _write_items(store: Store, given: Given) -> list[Entry]:
-    popular = np.argsort(-counts_of(given.items), kind="stable")
-    if given.factors is None:
-        return write_items(store, item_side(given.items, popular))
-    ranks = np.arange(len(given.factors), dtype=np.int32)
-    if given.users is not None:
-        matrix, order = ItemMatrix.sort(given.factors, ranks, sample_of(given.users))
-        return write_items(store, item_side(given.items, order, matrix))
-    matrix, order = ItemMatrix.sort(given.factors, ranks, given.factors[popular[:_SAMPLE]])
-    return write_items(store, replace(item_side(given.items, order, matrix), queries=matrix.factors))

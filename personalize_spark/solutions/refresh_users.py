@@ -1,4 +1,4 @@
-"""New interactions move users without a retraining: those whose interactions changed are folded in anew.
+"""New interactions refresh users without a retraining: those whose interactions changed are folded in anew.
 
     updates/SOLUTION/VERSION/TICKET/users/00000.arrow ...    the rows of these users, as in a model
 
@@ -21,13 +21,12 @@ from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Record
 from personalize_spark.catalog.resources import find_dataset, find_group, latest_active_version
 from personalize_spark.schemas import INTERACTIONS
-from personalize_spark.training.fold_in import fold_in_of
+from personalize_spark.solutions.users import UserSide, write_users
 from personalize_spark.training.interactions import Events, persisted, read_interactions
-from personalize_spark.training.users import UserSide, write_users
 
 
-def update_users(spark: SparkSession, catalog: Catalog, group: str) -> dict[Arn, int]:
-    """Update the latest ACTIVE version of every solution of a group that has users.
+def refresh_users(spark: SparkSession, catalog: Catalog, group: str) -> dict[Arn, int]:
+    """Refresh the users of the latest ACTIVE version of every solution of a group that has users.
 
     Args:
         spark: a session with Delta.
@@ -42,7 +41,7 @@ def update_users(spark: SparkSession, catalog: Catalog, group: str) -> dict[Arn,
     return {
         version.arn: users
         for version in _latest_versions(catalog, owner)
-        if (users := _update(spark, catalog, dataset, version))
+        if (users := _refresh(spark, catalog, dataset, version))
     }
 
 
@@ -54,7 +53,7 @@ def _latest_versions(catalog: Catalog, group: Arn) -> Iterator[Record]:
                 yield version
 
 
-def _update(spark: SparkSession, catalog: Catalog, dataset: Record, version: Record) -> int:
+def _refresh(spark: SparkSession, catalog: Catalog, dataset: Record, version: Record) -> int:
     model = Pinned(**version.fields["model"]).open()
     learned, now = version.fields.get("deltaVersions", {}).get("INTERACTIONS"), dataset.fields["deltaVersion"]
     if "foldIn" not in model.properties or learned is None or learned == now:
@@ -62,11 +61,11 @@ def _update(spark: SparkSession, catalog: Catalog, dataset: Record, version: Rec
     uri, events = dataset.fields["path"], Events.of(version.fields)
     was, is_now = (read_interactions(spark, uri, each, events) for each in (learned, now))
     with persisted(_changed(was, is_now)) as changed:
-        numbered = changed.join(numbers_of(spark, model), "item_id").withColumn("key", F.crc32("user_id"))
+        numbered = changed.join(numbers_of(spark, model), "item_id")
         users = numbered.select("user_id").distinct().count()
         if users:
             store = catalog.store.at(f"updates/{version.arn.name}/{version.arn.version}/{secrets.token_hex(4)}")
-            entries = write_users(numbered, side_of(model), model.properties["temperature"], users, store)
+            entries = write_users(numbered, users, UserSide.of(model), store)
             about = {name: model.properties[name] for name in ("scored",) if name in model.properties}
             pinned = finish(store, entries, {"model": model.sha256, "deltaVersions": {"INTERACTIONS": now}, **about})
             catalog.update(version, update=asdict(pinned))
@@ -88,13 +87,3 @@ def numbers_of(spark: SparkSession, model: Artifact) -> DataFrame:
     found = read_model(model)
     assert found.matrix is not None  # noqa: S101  # what can be folded in has factors
     return spark.createDataFrame(pa.table({"item_id": found.item_ids(), "item": found.matrix.ranks}))
-
-
-def side_of(model: Artifact) -> UserSide:
-    """How users become rows of a finished model."""
-    properties = model.properties
-    gram = model.column("gram") if "gram.npy" in model.entries else None
-    fold_in = fold_in_of(properties["foldIn"], None if gram is None else gram[:])
-    source = "queries" if gram is None else "factors"
-    items = {name: entry for name, entry in model.entries.items() if "/" not in name}
-    return UserSide(model.store.root, model.store.access, items, fold_in, source, properties.get("scored"))

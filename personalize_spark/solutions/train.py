@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
 from functools import partial
 
 from pyspark.sql import SparkSession
 
-from personalize_spark.artifacts.artifact import Pinned, finish
+from personalize_spark.artifacts.artifact import Pinned
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Fields, Record
 from personalize_spark.catalog.resources import (
@@ -26,11 +25,13 @@ from personalize_spark.errors import InvalidInputException
 from personalize_spark.recipes import RECIPES, ModelKind, recipe_of
 from personalize_spark.schemas import INTERACTIONS
 from personalize_spark.solutions.update import update
+from personalize_spark.solutions.write_model import write_model
 from personalize_spark.training.als import train_als
-from personalize_spark.training.interactions import Events, Totals, persisted, read_interactions, totals
+from personalize_spark.training.extras import require_scipy
+from personalize_spark.training.interactions import Events, Totals, keeping, read_interactions, totals
 from personalize_spark.training.metadata import read_metadata
 from personalize_spark.training.popularity import train_popularity
-from personalize_spark.training.related_items import train_semantic_similarity, train_similar_items, train_sims
+from personalize_spark.training.related_items import train_item_factors, train_neighbours, train_words
 from personalize_spark.training.sequences import train_sequences
 from personalize_spark.training.training import Hyperparameters, Trainer, Training
 
@@ -41,9 +42,9 @@ FULL, UPDATE = "FULL", "UPDATE"
 TRAINERS: Mapping[ModelKind, Trainer] = {
     ModelKind.USER_FACTORS: train_als,
     ModelKind.SEQUENCES: train_sequences,
-    ModelKind.ITEM_FACTORS: train_similar_items,
-    ModelKind.NEIGHBOURS: train_sims,
-    ModelKind.WORDS: train_semantic_similarity,
+    ModelKind.ITEM_FACTORS: train_item_factors,
+    ModelKind.NEIGHBOURS: train_neighbours,
+    ModelKind.WORDS: train_words,
     ModelKind.COUNTS: train_popularity,
 }
 
@@ -78,9 +79,22 @@ def train(
         ResourceNotFoundException: no such dataset group, or it has no interactions.
         DataError: the interactions cannot be learned from; like every later error it leaves a version that is CREATE FAILED.
     """
+    return train_version(spark, catalog, solution_for(catalog, group, recipe, solution), hyperparameters)
+
+
+def solution_for(catalog: Catalog, group: str, recipe: str, name: str) -> Record:
+    """The solution of that name, created if there is none; all that can be checked of a training without Spark is checked.
+
+    Raises:
+        EnvironmentProblem: this machine lacks what the training needs.
+        InvalidInputException: no such recipe, or the solution is one of another recipe or dataset group.
+        ResourceNotFoundException: no such dataset group, or it has no interactions.
+    """
     chosen = recipe_of(recipe)
     dataset = find_dataset(catalog, find_group(catalog, group).arn, INTERACTIONS)
-    return train_version(spark, catalog, find_solution(catalog, dataset, chosen.arn, solution), hyperparameters)
+    if chosen.model is not ModelKind.COUNTS:
+        require_scipy()
+    return find_solution(catalog, dataset, chosen.arn, name)
 
 
 def train_version(
@@ -131,19 +145,18 @@ def _train(
     store = catalog.store.at(f"models/{version.arn.name}/{version.arn.version}")
     events = Events.of(version.fields)
     table = read_interactions(spark, dataset.fields["path"], dataset.fields["deltaVersion"], events)
-    with persisted(table) as pairs:
+    with keeping() as keep:
+        pairs = keep(table)
         counted = totals(pairs)
         _warn_below_minimum(dataset.arn.name, counted)
         metadata = partial(read_metadata, spark, catalog, dataset.arn)
-        trained = trainer(Training(recipe, pairs, counted, hyperparameters, store, metadata))
-    properties = {
-        "recipe": recipe.name,
-        "interactions": counted.interactions,
-        "deltaVersions": version.fields["deltaVersions"],
-        **trained.properties,
-    }
-    model = finish(store, trained.entries, properties)
-    return {"model": asdict(model), "metrics": properties.get("metrics", {})}
+        factors = trainer(Training(recipe, pairs, counted, hyperparameters, metadata, keep))
+        properties = {
+            "recipe": recipe.name,
+            "interactions": counted.interactions,
+            "deltaVersions": version.fields["deltaVersions"],
+        }
+        return write_model(store, factors, properties)
 
 
 def _warn_below_minimum(group: str, counted: Totals) -> None:

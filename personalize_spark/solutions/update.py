@@ -18,18 +18,19 @@ from pyspark.sql import functions as F  # noqa: N812  # as all of Spark's docume
 from personalize_spark.artifacts.artifact import Artifact
 from personalize_spark.artifacts.model import read_model
 from personalize_spark.scoring.ragged import Ragged
-from personalize_spark.solutions.refresh_users import numbers_of, side_of
-from personalize_spark.training.als import write_factors
-from personalize_spark.training.calibration import user_side
+from personalize_spark.solutions.refresh_users import numbers_of
+from personalize_spark.solutions.users import UserSide, fold_in_users
+from personalize_spark.training.als import POPULARITY
+from personalize_spark.training.factors import Factors, FoldedInUsers
 from personalize_spark.training.fold_in import AlsFoldIn, Histories, gram
-from personalize_spark.training.interactions import collect_items, number_items, persisted
-from personalize_spark.training.training import Trained, Training
-from personalize_spark.training.users import vectors_of, write_users
+from personalize_spark.training.interactions import collect_items, number_items
+from personalize_spark.training.training import Training
+from personalize_spark.training.vectors import as_lists, as_matrix
 
 _SAMPLE = 4096
 
 
-def update(spark: SparkSession, training: Training, *, base: Artifact) -> Trained:
+def update(spark: SparkSession, training: Training, *, base: Artifact) -> Factors:
     """A model of all interactions on the factors of another one.
 
     Args:
@@ -37,24 +38,24 @@ def update(spark: SparkSession, training: Training, *, base: Artifact) -> Traine
         training: the training; its hyperparameters do not matter.
         base: the model of an earlier training, one of `als`.
     """
-    known, settings = numbers_of(spark, base), dict(base.properties["foldIn"])
-    del settings["popularity"]
-    with persisted(number_items(training.pairs)) as numbered:
-        items = collect_items(numbered)
-        users = vectors_of(training.pairs.join(known, "item_id"), side_of(base))
-        with persisted(users) as users:
-            new = training.pairs.join(known, "item_id", "left_anti").join(users, "user_id")
-            factors = _factors(items, base, _new_items(new, _gram(users), settings))
-            sample = _matrix(users.orderBy("user_id").limit(_SAMPLE).toArrow())
-            written = write_factors(training, items, factors, sample)
-        last, temperature = settings | {"popularity": 0.0}, base.properties["temperature"]
-        last["popularity"] = written.last_component(temperature)
-        side = user_side(training, written.entries, AlsFoldIn(written.gram, **last), "factors")
-        pairs = training.pairs.join(numbered.select("item_id", "item"), "item_id").withColumn("key", F.crc32("user_id"))
-        entries = write_users(pairs, side, temperature, training.totals.users, training.store)
-    kept = {name: base.properties[name] for name in ("rank", "temperature", "hyperparameters", "metrics")}
-    about = {"items": items.num_rows, "users": training.totals.users, "foldIn": last, "updated": base.sha256}
-    return Trained([*written.entries, *entries], kept | about)
+    known, side = numbers_of(spark, base), UserSide.of(base)
+    assert side.fold_in is not None  # noqa: S101  # it was trained here
+    settings = side.fold_in.properties()
+    fold_in = partial(AlsFoldIn.of, alpha=settings["alpha"], regularization=settings["regularization"])
+    numbered = training.keep(number_items(training.pairs))
+    items = collect_items(numbered)
+    users = training.keep(fold_in_users(training.pairs.join(known, "item_id"), side))
+    new = training.pairs.join(known, "item_id", "left_anti").join(users, "user_id")
+    pairs = training.pairs.join(numbered.select("item_id", "item"), "item_id")
+    return Factors(
+        items,
+        _factors(items, base, _new_items(new, _gram(users), settings)),
+        users=FoldedInUsers(pairs, training.totals.users, fold_in),
+        sample=_without_last(users.orderBy("user_id").limit(_SAMPLE).toArrow().column("vector")),
+        popularity=POPULARITY,
+        temperature=side.temperature,
+        properties={name: base.properties[name] for name in ("hyperparameters", "metrics")} | {"updated": base.sha256},
+    )
 
 
 def _factors(items: pa.Table, base: Artifact, new: dict[str, NDArray[np.float32]]) -> NDArray[np.float32]:
@@ -81,7 +82,7 @@ def _gram(users: DataFrame) -> NDArray[np.float64]:
 def _partial_grams(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     for batch in batches:
         if batch.num_rows:
-            products = gram(_matrix(batch)).ravel()
+            products = gram(_without_last(batch.column("vector"))).ravel()
             lists = pa.ListArray.from_arrays(pa.array([0, len(products)], pa.int32()), products)
             yield pa.RecordBatch.from_arrays([lists], ["gram"])
 
@@ -103,8 +104,7 @@ def _new_items(
     )
     table = histories.mapInArrow(partial(_solve, products, settings), "item_id string, vector array<float>").toArrow()
     width = len(products)
-    vectors = table.column("vector").combine_chunks().flatten().to_numpy().reshape(-1, width) if width else []
-    return dict(zip(table.column("item_id").to_pylist(), vectors, strict=True))
+    return dict(zip(table.column("item_id").to_pylist(), as_matrix(table.column("vector"), width), strict=True))
 
 
 def _solve(
@@ -116,15 +116,10 @@ def _solve(
         source = batch.column("vectors").flatten().to_numpy().reshape(-1, len(products) + 1)[:, :-1]
         entries = Ragged.of_lengths(events.value_lengths().to_numpy(), np.arange(len(source), dtype=np.int32))
         histories = Histories(entries, events.flatten().to_numpy(), np.zeros(len(source), np.int64))
-        found = fold_in.solved(source, histories)
-        ends = pa.array(np.arange(len(found) + 1, dtype=np.int32) * found.shape[1])
-        lists = pa.ListArray.from_arrays(ends, found.ravel())
+        lists = as_lists(fold_in.vectors(source, histories))
         yield pa.RecordBatch.from_arrays([batch.column("item_id"), lists], ["item_id", "vector"])
 
 
-def _matrix(rows: pa.Table | pa.RecordBatch) -> NDArray[np.float32]:
-    """float32 (n, d): the vectors without their last component, which is not ALS's."""
-    column = rows.column("vector")
-    lists = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    values: NDArray[np.float32] = lists.flatten().to_numpy()
-    return values.reshape(len(lists), -1)[:, :-1]
+def _without_last(column: pa.Array | pa.ChunkedArray) -> NDArray[np.float32]:
+    """float32 (n, d): vectors without their last component, which is not ALS's."""
+    return as_matrix(column)[:, :-1]

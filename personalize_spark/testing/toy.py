@@ -14,8 +14,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from personalize_spark.artifacts.artifact import Entry, Pinned, finish, write_table
-from personalize_spark.artifacts.model import USERS, read_model, users_schema, write_items
-from personalize_spark.artifacts.shards import keys_of, shard_name, shards_of
+from personalize_spark.artifacts.model import read_model, users_schema, write_items
+from personalize_spark.artifacts.shards import USERS, keys_of, shard_name, shards_of
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.catalog.status import Status

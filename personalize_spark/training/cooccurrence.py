@@ -14,13 +14,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F  # noqa: N812  # as all of Spark's documents do
-from scipy.sparse import csr_array
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 from personalize_spark.scoring.ragged import Ragged
 
@@ -49,6 +52,8 @@ class Cooccurrences:
 
     def symmetric(self) -> csr_array:
         """All s as a sparse float64 (I, I): what either item of a pair keeps."""
+        from scipy.sparse import csr_array
+
         count = len(self.items)
         kept = csr_array((self.scores, self.items.values, self.items.indptr), shape=(count, count))
         return kept.maximum(kept.T)

@@ -1,4 +1,4 @@
-"""Users from their interactions, in closed form: what a training does for every user, and an import for those with news.
+"""Users from their interactions, in closed form: what a training does for every user, and a refresh for those with news.
 
 `AlsFoldIn` is the last half step of implicit ALS: Hu, Koren, Volinsky, "Collaborative Filtering for Implicit Feedback Datasets" (ICDM 2008), equation 4, with the weighted
 regularisation of Spark ML: for a user with n items y_1 .. y_n of e_1 .. e_n events,
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,8 +49,11 @@ class FoldIn(Protocol):
     def vectors(self, source: NDArray[np.float32], histories: Histories) -> NDArray[np.float32]:
         """float32 (U, d), from float32 (I, d), what the items contribute; may be a memory map."""
 
-    def properties(self) -> dict[str, Any]:
-        """What makes it again, see `fold_in_of`."""
+    def properties(self) -> dict[str, float]:
+        """The numbers that make it again, see `fold_in_of`."""
+
+    def columns(self) -> dict[str, NDArray[np.float64]]:
+        """The arrays that make it again, by name."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +62,13 @@ class RecentFoldIn:
 
     half_life: float
 
-    def properties(self) -> dict[str, Any]:
+    def properties(self) -> dict[str, float]:
         """See `FoldIn`."""
         return {"half_life": self.half_life}
+
+    def columns(self) -> dict[str, NDArray[np.float64]]:
+        """See `FoldIn`."""
+        return {}
 
     def vectors(self, source: NDArray[np.float32], histories: Histories) -> NDArray[np.float32]:
         """See `FoldIn`; of items last met at once, the one of the higher row counts as newer."""
@@ -86,35 +93,36 @@ class AlsFoldIn:
         gram: float64 (d, d), see `gram`.
         alpha: confidence of one event.
         regularization: per item of the user.
-        popularity: every user's last component, which meets the last column of the source: see `als`.
     """
 
     gram: NDArray[np.float64]
     alpha: float
     regularization: float
-    popularity: float = 0.0
 
-    def properties(self) -> dict[str, Any]:
+    @classmethod
+    def of(cls, factors: NDArray[np.float32], alpha: float, regularization: float) -> AlsFoldIn:
+        """From the item factors, float32 (I, d)."""
+        return cls(gram(factors), alpha, regularization)
+
+    def properties(self) -> dict[str, float]:
         """See `FoldIn`."""
-        return {"alpha": self.alpha, "regularization": self.regularization, "popularity": self.popularity}
+        return {"alpha": self.alpha, "regularization": self.regularization}
+
+    def columns(self) -> dict[str, NDArray[np.float64]]:
+        """See `FoldIn`."""
+        return {"gram": self.gram}
 
     def vectors(self, source: NDArray[np.float32], histories: Histories) -> NDArray[np.float32]:
-        """See `FoldIn`; the source are the item factors, float32 (I, d + 1), the last column of which is not ALS's."""
-        found = self.solved(source[:, :-1], histories)
-        last = np.full((len(found), 1), self.popularity, np.float32)
-        return np.concatenate([found, last], axis=1)
-
-    def solved(self, factors: NDArray[np.float32], histories: Histories) -> NDArray[np.float32]:
-        """float32 (U, d), from float32 (I, d)."""
+        """See `FoldIn`; the source are the item factors."""
         items, indptr = histories.items, histories.items.indptr
-        users, rank = len(items), factors.shape[1]
+        users, rank = len(items), source.shape[1]
         result = np.empty((users, rank), np.float32)
         for start in range(0, users, _SYSTEMS):
             stop = min(start + _SYSTEMS, users)
             left, right = np.empty((stop - start, rank, rank)), np.empty((stop - start, rank, 1))
             for user in range(start, stop):
                 events = histories.events[indptr[user] : indptr[user + 1]]
-                left[user - start], right[user - start, :, 0] = self._system(factors[items.row(user)], events)
+                left[user - start], right[user - start, :, 0] = self._system(source[items.row(user)], events)
             result[start:stop] = np.linalg.solve(left, right)[:, :, 0]
         return result
 
@@ -137,11 +145,8 @@ def gram(factors: NDArray[np.float32]) -> NDArray[np.float64]:
     return result
 
 
-def fold_in_of(properties: Mapping[str, Any], gram: NDArray[np.float64] | None) -> FoldIn:
-    """The fold-in that has these properties.
-
-    Args:
-        properties: see `FoldIn.properties`.
-        gram: of ALS's factors; `None` where they are not ALS's.
-    """
-    return RecentFoldIn(**properties) if gram is None else AlsFoldIn(gram, **properties)
+def fold_in_of(properties: Mapping[str, float], columns: Mapping[str, NDArray[np.float64]]) -> FoldIn:
+    """The fold-in that has these properties and columns, see `FoldIn`."""
+    if "gram" in columns:
+        return AlsFoldIn(columns["gram"], properties["alpha"], properties["regularization"])
+    return RecentFoldIn(properties["half_life"])

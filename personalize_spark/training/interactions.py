@@ -9,8 +9,8 @@ Frames of this module have these columns, as far as they have them:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -130,6 +130,16 @@ def number_pairs(pairs: DataFrame, items: DataFrame) -> DataFrame:
 def known(pairs: DataFrame) -> DataFrame:
     """The pairs without those that are held out."""
     return pairs.where(F.col("target").isNull() | (F.col("item") != F.col("target")))
+
+
+Keep = Callable[[DataFrame], DataFrame]
+
+
+@contextmanager
+def keeping() -> Iterator[Keep]:
+    """A function that persists frames until the end of the block."""
+    with ExitStack() as stack:
+        yield lambda frame: stack.enter_context(persisted(frame))
 
 
 @contextmanager

@@ -13,8 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
-from scipy.sparse.linalg import eigsh
 
 _WORD = re.compile(r"[^\W_]+")
 _NOTHING = 1e-9
@@ -32,6 +30,8 @@ def tf_idf(documents: Sequence[Iterable[str]], most: int) -> Any:
         documents: the words of each.
         most: how many words count: the most frequent ones of those that two documents or more have, but not all of them.
     """
+    from scipy.sparse import csr_array
+
     counted = [Counter(document) for document in documents]
     frequencies = Counter(word for words in counted for word in words)
     kept = [word for word, count in frequencies.items() if 1 < count < len(documents)]
@@ -83,6 +83,8 @@ def _largest(symmetric: Any, rank: int) -> tuple[NDArray[np.float64], NDArray[np
     if rank == 0 or count <= rank + 1:
         values, vectors = np.linalg.eigh(symmetric.toarray() if count else np.zeros((0, 0)))
     else:
+        from scipy.sparse.linalg import eigsh
+
         start = np.random.default_rng(0).standard_normal(count)
         values, vectors = eigsh(symmetric, rank, which="LA", v0=start)
     order = np.argsort(-values, kind="stable")[:rank]

@@ -1,44 +1,34 @@
-"""SIMS, Similar-Items and Semantic-Similarity; what lies behind each is in docs/recipes.md."""
+"""Neighbours, factors and words of items; what lies behind each is in docs/recipes.md."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from personalize_spark.artifacts.model import write_items
 from personalize_spark.errors import DataError
-from personalize_spark.scoring.topn import ItemMatrix
 from personalize_spark.training.cooccurrence import Closeness, Cooccurrences, cooccurrences
-from personalize_spark.training.interactions import collect_items, number_items, number_pairs, persisted
+from personalize_spark.training.factors import Factors
+from personalize_spark.training.interactions import collect_items, number_items
 from personalize_spark.training.lsa import embed, factors_of, tf_idf
-from personalize_spark.training.popularity import item_side
-from personalize_spark.training.training import Trained, Training
+from personalize_spark.training.training import Training
 
 _CLOSENESS = Closeness(half_life=20.0, power=0.3, shrinkage=5.0)
 _TAG_SHARE, _TAG_WEIGHT = 4, 0.3
 _MAX_TAGS, _MAX_WORDS = 20_000, 4_096
-_SAMPLE = 4096
-"""Questions that `ItemMatrix` learns its bounds from."""
 
 
-def train_sims(training: Training) -> Trained:
-    """The recipe aws-sims: for each item the items that the same users met soon before or after."""
+def train_neighbours(training: Training) -> Factors:
+    """For each item the items that the same users met soon before or after."""
     items, met = _met(training)
-    order = np.argsort(-items.column("events").to_numpy(), kind="stable")
-    rows = np.empty(len(order), np.int32)
-    rows[order] = np.arange(len(order), dtype=np.int32)
-    lists = met.items.with_values(rows[met.items.values]).take(order)
-    entries = write_items(training.store, replace(item_side(items, order), neighbours=lists))
-    return Trained(entries, {"items": len(order)})
+    return Factors(items, neighbours=met.items)
 
 
-def train_similar_items(training: Training) -> Trained:
-    """The recipe aws-similar-items: factors of what `train_sims` counts, and the items' categories."""
+def train_item_factors(training: Training) -> Factors:
+    """Factors of what `train_neighbours` counts, and the items' categories."""
     learned, met = _met(training)
     rank = training.hyperparameters.rank
     values, vectors = factors_of(met.symmetric(), rank - rank // _TAG_SHARE)
@@ -53,11 +43,11 @@ def train_similar_items(training: Training) -> Trained:
     if metadata is not None:
         tags = embed(tf_idf(list(metadata.tags()), _MAX_TAGS), rank // _TAG_SHARE)
         wide[_places(items, metadata.ids), factors.shape[1] :] = np.sqrt(_TAG_WEIGHT) * tags
-    return _write(training, items, wide, wide)
+    return Factors(items, wide, queries=wide)
 
 
-def train_semantic_similarity(training: Training) -> Trained:
-    """The recipe aws-semantic-similarity: the words of the items' names and texts.
+def train_words(training: Training) -> Factors:
+    """The words of the items' names and texts.
 
     Raises:
         DataError: no item is described.
@@ -72,8 +62,7 @@ def train_semantic_similarity(training: Training) -> Trained:
         raise DataError(
             "aws-semantic-similarity finds no word that two items share, so the texts cannot tell which items are similar."
         )
-    with persisted(number_items(training.pairs)) as numbered:
-        learned = collect_items(numbered)
+    learned = collect_items(number_items(training.pairs))
     everything = _all_items(learned, metadata.ids)
     items = everything.take(pa.array(_places(everything, metadata.ids)[described]))
     created = metadata.created()
@@ -82,16 +71,12 @@ def train_semantic_similarity(training: Training) -> Trained:
     factors = np.column_stack([vectors[described], *columns]).astype(np.float32)
     queries = factors.copy()
     queries[:, -2:] = 0
-    return _write(training, items, factors, queries)
+    return Factors(items, factors, queries=queries)
 
 
 def _met(training: Training) -> tuple[pa.Table, Cooccurrences]:
-    with (
-        persisted(number_items(training.pairs)) as numbered,
-        persisted(number_pairs(training.pairs, numbered)) as pairs,
-    ):
-        items = collect_items(numbered)
-        return items, cooccurrences(pairs.select("user", "item", "newest"), items.num_rows, _CLOSENESS)
+    items, pairs = training.numbered()
+    return items, cooccurrences(pairs.select("user", "item", "newest"), items.num_rows, _CLOSENESS)
 
 
 def _all_items(learned: pa.Table, ids: Sequence[str]) -> pa.Table:
@@ -116,11 +101,3 @@ def _percentiles(values: NDArray[np.generic]) -> NDArray[np.float64]:
     """Float64 (n,) in [0, 1]: the share of the others that are smaller; one outlier does not press all others together."""
     ordered = np.sort(values)
     return np.searchsorted(ordered, values) / max(1, len(values) - 1)
-
-
-def _write(training: Training, items: pa.Table, factors: NDArray[np.float32], queries: NDArray[np.float32]) -> Trained:
-    ranks = np.arange(items.num_rows, dtype=np.int32)
-    sample = queries[np.argsort(-items.column("events").to_numpy(), kind="stable")[:_SAMPLE]]
-    matrix, order = ItemMatrix.sort(factors, ranks, sample)
-    entries = write_items(training.store, replace(item_side(items, order, matrix), queries=queries[order]))
-    return Trained(entries, {"items": items.num_rows, "rank": factors.shape[1]})

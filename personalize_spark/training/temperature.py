@@ -1,12 +1,14 @@
 """The temperature: the t > 0 under which ``softmax(t w_u . w_j)`` over all items j explains held-out interactions best.
 
 The mean loss ``log sum_j exp(t p_uj) - t p_u*`` is convex in t; its first two derivatives are the mean over users of
-``E[p] - p_u*`` and ``Var[p]`` under the softmax. So a few safeguarded Newton steps find the one minimum.
+``E[p] - p_u*`` and ``Var[p]`` under the softmax. So the one minimum is where the first is 0.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,14 +16,14 @@ from numpy.typing import NDArray
 _USERS = 128
 _TILE_SCORES = 1 << 18
 """Float64 products per tile: 2 MiB."""
-_STEPS = 40
-_TOLERANCE = 1e-6
+_TOLERANCE = 1e-9
+"""Of the temperature's logarithm."""
 _LOWEST, _HIGHEST = 1e-3, 1e4
 """In units of 1 / (standard deviation of the products): below, products say nothing; above, they say everything."""
 
 
 @dataclass(frozen=True)
-class Calibration:
+class TemperatureFit:
     """A fitted temperature, and the mean loss in nats of the held-out interactions under it."""
 
     temperature: float
@@ -42,7 +44,7 @@ def fit_temperature(
     targets: NDArray[np.int64],
     items: NDArray[np.float32],
     offsets: NDArray[np.float64] | None = None,
-) -> Calibration:
+) -> TemperatureFit:
     """Fit the temperature by maximum likelihood, in constant memory.
 
     Args:
@@ -54,24 +56,26 @@ def fit_temperature(
     Returns:
         The optimum; where the products say nothing (or are all equal) a temperature at which the scores are nearly uniform.
     """
+    from scipy.optimize import brentq
+
     if offsets is None:
         offsets = np.zeros(len(items))
+
+    @cache
+    def at(log_temperature: float) -> _Point:
+        return _point(users, targets, items, offsets, math.exp(log_temperature))
+
     start = _point(users, targets, items, offsets, 0.0)
     if start.curvature <= 0.0:
-        return Calibration(1.0, start.loss)
-    unit = float(1 / np.sqrt(start.curvature))
-    low, high, temperature = _LOWEST * unit, _HIGHEST * unit, unit
-    if start.slope >= 0.0:
-        return Calibration(low, _point(users, targets, items, offsets, low).loss)
-    for _ in range(_STEPS):
-        point = _point(users, targets, items, offsets, temperature)
-        low, high = (temperature, high) if point.slope < 0 else (low, temperature)
-        step = temperature - point.slope / point.curvature if point.curvature > 0 else high
-        following = step if low <= step <= high else np.sqrt(low * high)
-        if abs(following - temperature) <= _TOLERANCE * temperature:
-            break
-        temperature = following
-    return Calibration(float(temperature), point.loss)
+        return TemperatureFit(1.0, start.loss)
+    low, high = (math.log(bound / math.sqrt(start.curvature)) for bound in (_LOWEST, _HIGHEST))
+    if at(low).slope >= 0.0:
+        best = low
+    elif at(high).slope <= 0.0:
+        best = high
+    else:
+        best = brentq(lambda log_temperature: at(log_temperature).slope, low, high, xtol=_TOLERANCE)
+    return TemperatureFit(math.exp(best), at(best).loss)
 
 
 def _point(

@@ -1,4 +1,4 @@
-"""What a trainer gets and gives."""
+"""What a trainer gets."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+import pyarrow as pa
 from pyspark.sql import DataFrame
 
-from personalize_spark.artifacts.artifact import Entry
 from personalize_spark.errors import InvalidInputException
 from personalize_spark.recipes import Recipe
-from personalize_spark.storage.store import Store
-from personalize_spark.training.interactions import Totals
+from personalize_spark.training.factors import Factors
+from personalize_spark.training.interactions import Keep, Totals, collect_items, number_items, number_pairs
 from personalize_spark.training.metadata import Metadata
 
 
@@ -69,24 +69,21 @@ class Training:
         pairs: the frame of `interactions.read_interactions`, persisted.
         totals: its sums.
         hyperparameters: for recipes that have some.
-        store: where the artifact is written.
         metadata: reads the Items dataset; `None` if the group has none.
+        keep: persists a frame until the model is written.
     """
 
     recipe: Recipe
     pairs: DataFrame
     totals: Totals
     hyperparameters: Hyperparameters
-    store: Store
     metadata: Callable[[], Metadata | None]
+    keep: Keep
+
+    def numbered(self) -> tuple[pa.Table, DataFrame]:
+        """The table of `interactions.collect_items`, and the frame of `interactions.number_pairs`, persisted."""
+        numbered = self.keep(number_items(self.pairs))
+        return collect_items(numbered), self.keep(number_pairs(self.pairs, numbered))
 
 
-@dataclass(frozen=True)
-class Trained:
-    """The files of a model, and the properties that its manifest adds to those of every model."""
-
-    entries: list[Entry]
-    properties: dict[str, Any]
-
-
-Trainer = Callable[[Training], Trained]
+Trainer = Callable[[Training], Factors]

@@ -16,12 +16,12 @@ from pyspark.sql import SparkSession
 
 from personalize_spark.errors import DataError, InvalidInputException, ObjectNotFound
 from personalize_spark.external.arrays import open_npy, open_npz
-from personalize_spark.external.counts import calibrate, counted, read_counts, read_pairs
-from personalize_spark.external.factors import check, collect_items
-from personalize_spark.external.formats import Side, read_factors
+from personalize_spark.external.check import check
+from personalize_spark.external.counts import counted, newest_choices, read_counts, read_pairs
+from personalize_spark.external.formats import Axis, read_factors
 from personalize_spark.external.ids import read_map
 from personalize_spark.external.tables import read_table
-from tests.external.factors import world, write_npy, write_npz, write_parquet
+from tests.external.factors import world, write_npz, write_parquet
 
 Rows = list[tuple[Any, ...]]
 Text = Callable[..., str]
@@ -94,7 +94,7 @@ def test_what_float32_cannot_hold_is_not_finite(spark: SparkSession, tmp_path: P
     (tmp_path / "npy" / "i.ids.txt").write_text("a\n")
     for uri in (write_parquet(tmp_path, sides, "i"), f"file://{tmp_path}/npy/i.npy"):
         with pytest.raises(DataError, match="not finite, the first is 'a'"):
-            check(read_factors(spark, uri, Side.ITEM, None, None), uri, "items")
+            check(read_factors(spark, uri, Axis.ITEM, None, None), uri, "items")
 
 
 def test_a_pickle_is_never_opened(saved: Callable[..., str], tmp_path: Path) -> None:
@@ -144,17 +144,17 @@ def test_factors_are_numbers_in_two_dimensions(
 ) -> None:
     text("a.ids.txt", *"abc"[: len(array)])
     with pytest.raises(DataError, match=re.escape(said)):
-        read_factors(spark, saved(array), Side.ITEM, None, None)
+        read_factors(spark, saved(array), Axis.ITEM, None, None)
 
 
 @pytest.mark.spark
 def test_a_list_of_ids_is_as_long_as_its_array(saved: Callable[..., str], text: Text, spark: SparkSession) -> None:
     uri = saved(np.ones((2, 2)))
     with pytest.raises(DataError, match=r"has no ids: put .*a\.ids\.txt .* beside it, or give --user-ids"):
-        read_factors(spark, uri, Side.USER, None, None)
+        read_factors(spark, uri, Axis.USER, None, None)
     text("a.ids.txt", "a", "b", "c")
     with pytest.raises(DataError, match=r"a\.ids\.txt holds 3 ids, .*a\.npy has 2 rows"):
-        read_factors(spark, uri, Side.USER, None, None)
+        read_factors(spark, uri, Axis.USER, None, None)
 
 
 @pytest.mark.spark
@@ -164,7 +164,7 @@ def test_a_list_of_ids_is_json_or_text(
 ) -> None:
     text("a.ids.json", content)
     with pytest.raises(DataError, match=said):
-        read_factors(spark, saved(np.ones((2, 2))), Side.USER, None, None)
+        read_factors(spark, saved(np.ones((2, 2))), Axis.USER, None, None)
 
 
 @pytest.mark.spark
@@ -173,7 +173,7 @@ def test_each_item_has_a_bias_or_none_has(saved: Callable[..., str], text: Text,
     text("a.ids.txt", "a", "b")
     saved(np.ones(3), "a.bias.npy")
     with pytest.raises(DataError, match=r"a\.bias\.npy has 3 biases for 2 items"):
-        read_factors(spark, uri, Side.ITEM, None, None)
+        read_factors(spark, uri, Axis.ITEM, None, None)
 
 
 @pytest.mark.spark
@@ -188,7 +188,7 @@ def test_a_table_of_ids_names_every_number_once(text: Text, tmp_path: Path, spar
     with pytest.raises(
         DataError, match=r"The ids given for .*model\.npz have none for row 7, 39: give every row an id"
     ):
-        read_factors(spark, uri, Side.ITEM, None, ids)
+        read_factors(spark, uri, Axis.ITEM, None, ids)
 
 
 @pytest.mark.spark
@@ -202,16 +202,16 @@ def test_an_id_table_may_be_quoted_csv_or_parquet(text: Text, spark: SparkSessio
 @pytest.mark.spark
 def test_what_is_no_model_is_refused(text: Text, spark: SparkSession, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="There is nothing at .*/none"):
-        read_factors(spark, f"file://{tmp_path}/none", Side.ITEM, None, None)
+        read_factors(spark, f"file://{tmp_path}/none", Axis.ITEM, None, None)
     with pytest.raises(InvalidInputException, match="There is no format 'pickle'; supported: als, implicit"):
-        read_factors(spark, text("a.pkl", "x"), Side.ITEM, "pickle", None)
+        read_factors(spark, text("a.pkl", "x"), Axis.ITEM, "pickle", None)
     with pytest.raises(DataError, match=r"b\.bin is no table: give CSV .* or Delta; b\.bin is none of them"):
-        read_factors(spark, text("b.bin", "x"), Side.ITEM, None, None)
+        read_factors(spark, text("b.bin", "x"), Axis.ITEM, None, None)
     with pytest.raises(DataError, match="cannot be read as parquet"):
-        read_factors(spark, text("c.bin", "PAR1x"), Side.ITEM, None, None)
+        read_factors(spark, text("c.bin", "PAR1x"), Axis.ITEM, None, None)
     np.savez(tmp_path / "m.npz", user_factors=np.ones((2, 2)))
     with pytest.raises(DataError, match="holds user_factors, but no item_factors"):
-        read_factors(spark, f"file://{tmp_path}/m.npz", Side.ITEM, None, None)
+        read_factors(spark, f"file://{tmp_path}/m.npz", Axis.ITEM, None, None)
 
 
 @pytest.mark.spark
@@ -221,14 +221,14 @@ def test_a_parquet_file_needs_no_ending(spark: SparkSession, tmp_path: Path) -> 
     folder = tmp_path / "my-items"  # ends as the file in it is called
     folder.mkdir()
     written.rename(folder / "items")
-    assert read_factors(spark, f"file://{folder}", Side.ITEM, None, None).count() == 1
+    assert read_factors(spark, f"file://{folder}", Axis.ITEM, None, None).count() == 1
 
 
 @pytest.mark.spark
 def test_a_parquet_folder_has_ids_and_vectors(spark: SparkSession, tmp_path: Path) -> None:
     uri = write_parquet(tmp_path, {"a": [1.0]}, "named")
     with pytest.raises(InvalidInputException, match="have ids: leave --item-ids out"):
-        read_factors(spark, uri, Side.ITEM, None, uri)
+        read_factors(spark, uri, Axis.ITEM, None, uri)
     for schema, row, said in (
         ("id string, v array<float>", ("a", [1.0]), "columns id, v; it needs id and vector: rename or add vector"),
         ("id double, vector array<float>", (1.0, [1.0]), "id of .* is of type double: make it a string"),
@@ -236,7 +236,7 @@ def test_a_parquet_folder_has_ids_and_vectors(spark: SparkSession, tmp_path: Pat
     ):
         spark.createDataFrame([row], schema).write.mode("overwrite").parquet(f"{tmp_path}/t")
         with pytest.raises(DataError, match=said):
-            read_factors(spark, f"file://{tmp_path}/t", Side.ITEM, None, None)
+            read_factors(spark, f"file://{tmp_path}/t", Axis.ITEM, None, None)
 
 
 @pytest.mark.spark
@@ -276,12 +276,11 @@ def test_interactions_have_users_and_items(text: Text, spark: SparkSession) -> N
 
 
 @pytest.mark.spark
-def test_a_temperature_needs_somebody_of_the_model(text: Text, spark: SparkSession, tmp_path: Path) -> None:
+def test_a_temperature_needs_somebody_of_the_model(text: Text, spark: SparkSession) -> None:
     pairs = read_pairs(spark, text("a.csv", "USER_ID,ITEM_ID", "a,i1", "u,nothing"))
-    frame = read_factors(spark, write_npy(tmp_path, {"i1": [1.0], "i2": [2.0]}, "i"), Side.ITEM, None, None)
-    users = spark.createDataFrame([("u", [1.0])], "id string, vector array<float>")
+    users = spark.createDataFrame([("u", [1.0])], "user_id string, vector array<float>")
     with pytest.raises(DataError, match="No interaction is of a user and an item of the model"):
-        calibrate(pairs, users, collect_items(frame))
+        newest_choices(pairs, users, pa.array(["i1", "i2"]))
 
 
 @pytest.mark.spark

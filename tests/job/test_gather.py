@@ -19,7 +19,7 @@ from personalize_spark.job.run import run_job
 from personalize_spark.job.spark_executor import SparkExecutor
 from personalize_spark.service.batch_inference_jobs import create_batch_inference_job
 from personalize_spark.service.filters import create_filter
-from personalize_spark.solutions.refresh_users import update_users
+from personalize_spark.solutions.refresh_users import refresh_users
 from personalize_spark.solutions.train import Hyperparameters, train
 from personalize_spark.testing.toy import NO_EXPLORATION, request
 
@@ -50,7 +50,7 @@ class World:
         (self.folder / "i.csv").write_text("\n".join([HEADER, *rows]))
         source = Source(f"file://{self.folder}/i.csv")
         import_files(self.spark, self.catalog, "shop", {"Interactions": source}, mode)
-        update_users(self.spark, self.catalog, "shop")
+        refresh_users(self.spark, self.catalog, "shop")
 
     def run(self, version: Arn, **more: Any) -> list[bytes]:
         asked = request(version, f"file://{self.folder}/in/", f"file://{self.folder}/out/", **more)

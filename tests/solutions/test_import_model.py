@@ -26,11 +26,11 @@ from personalize_spark.errors import (
     ResourceAlreadyExistsException,
     ResourceNotFoundException,
 )
-from personalize_spark.external.factors import unit
+from personalize_spark.external.check import unit
 from personalize_spark.recipes import RECIPES, Settings
 from personalize_spark.scoring.model import Model
 from personalize_spark.solutions import import_model as module
-from personalize_spark.solutions.import_model import IMPORTED, Sources, Target, import_model
+from personalize_spark.solutions.import_model import LOADERS, Sources, Target, import_model
 from personalize_spark.storage.location import hadoop_uri, open_store
 from personalize_spark.testing.toy import World
 from personalize_spark.training.temperature import fit_temperature
@@ -86,7 +86,7 @@ def assert_brute_force(model: Model, world: World, recipe: str = UP) -> None:
     assert data.splitlines() == [answer_line(world, recipe, text, ITEMS) for text in texts]
 
 
-@pytest.mark.parametrize("recipe", [name for name, recipe in RECIPES.items() if recipe.model in IMPORTED])
+@pytest.mark.parametrize("recipe", [name for name, recipe in RECIPES.items() if recipe.model in LOADERS])
 def test_every_recipe_answers_as_brute_force(recipe: str, load: Import, tmp_path: Path) -> None:
     model = world()
     sources = {}

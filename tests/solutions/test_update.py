@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from pyspark.sql import SparkSession
 
-from personalize_spark.artifacts.artifact import Artifact, finish
+from personalize_spark.artifacts.artifact import Artifact
 from personalize_spark.artifacts.model import read_model
 from personalize_spark.recipes import RECIPES
 from personalize_spark.solutions.train import train
 from personalize_spark.solutions.update import update
-from personalize_spark.training.interactions import read_interactions, totals
+from personalize_spark.solutions.write_model import write_model
+from personalize_spark.training.interactions import keeping, read_interactions, totals
 from personalize_spark.training.training import Training
 from tests.solutions.test_train import SMALL, artifact_of, ids, interactions, write
 
@@ -36,10 +37,11 @@ def test_new_items_and_users_are_folded_in_and_known_items_stay(spark: SparkSess
     write(spark, root, rows)
     pairs = read_interactions(spark, f"{catalog.uri}/datasets/films/interactions", 1)
     store = catalog.store.at("models/s/updated")
-    training = Training(RECIPES["aws-user-personalization"], pairs, totals(pairs), SMALL, store, lambda: None)
-    trained = update(spark, training, base=base)
-    finish(store, trained.entries, trained.properties)
-    old, new = read_model(base), read_model(Artifact(store))
+    with keeping() as keep:
+        training = Training(RECIPES["aws-user-personalization"], pairs, totals(pairs), SMALL, lambda: None, keep)
+        write_model(store, update(spark, training, base=base), {})
+    updated = Artifact(store)
+    old, new = read_model(base), read_model(updated)
     assert old.matrix is not None
     assert new.matrix is not None
     assert new.users is not None
@@ -67,7 +69,7 @@ def test_new_items_and_users_are_folded_in_and_known_items_stay(spark: SparkSess
         found = new.users.lookup([name])
         assert found.known.all()
         np.testing.assert_allclose(found.vectors[0, :-1], solved(factors, met(name, 0, factors)), rtol=1e-4, atol=1e-6)
-    exponent = trained.properties["temperature"] * found.vectors[0, -1] * new.matrix.factors[:, -1]
+    exponent = updated.properties["temperature"] * found.vectors[0, -1] * new.matrix.factors[:, -1]
     counts = [sum(item == name for _, item, _ in rows) for name in ids(new)]
     np.testing.assert_allclose(exponent, 0.3 * np.log1p(counts), rtol=1e-5)
     assert new.users.lookup(["hermit"]).known.all()

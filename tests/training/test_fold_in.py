@@ -18,7 +18,7 @@ def solved(
     factors: NDArray[np.float32], items: NDArray[np.int32], events: NDArray[np.float32], offsets: NDArray[np.int64]
 ) -> NDArray[np.float32]:
     histories = Histories(Ragged(offsets, items), events, np.zeros(len(items), np.int64))
-    return AlsFoldIn(gram(factors), ALPHA, REGULARIZATION).solved(factors, histories)
+    return AlsFoldIn(gram(factors), ALPHA, REGULARIZATION).vectors(factors, histories)
 
 
 def loss(x: NDArray[np.float64], factors: NDArray[np.float64], events: NDArray[np.float64]) -> float:
@@ -63,17 +63,6 @@ def test_many_users_are_solved_as_one_by_one() -> None:
 def test_the_gram_matrix_is_the_sum_of_outer_products(factors: NDArray[np.float32]) -> None:
     outer = [np.outer(row, row) for row in factors.astype(np.float64)]
     np.testing.assert_allclose(gram(factors), np.sum(outer, axis=0) if outer else np.zeros((factors.shape[1],) * 2))
-
-
-def test_the_last_component_is_for_popularity() -> None:
-    factors = np.random.default_rng(0).standard_normal((9, 4)).astype(np.float32)
-    histories = Histories(
-        Ragged(np.array([0, 1, 2]), np.array([2, 5], np.int32)), np.ones(2, np.float32), np.zeros(2, np.int64)
-    )
-    als = AlsFoldIn(gram(factors[:, :-1]), ALPHA, REGULARIZATION, popularity=0.25)
-    vectors = als.vectors(factors, histories)
-    np.testing.assert_array_equal(vectors[:, -1], 0.25)
-    np.testing.assert_array_equal(vectors[:, :-1], als.solved(factors[:, :-1], histories))
 
 
 def test_the_newest_items_count_most(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,12 +1,8 @@
-"""Factors that were read: checked, and brought to where they are needed."""
+"""Factors that were read are looked at before anything is made of them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F  # noqa: N812  # as all of Spark's documents do
@@ -24,54 +20,16 @@ _REMEDIES = {
 }
 
 
-@dataclass(frozen=True)
-class Checked:
-    """Factors in which nothing is wrong.
-
-    Attributes:
-        frame: `id: string`, `vector: array<float>` and, where items have one, `bias: float`.
-        uri: where they come from.
-        rows: how many there are.
-        rank: the length of the vectors, without the bias.
-    """
-
-    frame: DataFrame
-    uri: str
-    rows: int
-    rank: int
-
-    @property
-    def has_bias(self) -> bool:
-        """Whether the items have a bias each."""
-        return "bias" in self.frame.columns
-
-    def folded(self) -> DataFrame:
-        """The frame with each bias as the last component of its vector."""
-        return self._extended(F.col("bias")) if self.has_bias else self.frame
-
-    def users_of(self, items: Checked) -> DataFrame:
-        """The frame of users, whose products with such items are `w_u . w_i + b_i`."""
-        return self._extended(F.lit(1.0).cast("float")) if items.has_bias else self.frame
-
-    def _extended(self, last: Column) -> DataFrame:
-        return self.frame.select("id", F.concat("vector", F.array(last)).alias("vector"))
-
-
-@dataclass(frozen=True)
-class Items:
-    """Items on the driver, in ascending order of the bytes of their ids: `factors` float32 (I, d)."""
-
-    ids: pa.Array
-    factors: NDArray[np.float32]
-
-
-def check(frame: DataFrame, uri: str, kind: str) -> Checked:
+def check(frame: DataFrame, uri: str, kind: str) -> tuple[int, int]:
     """Look at every row.
 
     Args:
         frame: the frame of `formats.read_factors`; it is evaluated twice.
         uri: where it comes from.
         kind: what its rows are, in the plural.
+
+    Returns:
+        How many rows there are, and the length of their vectors.
 
     Raises:
         DataError: what is wrong with how many rows, and the first of them.
@@ -96,28 +54,7 @@ def check(frame: DataFrame, uri: str, kind: str) -> Checked:
             f"{uri} has vectors of {found['shortest']} to {found['longest']} numbers: all {kind} must have as many, at least 1."
         )
     _check_doubles(frame, uri, kind)
-    return Checked(frame, uri, found["rows"], found["longest"])
-
-
-def check_ranks(items: Checked, users: Checked) -> None:
-    """Compare the two sides.
-
-    Raises:
-        DataError: they are not of one model.
-    """
-    if items.rank != users.rank:
-        raise DataError(
-            f"The items of {items.uri} have {items.rank} factors, the users of {users.uri} have {users.rank}: "
-            "give both sides of the same model."
-        )
-
-
-def collect_items(frame: DataFrame) -> Items:
-    """Bring a frame with `id` and `vector` to the driver."""
-    table = frame.select("id", "vector").toArrow()
-    order = pc.sort_indices(table.column("id").cast(pa.binary()))
-    flat = np.concatenate([chunk.flatten().to_numpy() for chunk in table.column("vector").chunks])
-    return Items(table.column("id").combine_chunks().take(order), flat.reshape(table.num_rows, -1)[order.to_numpy()])
+    return found["rows"], found["longest"]
 
 
 def unit(factors: NDArray[np.float32]) -> NDArray[np.float32]:

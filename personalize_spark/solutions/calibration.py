@@ -1,0 +1,79 @@
+"""Scores become probabilities: the temperature that explains best what users chose, and how well it does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from personalize_spark.artifacts.heldout import HeldOut
+from personalize_spark.quality.measures import known_shares
+from personalize_spark.quality.measures import measure as measure_model
+from personalize_spark.scoring.topn import ItemMatrix
+from personalize_spark.training.temperature import fit_temperature
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The temperature, and how good the scores are as probabilities."""
+
+    temperature: float
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+
+def calibrate(
+    vectors: NDArray[np.float32],
+    targets: NDArray[np.int64],
+    matrix: ItemMatrix,
+    prior: NDArray[np.float64] | None = None,
+) -> Calibration:
+    """The temperature, and the mean losses in nats of the targets, beside that of equal scores.
+
+    Args:
+        vectors: float32 (H, d), users.
+        targets: int64 (H,), the row of the item that each chose.
+        matrix: the items.
+        prior: float64 (I,), added to the exponent of each row whatever the temperature.
+    """
+    fitted = fit_temperature(vectors, targets, matrix.factors, prior)
+    uniform = float(np.log(len(matrix.factors)))
+    return Calibration(fitted.temperature, {"logLoss": fitted.log_loss, "logLossUniform": uniform})
+
+
+def calibrate_held_out(
+    out: HeldOut, matrix: ItemMatrix, counts: NDArray[np.int64], prior: NDArray[np.float64] | None = None
+) -> Calibration:
+    """The temperature that explains what was held out; 1 where nothing was.
+
+    Args:
+        out: users and what they met next.
+        matrix: the items.
+        counts: int64 (I,), the interactions of each row, with those that are held out.
+        prior: see `calibrate`.
+    """
+    targets = out.targets.values.astype(np.int64)
+    if not len(targets):
+        return Calibration(1.0, {"heldOutUsers": 0})
+    found = calibrate(out.vectors, targets, matrix, prior)
+    # plus one, as the held-out interaction of an item may be its only one
+    popularity = counts + 1 - np.bincount(targets, minlength=len(counts))
+    loss = float(np.mean(np.log(popularity.sum()) - np.log(popularity[targets])))
+    return replace(found, metrics={"heldOutUsers": len(targets), **found.metrics, "logLossPopularity": loss})
+
+
+def measure(out: HeldOut, matrix: ItemMatrix, counts: NDArray[np.int64], temperature: float) -> dict[str, float]:
+    """What `GetSolutionMetrics` tells; nothing where nobody was held out.
+
+    Args:
+        out: users and what they met next.
+        matrix: the items.
+        counts: int64 (I,), the interactions of each row.
+        temperature: of the scores.
+    """
+    if not len(out.vectors):
+        return {}
+    shares = known_shares(counts / counts.sum(), int(counts.sum()), out.targets)
+    measured = measure_model(out.vectors, matrix.factors, out.targets, out.seen, shares, temperature, matrix.ranks)
+    return measured.solution_metrics()

@@ -1,0 +1,226 @@
+"""The users of a model, on executors: histories or vectors in, vectors and normalisers out.
+
+Tasks map the item side from the artifact that is being written; what travels to them is `UserSide`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F  # noqa: N812  # as all of Spark's documents do
+
+from personalize_spark.artifacts.artifact import Artifact, Entry
+from personalize_spark.artifacts.cache import local_path
+from personalize_spark.artifacts.heldout import HeldOut
+from personalize_spark.artifacts.model import users_schema
+from personalize_spark.datasets.user_shards import into_shards, write_user_shards
+from personalize_spark.scoring.ragged import Ragged
+from personalize_spark.scoring.softmax import log_normaliser
+from personalize_spark.scoring.topn import ItemMatrix, top_n
+from personalize_spark.storage.location import open_store
+from personalize_spark.storage.store import Access, Store
+from personalize_spark.training.fold_in import FoldIn, Histories, fold_in_of
+from personalize_spark.training.interactions import known
+from personalize_spark.training.vectors import as_lists, as_matrix
+
+Batches = Iterable[pa.RecordBatch]
+_HISTORY = ("items", "events", "newest")
+
+
+@dataclass(frozen=True)
+class UserSide:
+    """How a user becomes a row of a model.
+
+    Attributes:
+        root: where the item side lies.
+        access: how it is read.
+        entries: the files of the item side.
+        fold_in: makes vectors of histories; `None`: the vectors are known.
+        last: what each vector ends with, where the last column of the factors is the items' popularity; else `None`.
+        scored: how many items of a user have a score; `None`: all.
+        temperature: of the scores.
+    """
+
+    root: str
+    access: Access
+    entries: Mapping[str, Entry]
+    fold_in: FoldIn | None = None
+    last: float | None = None
+    scored: int | None = None
+    temperature: float = 1.0
+
+    @classmethod
+    def of(cls, model: Artifact) -> UserSide:
+        """That of a finished model whose users were folded in."""
+        about = dict(model.properties["foldIn"])
+        last = about.pop("last")
+        columns = {"gram": model.column("gram")[:]} if "gram.npy" in model.entries else {}
+        items = {name: entry for name, entry in model.entries.items() if "/" not in name}
+        fold_in, scored = fold_in_of(about, columns), model.properties.get("scored")
+        return cls(model.store.root, model.store.access, items, fold_in, last, scored, model.properties["temperature"])
+
+    def properties(self) -> dict[str, Any]:
+        """What the manifest says, for `of` and for who reads the users."""
+        fold_in = {} if self.fold_in is None else {"foldIn": {**self.fold_in.properties(), "last": self.last}}
+        return fold_in | ({} if self.scored is None else {"scored": self.scored})
+
+    def matrix(self) -> ItemMatrix:
+        """The items, mapped."""
+        basis = self.column("basis") if "basis.npy" in self.entries else None
+        return ItemMatrix(self.column("factors"), self.column("norms"), self.column("ranks"), basis)
+
+    def column(self, name: str) -> NDArray[Any]:
+        """A column of the item side, mapped."""
+        store = open_store(self.root, self.access)
+        path = local_path(store, f"{name}.npy", self.entries[f"{name}.npy"].sha256)
+        column: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        return column
+
+    @property
+    def width(self) -> int:
+        """The length of a vector."""
+        return len(self.column("factors")[0])
+
+    def schema(self) -> pa.Schema:
+        """The columns of a shard."""
+        return users_schema(self.width, floors=self.scored is not None)
+
+
+class _OpenSide:
+    """A user side in a task."""
+
+    def __init__(self, side: UserSide) -> None:
+        self._side, self.matrix = side, side.matrix()
+        self._source = side.column("queries") if "queries.npy" in side.entries else self.matrix.factors
+        self.rows = inverse(self.matrix.ranks)  # of each item number, which is the item's rank
+
+    def histories(self, batch: pa.RecordBatch) -> Histories:
+        """Of a batch of `_histories`."""
+        items, events, newest = (batch.column(name).flatten().to_numpy() for name in _HISTORY)
+        lengths = batch.column("items").value_lengths().to_numpy()
+        return Histories(Ragged.of_lengths(lengths, self.rows[items]), events, newest)
+
+    def vectors(self, batch: pa.RecordBatch) -> NDArray[np.float32]:
+        """float32 (U, d): of a batch of histories, or of one that has them in the column `vector`."""
+        side = self._side
+        if side.fold_in is None:
+            return as_matrix(batch.column("vector"))
+        if side.last is None:
+            return side.fold_in.vectors(self._source, self.histories(batch))
+        return with_last(side.fold_in.vectors(self._source[:, :-1], self.histories(batch)), side.last)
+
+
+def held_out(pairs: DataFrame, side: UserSide) -> HeldOut:
+    """The users that have a target, learned without it: their newest item."""
+    chosen = known(pairs.where(F.col("target").isNotNull()))
+    frame = _histories(chosen, "target", "user_id")
+    columns = "user_id string, target int, vector array<float>, seen array<int>"
+    table = frame.mapInArrow(partial(_without_targets, side), columns).toArrow().sort_by("user_id")
+    vectors, seen = as_matrix(table.column("vector"), side.width), table.column("seen").combine_chunks()
+    targets = Ragged(np.arange(len(vectors) + 1), table.column("target").to_numpy().astype(np.int32))
+    return HeldOut(vectors, targets, Ragged.of_lengths(seen.value_lengths().to_numpy(), seen.flatten().to_numpy()))
+
+
+def fold_in_users(pairs: DataFrame, side: UserSide) -> DataFrame:
+    """(user_id string, vector array<float>) of all users of the pairs, folded in with all that they did."""
+    folded = partial(_only_vectors, side)
+    return _histories(pairs, "user_id").mapInArrow(folded, "user_id string, vector array<float>")
+
+
+def write_users(users: DataFrame, count: int, side: UserSide, store: Store) -> list[Entry]:
+    """Write the shards of all users.
+
+    Args:
+        users: (user_id, vector); where vectors are folded in (user_id, item, events, newest), all that the users did.
+        count: how many users there are.
+        side: how they become rows.
+        store: where the shards go.
+    """
+    columns = ("vector",) if side.fold_in is None else ("item", "events", "newest")
+    keyed = users.select(F.crc32("user_id").alias("key"), F.col("user_id").alias("id"), *columns)
+    placed = into_shards(keyed, count)
+    rows = placed if side.fold_in is None else _histories(placed, "shard", "key", "id")
+    return write_user_shards(rows, count, store, side.schema(), partial(_finished, side))
+
+
+def user_rows(
+    vectors: NDArray[np.float32], matrix: ItemMatrix, temperature: float, scored: int | None
+) -> list[NDArray[np.float64]]:
+    """What a shard holds of users besides their vectors: the log-normalisers and, where not all items are scored, the floors.
+
+    Args:
+        vectors: float32 (U, d).
+        matrix: the items.
+        temperature: the factor of the products.
+        scored: how many items of a user have a score; items that tie with the last of them have one too.
+
+    Returns:
+        float64 (U,) each.
+    """
+    if scored is None:
+        return [log_normaliser(vectors, matrix.factors, temperature)]
+    best = top_n(vectors, matrix, min(scored + 1, len(matrix.factors)))
+    floors = best.products[:, min(scored, len(matrix.factors)) - 1]
+    exponents = np.where(best.products >= floors[:, None], best.products * temperature, -np.inf)
+    peaks = exponents[:, 0]
+    return [peaks + np.log(np.exp(exponents - peaks[:, None]).sum(axis=1)), floors]
+
+
+def with_last(vectors: NDArray[np.float32], last: float) -> NDArray[np.float32]:
+    """float32 (U, d + 1): the vectors, each with a last component."""
+    return np.column_stack([vectors, np.full(len(vectors), last, np.float32)])
+
+
+def inverse(order: NDArray[np.integer[Any]]) -> NDArray[np.int32]:
+    """int32 (I,): the place of each of 0 .. I - 1 in their order."""
+    places = np.empty(len(order), np.int32)
+    places[order] = np.arange(len(order), dtype=np.int32)
+    return places
+
+
+def _histories(pairs: DataFrame, *by: str) -> DataFrame:
+    """A row a user, with its items in ascending order and what goes with them: what is added up is added in one order."""
+    entry = F.struct("item", F.col("events").cast("float").alias("events"), "newest")
+    history = F.sort_array(F.collect_list(entry)).alias("history")
+    columns = [
+        F.col(f"history.{name}").alias(alias)
+        for name, alias in zip(("item", "events", "newest"), _HISTORY, strict=True)
+    ]
+    return pairs.groupBy(*by).agg(history).select(*by, *columns)
+
+
+def _only_vectors(side: UserSide, batches: Batches) -> Iterator[pa.RecordBatch]:
+    opened = _OpenSide(side)
+    for batch in batches:
+        columns = [batch.column("user_id"), as_lists(opened.vectors(batch))]
+        yield pa.RecordBatch.from_arrays(columns, ["user_id", "vector"])
+
+
+def _without_targets(side: UserSide, batches: Batches) -> Iterator[pa.RecordBatch]:
+    opened = _OpenSide(side)
+    for batch in batches:
+        seen = opened.histories(batch).items
+        columns = {
+            "user_id": batch.column("user_id"),
+            "target": pa.array(opened.rows[batch.column("target").to_numpy()]),
+            "vector": as_lists(opened.vectors(batch)),
+            "seen": pa.ListArray.from_arrays(pa.array(seen.indptr.astype(np.int32)), seen.values),
+        }
+        yield pa.RecordBatch.from_pydict(columns)
+
+
+def _finished(side: UserSide, batches: Batches) -> Iterator[pa.RecordBatch]:
+    opened, schema = _OpenSide(side), side.schema()
+    for batch in batches:
+        vectors = opened.vectors(batch)
+        numbers = user_rows(vectors, opened.matrix, side.temperature, side.scored)
+        lists = pa.FixedSizeListArray.from_arrays(vectors.ravel(), vectors.shape[1])
+        columns = [*(batch.column(name) for name in ("shard", "key", "id")), lists, *map(pa.array, numbers)]
+        yield pa.RecordBatch.from_arrays(columns, ["shard", *schema.names])

@@ -1,0 +1,135 @@
+"""Factors become a solution version's model: the one writer of models, whatever they were learned with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from personalize_spark.artifacts.artifact import Entry, finish, write_column
+from personalize_spark.artifacts.heldout import HeldOut, write_held_out
+from personalize_spark.artifacts.model import write_items
+from personalize_spark.catalog.catalog import Fields
+from personalize_spark.scoring.model import JsonTexts, Model
+from personalize_spark.scoring.topn import ItemMatrix
+from personalize_spark.solutions.calibration import Calibration, calibrate, calibrate_held_out, measure
+from personalize_spark.solutions.users import UserSide, held_out, inverse, with_last, write_users
+from personalize_spark.storage.store import Store
+from personalize_spark.training.factors import Factors, FoldedInUsers, LoadedUsers
+
+_SAMPLE = 4096
+"""Vectors that `ItemMatrix` learns its bounds from."""
+
+
+def write_model(store: Store, factors: Factors, properties: Mapping[str, Any]) -> Fields:
+    """Write a model.
+
+    Args:
+        store: an empty folder.
+        factors: what is written; where users have no temperature yet, it is fitted.
+        properties: what the manifest says of the model's origin.
+
+    Returns:
+        What the version's record says of the model.
+    """
+    matrix, order = _in_order(factors)
+    entries = write_items(store, _item_side(factors, matrix, order))
+    about = {**properties, "items": len(order), **factors.properties}
+    if matrix is not None:
+        about["rank"] = matrix.factors.shape[1]
+    if matrix is not None and factors.users is not None:
+        more, told = _write_users(store, factors, factors.users, matrix, entries)
+        entries, about = [*entries, *more], about | told
+    model = finish(store, entries, about)
+    return {"model": asdict(model), "metrics": about.get("metrics", {})}
+
+
+def _in_order(factors: Factors) -> tuple[ItemMatrix | None, NDArray[np.int64]]:
+    """The matrix, if there is one, and int64 (I,): the item of each row."""
+    counts = factors.counts()
+    popular = np.argsort(-counts, kind="stable")
+    if factors.factors is None:
+        return None, popular
+    wide, sample = factors.factors, factors.sample
+    if sample is None:
+        sample = (wide if factors.queries is None else factors.queries)[popular[:_SAMPLE]]
+    if factors.popularity:
+        popularity = np.log1p(counts)
+        wide = np.column_stack([wide, popularity / popularity.max()]).astype(np.float32)
+        # what the users' vectors end with is not known yet; an equal share of the length is near it
+        last = np.sqrt(np.mean(sample**2)) if len(sample) else 1.0
+        sample = np.column_stack([sample, np.full(len(sample), last, np.float32)])
+    return ItemMatrix.sort(wide, np.arange(len(wide), dtype=np.int32), sample)  # an item's number is its rank
+
+
+def _item_side(factors: Factors, matrix: ItemMatrix | None, order: NDArray[np.int64]) -> Model:
+    ids = factors.items.column("item_id").take(pa.array(order)).to_pylist()
+    counts = factors.counts()[order]
+    popular = np.lexsort((order, -counts)).astype(np.int32)
+    model = Model(JsonTexts.of([orjson.dumps(each) for each in ids]), popular, counts / max(1, counts.sum()), matrix)
+    if factors.queries is not None:
+        model = replace(model, queries=factors.queries[order])
+    if factors.neighbours is not None:
+        lists = factors.neighbours
+        model = replace(model, neighbours=lists.with_values(inverse(order)[lists.values]).take(order))
+    return model
+
+
+def _write_users(
+    store: Store, factors: Factors, users: FoldedInUsers | LoadedUsers, matrix: ItemMatrix, items: list[Entry]
+) -> tuple[list[Entry], dict[str, Any]]:
+    """Write the users, and those that the temperature was fitted to; returns the files, and what the manifest says."""
+    counts = factors.counts()[matrix.ranks]  # an item's number is its rank
+    prior = factors.popularity * np.log1p(counts) if factors.popularity else None
+    side, entries = _user_side(store, factors, users, matrix, items)
+    calibration, out = _calibrated(factors, users, side, matrix, prior)
+    last = None if prior is None else float(prior.max()) / calibration.temperature
+    side = replace(side, last=last, temperature=calibration.temperature)
+    metrics = calibration.metrics
+    if out is not None:
+        out = replace(out, vectors=with_last(out.vectors[:, :-1], last)) if last is not None else out
+        entries += write_held_out(store, out)
+        metrics |= measure(out, matrix, counts, calibration.temperature)
+    frame = users.pairs if isinstance(users, FoldedInUsers) else users.vectors
+    entries += write_users(frame, users.count, side, store)
+    about = {"users": users.count, "temperature": calibration.temperature, **side.properties()}
+    return entries, about | ({"metrics": metrics} if metrics else {})
+
+
+def _user_side(
+    store: Store, factors: Factors, users: FoldedInUsers | LoadedUsers, matrix: ItemMatrix, items: list[Entry]
+) -> tuple[UserSide, list[Entry]]:
+    """How users become rows, as long as there is no temperature; and the files that it adds to those of the items."""
+    last = 0.0 if factors.popularity else None
+    if isinstance(users, LoadedUsers):
+        return UserSide(store.root, store.access, {each.name: each for each in items}, None, last, factors.scored), []
+    fold_in = users.fold_in(matrix.factors if last is None else matrix.factors[:, :-1])
+    entries = [write_column(store, name, column) for name, column in fold_in.columns().items()]
+    named = {each.name: each for each in [*items, *entries]}
+    return UserSide(store.root, store.access, named, fold_in, last, factors.scored), entries
+
+
+def _calibrated(
+    factors: Factors,
+    users: FoldedInUsers | LoadedUsers,
+    side: UserSide,
+    matrix: ItemMatrix,
+    prior: NDArray[np.float64] | None,
+) -> tuple[Calibration, HeldOut | None]:
+    """The temperature, and the users who were held out for it, if any were."""
+    if factors.temperature is not None:
+        return Calibration(factors.temperature), None
+    if isinstance(users, FoldedInUsers):
+        out = held_out(users.pairs, side)
+        counts = factors.counts()[matrix.ranks]
+        return calibrate_held_out(out, matrix, counts, prior), out
+    if users.choices is None:
+        return Calibration(1.0), None
+    targets = inverse(matrix.ranks)[users.choices.items].astype(np.int64)
+    calibration = calibrate(users.choices.vectors, targets, matrix, prior)
+    return replace(calibration, metrics={"calibratingUsers": len(targets), **calibration.metrics}), None

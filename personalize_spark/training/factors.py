@@ -1,0 +1,94 @@
+"""What every trainer and every importer gives: all that a solution version's model is written from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame
+
+from personalize_spark.scoring.ragged import Ragged
+from personalize_spark.training.fold_in import FoldIn
+
+
+@dataclass(frozen=True)
+class FoldedInUsers:
+    """Users whose vectors follow from what they did.
+
+    Attributes:
+        pairs: (user_id, item, events, newest) of all users; and `target`, see `interactions`, if a temperature is fitted.
+        count: how many users there are.
+        fold_in: makes a vector of a history; made itself of the items' factors in the order in which they are written.
+    """
+
+    pairs: DataFrame
+    count: int
+    fold_in: Callable[[NDArray[np.float32]], FoldIn]
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Users, and the item that each of them chose.
+
+    Attributes:
+        vectors: float32 (H, d).
+        items: int64 (H,), numbers of items.
+    """
+
+    vectors: NDArray[np.float32]
+    items: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class LoadedUsers:
+    """Users whose vectors are known.
+
+    Attributes:
+        vectors: (user_id string, vector array<float>), a row a user.
+        count: how many users there are.
+        choices: what the temperature is fitted to, if it is.
+    """
+
+    vectors: DataFrame
+    count: int
+    choices: Choices | None = None
+
+
+@dataclass(frozen=True)
+class Factors:
+    """A model, as it was learned or loaded. An item's number is its rank by the UTF-8 bytes of its id; I items.
+
+    Attributes:
+        items: the table (item_id, events) by number; events are the item's interactions.
+        factors: float32 (I, d), by number; `None` where the recipe reads no factors.
+        queries: float32 (I, d), by number: what the product with other items' factors compares; where there are users too,
+            what their vectors are folded in from. `None`: the factors.
+        neighbours: by number, the numbers of the items like it, best first.
+        users: where the vectors of users come from; `None` where the recipe reads none.
+        sample: float32 (any number, d), vectors like those that will be asked with, from which the search learns its bounds;
+            `None`: the queries of the most popular items.
+        popularity: how much of ``log(1 + events)`` is added to each item's exponent, whatever the temperature.
+        scored: how many items of a user have a score; `None`: all.
+        temperature: of the scores; `None`: it is fitted to what users chose.
+        properties: what the manifest says besides.
+    """
+
+    items: pa.Table
+    factors: NDArray[np.float32] | None = None
+    queries: NDArray[np.float32] | None = None
+    neighbours: Ragged[np.int32] | None = None
+    users: FoldedInUsers | LoadedUsers | None = None
+    sample: NDArray[np.float32] | None = None
+    popularity: float = 0.0
+    scored: int | None = None
+    temperature: float | None = None
+    properties: dict[str, Any] = field(default_factory=dict)
+
+    def counts(self) -> NDArray[np.int64]:
+        """int64 (I,): the interactions of each item."""
+        counts: NDArray[np.int64] = self.items.column("events").to_numpy()
+        return counts
