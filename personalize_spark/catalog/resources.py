@@ -1,26 +1,17 @@
-"""How resources are found; and the records of a training: the solution, and the solution version with its status."""
+"""How resources are found."""
 
 from __future__ import annotations
 
-import contextlib
-import secrets
-
 from personalize_spark.catalog.arns import Arn
-from personalize_spark.catalog.catalog import Catalog, Fields, Record
+from personalize_spark.catalog.catalog import Catalog, Record
 from personalize_spark.catalog.status import Status
 from personalize_spark.errors import (
     InvalidInputException,
-    PersonalizeSparkError,
-    ResourceAlreadyExistsException,
     ResourceInUseException,
     ResourceNotFoundException,
-    StorageError,
     did_you_mean,
 )
 from personalize_spark.schemas import Schema
-
-_REASON = 1000
-"""Characters; Spark's own messages end with pages of stack."""
 
 
 def find(catalog: Catalog, arn: str, wanted: str) -> Record:
@@ -111,56 +102,6 @@ def latest_active_version(catalog: Catalog, solution: Arn, mode: str | None = No
         if each.status is Status.ACTIVE and mode in {None, each.fields.get("trainingMode")}:
             return each
     return None
-
-
-def find_solution(catalog: Catalog, dataset: Record, recipe_arn: str, name: str) -> Record:
-    """The solution of that name, made if there is none.
-
-    Raises:
-        InvalidInputException: the name is not one, or it is that of a solution of another recipe or dataset group.
-    """
-    arn = dataset.arn.sibling("solution", name)
-    Arn.parse(str(arn))  # the name becomes a path
-    wanted: Fields = {
-        "recipeArn": recipe_arn,
-        "datasetGroupArn": str(dataset.arn.sibling("dataset-group", dataset.arn.name)),
-    }
-    try:
-        return catalog.create(arn, {"solutionArn": str(arn), "name": name, "status": Status.ACTIVE, **wanted})
-    except ResourceAlreadyExistsException:
-        solution = catalog.read(arn)
-    for field, value in wanted.items():
-        if solution.fields[field] != value:
-            raise InvalidInputException(
-                f"The solution '{name}' has the {field} {solution.fields[field]}, not {value}: use another name."
-            )
-    return solution
-
-
-def create_version(catalog: Catalog, solution: Record, dataset: Record, mode: str) -> Record:
-    """A new solution version, CREATE PENDING, pinned to the dataset's Delta version of now."""
-    arn = solution.arn.sibling("solution", solution.arn.name, secrets.token_hex(4))
-    names = ("solutionArn", "recipeArn", "datasetGroupArn", "eventType", "solutionConfig")
-    shared = {name: solution.fields[name] for name in names if name in solution.fields}
-    delta_versions = {"INTERACTIONS": dataset.fields["deltaVersion"]}
-    return catalog.create(
-        arn,
-        {
-            "solutionVersionArn": str(arn),
-            **shared,
-            "trainingMode": mode,
-            "deltaVersions": delta_versions,
-            "status": Status.PENDING,
-        },
-    )
-
-
-def fail(catalog: Catalog, version: Record, error: BaseException) -> None:
-    """Mark a version as CREATE FAILED and remove what it has of a model."""
-    reason = error.message if isinstance(error, PersonalizeSparkError) else f"{type(error).__name__}: {error}"[:_REASON]
-    catalog.update(version, status=Status.FAILED, failureReason=reason)
-    with contextlib.suppress(StorageError):  # the reason of the failure is worth more than that of the cleaning
-        catalog.store.at(f"models/{version.arn.name}/{version.arn.version}").delete("")
 
 
 def _own_name(arn: Arn) -> str:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 from pyspark.sql import DataFrame, SparkSession
 
 from personalize_spark.catalog.arns import Arn
-from personalize_spark.catalog.catalog import Catalog, Fields
-from personalize_spark.catalog.resources import fail, find_dataset, find_group
+from personalize_spark.catalog.catalog import Catalog, Fields, Record
+from personalize_spark.catalog.resources import find_dataset, find_group
 from personalize_spark.catalog.status import Status
-from personalize_spark.errors import InvalidInputException
+from personalize_spark.errors import InvalidInputException, ResourceAlreadyExistsException
 from personalize_spark.external.counts import count_pairs, read_counts, read_pairs
 from personalize_spark.external.load import (
     Loader,
@@ -24,7 +24,14 @@ from personalize_spark.external.load import (
 from personalize_spark.external.tables import names_below
 from personalize_spark.recipes import RECIPES, ModelKind, recipe_of
 from personalize_spark.schemas import INTERACTIONS
-from personalize_spark.solutions.versions import Target, create_version, shared_fields, version_arn
+from personalize_spark.solutions.versions import (
+    check_solution,
+    create_solution,
+    create_version,
+    creation,
+    new_version_arn,
+    solution_fields,
+)
 from personalize_spark.solutions.write_model import write_model
 from personalize_spark.training.extras import require_scipy
 from personalize_spark.training.interactions import keeping, read_interactions
@@ -38,6 +45,23 @@ LOADERS: Mapping[ModelKind, Loader] = {
     ModelKind.COUNTS: load_counts,
 }
 """Of the kinds of model that factors, or counts, are enough for."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the import becomes.
+
+    Attributes:
+        solution: the name of the solution, created if there is none.
+        recipe: the name of the recipe, or its ARN.
+        group: the name of a dataset group, for filters and exploration.
+        arn: the ARN of the solution version; `None`: a new one.
+    """
+
+    solution: str
+    recipe: str
+    group: str | None = None
+    arn: str | None = None
 
 
 def import_model(
@@ -61,23 +85,20 @@ def import_model(
         ResourceAlreadyExistsException: there is a solution version of the given ARN.
         ResourceNotFoundException: there is no such dataset group, or it has no interactions though they are needed.
     """
-    arn, shared = check_import(catalog, target, sources, fit=fit_temperature)
+    arn, solution = check_import(catalog, target, sources, fit=fit_temperature)
     recipe = recipe_of(target.recipe)
     with keeping() as keep:
         choices = keep(_pairs(spark, catalog, target, sources)) if fit_temperature else None
         counts = _counts(spark, catalog, target, sources)
         factors = LOADERS[recipe.model](Loading(spark, sources, counts, choices, keep))
-        version = create_version(catalog, arn, shared)
+        version = create_version(catalog, arn, create_solution(catalog, solution), "FULL")
         about = {
             "recipe": recipe.name,
             "interactions": int(factors.counts().sum()),
             "imported": {name: value for name, value in asdict(sources).items() if value is not None},
         }
-        try:
-            model = write_model(catalog.store.at(f"models/{arn.name}/{arn.version}"), factors, about)
-        except BaseException as error:
-            fail(catalog, version, error)
-            raise
+        with creation(catalog, version) as store:
+            model = write_model(store, factors, about)
     catalog.update(version, status=Status.ACTIVE, **model)
     return arn
 
@@ -86,25 +107,27 @@ def check_import(catalog: Catalog, target: Target, sources: Sources, *, fit: boo
     """Check what can be checked without Spark: what is asked for, the files' places, and the catalog.
 
     Returns:
-        The ARN of the solution version to come, and the fields that its record shares with that of its solution.
+        The ARN of the solution version to come, and the record of its solution as it must be.
 
     Raises:
         See `import_model`.
     """
-    check_request(target, sources, fit=fit)
+    _check_request(target, sources, fit=fit)
     if fit:
         require_scipy()
+    group = find_group(catalog, target.group) if target.group else None
+    if group is not None and not sources.interactions and (fit or not sources.counts):
+        find_dataset(catalog, group.arn, INTERACTIONS)
+    arn = _version_arn(catalog, target, group)
+    solution = solution_fields(arn.sibling("solution", arn.name), recipe_of(target.recipe), group)
+    check_solution(catalog, solution)
     for name, uri in asdict(sources).items():
         if uri and name != "form":
             names_below(uri)
-    group = find_group(catalog, target.group) if target.group else None
-    if not (sources.interactions or (sources.counts and not fit)):
-        find_dataset(catalog, find_group(catalog, target.group or "").arn, INTERACTIONS)
-    arn = version_arn(catalog, target, group)
-    return arn, shared_fields(catalog, arn, target, group)
+    return arn, solution
 
 
-def check_request(target: Target, sources: Sources, *, fit: bool) -> None:
+def _check_request(target: Target, sources: Sources, *, fit: bool) -> None:
     """Check what is asked for, without a look at any file.
 
     Raises:
@@ -118,7 +141,7 @@ def check_request(target: Target, sources: Sources, *, fit: bool) -> None:
         )
     if not (sources.counts or sources.interactions or target.group):
         raise InvalidInputException(
-            "How popular is each item? It decides what strangers get: give --counts (id, count), "
+            "How popular is each item? It decides what unknown users get: give --counts (id, count), "
             "--interactions (USER_ID, ITEM_ID), or the --group of imported interactions."
         )
     if recipe.model is ModelKind.COUNTS and (sources.items or sources.users):
@@ -131,6 +154,27 @@ def check_request(target: Target, sources: Sources, *, fit: bool) -> None:
         raise InvalidInputException(f"{recipe.name} has no scores to fit: leave --fit-temperature out.")
     if fit and not (sources.interactions or target.group):
         raise InvalidInputException("A temperature is fitted to interactions: give --interactions or --group.")
+
+
+def _version_arn(catalog: Catalog, target: Target, group: Record | None) -> Arn:
+    """The ARN of the solution version to come; without a given one, of the group's region and account.
+
+    Raises:
+        InvalidInputException: the given one is not that of a version of the solution, or the solution's name is none.
+        ResourceAlreadyExistsException: there is a version of that ARN that has not failed.
+    """
+    if target.arn is None:
+        own = group.arn.sibling("solution", target.solution) if group else Arn.local("solution", target.solution)
+        return Arn.parse(str(new_version_arn(own)))
+    arn = Arn.parse(target.arn)
+    if arn.kind != "solution" or arn.version is None or arn.name != target.solution:
+        raise InvalidInputException(
+            f"The ARN '{arn}' is not that of a version of the solution '{target.solution}', "
+            f"arn:PARTITION:personalize:REGION:ACCOUNT:solution/{target.solution}/VERSION."
+        )
+    if catalog.holds(arn) and catalog.read(arn).status is not Status.FAILED:
+        raise ResourceAlreadyExistsException(f"Another resource with Arn {arn} already exists.")
+    return arn
 
 
 def _counts(spark: SparkSession, catalog: Catalog, target: Target, sources: Sources) -> DataFrame:

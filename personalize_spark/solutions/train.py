@@ -12,20 +12,21 @@ from pyspark.sql import SparkSession
 from personalize_spark.artifacts.artifact import Pinned
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Fields, Record
-from personalize_spark.catalog.resources import (
-    create_version,
-    fail,
-    find_dataset,
-    find_group,
-    find_solution,
-    latest_active_version,
-)
+from personalize_spark.catalog.resources import find_dataset, find_group, latest_active_version
 from personalize_spark.catalog.status import Status
 from personalize_spark.errors import InvalidInputException
 from personalize_spark.recipes import RECIPES, ModelKind, recipe_of
 from personalize_spark.schemas import INTERACTIONS
 from personalize_spark.solutions.update import update
+from personalize_spark.solutions.versions import (
+    create_solution,
+    create_version,
+    creation,
+    new_version_arn,
+    solution_fields,
+)
 from personalize_spark.solutions.write_model import write_model
+from personalize_spark.storage.store import Store
 from personalize_spark.training.als import train_als
 from personalize_spark.training.extras import require_scipy
 from personalize_spark.training.interactions import Events, Totals, keeping, read_interactions, totals
@@ -90,11 +91,11 @@ def solution_for(catalog: Catalog, group: str, recipe: str, name: str) -> Record
         InvalidInputException: no such recipe, or the solution is one of another recipe or dataset group.
         ResourceNotFoundException: no such dataset group, or it has no interactions.
     """
-    chosen = recipe_of(recipe)
-    dataset = find_dataset(catalog, find_group(catalog, group).arn, INTERACTIONS)
+    chosen, owner = recipe_of(recipe), find_group(catalog, group)
+    find_dataset(catalog, owner.arn, INTERACTIONS)
     if chosen.model is not ModelKind.COUNTS:
         require_scipy()
-    return find_solution(catalog, dataset, chosen.arn, name)
+    return create_solution(catalog, solution_fields(owner.arn.sibling("solution", name), chosen, owner))
 
 
 def train_version(
@@ -119,14 +120,11 @@ def train_version(
             )
         base = Pinned(**full.fields["model"]).open()
         trainer = partial(update, spark, base=base)
-    version = create_version(catalog, solution, dataset, mode)
+    delta_versions = {INTERACTIONS.upper(): dataset.fields["deltaVersion"]}
+    version = create_version(catalog, new_version_arn(solution.arn), solution, mode, deltaVersions=delta_versions)
     started = time.monotonic()
-    try:
-        catalog.update(version, status=Status.IN_PROGRESS)
-        fields = _train(spark, catalog, dataset, version, trainer, hyperparameters)
-    except BaseException as error:
-        fail(catalog, version, error)
-        raise
+    with creation(catalog, version) as store:
+        fields = _train(spark, catalog, dataset, version, trainer, hyperparameters, store)
     hours = (time.monotonic() - started) / 3600
     catalog.update(version, status=Status.ACTIVE, trainingHours=hours, **fields)
     return version.arn
@@ -139,10 +137,10 @@ def _train(
     version: Record,
     trainer: Trainer,
     hyperparameters: Hyperparameters,
+    store: Store,
 ) -> Fields:
     """Write the model; returns what the record says of it."""
     recipe = recipe_of(version.fields["recipeArn"])
-    store = catalog.store.at(f"models/{version.arn.name}/{version.arn.version}")
     events = Events.of(version.fields)
     table = read_interactions(spark, dataset.fields["path"], dataset.fields["deltaVersion"], events)
     with keeping() as keep:

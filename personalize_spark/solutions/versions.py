@@ -1,82 +1,94 @@
-"""The records of an import: the solution, and the solution version under a new ARN or a given one."""
+"""The records of solutions and their versions, whether these are trained or imported."""
 
 from __future__ import annotations
 
 import contextlib
 import secrets
-from dataclasses import dataclass
+from collections.abc import Iterator
+from typing import Any
 
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Fields, Record
 from personalize_spark.catalog.status import Status
-from personalize_spark.errors import InvalidInputException, ResourceAlreadyExistsException
-from personalize_spark.recipes import recipe_of
+from personalize_spark.errors import (
+    InvalidInputException,
+    PersonalizeSparkError,
+    ResourceAlreadyExistsException,
+    StorageError,
+)
+from personalize_spark.recipes import Recipe
+from personalize_spark.storage.store import Store
+
+_SHARED = ("solutionArn", "recipeArn", "datasetGroupArn", "eventType", "solutionConfig")
+"""What the records of a solution and of its versions have in common."""
+_REASON = 1000
+"""Characters; Spark's own messages end with pages of stack."""
 
 
-@dataclass(frozen=True)
-class Target:
-    """What the import becomes.
-
-    Attributes:
-        solution: the name of the solution, made if there is none.
-        recipe: the name of the recipe, or its ARN.
-        group: the name of a dataset group, for filters and exploration.
-        arn: the ARN of the solution version; `None`: a new one.
-    """
-
-    solution: str
-    recipe: str
-    group: str | None = None
-    arn: str | None = None
+def solution_fields(arn: Arn, recipe: Recipe, group: Record | None) -> Fields:
+    """The record of a new solution; `group` is its dataset group, if it has one."""
+    own = {"solutionArn": str(arn), "name": arn.name, "recipeArn": recipe.arn, "status": Status.ACTIVE}
+    return own if group is None else own | {"datasetGroupArn": str(group.arn)}
 
 
-def version_arn(catalog: Catalog, target: Target, group: Record | None) -> Arn:
-    """The ARN of the solution version to come; without a given one, of the group's region and account.
-
-    Raises:
-        InvalidInputException: the given one is not that of a version of the solution, or the solution's name is none.
-        ResourceAlreadyExistsException: there is a version of that ARN that has not failed.
-    """
-    if target.arn is None:
-        base = group.arn if group else Arn.local("solution", target.solution)
-        return Arn.parse(str(base.sibling("solution", target.solution, secrets.token_hex(4))))
-    arn = Arn.parse(target.arn)
-    if arn.kind != "solution" or arn.version is None or arn.name != target.solution:
-        raise InvalidInputException(
-            f"The ARN '{arn}' is not that of a version of the solution '{target.solution}', "
-            f"arn:PARTITION:personalize:REGION:ACCOUNT:solution/{target.solution}/VERSION."
-        )
-    if catalog.holds(arn) and catalog.read(arn).status is not Status.FAILED:
-        raise ResourceAlreadyExistsException(f"Another resource with Arn {arn} already exists.")
-    return arn
-
-
-def shared_fields(catalog: Catalog, version: Arn, target: Target, group: Record | None) -> Fields:
-    """What the records of the solution and of its version have in common.
+def check_solution(catalog: Catalog, wanted: Fields) -> None:
+    """Check that the solution, if there is one, is of this recipe and dataset group.
 
     Raises:
-        InvalidInputException: there is a solution of that name, but of another recipe or dataset group.
+        InvalidInputException: it is not.
     """
-    arn = version.sibling("solution", version.name)
-    wanted: Fields = {"solutionArn": str(arn), "recipeArn": recipe_of(target.recipe).arn}
-    if group is not None:
-        wanted["datasetGroupArn"] = str(group.arn)
-    solution = catalog.read(arn).fields if catalog.holds(arn) else wanted
-    for name in ("recipeArn", "datasetGroupArn"):
-        if solution.get(name) != wanted.get(name):
+    arn = Arn.parse(wanted["solutionArn"])  # the name becomes a path
+    found = catalog.read(arn).fields if catalog.holds(arn) else wanted
+    for field in ("recipeArn", "datasetGroupArn"):
+        if found.get(field) != wanted.get(field):
             raise InvalidInputException(
-                f"The solution '{arn.name}' has the {name} {solution.get(name)}, not {wanted.get(name)}: "
-                "use another name."
+                f"The solution '{arn.name}' has the {field} {found.get(field)}, not {wanted.get(field)}: use another name."
             )
-    return wanted
 
 
-def create_version(catalog: Catalog, arn: Arn, shared: Fields) -> Record:
-    """A new solution version, CREATE IN_PROGRESS, in place of a failed one under the same ARN; and its solution."""
-    solution = arn.sibling("solution", arn.name)
+def create_solution(catalog: Catalog, wanted: Fields) -> Record:
+    """The solution, created if there is none.
+
+    Raises:
+        InvalidInputException: see `check_solution`.
+    """
+    arn = Arn.parse(wanted["solutionArn"])
     with contextlib.suppress(ResourceAlreadyExistsException):
-        catalog.create(solution, {**shared, "name": arn.name, "status": Status.ACTIVE})
+        return catalog.create(arn, wanted)
+    check_solution(catalog, wanted)
+    return catalog.read(arn)
+
+
+def new_version_arn(solution: Arn) -> Arn:
+    """The ARN of a version to come."""
+    return solution.sibling("solution", solution.name, secrets.token_hex(4))
+
+
+def create_version(catalog: Catalog, arn: Arn, solution: Record, mode: str, **more: Any) -> Record:
+    """A new version of a solution, CREATE PENDING, in place of a failed one under the same ARN."""
     if catalog.holds(arn):
         catalog.delete(catalog.read(arn))
-    own = {"solutionVersionArn": str(arn), "trainingMode": "FULL", "status": Status.IN_PROGRESS}
-    return catalog.create(arn, {**shared, **own})
+    shared = {name: solution.fields[name] for name in _SHARED if name in solution.fields}
+    own = {"solutionVersionArn": str(arn), "trainingMode": mode, "status": Status.PENDING}
+    return catalog.create(arn, {**shared, **own, **more})
+
+
+@contextlib.contextmanager
+def creation(catalog: Catalog, version: Record) -> Iterator[Store]:
+    """The place of the model of a version, which is CREATE IN_PROGRESS meanwhile.
+
+    An error leaves the version CREATE FAILED with its reason, and nothing of a model.
+    """
+    store = catalog.store.at(f"models/{version.arn.name}/{version.arn.version}")
+    try:
+        catalog.update(version, status=Status.IN_PROGRESS)
+        yield store
+    except BaseException as error:
+        catalog.update(version, status=Status.FAILED, failureReason=_reason(error))
+        with contextlib.suppress(StorageError):  # the reason of the failure is worth more than that of the cleaning
+            store.delete("")
+        raise
+
+
+def _reason(error: BaseException) -> str:
+    return error.message if isinstance(error, PersonalizeSparkError) else f"{type(error).__name__}: {error}"[:_REASON]
