@@ -1,0 +1,81 @@
+"""What is refused before Spark starts, which takes seconds."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import personalize_spark as ps
+from personalize_spark import api
+from personalize_spark.catalog.arns import Arn
+from personalize_spark.catalog.catalog import Catalog
+from personalize_spark.errors import EnvironmentProblem, PersonalizeSparkError, ResourceNotFoundException
+from personalize_spark.solutions.train import solution_for
+
+GROUP = Arn("aws", "eu-west-1", "111122223333", "dataset-group", "films")
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Catalog:
+    """A dataset group with interactions, and one without."""
+    catalog = Catalog(f"file://{tmp_path}/catalog")
+    catalog.create(GROUP, {"name": "films", "status": "ACTIVE"})
+    catalog.create(GROUP.sibling("dataset", "films", "INTERACTIONS"), {"path": "file:///i", "deltaVersion": 0})
+    catalog.create(GROUP.sibling("dataset-group", "empty"), {"name": "empty", "status": "ACTIVE"})
+    return catalog
+
+
+@pytest.fixture(autouse=True)
+def _no_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("Spark was started")
+
+    monkeypatch.setattr(api, "_session", refuse)
+
+
+@pytest.mark.parametrize(
+    ("group", "recipe", "said"),
+    [
+        ("film", "aws-hrnn", "no dataset group 'film'"),
+        ("empty", "aws-hrnn", "has no Interactions dataset"),
+        ("films", "aws-hrn", "'aws-hrn' .did you mean 'aws-hrnn'"),
+    ],
+)
+def test_a_training_is_checked_first(catalog: Catalog, group: str, recipe: str, said: str) -> None:
+    with pytest.raises(PersonalizeSparkError, match=said):
+        ps.train(catalog, group, recipe, "s")
+    assert not list(catalog.list("solution"))
+
+
+def test_an_import_is_checked_first(catalog: Catalog, tmp_path: Path) -> None:
+    (tmp_path / "counts.csv").write_text("id,count\na,1\n")
+    counts = tmp_path / "counts.csv"
+    with pytest.raises(ResourceNotFoundException, match="no dataset group 'film'"):
+        ps.import_model(catalog, "s", "aws-popularity-count", counts=counts, group="film")
+    with pytest.raises(ResourceNotFoundException, match="has no Interactions dataset"):
+        ps.import_model(catalog, "s", "aws-popularity-count", group="empty")
+    with pytest.raises(PersonalizeSparkError, match="There is nothing at .*/none"):
+        ps.import_model(catalog, "s", "aws-similar-items", counts=counts, items=tmp_path / "none")
+    other = "arn:aws:personalize:eu-west-1:111122223333:solution/other/1"
+    with pytest.raises(PersonalizeSparkError, match="is not that of a version of the solution 's'"):
+        ps.import_model(catalog, "s", "aws-popularity-count", counts=counts, arn=other)
+    assert not list(catalog.list("solution"))
+
+
+def test_without_scipy_only_what_needs_it_is_refused(
+    catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "scipy", None)
+    with pytest.raises(EnvironmentProblem, match=r"needs scipy.*pip install 'personalize-spark\[spark\]'"):
+        solution_for(catalog, "films", "aws-hrnn", "s")
+    with pytest.raises(EnvironmentProblem, match="needs scipy"):
+        ps.import_model(catalog, "s", "aws-hrnn", items=tmp_path, group="films", fit_temperature=True)
+    assert solution_for(catalog, "films", "aws-popularity-count", "s").arn.name == "s"
+
+
+def test_trainings_are_there_without_scipy() -> None:
+    code = "import sys; sys.modules['scipy'] = None; import personalize_spark.solutions.train, personalize_spark.solutions.import_model"
+    subprocess.run([sys.executable, "-c", code], check=True)
