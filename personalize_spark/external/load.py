@@ -16,7 +16,7 @@ from personalize_spark.errors import DataError
 from personalize_spark.external.check import check, unit
 from personalize_spark.external.counts import counted, newest_choices
 from personalize_spark.external.formats import Axis, read_factors
-from personalize_spark.training.factors import Factors, LoadedUsers
+from personalize_spark.training.factors import Factors, UserSource
 from personalize_spark.training.interactions import Keep
 from personalize_spark.training.vectors import as_matrix
 
@@ -105,9 +105,8 @@ def load_user_factors(loading: Loading) -> Factors:
     ids, factors = _collect(items)
     users = users.select(F.col("id").alias("user_id"), "vector")
     choices = None if loading.choices is None else newest_choices(loading.choices, users, ids)
-    return Factors(
-        counted(loading.counts, ids), factors, users=LoadedUsers(users, count, choices), sample=_sample_of(users)
-    )
+    source = UserSource(users, count, choices=choices)
+    return Factors(counted(loading.counts, ids), factors, users=source, sample=_sample_of(users))
 
 
 def _with_last(frame: DataFrame, last: Column) -> DataFrame:

@@ -12,6 +12,8 @@ from personalize_spark.artifacts.heldout import HeldOut
 from personalize_spark.quality.measures import known_shares
 from personalize_spark.quality.measures import measure as measure_model
 from personalize_spark.scoring.topn import ItemMatrix
+from personalize_spark.solutions.users import inverse
+from personalize_spark.training.factors import Choices
 from personalize_spark.training.temperature import fit_temperature
 
 
@@ -23,23 +25,20 @@ class Calibration:
     metrics: dict[str, Any] = field(default_factory=dict)
 
 
-def calibrate(
-    vectors: NDArray[np.float32],
-    targets: NDArray[np.int64],
-    matrix: ItemMatrix,
-    prior: NDArray[np.float64] | None = None,
+def calibrate_choices(
+    choices: Choices | None, matrix: ItemMatrix, prior: NDArray[np.float64] | None = None
 ) -> Calibration:
-    """The temperature, and the mean losses in nats of the targets, beside that of equal scores.
+    """The temperature that explains what users chose; 1 where that is not known.
 
     Args:
-        vectors: float32 (H, d), users.
-        targets: int64 (H,), the row of the item that each chose.
+        choices: users and what they chose.
         matrix: the items.
         prior: float64 (I,), added to the exponent of each row whatever the temperature.
     """
-    fitted = fit_temperature(vectors, targets, matrix.factors, prior)
-    uniform = float(np.log(len(matrix.factors)))
-    return Calibration(fitted.temperature, {"logLoss": fitted.log_loss, "logLossUniform": uniform})
+    if choices is None:
+        return Calibration(1.0)
+    found = _fit(choices.vectors, inverse(matrix.ranks)[choices.items].astype(np.int64), matrix, prior)
+    return replace(found, metrics={"calibratingUsers": len(choices.items), **found.metrics})
 
 
 def calibrate_held_out(
@@ -51,12 +50,12 @@ def calibrate_held_out(
         out: users and what they met next.
         matrix: the items.
         counts: int64 (I,), the interactions of each row, with those that are held out.
-        prior: see `calibrate`.
+        prior: see `calibrate_choices`.
     """
     targets = out.targets.values.astype(np.int64)
     if not len(targets):
         return Calibration(1.0, {"heldOutUsers": 0})
-    found = calibrate(out.vectors, targets, matrix, prior)
+    found = _fit(out.vectors, targets, matrix, prior)
     # plus one, as the held-out interaction of an item may be its only one
     popularity = counts + 1 - np.bincount(targets, minlength=len(counts))
     loss = float(np.mean(np.log(popularity.sum()) - np.log(popularity[targets])))
@@ -77,3 +76,12 @@ def measure(out: HeldOut, matrix: ItemMatrix, counts: NDArray[np.int64], tempera
     shares = known_shares(counts / counts.sum(), int(counts.sum()), out.targets)
     measured = measure_model(out.vectors, matrix.factors, out.targets, out.seen, shares, temperature, matrix.ranks)
     return measured.solution_metrics()
+
+
+def _fit(
+    vectors: NDArray[np.float32], targets: NDArray[np.int64], matrix: ItemMatrix, prior: NDArray[np.float64] | None
+) -> Calibration:
+    """The temperature, and the mean loss in nats of the targets, beside that of equal scores."""
+    fitted = fit_temperature(vectors, targets, matrix.factors, prior)
+    uniform = float(np.log(len(matrix.factors)))
+    return Calibration(fitted.temperature, {"logLoss": fitted.log_loss, "logLossUniform": uniform})

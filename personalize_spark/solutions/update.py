@@ -21,7 +21,7 @@ from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.solutions.refresh_users import numbers_of
 from personalize_spark.solutions.users import UserSide, fold_in_users
 from personalize_spark.training.als import POPULARITY
-from personalize_spark.training.factors import Factors, FoldedInUsers
+from personalize_spark.training.factors import Factors, UserSource
 from personalize_spark.training.fold_in import AlsFoldIn, Histories, gram
 from personalize_spark.training.interactions import collect_items, number_items
 from personalize_spark.training.training import Training
@@ -50,7 +50,7 @@ def update(spark: SparkSession, training: Training, *, base: Artifact) -> Factor
     return Factors(
         items,
         _factors(items, base, _new_items(new, _gram(users), settings)),
-        users=FoldedInUsers(pairs, training.totals.users, fold_in),
+        users=UserSource(pairs, training.totals.users, fold_in),
         sample=_without_last(users.orderBy("user_id").limit(_SAMPLE).toArrow().column("vector")),
         popularity=POPULARITY,
         temperature=side.temperature,

@@ -12,15 +12,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from personalize_spark.artifacts.artifact import Entry, finish, write_column
-from personalize_spark.artifacts.heldout import HeldOut, write_held_out
+from personalize_spark.artifacts.heldout import write_held_out
 from personalize_spark.artifacts.model import write_items
 from personalize_spark.catalog.catalog import Fields
 from personalize_spark.scoring.model import JsonTexts, Model
 from personalize_spark.scoring.topn import ItemMatrix
-from personalize_spark.solutions.calibration import Calibration, calibrate, calibrate_held_out, measure
+from personalize_spark.solutions.calibration import Calibration, calibrate_choices, calibrate_held_out, measure
 from personalize_spark.solutions.users import UserSide, held_out, inverse, with_last, write_users
 from personalize_spark.storage.store import Store
-from personalize_spark.training.factors import Factors, FoldedInUsers, LoadedUsers
+from personalize_spark.training.factors import Factors, UserSource
 
 _SAMPLE = 4096
 """Vectors that `ItemMatrix` learns its bounds from."""
@@ -81,55 +81,38 @@ def _item_side(factors: Factors, matrix: ItemMatrix | None, order: NDArray[np.in
 
 
 def _write_users(
-    store: Store, factors: Factors, users: FoldedInUsers | LoadedUsers, matrix: ItemMatrix, items: list[Entry]
+    store: Store, factors: Factors, users: UserSource, matrix: ItemMatrix, items: list[Entry]
 ) -> tuple[list[Entry], dict[str, Any]]:
     """Write the users, and those that the temperature was fitted to; returns the files, and what the manifest says."""
     counts = factors.counts()[matrix.ranks]  # an item's number is its rank
     prior = factors.popularity * np.log1p(counts) if factors.popularity else None
     side, entries = _user_side(store, factors, users, matrix, items)
-    calibration, out = _calibrated(factors, users, side, matrix, prior)
+    if factors.temperature is not None:
+        calibration, out = Calibration(factors.temperature), None
+    elif side.fold_in is None:
+        calibration, out = calibrate_choices(users.choices, matrix, prior), None
+    else:
+        out = held_out(users.rows, side)
+        calibration = calibrate_held_out(out, matrix, counts, prior)
     last = None if prior is None else float(prior.max()) / calibration.temperature
     side = replace(side, last=last, temperature=calibration.temperature)
     metrics = calibration.metrics
     if out is not None:
-        out = replace(out, vectors=with_last(out.vectors[:, :-1], last)) if last is not None else out
+        out = out if last is None else replace(out, vectors=with_last(out.vectors[:, :-1], last))
         entries += write_held_out(store, out)
         metrics |= measure(out, matrix, counts, calibration.temperature)
-    frame = users.pairs if isinstance(users, FoldedInUsers) else users.vectors
-    entries += write_users(frame, users.count, side, store)
+    entries += write_users(users.rows, users.count, side, store)
     about = {"users": users.count, "temperature": calibration.temperature, **side.properties()}
     return entries, about | ({"metrics": metrics} if metrics else {})
 
 
 def _user_side(
-    store: Store, factors: Factors, users: FoldedInUsers | LoadedUsers, matrix: ItemMatrix, items: list[Entry]
+    store: Store, factors: Factors, users: UserSource, matrix: ItemMatrix, items: list[Entry]
 ) -> tuple[UserSide, list[Entry]]:
     """How users become rows, as long as there is no temperature; and the files that it adds to those of the items."""
-    last = 0.0 if factors.popularity else None
-    if isinstance(users, LoadedUsers):
-        return UserSide(store.root, store.access, {each.name: each for each in items}, None, last, factors.scored), []
-    fold_in = users.fold_in(matrix.factors if last is None else matrix.factors[:, :-1])
-    entries = [write_column(store, name, column) for name, column in fold_in.columns().items()]
+    last, own = (0.0, matrix.factors[:, :-1]) if factors.popularity else (None, matrix.factors)
+    fold_in = None if users.fold_in is None else users.fold_in(own)
+    columns = {} if fold_in is None else fold_in.columns()
+    entries = [write_column(store, name, column) for name, column in columns.items()]
     named = {each.name: each for each in [*items, *entries]}
     return UserSide(store.root, store.access, named, fold_in, last, factors.scored), entries
-
-
-def _calibrated(
-    factors: Factors,
-    users: FoldedInUsers | LoadedUsers,
-    side: UserSide,
-    matrix: ItemMatrix,
-    prior: NDArray[np.float64] | None,
-) -> tuple[Calibration, HeldOut | None]:
-    """The temperature, and the users who were held out for it, if any were."""
-    if factors.temperature is not None:
-        return Calibration(factors.temperature), None
-    if isinstance(users, FoldedInUsers):
-        out = held_out(users.pairs, side)
-        counts = factors.counts()[matrix.ranks]
-        return calibrate_held_out(out, matrix, counts, prior), out
-    if users.choices is None:
-        return Calibration(1.0), None
-    targets = inverse(matrix.ranks)[users.choices.items].astype(np.int64)
-    calibration = calibrate(users.choices.vectors, targets, matrix, prior)
-    return replace(calibration, metrics={"calibratingUsers": len(targets), **calibration.metrics}), None

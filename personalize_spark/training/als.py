@@ -15,7 +15,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812  # as all of Spark's documents do
 
 from personalize_spark.errors import DataError
-from personalize_spark.training.factors import Factors, FoldedInUsers
+from personalize_spark.training.factors import Factors, UserSource
 from personalize_spark.training.fold_in import AlsFoldIn
 from personalize_spark.training.interactions import known
 from personalize_spark.training.training import Hyperparameters, Training
@@ -37,7 +37,7 @@ def train_als(training: Training) -> Factors:
     return Factors(
         items,
         _item_factors(model, items.num_rows),
-        users=FoldedInUsers(pairs, training.totals.users, fold_in),
+        users=UserSource(pairs, training.totals.users, fold_in),
         sample=_sample_of_users(model),
         popularity=POPULARITY,
         properties={"hyperparameters": asdict(settings)},

@@ -16,21 +16,6 @@ from personalize_spark.training.fold_in import FoldIn
 
 
 @dataclass(frozen=True)
-class FoldedInUsers:
-    """Users whose vectors follow from what they did.
-
-    Attributes:
-        pairs: (user_id, item, events, newest) of all users; and `target`, see `interactions`, if a temperature is fitted.
-        count: how many users there are.
-        fold_in: makes a vector of a history; made itself of the items' factors in the order in which they are written.
-    """
-
-    pairs: DataFrame
-    count: int
-    fold_in: Callable[[NDArray[np.float32]], FoldIn]
-
-
-@dataclass(frozen=True)
 class Choices:
     """Users, and the item that each of them chose.
 
@@ -44,17 +29,20 @@ class Choices:
 
 
 @dataclass(frozen=True)
-class LoadedUsers:
-    """Users whose vectors are known.
+class UserSource:
+    """Where the vectors of users come from: they are known, or folded in from what the users did.
 
     Attributes:
-        vectors: (user_id string, vector array<float>), a row a user.
+        rows: (user_id string, vector array<float>), a row a user; or, with `fold_in`, (user_id, item, events, newest), all
+            that the users did, and `target`, see `interactions`, where a temperature is to be fitted.
         count: how many users there are.
-        choices: what the temperature is fitted to, if it is.
+        fold_in: makes the fold-in from the items' factors, in the order in which they are written.
+        choices: what the temperature of known vectors is fitted to; `None`: it is 1.
     """
 
-    vectors: DataFrame
+    rows: DataFrame
     count: int
+    fold_in: Callable[[NDArray[np.float32]], FoldIn] | None = None
     choices: Choices | None = None
 
 
@@ -68,7 +56,7 @@ class Factors:
         queries: float32 (I, d), by number: what the product with other items' factors compares; where there are users too,
             what their vectors are folded in from. `None`: the factors.
         neighbours: by number, the numbers of the items like it, best first.
-        users: where the vectors of users come from; `None` where the recipe reads none.
+        users: where their vectors come from; `None` where the recipe reads none.
         sample: float32 (any number, d), vectors like those that will be asked with, from which the search learns its bounds;
             `None`: the queries of the most popular items.
         popularity: how much of ``log(1 + events)`` is added to each item's exponent, whatever the temperature.
@@ -81,7 +69,7 @@ class Factors:
     factors: NDArray[np.float32] | None = None
     queries: NDArray[np.float32] | None = None
     neighbours: Ragged[np.int32] | None = None
-    users: FoldedInUsers | LoadedUsers | None = None
+    users: UserSource | None = None
     sample: NDArray[np.float32] | None = None
     popularity: float = 0.0
     scored: int | None = None

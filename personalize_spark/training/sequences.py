@@ -12,7 +12,7 @@ from dataclasses import asdict
 import numpy as np
 
 from personalize_spark.training.cooccurrence import Closeness, cooccurrences
-from personalize_spark.training.factors import Factors, FoldedInUsers
+from personalize_spark.training.factors import Factors, UserSource
 from personalize_spark.training.fold_in import RecentFoldIn
 from personalize_spark.training.interactions import known
 from personalize_spark.training.lsa import factors_of
@@ -31,7 +31,7 @@ def train_sequences(training: Training) -> Factors:
         items,
         (vectors * values).astype(np.float32),
         queries=vectors.astype(np.float32),
-        users=FoldedInUsers(pairs, training.totals.users, lambda _: RecentFoldIn(_HALF_LIFE)),
+        users=UserSource(pairs, training.totals.users, lambda _: RecentFoldIn(_HALF_LIFE)),
         scored=training.recipe.scored,
         properties={"hyperparameters": asdict(training.hyperparameters)},
     )
