@@ -30,9 +30,9 @@ from personalize_spark.storage.store import Store
 from personalize_spark.training.als import train_als
 from personalize_spark.training.extras import require_scipy
 from personalize_spark.training.interactions import Events, Totals, keeping, read_interactions, totals
+from personalize_spark.training.item_models import train_item_factors, train_neighbours, train_words
 from personalize_spark.training.metadata import read_metadata
 from personalize_spark.training.popularity import train_popularity
-from personalize_spark.training.related_items import train_item_factors, train_neighbours, train_words
 from personalize_spark.training.sequences import train_sequences
 from personalize_spark.training.training import Hyperparameters, Trainer, Training
 

@@ -102,7 +102,7 @@ def test_what_a_filter_drops_is_gone_from_a_ranking(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("recipe", ["aws-similar-items", "aws-sims"])
-def test_related_items(tmp_path: Path, recipe: str) -> None:
+def test_item_models(tmp_path: Path, recipe: str) -> None:
     assert out(tmp_path, recipe, b'{"itemId":"a"}') == (
         b'{"input":{"itemId":"a"},"output":{"recommendedItems":["b","c","d"]},"error":null}\n'
     )
