@@ -1,4 +1,4 @@
-"""The users of a model, on executors: histories or vectors in, vectors and normalisers out.
+"""The users of a model, written by executors: histories or vectors in, vectors and normalisers out. `scoring.users` is how they are read.
 
 Tasks map the item side from the artifact that is being written; what travels to them is `UserSide`.
 """
