@@ -29,7 +29,7 @@ from personalize_spark.errors import (
 from personalize_spark.external.check import unit
 from personalize_spark.recipes import RECIPES, Settings
 from personalize_spark.scoring.model import Model
-from personalize_spark.solutions import import_model as module
+from personalize_spark.solutions import write_model
 from personalize_spark.solutions.import_model import LOADERS, Sources, Target, import_model
 from personalize_spark.storage.location import hadoop_uri, open_store
 from personalize_spark.testing.toy import World
@@ -309,7 +309,7 @@ def test_an_existing_arn_is_kept_and_taken_once(
     sources = Sources(counts=f"file://{write_counts(tmp_path, world())}")
     target = Target("old", "aws-popularity-count", arn=ARN)
     with monkeypatch.context() as patch:
-        patch.setattr(module, "finish", fail)
+        patch.setattr(write_model, "finish", fail)
         with pytest.raises(RuntimeError):
             import_model(spark, catalog, target, sources)
     arn = Arn.parse(ARN)

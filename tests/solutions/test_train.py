@@ -24,6 +24,7 @@ from personalize_spark.errors import DataError, InvalidInputException, ResourceN
 from personalize_spark.recipes import RECIPES, ModelKind
 from personalize_spark.scoring.model import Model
 from personalize_spark.solutions import train as module
+from personalize_spark.solutions import write_model
 from personalize_spark.solutions.train import Hyperparameters, train
 from personalize_spark.storage.location import hadoop_uri
 from personalize_spark.training import als
@@ -346,7 +347,7 @@ def test_what_breaks_behind_the_spark_session_fails_the_version_too(
     spark: SparkSession, root: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     catalog = write(spark, root, interactions())
-    monkeypatch.setattr(module, "finish", lambda *_: (_ for _ in ()).throw(OSError("no space left")))
+    monkeypatch.setattr(write_model, "finish", lambda *_: (_ for _ in ()).throw(OSError("no space left")))
     with pytest.raises(OSError, match="no space left"):
         train(spark, catalog, "films", "aws-popularity-count", "s", SMALL)
     (version,) = catalog.list("solution", "s")
