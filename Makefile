@@ -16,10 +16,12 @@ demo: jars  ## The main job on a generated catalogue, from nothing to printed an
 	@$(VENV)/bin/personalize-spark demo $(if $(KEEP),--keep "$(KEEP)")
 
 # Two processes side by side; each takes some 4 GiB at its highest: a Spark session, an S3 server, and one of them the cluster.
-PYTEST := $(PYTHON) -m pytest -n 2 --dist loadgroup
+# One thread for numpy in each, as a task has. Coverage takes 70 % more time on Python 3.11: only CI measures it.
+PYTEST := OPENBLAS_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist loadgroup
+COVERAGE := $(if $(CI),--cov)
 
 test: jars  ## All tests (ARGS="-k name" for some; ARGS="--hypothesis-profile thorough" before a release)
-	$(PYTEST) $(ARGS)
+	$(PYTEST) $(COVERAGE) $(ARGS)
 
 test-fast: $(READY)  ## The tests that need no JVM and no server, in seconds
 	$(PYTEST) -m "not spark and not s3 and not cluster and not movielens and not slow" $(ARGS)
@@ -32,7 +34,7 @@ FLOORS := .venv-floors
 FLOORS_READY := $(FLOORS)/ready-$(shell cat requirements.lock pyproject.toml | sha256sum | cut -c1-16)
 
 test-floors: $(FLOORS_READY)  ## Jobs, without Spark, on the oldest versions that pyproject.toml allows
-	$(FLOORS)/bin/python -m pytest -n 2 --dist loadgroup -p no:cacheprovider \
+	$(FLOORS)/bin/python -m pytest -n 2 --dist loadgroup -p no:cacheprovider --hypothesis-profile fast \
 		-m "not spark and not cluster and not movielens" --ignore tests/cli --ignore tests/training $(ARGS)
 
 $(FLOORS_READY): $(READY)

@@ -88,6 +88,7 @@ def job(tmp_path: Path) -> dict[str, Any]:
     return request(version, f"file://{tmp_path}/in.json", f"file://{tmp_path}/out/", numResults=3)
 
 
+@pytest.mark.slow
 def test_a_run_is_the_same_from_python_and_as_a_command(
     job: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -24,10 +24,12 @@ for module in ("answer", "cli.main", "request"):
 """
 
 
+@pytest.mark.slow
 def test_a_plain_install_needs_no_pyspark() -> None:
     subprocess.run([sys.executable, "-c", BLOCKED], check=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["import --interactions x.csv", "train --recipe aws-sims --solution s"])
 def test_what_a_plain_install_lacks_is_said_in_a_sentence(command: str, tmp_path: Path) -> None:
     program = f"{BLOCKED}\nimport personalize_spark.cli.main as cli; sys.exit(cli.main(sys.argv[1:]))"
@@ -41,6 +43,7 @@ def test_the_types_are_shipped() -> None:
     assert (files("personalize_spark") / "py.typed").is_file()
 
 
+@pytest.mark.slow
 def test_a_job_without_s3_and_filters_loads_neither_boto3_nor_lark() -> None:
     """Each of them would keep a small job waiting for 0.1 to 0.2 s."""
     check = "import sys, personalize_spark.service.batch_inference_jobs, personalize_spark.job.run, personalize_spark.job.task"

@@ -24,7 +24,7 @@ from personalize_spark.errors import PersonalizeSparkError, ServiceError
 
 DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 
-_OF_SPARK = {"delta", "pandas", "pyspark", "scipy"}
+_OF_SPARK = {"delta", "pandas", "pyspark"}
 """What a plain install lacks."""
 _COMMANDS = (run, models, evaluate, compare, explain_filter, demo, operations)
 

@@ -48,6 +48,7 @@ def test_every_recipe_gives_its_golden_file(executor: Executor, tmp_path: Path) 
         assert (tmp_path / name / "input.json.out").read_bytes() == (GOLDEN / f"{name}.out").read_bytes(), name
 
 
+@pytest.mark.slow
 def test_a_job_survives_the_death_of_its_workers(tmp_path: Path) -> None:
     catalog = Catalog(f"file://{tmp_path}/catalog")
     (tmp_path / "users.json").write_text('{"userId":"u1"}\n' * 300_000)
@@ -89,6 +90,7 @@ def without_spark(tmp_path: Path) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path, "JAVA_HOME": str(tmp_path), "PATH": "/nowhere"}
 
 
+@pytest.mark.slow
 def test_the_local_engine_needs_neither_spark_nor_java(without_spark: dict[str, str], tmp_path: Path) -> None:
     catalog = Catalog(f"file://{tmp_path}/catalog")
     (tmp_path / "users.json").write_text('{"userId":"u1"}\n')
@@ -102,6 +104,7 @@ def test_the_local_engine_needs_neither_spark_nor_java(without_spark: dict[str, 
     assert '"recommendedItems":["a","b","c"]' in (tmp_path / "out" / "users.json.out").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_run_leaves_no_processes_and_goes_on_later(number: int, tmp_path: Path) -> None:
     catalog = Catalog(f"file://{tmp_path}/catalog")

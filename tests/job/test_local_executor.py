@@ -76,12 +76,14 @@ def test_a_worker_that_leaves_is_told_from_one_that_is_killed(local: LocalExecut
         local.run(staging, 1, works.leave)
 
 
+@pytest.mark.slow
 def test_a_worker_that_died_while_it_was_idle_is_replaced(executor: LocalExecutor, staging: Store) -> None:
     for worker in executor.run(staging, 2, works.process):
         os.kill(int(worker), signal.SIGKILL)
     assert len(executor.run(staging, 4, partial(works.count, "task"))) == 4
 
 
+@pytest.mark.slow
 def test_a_foreman_that_was_killed_is_said_and_the_next_stage_has_a_new_one(
     executor: LocalExecutor, staging: Store
 ) -> None:
@@ -92,6 +94,7 @@ def test_a_foreman_that_was_killed_is_said_and_the_next_stage_has_a_new_one(
     assert len(executor.run(staging, 2, works.process)) == 2
 
 
+@pytest.mark.slow
 def test_behind_an_interrupt_nothing_is_written_any_more(executor: LocalExecutor, staging: Store) -> None:
     def interrupt() -> None:
         while len(list(staging.list())) < 5:
@@ -117,6 +120,7 @@ with LocalExecutor(2) as executor:
 """
 
 
+@pytest.mark.slow
 def test_when_the_driver_is_killed_its_processes_end(staging: Store) -> None:
     driver = subprocess.Popen([sys.executable, "-c", DRIVER, staging.root, json.dumps(sys.path)])
     while len(list(staging.list())) < 5:

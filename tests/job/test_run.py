@@ -251,6 +251,7 @@ def test_a_job_of_the_same_name_and_place_has_its_own_plan(
         assert [json.loads(line)["output"]["recommendedItems"] for line in lines] == [["a", "b", "c"][:number]] * 40
 
 
+@pytest.mark.slow
 def test_nothing_is_written_any_more_when_a_job_was_stopped(local: LocalExecutor, tmp_path: Path) -> None:
     lines = b"".join(b'{"userId":"u%d"}\n' % number for number in range(1_000_000))
     (tmp_path / "users.json").write_bytes(lines)
