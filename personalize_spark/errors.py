@@ -124,3 +124,10 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
 def counted(number: int, noun: str) -> str:
     """A count with the right plural: `1 row`, `2,000 rows`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def reason_of(error: BaseException) -> str:
+    """The `failureReason` of what an error ended; of a foreign error it is cut, as Spark's messages end with pages of stack."""
+    if isinstance(error, KeyboardInterrupt):
+        return "The driver was stopped."
+    return error.message if isinstance(error, PersonalizeSparkError) else f"{type(error).__name__}: {error}"[:1000]

@@ -66,9 +66,10 @@ class _Shape:
 
 @dataclass(frozen=True)
 class _Operation:
-    """An operation of the service."""
+    """An operation of the service; `output` is left out where there is nothing to answer."""
 
     input: _Reference
+    output: _Reference = _NOTHING
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,26 @@ def validate(operation: str, params: Mapping[str, Any]) -> None:
     if problems:
         errors = "1 validation error" if len(problems) == 1 else f"{len(problems)} validation errors"
         raise InvalidInputException(f"{errors} detected: {'; '.join(problems)}")
+
+
+def is_operation(name: str) -> bool:
+    """Whether the service has an operation of this name, supported here or not."""
+    return name in _service_model().operations
+
+
+def with_times(operation: str, answer: Mapping[str, Any], spelled: Callable[[float], Any]) -> dict[str, Any]:
+    """The answer of an operation with its times, epoch seconds, spelled in another way."""
+    output = _service_model().operations[operation].output
+    return {} if output == _NOTHING else _with_times(output, answer, spelled)
+
+
+def _with_times(reference: _Reference, value: Any, spelled: Callable[[float], Any]) -> Any:
+    shape = _service_model().shapes[reference.shape]
+    if shape.type == "structure":
+        return {name: _with_times(shape.members[name], each, spelled) for name, each in value.items()}
+    if shape.type == "list":
+        return [_with_times(shape.member, each, spelled) for each in value]
+    return spelled(value) if shape.type == "timestamp" else value
 
 
 @cache

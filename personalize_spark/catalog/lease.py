@@ -1,4 +1,4 @@
-"""The fence around a job: one driver owns its record, and shows that it lives. It serves records of any kind."""
+"""The fence around a job, an import or a training: one driver owns its record, and shows that it lives."""
 
 from __future__ import annotations
 
@@ -27,22 +27,30 @@ class Lease:
     """Holds the record of a running job: all changes go through here, each a compare-and-set.
 
     Used as a context manager it beats every `BEAT_SECONDS`. Whoever finds the record changed by somebody else has lost it.
+    Behind the context manager nothing changes the record any more, so that another lease may follow.
+
+    Args:
+        catalog: holds the record.
+        record: of what runs, or waits for its turn.
+        status: of the record from now on.
     """
 
-    def __init__(self, catalog: Catalog, record: Record) -> None:
-        self._catalog, self._record = catalog, record
+    def __init__(self, catalog: Catalog, record: Record, status: Status = Status.IN_PROGRESS) -> None:
+        self._catalog, self._record, self._status = catalog, record, status
+        self._beats = threading.Thread(target=self._beat, daemon=True)
         self._owner = uuid.uuid4().hex
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._lost: str | None = None
 
     def __enter__(self) -> Self:
-        self.update(status=Status.IN_PROGRESS, failureReason=None)
-        threading.Thread(target=self._beat, daemon=True).start()
+        self.update(status=self._status, failureReason=None)
+        self._beats.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
+        self._beats.join()
 
     def update(self, **changes: Any) -> None:
         """Change the record, and show that the owner lives.
@@ -69,9 +77,9 @@ class Lease:
                 _log.warning("The heartbeat of %s failed: %s", self._record.arn, error)
 
 
-def running(catalog: Catalog, kind: str) -> Iterator[Record]:
-    """The resources of a kind whose creation has not ended."""
-    yield from (record for record in reap(catalog, list(catalog.list(kind))) if record.status.unfinished)
+def running(catalog: Catalog, kind: str, name: str | None = None) -> Iterator[Record]:
+    """The resources of a kind, or the versions below one, whose creation has not ended."""
+    yield from (record for record in reap(catalog, list(catalog.list(kind, name))) if record.status.unfinished)
 
 
 def reap(catalog: Catalog, records: Sequence[Record], suspect: Callable[[Record], bool] | None = None) -> list[Record]:

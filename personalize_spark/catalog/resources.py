@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Record
+from personalize_spark.catalog.lease import reap
 from personalize_spark.catalog.status import Status
 from personalize_spark.errors import (
     InvalidInputException,
@@ -50,17 +53,18 @@ def find_group(catalog: Catalog, name: str) -> Record:
 
 
 def find_dataset(catalog: Catalog, group: Arn, dataset: str) -> Record:
-    """A dataset of a dataset group: `Interactions`, `Items` or `Users`.
+    """A dataset of a dataset group, with data: `Interactions`, `Items` or `Users`.
 
     Raises:
-        ResourceNotFoundException: the group has no such dataset.
+        ResourceNotFoundException: the group has no such dataset, or nothing was imported into it.
     """
-    try:
-        return catalog.read(dataset_arn(group, dataset))
-    except ResourceNotFoundException as error:
-        raise ResourceNotFoundException(
-            f"The dataset group '{group.name}' has no {dataset} dataset: import {dataset.lower()} first."
-        ) from error
+    with contextlib.suppress(ResourceNotFoundException):
+        found = catalog.read(dataset_arn(group, dataset))
+        if "deltaVersion" in found.fields:
+            return found
+    raise ResourceNotFoundException(
+        f"The dataset group '{group.name}' has no {dataset} dataset: import {dataset.lower()} first."
+    )
 
 
 def find_schema(catalog: Catalog, dataset: Record) -> Schema:
@@ -81,7 +85,7 @@ def find_active_version(catalog: Catalog, arn: str) -> Record:
         ResourceInUseException: its creation has not ended.
         ResourceNotFoundException: there is no such version.
     """
-    version = find(catalog, arn, "solution version")
+    [version] = reap(catalog, [find(catalog, arn, "solution version")])
     if version.status is Status.FAILED:
         reason = version.fields.get("failureReason")
         raise InvalidInputException(f"The solution version {arn} is {version.status}: {reason}")

@@ -319,18 +319,23 @@ def _write(spark: SparkSession, rows: DataFrame, path: str, schema: Schema, *, a
 
 
 def _record(catalog: Catalog, group: Arn, schema: Schema, version: int) -> None:
-    """Keep the schema and the version of the table that was written."""
-    name = _schema_arn(group, schema.dataset).name
+    """Keep the schema and the version of the table that was written; a dataset that has this schema keeps its name."""
+    table = {"path": f"{catalog.uri}/{table_path(group.name, schema.dataset)}", "deltaVersion": version}
+    arn = dataset_arn(group, schema.dataset)
+    with suppress(ResourceNotFoundException):
+        dataset = catalog.read(arn)
+        if find_schema(catalog, dataset) == schema:
+            catalog.update(dataset, **table)
+            return
     fields = {
+        "name": _schema_arn(group, schema.dataset).name,
+        "datasetArn": str(arn),
         "schemaArn": _schema_record(catalog, group, schema),
         "datasetGroupArn": str(group),
         "datasetType": schema.dataset,
-        "path": f"{catalog.uri}/{table_path(group.name, schema.dataset)}",
-        "deltaVersion": version,
         "status": Status.ACTIVE,
     }
-    arn = dataset_arn(group, schema.dataset)
-    _create_or_update(catalog, arn, {"name": name, "datasetArn": str(arn), **fields})
+    _create_or_update(catalog, arn, fields | table)
 
 
 def _schema_record(catalog: Catalog, group: Arn, schema: Schema) -> str:

@@ -34,6 +34,7 @@ from personalize_spark.request import BATCH_INFERENCE, THEME_GENERATION, validat
 from personalize_spark.schemas import ITEMS, Schema
 from personalize_spark.service.filters import bind_for_job
 from personalize_spark.service.pages import page_of, shown
+from personalize_spark.service.work import Begin, Compute
 from personalize_spark.storage.store import Access
 
 MAX_RUNNING = 5
@@ -163,6 +164,24 @@ def find_resumable_job(catalog: Catalog, arn: str) -> Record:
             f"the bytes may differ. Resume it with release {planned.release}, or create a new job."
         )
     return record
+
+
+def begin_batch_inference_job(catalog: Catalog, params: Mapping[str, Any], begin: Begin) -> Fields:
+    """CreateBatchInferenceJob: create the job and begin to run it.
+
+    Raises:
+        ServiceError: as the service would refuse the request; nothing has begun.
+    """
+    from personalize_spark.job.run import run_job
+
+    record = create_batch_inference_job(catalog, params)
+
+    def work(compute: Compute) -> None:
+        with compute.executor() as executor:
+            run_job(executor, catalog, record, lambda _: None)
+
+    begin(record, work)
+    return {"batchInferenceJobArn": str(record.arn)}
 
 
 def describe_batch_inference_job(catalog: Catalog, params: Mapping[str, Any]) -> Fields:

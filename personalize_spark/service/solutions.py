@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from personalize_spark.catalog.catalog import Catalog, Fields
-from personalize_spark.catalog.lease import running
+from personalize_spark.catalog.lease import reap, running
 from personalize_spark.catalog.resources import find, versions_of
 from personalize_spark.catalog.status import Status
 from personalize_spark.errors import InvalidInputException, ResourceInUseException
@@ -14,9 +14,8 @@ from personalize_spark.job.job import KIND as JOB
 from personalize_spark.recipes import recipe_of
 from personalize_spark.request import validate
 from personalize_spark.service.pages import page_of, shown
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+from personalize_spark.service.refusals import refuse
+from personalize_spark.service.work import Begin
 
 KIND = "solution"
 _LISTED = ("name", "solutionArn", "status", "creationDateTime", "lastUpdatedDateTime", "recipeArn")
@@ -53,11 +52,11 @@ def create_solution(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
     validate("CreateSolution", params)
     group = find(catalog, params["datasetGroupArn"], "dataset group")
     config = params.get("solutionConfig") or {}
-    _refuse(params, "performAutoML", "choose the recipe with recipeArn")
-    _refuse(params, "performHPO", "set algorithmHyperParameters")
-    _refuse(params, "performAutoTraining", "training does not start automatically, call CreateSolutionVersion")
+    refuse(params, "performAutoML", "choose the recipe with recipeArn")
+    refuse(params, "performHPO", "set algorithmHyperParameters")
+    refuse(params, "performAutoTraining", "training does not start automatically, call CreateSolutionVersion")
     for name in sorted(config.keys() - set(_CONFIG)):
-        _refuse(config, name, f"solutionConfig takes {' and '.join(_CONFIG)}")
+        refuse(config, name, f"solutionConfig takes {' and '.join(_CONFIG)}")
     if not params.get("recipeArn"):
         raise InvalidInputException("recipeArn is required: performAutoML is not supported.")
     recipe = recipe_of(params["recipeArn"])
@@ -79,19 +78,13 @@ def create_solution(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
     return {"solutionArn": str(arn)}
 
 
-def create_solution_version(catalog: Catalog, params: Mapping[str, Any], session: Callable[[], SparkSession]) -> Fields:
-    """Train a version of a solution, to its end.
-
-    Args:
-        catalog: holds the solution.
-        params: of the request.
-        session: opens one with Delta, once the request is known to be good.
+def begin_solution_version(catalog: Catalog, params: Mapping[str, Any], begin: Begin) -> Fields:
+    """CreateSolutionVersion: begin to train a version of a solution.
 
     Raises:
-        ServiceError: as the service would refuse the request.
-        DataError: the data cannot be learned from; the version is CREATE FAILED.
+        ServiceError: as the service would refuse the request; nothing has begun.
     """
-    from personalize_spark.solutions.train import FULL, UPDATE, Hyperparameters, train_version
+    from personalize_spark.solutions.train import FULL, UPDATE, Hyperparameters, begin_version
 
     validate("CreateSolutionVersion", params)
     solution = find(catalog, params["solutionArn"], "solution")
@@ -100,7 +93,9 @@ def create_solution_version(catalog: Catalog, params: Mapping[str, Any], session
     mode = params.get("trainingMode", FULL)
     if mode not in (FULL, UPDATE):
         raise InvalidInputException(f"The trainingMode {mode} is not supported; supported: {FULL} and {UPDATE}.")
-    return {"solutionVersionArn": str(train_version(session(), catalog, solution, hyperparameters, mode))}
+    version, work = begin_version(catalog, solution, hyperparameters, mode)
+    begin(version, lambda compute: work(compute.session()))
+    return {"solutionVersionArn": str(version.arn)}
 
 
 def describe_solution(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
@@ -109,7 +104,7 @@ def describe_solution(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
     solution = find(catalog, params["solutionArn"], "solution")
     described = shown(solution, _DESCRIBED)
     if versions := versions_of(catalog, solution.arn):
-        described["latestSolutionVersion"] = shown(versions[0], _VERSIONS)
+        described["latestSolutionVersion"] = shown(reap(catalog, versions[:1])[0], _VERSIONS)
     return {"solution": described}
 
 
@@ -137,17 +132,20 @@ def delete_solution(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
         raise ResourceInUseException(
             f"{solution.arn} is in use by the batch inference job {users[0]}; wait until it has ended."
         )
-    if any(each.status.unfinished for each in versions):
+    if any(each.status.unfinished for each in reap(catalog, versions)):
         raise ResourceInUseException(f"A version of {solution.arn} is being trained; wait until it has ended.")
     for record in (*versions, solution):
         catalog.delete(record)
+    for folder in ("models", "updates"):
+        catalog.store.at(f"{folder}/{solution.arn.name}").delete("")
     return {}
 
 
 def describe_solution_version(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
     """A solution version."""
     validate("DescribeSolutionVersion", params)
-    return {"solutionVersion": shown(find(catalog, params["solutionVersionArn"], "solution version"), _VERSION)}
+    [version] = reap(catalog, [find(catalog, params["solutionVersionArn"], "solution version")])
+    return {"solutionVersion": shown(version, _VERSION)}
 
 
 def list_solution_versions(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
@@ -159,7 +157,7 @@ def list_solution_versions(catalog: Catalog, params: Mapping[str, Any]) -> Field
         solutions = list(catalog.list(KIND))
     records = [each for solution in solutions for each in versions_of(catalog, solution.arn)]
     page, rest = page_of(records, params)
-    return {"solutionVersions": [shown(record, _VERSIONS) for record in page], **rest}
+    return {"solutionVersions": [shown(record, _VERSIONS) for record in reap(catalog, page)], **rest}
 
 
 def get_solution_metrics(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
@@ -169,11 +167,6 @@ def get_solution_metrics(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
     metrics = record.fields.get("metrics", {})
     there = {name: metrics[name] for name in _METRICS if name in metrics}
     return {"solutionVersionArn": str(record.arn), "metrics": there}
-
-
-def _refuse(params: Mapping[str, Any], name: str, instead: str) -> None:
-    if params.get(name):
-        raise InvalidInputException(f"{name} is not supported: {instead}.")
 
 
 def _check_events(params: Mapping[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from pyspark.sql import SparkSession
@@ -36,7 +36,7 @@ from personalize_spark.training.popularity import train_popularity
 from personalize_spark.training.sequences import train_sequences
 from personalize_spark.training.training import Hyperparameters, Trainer, Training
 
-__all__ = ["FULL", "TRAINERS", "UPDATE", "Hyperparameters", "train", "train_version"]
+__all__ = ["FULL", "TRAINERS", "UPDATE", "Hyperparameters", "begin_version", "train", "train_version"]
 
 FULL, UPDATE = "FULL", "UPDATE"
 
@@ -98,16 +98,24 @@ def solution_for(catalog: Catalog, group: str, recipe: str, name: str) -> Record
     return create_solution(catalog, solution_fields(owner.arn.sibling("solution", name), chosen, owner))
 
 
-def train_version(
-    spark: SparkSession, catalog: Catalog, solution: Record, hyperparameters: Hyperparameters, mode: str = FULL
-) -> Arn:
-    """Train a new version of a solution; see `train`.
+def train_version(spark: SparkSession, catalog: Catalog, solution: Record, hyperparameters: Hyperparameters) -> Arn:
+    """Train a new version of a solution; see `train`."""
+    version, work = begin_version(catalog, solution, hyperparameters)
+    work(spark)
+    return version.arn
+
+
+def begin_version(
+    catalog: Catalog, solution: Record, hyperparameters: Hyperparameters, mode: str = FULL
+) -> tuple[Record, Callable[[SparkSession], None]]:
+    """A new version of a solution, CREATE PENDING, and the training that makes it ACTIVE.
 
     Raises:
-        InvalidInputException: also, that UPDATE is not for the recipe, or that there is nothing to update.
+        InvalidInputException: UPDATE is not for the recipe, or there is nothing to update.
+        ResourceNotFoundException: the dataset group has no interactions.
     """
     recipe = recipe_of(solution.fields["recipeArn"])
-    trainer = TRAINERS[recipe.model]
+    base = None
     dataset = find_dataset(catalog, Arn.parse(solution.fields["datasetGroupArn"]), INTERACTIONS)
     if mode == UPDATE:
         if not recipe.updatable:
@@ -119,15 +127,18 @@ def train_version(
                 f"{UPDATE} needs an ACTIVE version of {solution.arn} that was trained in the mode {FULL}."
             )
         base = Pinned(**full.fields["model"]).open()
-        trainer = partial(update, spark, base=base)
     delta_versions = {INTERACTIONS.upper(): dataset.fields["deltaVersion"]}
     version = create_version(catalog, new_version_arn(solution.arn), solution, mode, deltaVersions=delta_versions)
-    started = time.monotonic()
-    with creation(catalog, version) as store:
-        fields = _train(spark, catalog, dataset, version, trainer, hyperparameters, store)
-    hours = (time.monotonic() - started) / 3600
-    catalog.update(version, status=Status.ACTIVE, trainingHours=hours, **fields)
-    return version.arn
+
+    def work(spark: SparkSession) -> None:
+        trainer = TRAINERS[recipe.model] if base is None else partial(update, spark, base=base)
+        started = time.monotonic()
+        with creation(catalog, version) as store:
+            fields = _train(spark, catalog, dataset, version, trainer, hyperparameters, store)
+        hours = (time.monotonic() - started) / 3600
+        catalog.update(version, status=Status.ACTIVE, trainingHours=hours, **fields)
+
+    return version, work
 
 
 def _train(

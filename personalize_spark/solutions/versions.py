@@ -9,20 +9,20 @@ from typing import Any
 
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Fields, Record
+from personalize_spark.catalog.lease import Lease
 from personalize_spark.catalog.status import Status
 from personalize_spark.errors import (
     InvalidInputException,
-    PersonalizeSparkError,
     ResourceAlreadyExistsException,
+    ResourceInUseException,
     StorageError,
+    reason_of,
 )
 from personalize_spark.recipes import Recipe
 from personalize_spark.storage.store import Store
 
 _SHARED = ("solutionArn", "recipeArn", "datasetGroupArn", "eventType", "solutionConfig")
 """What the records of a solution and of its versions have in common."""
-_REASON = 1000
-"""Characters; Spark's own messages end with pages of stack."""
 
 
 def solution_fields(arn: Arn, recipe: Recipe, group: Record | None) -> Fields:
@@ -81,14 +81,11 @@ def creation(catalog: Catalog, version: Record) -> Iterator[Store]:
     """
     store = catalog.store.at(f"models/{version.arn.name}/{version.arn.version}")
     try:
-        catalog.update(version, status=Status.IN_PROGRESS)
-        yield store
+        with Lease(catalog, version):
+            yield store
     except BaseException as error:
-        catalog.update(version, status=Status.FAILED, failureReason=_reason(error))
+        with contextlib.suppress(ResourceInUseException):  # somebody else has said so already
+            catalog.update(version, status=Status.FAILED, failureReason=reason_of(error))
         with contextlib.suppress(StorageError):  # the reason of the failure is worth more than that of the cleaning
             store.delete("")
         raise
-
-
-def _reason(error: BaseException) -> str:
-    return error.message if isinstance(error, PersonalizeSparkError) else f"{type(error).__name__}: {error}"[:_REASON]

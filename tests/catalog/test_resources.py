@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ def catalog(tmp_path: Path) -> Catalog:
 def version(catalog: Catalog, name: str, status: Status, mode: str = "FULL", created: float = 0.0) -> str:
     arn = SOLUTION.sibling("solution", SOLUTION.name, name)
     record = catalog.create(arn, {"status": status, "trainingMode": mode})
-    catalog.update(record, creationDateTime=created)
+    catalog.update(record, creationDateTime=created, heartbeat=time.time())
     return str(arn)
 
 
@@ -73,6 +74,10 @@ def test_only_an_active_version_recommends(catalog: Catalog) -> None:
     assert str(resources.find_active_version(catalog, active).arn) == active
     with pytest.raises(ResourceInUseException, match="is CREATE IN_PROGRESS; wait"):
         resources.find_active_version(catalog, version(catalog, "b", Status.IN_PROGRESS))
+    silent = version(catalog, "silent", Status.IN_PROGRESS)
+    catalog.update(catalog.read(Arn.parse(silent)), heartbeat=1.0)
+    with pytest.raises(InvalidInputException, match="has sent no heartbeat"):
+        resources.find_active_version(catalog, silent)
     failed = version(catalog, "c", Status.FAILED)
     catalog.update(catalog.read(Arn.parse(failed)), failureReason="disk full")
     with pytest.raises(InvalidInputException, match="is CREATE FAILED: disk full"):

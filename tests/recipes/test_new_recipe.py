@@ -6,12 +6,15 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
+from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.recipes import RECIPES, ModelKind, Recipe, RecipeType, Settings
 from personalize_spark.records import Object, Recommendations
 from personalize_spark.scoring.model import Model
 from personalize_spark.scoring.selection import Selection, popular_of
 from personalize_spark.service.recipes import describe_recipe, list_recipes
 from personalize_spark.testing.recipes import RecipeTests
+
+NOWHERE = Catalog("/nowhere")
 
 
 def recommend(model: Model, lines: Sequence[Object], settings: Settings, selection: Selection) -> Recommendations:
@@ -33,5 +36,5 @@ class TestNewRecipe(RecipeTests):
             yield UNPOPULAR
 
     def test_the_service_tells_of_it(self, recipe: Recipe) -> None:
-        assert recipe.name in [each["name"] for each in list_recipes({})["recipes"]]
-        assert describe_recipe({"recipeArn": recipe.arn})["recipe"]["recipeType"] == "USER_PERSONALIZATION"
+        assert recipe.name in [each["name"] for each in list_recipes(NOWHERE, {})["recipes"]]
+        assert describe_recipe(NOWHERE, {"recipeArn": recipe.arn})["recipe"]["recipeType"] == "USER_PERSONALIZATION"

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import pytest
 
-from personalize_spark.errors import InvalidInputException
+from personalize_spark.catalog.catalog import Catalog
+from personalize_spark.errors import InvalidInputException, ResourceNotFoundException
 from personalize_spark.recipes import RECIPES
-from personalize_spark.service.recipes import describe_recipe, list_recipes
+from personalize_spark.service.recipes import (
+    describe_algorithm,
+    describe_feature_transformation,
+    describe_recipe,
+    list_recipes,
+)
+
+NOWHERE = Catalog("/nowhere")
 
 
 def test_all_recipes_are_listed_and_none_of_a_domain() -> None:
-    assert [each["name"] for each in list_recipes({})["recipes"]] == list(RECIPES)
-    assert list_recipes({"domain": "ECOMMERCE"}) == {"recipes": []}
+    assert [each["name"] for each in list_recipes(NOWHERE, {})["recipes"]] == sorted(RECIPES)
+    assert list_recipes(NOWHERE, {"domain": "ECOMMERCE"}) == {"recipes": []}
 
 
 @pytest.mark.parametrize(
@@ -25,10 +33,32 @@ def test_all_recipes_are_listed_and_none_of_a_domain() -> None:
 )
 def test_a_recipe_has_the_type_of_its_lines(name: str, kind: str) -> None:
     arn = f"arn:aws:personalize:::recipe/{name}"
-    recipe = describe_recipe({"recipeArn": arn})["recipe"]
-    assert recipe == {"name": name, "recipeArn": arn, "status": "ACTIVE", "recipeType": kind}
+    recipe = describe_recipe(NOWHERE, {"recipeArn": arn})["recipe"]
+    assert (recipe["name"], recipe["recipeArn"], recipe["status"]) == (name, arn, "ACTIVE")
+    assert recipe["recipeType"] == kind
+
+
+def test_recipes_are_listed_in_pages() -> None:
+    first = list_recipes(NOWHERE, {"maxResults": 4})
+    rest = list_recipes(NOWHERE, {"nextToken": first["nextToken"]})
+    assert [len(first["recipes"]), len(rest["recipes"])] == [4, len(RECIPES) - 4]
+    assert "nextToken" not in rest
+
+
+def test_what_a_recipe_points_to_is_there() -> None:
+    recipe = describe_recipe(NOWHERE, {"recipeArn": "arn:aws:personalize:::recipe/aws-hrnn"})["recipe"]
+    named = {"featureTransformationArn": recipe["featureTransformationArn"]}
+    assert describe_feature_transformation(NOWHERE, named)["featureTransformation"]["status"] == "ACTIVE"
+    with pytest.raises(ResourceNotFoundException):
+        describe_feature_transformation(NOWHERE, {"featureTransformationArn": recipe["algorithmArn"]})
+
+
+@pytest.mark.spark
+def test_the_algorithm_of_a_recipe_has_our_hyperparameters() -> None:
+    arn = "arn:aws:personalize:::algorithm/aws-hrnn"
+    assert describe_algorithm(NOWHERE, {"algorithmArn": arn})["algorithm"]["defaultHyperParameters"]["rank"] == "64"
 
 
 def test_a_recipe_without_batch_inference_is_refused() -> None:
     with pytest.raises(InvalidInputException, match="does not support batch inference"):
-        describe_recipe({"recipeArn": "arn:aws:personalize:::recipe/aws-trending-now"})
+        describe_recipe(NOWHERE, {"recipeArn": "arn:aws:personalize:::recipe/aws-trending-now"})

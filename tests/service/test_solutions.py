@@ -12,7 +12,7 @@ from pyspark.sql import SparkSession
 from personalize_spark.artifacts.artifact import Pinned
 from personalize_spark.artifacts.model import read_model
 from personalize_spark.catalog.arns import Arn
-from personalize_spark.catalog.catalog import Catalog
+from personalize_spark.catalog.catalog import Catalog, Record
 from personalize_spark.datasets.imports import ImportMode, Source, import_files
 from personalize_spark.errors import (
     InvalidInputException,
@@ -22,6 +22,7 @@ from personalize_spark.errors import (
 )
 from personalize_spark.service import solutions
 from personalize_spark.service.batch_inference_jobs import create_batch_inference_job
+from personalize_spark.service.work import Compute, Work
 from personalize_spark.testing.toy import golden_version, request
 
 GROUP = Arn("aws", "us-east-1", "000000000000", "dataset-group", "shop")
@@ -103,8 +104,8 @@ def test_an_arn_of_something_else_is_refused(catalog: Catalog, operation: str) -
         getattr(solutions, operation)(catalog, {"solutionArn": str(GROUP)})
 
 
-def _no_session() -> SparkSession:
-    raise AssertionError("a session was opened for a request that is refused")
+def _never(record: Record, work: Work) -> None:
+    raise AssertionError(f"{record.arn} was begun for a request that is refused")
 
 
 @pytest.mark.spark
@@ -113,17 +114,17 @@ def test_a_version_learns_from_what_the_configuration_says_and_is_updated(spark:
     header = "USER_ID,ITEM_ID,EVENT_TYPE,EVENT_VALUE,TIMESTAMP"
     (tmp_path / "i.csv").write_text("\n".join([header, *rows, "u1,clicked,click,5,3000", "u1,cheap,watch,1,3001"]))
     catalog = Catalog(f"file://{tmp_path}/catalog")
-    source = Source(f"file://{tmp_path}/i.csv")
+    source, at_once = Source(f"file://{tmp_path}/i.csv"), lambda _, work: work(Compute(spark=spark))
     import_files(spark, catalog, "shop", {"Interactions": source})
     [group] = catalog.list("dataset-group")
     config = {"eventValueThreshold": "2", "algorithmHyperParameters": {"rank": "4", "iterations": "2"}}
     asked = params(datasetGroupArn=str(group.arn), eventType="Watch", solutionConfig=config)
     arn = solutions.create_solution(catalog, asked)["solutionArn"]
     with pytest.raises(InvalidInputException, match="trained in the mode FULL"):
-        solutions.create_solution_version(catalog, {"solutionArn": arn, "trainingMode": "UPDATE"}, lambda: spark)
+        solutions.begin_solution_version(catalog, {"solutionArn": arn, "trainingMode": "UPDATE"}, _never)
     with pytest.raises(InvalidInputException, match="AUTOTRAIN is not supported; supported: FULL and UPDATE"):
-        solutions.create_solution_version(catalog, {"solutionArn": arn, "trainingMode": "AUTOTRAIN"}, _no_session)
-    first = solutions.create_solution_version(catalog, {"solutionArn": arn}, lambda: spark)["solutionVersionArn"]
+        solutions.begin_solution_version(catalog, {"solutionArn": arn, "trainingMode": "AUTOTRAIN"}, _never)
+    first = solutions.begin_solution_version(catalog, {"solutionArn": arn}, at_once)["solutionVersionArn"]
     fields = catalog.read(Arn.parse(first)).fields
     model = read_model(Pinned(**fields["model"]).open())
     names = {row.split(",")[1] for row in rows if "watch" in row and int(row.split(",")[3]) >= 2}
@@ -135,7 +136,7 @@ def test_a_version_learns_from_what_the_configuration_says_and_is_updated(spark:
     (tmp_path / "i.csv").write_text(f"{header}\nu1,brand new,watch,5,4000\nu2,brand new,watch,5,{int(time.time())}\n")
     import_files(spark, catalog, "shop", {"Interactions": source}, ImportMode.INCREMENTAL)
     update = {"solutionArn": arn, "trainingMode": "UPDATE"}
-    second = solutions.create_solution_version(catalog, update, lambda: spark)["solutionVersionArn"]
+    second = solutions.begin_solution_version(catalog, update, at_once)["solutionVersionArn"]
     fields = catalog.read(Arn.parse(second)).fields
     assert (fields["trainingMode"], fields["status"]) == ("UPDATE", "ACTIVE")
     assert set(read_model(Pinned(**fields["model"]).open()).item_ids()) == {*names, "brand new"}

@@ -1,0 +1,99 @@
+"""The service's wire protocol, AWS JSON 1.1: a target and a body in, a status, headers and a body out.
+
+All operations are `POST /` with `X-Amz-Target: AmazonPersonalize.OPERATION`, and times are the only values that JSON has not: the
+service gives epoch seconds with milliseconds.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from personalize_spark.catalog.catalog import Catalog, Fields
+from personalize_spark.errors import PersonalizeSparkError, ServiceError
+from personalize_spark.request import is_operation, with_times
+from personalize_spark.service.operations import BEGINNING, perform
+from personalize_spark.service.work import Background
+
+_PREFIX = "AmazonPersonalize"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer of the service, as HTTP carries it."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @classmethod
+    def of(cls, status: int, fields: Mapping[str, Any]) -> Reply:
+        """An answer of an operation."""
+        body = orjson.dumps(fields)
+        about = {"Content-Type": "application/x-amz-json-1.1", "Content-Length": str(len(body))}
+        return cls(status, {"x-amzn-RequestId": str(uuid.uuid4()), **about}, body)
+
+    @classmethod
+    def error(cls, code: str, message: str, status: int = 400) -> Reply:
+        """A refusal or a failure; `code` is an AWS error code."""
+        reply = cls.of(status, {"__type": code, "message": message})
+        return cls(status, {**reply.headers, "x-amzn-ErrorType": code}, reply.body)
+
+
+class Handler:
+    """Answers requests from a catalog, in any number of threads.
+
+    Args:
+        catalog: holds all resources.
+        background: does the work that requests begin.
+    """
+
+    def __init__(self, catalog: Catalog, background: Background) -> None:
+        self._catalog, self._background = catalog, background
+
+    def reply(self, target: str, body: bytes) -> Reply:
+        """Answer one request.
+
+        Args:
+            target: of the header `X-Amz-Target`.
+            body: a JSON object; nothing counts as an empty one.
+        """
+        prefix, _, operation = target.rpartition(".")
+        if prefix != _PREFIX or not is_operation(operation):
+            return Reply.error("UnknownOperationException", f"There is no operation '{target}'.")
+        try:
+            params = orjson.loads(body or b"{}")
+        except orjson.JSONDecodeError as error:
+            return Reply.error("SerializationException", f"The body is not valid JSON: {error}.")
+        if not isinstance(params, dict):
+            return Reply.error("SerializationException", "The body must be a JSON object.")
+        return self._answer(operation, params)
+
+    def _answer(self, operation: str, params: Fields) -> Reply:
+        try:
+            return Reply.of(200, with_times(operation, self._perform(operation, params), _milliseconds))
+        except ServiceError as error:
+            return Reply.error(error.code, error.message)
+        except PersonalizeSparkError as error:
+            _log.exception("%s failed", operation)
+            return Reply.error("InternalFailure", error.message, 500)
+        except Exception as error:  # noqa: BLE001  # a caller gets an answer whatever happens
+            _log.exception("%s failed", operation)
+            return Reply.error("InternalFailure", f"{type(error).__name__}; the log says more.", 500)
+
+    def _perform(self, operation: str, params: Fields) -> Fields:
+        if operation in BEGINNING:
+            self._background.check_room()
+        given = {name: value for name, value in params.items() if value is not None}
+        return perform(self._catalog, operation, given, self._background.begin)
+
+
+def _milliseconds(time: float) -> float:
+    return round(time, 3)

@@ -1,0 +1,176 @@
+"""Schemas, dataset groups, datasets and tags, by the table of operations."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from personalize_spark.catalog.arns import Arn
+from personalize_spark.catalog.catalog import Catalog, Record
+from personalize_spark.catalog.resources import find_dataset
+from personalize_spark.catalog.status import Status
+from personalize_spark.errors import (
+    InvalidInputException,
+    ResourceAlreadyExistsException,
+    ResourceInUseException,
+    ResourceNotFoundException,
+    TooManyTagsException,
+)
+from personalize_spark.service.operations import perform
+from personalize_spark.service.work import Work
+
+FIELDS = [{"name": "USER_ID", "type": "string"}, {"name": "ITEM_ID", "type": "string"}]
+AVRO = {"type": "record", "name": "Interactions", "fields": [*FIELDS, {"name": "TIMESTAMP", "type": "long"}]}
+ROLE = "arn:aws:iam::111122223333:role/PersonalizeBatch"
+
+
+class Service:
+    """Operations as methods; what begins is kept."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self.catalog = catalog
+        self.begun: list[tuple[Record, Work]] = []
+
+    def __call__(self, operation: str, **params: Any) -> dict[str, Any]:
+        return perform(self.catalog, operation, params, lambda record, work: self.begun.append((record, work)))
+
+    def dataset(self) -> dict[str, str]:
+        """A dataset group with a dataset, without data."""
+        group = self("CreateDatasetGroup", name="shop")["datasetGroupArn"]
+        schema = self("CreateSchema", name="clicks", schema=json.dumps(AVRO))["schemaArn"]
+        kind = {"datasetType": "INTERACTIONS", "name": "shop-clicks"}
+        dataset = self("CreateDataset", datasetGroupArn=group, schemaArn=schema, **kind)["datasetArn"]
+        return {"group": group, "schema": schema, "dataset": dataset}
+
+    def import_of(self, dataset: str, name: str = "first", **more: Any) -> str:
+        source = {"dataLocation": "s3://acme/interactions.csv"}
+        asked = {"jobName": name, "datasetArn": dataset, "dataSource": source, "roleArn": ROLE, **more}
+        arn: str = self("CreateDatasetImportJob", **asked)["datasetImportJobArn"]
+        return arn
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Service:
+    return Service(Catalog(tmp_path))
+
+
+def test_a_schema_is_created_described_listed_and_deleted(service: Service) -> None:
+    arn = service("CreateSchema", name="clicks", schema=json.dumps(AVRO))["schemaArn"]
+    assert arn == "arn:aws:personalize:us-east-1:000000000000:schema/clicks"
+    described = service("DescribeSchema", schemaArn=arn)["schema"]
+    assert [each["name"] for each in json.loads(described["schema"])["fields"]] == ["USER_ID", "ITEM_ID", "TIMESTAMP"]
+    assert [each["name"] for each in service("ListSchemas")["schemas"]] == ["clicks"]
+    with pytest.raises(ResourceAlreadyExistsException):
+        service("CreateSchema", name="clicks", schema=json.dumps(AVRO))
+    assert service("DeleteSchema", schemaArn=arn) == {}
+    with pytest.raises(ResourceNotFoundException):
+        service("DescribeSchema", schemaArn=arn)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"schema": "{"}, "not valid JSON"),
+        ({"schema": "[]"}, "must be a JSON object"),
+        ({"schema": json.dumps({**AVRO, "name": "Actions"})}, "Interactions, Items or Users"),
+        ({"schema": json.dumps({**AVRO, "fields": FIELDS})}, "required field TIMESTAMP is missing"),
+        ({"domain": "ECOMMERCE"}, "domain is not supported"),
+    ],
+)
+def test_what_is_no_schema_is_refused(service: Service, more: dict[str, str], said: str) -> None:
+    with pytest.raises(InvalidInputException, match=said):
+        service("CreateSchema", **{"name": "clicks", "schema": json.dumps(AVRO), **more})
+
+
+def test_a_dataset_lives_and_dies_with_its_group(service: Service) -> None:
+    arns = service.dataset()
+    assert arns["dataset"].endswith(":dataset/shop/INTERACTIONS")
+    described = service("DescribeDataset", datasetArn=arns["dataset"])["dataset"]
+    assert (described["name"], described["datasetType"], described["status"]) == (
+        "shop-clicks",
+        "Interactions",
+        "ACTIVE",
+    )
+    assert described["schemaArn"] == arns["schema"]
+    for asked in ({}, {"datasetGroupArn": arns["group"]}):
+        assert [each["name"] for each in service("ListDatasets", **asked)["datasets"]] == ["shop-clicks"]
+    with pytest.raises(ResourceInUseException, match="delete the dataset first"):
+        service("DeleteSchema", schemaArn=arns["schema"])
+    with pytest.raises(ResourceInUseException, match="still has arn:.*dataset/shop"):
+        service("DeleteDatasetGroup", datasetGroupArn=arns["group"])
+    for operation, arn in (("DeleteDataset", "dataset"), ("DeleteSchema", "schema")):
+        assert service(operation, **{f"{arn}Arn": arns[arn]}) == {}
+    assert service("DeleteDatasetGroup", datasetGroupArn=arns["group"]) == {}
+    assert service("ListDatasetGroups") == {"datasetGroups": []}
+    assert list(service.catalog.store.list()) == []
+
+
+def test_a_dataset_without_data_is_said_to_have_none(service: Service) -> None:
+    arns = service.dataset()
+    with pytest.raises(ResourceNotFoundException, match="has no Interactions dataset: import interactions first"):
+        find_dataset(service.catalog, Arn.parse(arns["group"]), "Interactions")
+
+
+def test_a_dataset_of_another_type_than_its_schema_is_refused(service: Service) -> None:
+    arns = service.dataset()
+    asked = {"datasetGroupArn": arns["group"], "schemaArn": arns["schema"], "name": "items", "datasetType": "Items"}
+    with pytest.raises(InvalidInputException, match="is for Interactions, not for Items"):
+        service("CreateDataset", **asked)
+
+
+def test_a_group_of_a_domain_is_refused(service: Service) -> None:
+    with pytest.raises(InvalidInputException, match="domain is not supported"):
+        service("CreateDatasetGroup", name="shop", domain="ECOMMERCE")
+
+
+def test_an_import_is_created_described_and_listed(service: Service) -> None:
+    arns = service.dataset()
+    job = service.import_of(arns["dataset"], importMode="INCREMENTAL")
+    described = service("DescribeDatasetImportJob", datasetImportJobArn=job)["datasetImportJob"]
+    assert (described["status"], described["importMode"]) == ("CREATE PENDING", "INCREMENTAL")
+    assert described["dataSource"] == {"dataLocation": "s3://acme/interactions.csv"}
+    [listed] = service("ListDatasetImportJobs", datasetArn=arns["dataset"])["datasetImportJobs"]
+    assert listed["datasetImportJobArn"] == job
+    assert [str(record.arn) for record, _ in service.begun] == [job]
+    with pytest.raises(ResourceAlreadyExistsException):
+        service.import_of(arns["dataset"])
+    with pytest.raises(ResourceInUseException, match="in use by arn:.*dataset-import-job/first"):
+        service("DeleteDataset", datasetArn=arns["dataset"])
+
+
+def test_an_import_that_cannot_be_is_refused(service: Service) -> None:
+    arns = service.dataset()
+    with pytest.raises(InvalidInputException, match="dataLocation is required"):
+        service.import_of(arns["dataset"], dataSource={})
+    with pytest.raises(InvalidInputException, match="publishAttributionMetricsToS3 is not supported"):
+        service.import_of(arns["dataset"], publishAttributionMetricsToS3=True)
+    with pytest.raises(InvalidInputException, match="not the ARN of a dataset"):
+        service.import_of(arns["group"])
+
+
+def test_tags_are_added_changed_listed_and_removed(service: Service) -> None:
+    arn = service.dataset()["group"]
+    service("TagResource", resourceArn=arn, tags=[{"tagKey": "a", "tagValue": "1"}, {"tagKey": "b", "tagValue": "2"}])
+    service("TagResource", resourceArn=arn, tags=[{"tagKey": "a", "tagValue": "3"}])
+    service("UntagResource", resourceArn=arn, tagKeys=["b", "c"])
+    assert service("ListTagsForResource", resourceArn=arn) == {"tags": [{"tagKey": "a", "tagValue": "3"}]}
+    many = [{"tagKey": f"k{number}", "tagValue": ""} for number in range(50)]
+    with pytest.raises(TooManyTagsException):
+        service("TagResource", resourceArn=arn, tags=many)
+
+
+def test_what_is_being_created_cannot_be_tagged(service: Service) -> None:
+    job = service.import_of(service.dataset()["dataset"])
+    with pytest.raises(ResourceInUseException, match="is CREATE PENDING"):
+        service("TagResource", resourceArn=job, tags=[])
+    record = service.catalog.read(Arn.parse(job))
+    service.catalog.update(record, status=Status.ACTIVE)
+    assert service("TagResource", resourceArn=job, tags=[{"tagKey": "a", "tagValue": "1"}]) == {}
+
+
+def test_what_a_batch_system_has_not_is_refused_by_name(service: Service) -> None:
+    with pytest.raises(InvalidInputException, match="CreateCampaign is not supported: .* CreateBatchInferenceJob"):
+        service("CreateCampaign")
