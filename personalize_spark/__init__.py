@@ -27,6 +27,7 @@ __all__ = [
     "PersonalizeSparkError",
     "ServiceError",
     "__version__",
+    "client",
     "compare",
     "evaluate",
     "explain_filter",
@@ -39,6 +40,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from personalize_spark.api import import_datasets, import_model, resume, run_batch_inference, train
+    from personalize_spark.boto3_client import client
     from personalize_spark.catalog.catalog import Catalog
     from personalize_spark.errors import JobFailed, PersonalizeSparkError, ServiceError
     from personalize_spark.quality.compare import compare
@@ -50,6 +52,7 @@ else:
         "JobFailed": "errors",
         "PersonalizeSparkError": "errors",
         "ServiceError": "errors",
+        "client": "boto3_client",
         "compare": "quality.compare",
         "evaluate": "quality.evaluate",
         "explain_filter": "service.explain",

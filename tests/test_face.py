@@ -28,6 +28,7 @@ NAMES = {
     "PersonalizeSparkError",
     "ServiceError",
     "__version__",
+    "client",
     "compare",
     "evaluate",
     "explain_filter",
@@ -126,10 +127,10 @@ README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_readme_calls_functions_as_they_are() -> None:
-    [block] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    calls = [node for node in ast.walk(ast.parse(block)) if isinstance(node, ast.Call)]
+    blocks = "".join(re.findall(r"```python\n(.*?)```", README, re.DOTALL))
+    calls = [node for node in ast.walk(ast.parse(blocks)) if isinstance(node, ast.Call)]
     called = [node for node in calls if isinstance(node.func, ast.Attribute) and ast.unparse(node.func.value) == "ps"]
-    assert len(called) == 4
+    assert len(called) == 5
     for node in called:
         assert isinstance(node.func, ast.Attribute)
         assert node.func.attr in NAMES

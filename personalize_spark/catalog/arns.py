@@ -50,14 +50,13 @@ class Arn:
         return arn
 
     @classmethod
-    def local(cls, kind: str, name: str) -> Arn:
-        """The ARN of a resource that no other one places: region `AWS_REGION` or `AWS_DEFAULT_REGION`, else us-east-1; account 0.
+    def local(cls, kind: str, name: str, region: str | None = None) -> Arn:
+        """The ARN of a resource that no other one places; `default_region` if none is given, account 0.
 
         Raises:
             InvalidInputException: the name is not one.
         """
-        region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
-        return cls.parse(f"arn:aws:personalize:{region}:000000000000:{kind}/{name}")
+        return cls.parse(f"arn:aws:personalize:{region or default_region()}:000000000000:{kind}/{name}")
 
     def __str__(self) -> str:
         return f"arn:{self.partition}:personalize:{self.region}:{self.account}:{self.resource}"
@@ -75,3 +74,8 @@ class Arn:
     def sibling(self, kind: str, name: str, version: str | None = None) -> Arn:
         """Another resource of the same partition, region and account."""
         return replace(self, kind=kind, name=name, version=version)
+
+
+def default_region() -> str:
+    """What `AWS_REGION` or `AWS_DEFAULT_REGION` says, else us-east-1."""
+    return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"

@@ -52,11 +52,17 @@ class Catalog:
 
     Args:
         location: a local path, `file:///...` or `s3://bucket/prefix`; nothing is created before the first record.
+        region: of new ARNs; if left out, what the environment says.
     """
 
-    def __init__(self, location: Place) -> None:
+    def __init__(self, location: Place, region: str | None = None) -> None:
+        self._region = region
         self.uri = uri_of(location).rstrip("/")
         self.store: Store = open_store(self.uri)
+
+    def new_arn(self, kind: str, name: str) -> Arn:
+        """The ARN of a new resource that belongs to no other; see `Arn.local`."""
+        return Arn.local(kind, name, self._region)
 
     def create(self, arn: Arn, fields: Fields) -> Record:
         """Make a new resource; sets `arn`, `creationDateTime` and `lastUpdatedDateTime` (epoch seconds).

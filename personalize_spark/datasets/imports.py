@@ -120,7 +120,7 @@ def run_import(spark: SparkSession, catalog: Catalog, plan: ImportPlan) -> Impor
 
 def _group_arn(catalog: Catalog, name: str) -> Arn:
     """The ARN of the dataset group of that name, or the one that it will have; all others of the catalog follow it."""
-    local = Arn.local("dataset-group", name)
+    local = catalog.new_arn("dataset-group", name)
     return next((each.arn for each in catalog.list("dataset-group") if each.arn.name == name), local)
 
 

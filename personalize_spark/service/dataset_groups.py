@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Fields, Record
 from personalize_spark.catalog.resources import find
 from personalize_spark.catalog.status import Status
@@ -29,7 +28,7 @@ def create_dataset_group(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
     validate("CreateDatasetGroup", params)
     refuse(params, "domain", "leave it out for a custom dataset group, which batch inference needs")
     refuse(params, "kmsKeyArn", "encrypt the catalog's bucket with a default key")
-    arn = Arn.local(KIND, params["name"])
+    arn = catalog.new_arn(KIND, params["name"])
     given = {name: params[name] for name in ("name", "roleArn") if params.get(name)}
     fields = {"datasetGroupArn": str(arn), "tags": params.get("tags") or [], "status": Status.ACTIVE}
     catalog.create(arn, {**given, **fields})

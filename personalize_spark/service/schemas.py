@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Fields
 from personalize_spark.catalog.resources import find
 from personalize_spark.errors import InvalidInputException, ResourceInUseException
@@ -29,7 +28,7 @@ def create_schema(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
     validate("CreateSchema", params)
     refuse(params, "domain", "leave it out for a custom dataset group")
     schema = _parsed(params["schema"])
-    arn = Arn.local(KIND, params["name"])
+    arn = catalog.new_arn(KIND, params["name"])
     catalog.create(arn, {"name": params["name"], "schemaArn": str(arn), "schema": schema.avro()})
     return {"schemaArn": str(arn)}
 

@@ -1,0 +1,198 @@
+"""boto3's own client, answered in process; jobs run on the local engine."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError, ParamValidationError
+
+import personalize_spark as ps
+from personalize_spark.catalog.catalog import Catalog, Record
+from personalize_spark.catalog.status import Status
+from personalize_spark.service import work
+from personalize_spark.service.work import Background, Compute
+from personalize_spark.testing.toy import golden_version, request
+
+
+def wait(personalize: Any, arn: str) -> dict[str, Any]:
+    """The description of a job that has ended, as boto3 code waits for it."""
+    deadline = time.monotonic() + 120
+    while True:
+        job: dict[str, Any] = personalize.describe_batch_inference_job(batchInferenceJobArn=arn)["batchInferenceJob"]
+        if job["status"] in {"ACTIVE", "CREATE FAILED"}:
+            return job
+        assert job["status"] in {"CREATE PENDING", "CREATE IN_PROGRESS"}
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def asked(tmp_path: Path) -> dict[str, object]:
+    (tmp_path / "in.json").write_text('{"userId":"u1"}\nbroken\n')
+    version = golden_version(Catalog(tmp_path / "catalog"))
+    return request(version, f"file://{tmp_path}/in.json", f"file://{tmp_path}/out/", numResults=3)
+
+
+@pytest.fixture
+def personalize(tmp_path: Path) -> Any:
+    return ps.client(tmp_path / "catalog", engine="local")
+
+
+def test_a_job_goes_from_its_creation_to_its_answers(personalize: Any, asked: dict[str, Any], tmp_path: Path) -> None:
+    tags = [{"tagKey": "team", "tagValue": "home"}]
+    arn = personalize.create_batch_inference_job(**asked, tags=tags)["batchInferenceJobArn"]
+    job = wait(personalize, arn)
+    assert job["status"] == "ACTIVE", job
+    assert isinstance(job["creationDateTime"], dt.datetime)
+    assert {name: job[name] for name in asked} == asked
+    assert personalize.list_tags_for_resource(resourceArn=arn)["tags"] == tags
+    answers = (tmp_path / "out" / "in.json.out").read_bytes()
+    (tmp_path / "out" / "in.json.out").unlink()
+    ps.run_batch_inference(ps.Catalog(tmp_path / "catalog"), {**asked, "jobName": "again"}, engine="local")
+    assert (tmp_path / "out" / "in.json.out").read_bytes() == answers
+
+
+def test_several_jobs_run_at_once_and_a_failure_says_why(
+    personalize: Any, asked: dict[str, Any], tmp_path: Path
+) -> None:
+    arns = []
+    for number in range(3):
+        out = {"s3DataDestination": {"path": f"file://{tmp_path}/out{number}/"}}
+        params = {**asked, "jobName": f"job-{number}", "jobOutput": out}
+        arns.append(personalize.create_batch_inference_job(**params)["batchInferenceJobArn"])
+    nothing = {"s3DataSource": {"path": f"file://{tmp_path}/nothing"}}
+    arns.append(personalize.create_batch_inference_job(**{**asked, "jobInput": nothing})["batchInferenceJobArn"])
+    jobs = [wait(personalize, arn) for arn in arns]
+    assert [job["status"] for job in jobs] == ["ACTIVE"] * 3 + ["CREATE FAILED"]
+    assert "Invalid S3 input path" in jobs[3]["failureReason"]
+
+
+def test_errors_are_the_clients_exceptions(personalize: Any, asked: dict[str, Any]) -> None:
+    known = personalize.exceptions
+    with pytest.raises(known.InvalidInputException, match="numResults"):
+        personalize.create_batch_inference_job(**{**asked, "numResults": 0})
+    missing = str(asked["solutionVersionArn"])[:-8] + "ffffffff"
+    with pytest.raises(known.ResourceNotFoundException) as caught:
+        personalize.describe_solution_version(solutionVersionArn=missing)
+    assert "reached max retries" not in str(caught.value)
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
+    assert caught.value.response["ResponseMetadata"]["RequestId"]
+    with pytest.raises(ParamValidationError):
+        personalize.describe_filter(filter="x")
+    with pytest.raises(known.InvalidInputException, match="CreateCampaign is not supported"):
+        personalize.create_campaign(name="x", solutionVersionArn=missing)
+
+
+def test_paginators_go_through_all_pages(personalize: Any) -> None:
+    for number in range(5):
+        personalize.create_dataset_group(name=f"group-{number}")
+    pages = list(personalize.get_paginator("list_dataset_groups").paginate(PaginationConfig={"PageSize": 2}))
+    assert [len(page["datasetGroups"]) for page in pages] == [2, 2, 1]
+    names = [each["name"] for page in pages for each in page["datasetGroups"]]
+    assert names == [f"group-{number}" for number in reversed(range(5))]
+
+
+def test_new_arns_have_the_region_of_the_client(tmp_path: Path) -> None:
+    personalize = ps.client(tmp_path, engine="local", region_name="eu-west-1")
+    assert personalize.meta.region_name == "eu-west-1"
+    arn = personalize.create_dataset_group(name="shop")["datasetGroupArn"]
+    assert arn == "arn:aws:personalize:eu-west-1:000000000000:dataset-group/shop"
+
+
+def test_the_environment_and_other_clients_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "there-is-none")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    personalize = ps.client(tmp_path, engine="local")
+    assert personalize.list_schemas()["schemas"] == []
+    monkeypatch.delenv("AWS_PROFILE")
+    other = boto3.session.Session(region_name="us-east-1").client("personalize")
+    assert other.meta.endpoint_url == "http://127.0.0.1:9"
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Catalog:
+    return Catalog(tmp_path)
+
+
+def pending(catalog: Catalog, name: str = "job") -> Record:
+    return catalog.create(catalog.new_arn("batch-inference-job", name), {"status": Status.PENDING})
+
+
+@pytest.fixture
+def held() -> Iterator[threading.Event]:
+    """Lets the work of a test go on."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+def test_what_waits_for_its_turn_shows_that_it_lives(
+    catalog: Catalog, held: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(work, "MAX_RUNNING", 1)
+    monkeypatch.setattr("personalize_spark.catalog.lease.BEAT_SECONDS", 0.02)
+    background = Background(catalog, Compute("local"))
+    background.begin(pending(catalog, "first"), lambda _: held.wait())
+    second = pending(catalog, "second")
+    background.begin(second, lambda _: None)
+    first = catalog.read(second.arn).fields["heartbeat"]
+    deadline = time.monotonic() + 10
+    while (now := catalog.read(second.arn)).fields["heartbeat"] == first:
+        assert time.monotonic() < deadline
+    assert now.status is Status.PENDING
+    held.set()
+    background.close(10)
+
+
+def test_more_work_than_can_wait_is_refused(
+    catalog: Catalog, held: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(work, "MAX_UNFINISHED", 1)
+    background = Background(catalog, Compute("local"))
+    background.check_room()
+    background.begin(pending(catalog), lambda _: held.wait())
+    with pytest.raises(ps.ServiceError, match="More than 1 resources with PENDING"):
+        background.check_room()
+    background.close()
+    with pytest.raises(ps.ServiceError, match="shutting down"):
+        background.check_room()
+
+
+def test_work_that_dies_is_told(catalog: Catalog, caplog: pytest.LogCaptureFixture) -> None:
+    background = Background(catalog, Compute("local"))
+    record = pending(catalog)
+    background.begin(record, lambda _: os.environ["NOTHING"])
+    background.close(10)
+    now = catalog.read(record.arn)
+    assert (now.status, now.fields["failureReason"]) == (Status.FAILED, "KeyError: 'NOTHING'")
+    assert "failed" in caplog.text
+
+
+def test_at_the_end_of_the_process_what_runs_is_told(asked: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "in.json").write_text('{"userId":"u1"}\n' * 400_000)
+    program = (
+        "import json, sys, personalize_spark as ps; p = ps.client(sys.argv[1], engine='local');"
+        "print(p.create_batch_inference_job(**json.loads(sys.argv[2]))['batchInferenceJobArn'])"
+    )
+    arguments = [sys.executable, "-c", program, str(tmp_path / "catalog"), json.dumps(asked)]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=True)
+    personalize = ps.client(tmp_path / "catalog", engine="local")
+    job = personalize.describe_batch_inference_job(batchInferenceJobArn=done.stdout.strip())["batchInferenceJob"]
+    assert (job["status"], job["failureReason"]) == ("CREATE FAILED", "The driver was stopped.")
+
+
+def test_an_unknown_error_is_still_a_client_error(personalize: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("personalize_spark.service.handler.perform", lambda *_: {"unknown": 1})
+    with pytest.raises(ClientError, match="InternalFailure"):
+        personalize.list_schemas()
