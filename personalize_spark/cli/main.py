@@ -19,6 +19,7 @@ from personalize_spark.cli import (
     models,
     operations,
     run,
+    serve,
 )
 from personalize_spark.errors import PersonalizeSparkError, ServiceError
 
@@ -26,7 +27,7 @@ DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 
 _OF_SPARK = {"delta", "pandas", "pyspark"}
 """What a plain install lacks."""
-_COMMANDS = (run, models, evaluate, compare, explain_filter, demo, operations)
+_COMMANDS = (run, models, evaluate, compare, explain_filter, demo, serve, operations)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from personalize_spark.catalog.catalog import Catalog, Fields
-from personalize_spark.errors import PersonalizeSparkError, ServiceError
+from personalize_spark.errors import InvalidInputException, PersonalizeSparkError, ServiceError
 from personalize_spark.request import is_operation, with_times
 from personalize_spark.service.operations import BEGINNING, perform
 from personalize_spark.service.work import Background
@@ -53,10 +53,11 @@ class Handler:
     Args:
         catalog: holds all resources.
         background: does the work that requests begin.
+        remote: clients are on other machines: they learn nothing of where the catalog is, and name no files of this one.
     """
 
-    def __init__(self, catalog: Catalog, background: Background) -> None:
-        self._catalog, self._background = catalog, background
+    def __init__(self, catalog: Catalog, background: Background, *, remote: bool = False) -> None:
+        self._catalog, self._background, self._remote = catalog, background, remote
 
     def reply(self, target: str, body: bytes) -> Reply:
         """Answer one request.
@@ -80,10 +81,10 @@ class Handler:
         try:
             return Reply.of(200, with_times(operation, self._perform(operation, params), _milliseconds))
         except ServiceError as error:
-            return Reply.error(error.code, error.message)
+            return Reply.error(error.code, self._told(error.message))
         except PersonalizeSparkError as error:
             _log.exception("%s failed", operation)
-            return Reply.error("InternalFailure", error.message, 500)
+            return Reply.error("InternalFailure", self._told(error.message), 500)
         except Exception as error:  # noqa: BLE001  # a caller gets an answer whatever happens
             _log.exception("%s failed", operation)
             return Reply.error("InternalFailure", f"{type(error).__name__}; the log says more.", 500)
@@ -91,8 +92,22 @@ class Handler:
     def _perform(self, operation: str, params: Fields) -> Fields:
         if operation in BEGINNING:
             self._background.check_room()
+        if self._remote and _names_a_file(params):
+            raise InvalidInputException("file:/// paths are for clients of the server's own machine: use s3://.")
         given = {name: value for name, value in params.items() if value is not None}
         return perform(self._catalog, operation, given, self._background.begin)
+
+    def _told(self, message: str) -> str:
+        return message.replace(self._catalog.uri, "of this server") if self._remote else message
+
+
+def _names_a_file(value: Any) -> bool:
+    """Whether a text in it starts as a URI of a file."""
+    if isinstance(value, dict):
+        return any(map(_names_a_file, value.values()))
+    if isinstance(value, list):
+        return any(map(_names_a_file, value))
+    return isinstance(value, str) and value.strip().lower().startswith("file:")
 
 
 def _milliseconds(time: float) -> float:

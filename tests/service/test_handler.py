@@ -14,7 +14,7 @@ from botocore.awsrequest import HeadersDict
 from botocore.model import ListShape, MapShape, Shape, StructureShape
 from botocore.parsers import create_parser
 from botocore.serialize import create_serializer
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from personalize_spark.catalog.catalog import Catalog
@@ -73,6 +73,7 @@ def answering(tmp_path_factory: pytest.TempPathFactory) -> Handler:
 
 
 @pytest.mark.parametrize("operation", OPERATION_NAMES)
+@settings(max_examples=5)
 @given(data=st.data())
 def test_nothing_is_lost_on_the_way_in_and_out(operation: str, answering: Handler, data: st.DataObject) -> None:
     model = MODEL.operation_model(operation)

@@ -1,0 +1,217 @@
+"""A server process, as users start it; its jobs run on the local engine."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from personalize_spark.catalog.catalog import Catalog
+from personalize_spark.cli.main import main
+from personalize_spark.server.app import MAX_BODY_BYTES
+from personalize_spark.testing.toy import golden_version, request
+from tests.test_boto3_client import wait
+
+KEYS = "[default]\naws_access_key_id = AKIAEXAMPLE\naws_secret_access_key = very secret\n"
+
+
+@contextmanager
+def serving(folder: Path, *options: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """A server on a free port and the catalog of a folder; its log goes to `log`."""
+    command = [sys.executable, "-m", "personalize_spark", "serve", "--engine", "local", "--port", "0"]
+    with (folder / "log").open("a") as log:
+        process = subprocess.Popen(
+            [*command, "--catalog", str(folder / "catalog"), *options], stdout=subprocess.PIPE, stderr=log, text=True
+        )
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line.startswith("Listening at "), (folder / "log").read_text()
+        yield line.removeprefix("Listening at ").strip(), process
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
+
+
+def connect(url: str, key: str = "AKIAEXAMPLE", secret: str = "very secret", **more: Any) -> Any:
+    return boto3.session.Session().client(
+        "personalize",
+        region_name="us-east-1",
+        endpoint_url=url,
+        aws_access_key_id=key,
+        aws_secret_access_key=secret,
+        config=Config(retries={"total_max_attempts": 1}),
+        **more,
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("server")
+    (folder / "keys").write_text(KEYS)
+    (folder / "in.json").write_text('{"userId":"u1"}\nbroken\n')
+    return folder
+
+
+@pytest.fixture(scope="module")
+def version(folder: Path) -> Any:
+    return golden_version(Catalog(folder / "catalog"))
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path) -> Iterator[str]:
+    """A server that asks for signatures."""
+    with serving(folder, "--access-keys", str(folder / "keys")) as (url, _):
+        yield url
+
+
+def test_a_job_goes_from_its_creation_to_its_answers(server: str, version: Any, folder: Path) -> None:
+    personalize = connect(server)
+    asked = request(version, f"file://{folder}/in.json", f"file://{folder}/out/", numResults=3)
+    job = wait(personalize, personalize.create_batch_inference_job(**asked)["batchInferenceJobArn"])
+    assert job["status"] == "ACTIVE", job
+    assert len((folder / "out" / "in.json.out").read_text().splitlines()) == 2
+    with pytest.raises(personalize.exceptions.ResourceAlreadyExistsException):
+        personalize.create_batch_inference_job(**asked)
+
+
+@pytest.mark.parametrize(
+    ("key", "secret", "code"),
+    [
+        ("AKIAEXAMPLE", "wrong", "InvalidSignatureException"),
+        ("NOBODY", "very secret", "UnrecognizedClientException"),
+    ],
+)
+def test_a_wrong_key_is_refused(server: str, key: str, secret: str, code: str) -> None:
+    with pytest.raises(ClientError) as error:
+        connect(server, key, secret).list_schemas()
+    assert error.value.response["Error"]["Code"] == code
+    assert error.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
+
+
+def ask(
+    url: str, method: str = "POST", path: str = "/", body: bytes = b"", **headers: str
+) -> tuple[int, dict[str, Any]]:
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=60)
+    connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
+    response = connection.getresponse()
+    answer = json.loads(response.read())
+    connection.close()
+    return response.status, answer
+
+
+def test_health_needs_no_signature(server: str) -> None:
+    assert ask(server, "GET", "/health") == (200, {"status": "ok"})
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("POST", "/", 403, "MissingAuthenticationTokenException"),
+        ("GET", "/", 400, "UnknownOperationException"),
+        ("OPTIONS", "/", 400, "UnknownOperationException"),
+        ("POST", "/records/", 400, "UnknownOperationException"),
+        ("POST", "/?a=b", 400, "UnknownOperationException"),
+        ("GET", "/../etc/passwd", 400, "UnknownOperationException"),
+    ],
+)
+def test_what_is_no_request_gets_the_services_body(server: str, method: str, path: str, status: int, code: str) -> None:
+    got, answer = ask(server, method, path, X_Amz_Target="AmazonPersonalize.ListSchemas")
+    assert (got, answer["__type"]) == (status, code)
+
+
+def test_a_body_that_is_too_large_is_refused(server: str) -> None:
+    assert ask(server, body=b"x" * (MAX_BODY_BYTES + 1))[1]["__type"] == "RequestEntityTooLargeException"
+
+
+def test_many_connections_are_answered_or_throttled(server: str) -> None:
+    host, _, port = server.removeprefix("http://").partition(":")
+    idle = [socket.create_connection((host, int(port))) for _ in range(200)]
+    for each in idle[:100]:  # more than may ask at once; their bodies never come
+        each.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: ask(server)[1]["__type"], range(16)))
+    assert set(answers) <= {"ThrottlingException", "MissingAuthenticationTokenException"}
+    assert ask(server, "GET", "/health")[0] == 200
+    for each in idle:
+        each.close()
+
+
+def test_the_log_has_a_line_of_json_for_each_request_and_no_secret(server: str, folder: Path) -> None:
+    connect(server).list_recipes()
+    text = (folder / "log").read_text()
+    entries = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    [entry] = [each for each in entries if each["operation"] == "ListRecipes"]
+    assert (entry["status"], entry["accessKeyId"], entry["client"]) == (200, "AKIAEXAMPLE", "127.0.0.1")
+    assert "very secret" not in text
+    assert "Signature=" not in text
+    assert "Traceback" not in text
+
+
+def test_on_this_machine_no_signature_is_needed_but_by_its_name(tmp_path: Path) -> None:
+    with serving(tmp_path) as (url, process):
+        assert connect(url, "any", "key").list_schemas()["schemas"] == []
+        status, answer = ask(url, body=b"{}", Host="rebound.example", X_Amz_Target="AmazonPersonalize.ListSchemas")
+        assert (status, answer["__type"]) == (403, "AccessDeniedException")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+
+
+def test_other_machines_need_keys(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "--host", "0.0.0.0", "--catalog", str(tmp_path)]) == 2  # noqa: S104
+    assert "give --access-keys FILE" in capsys.readouterr().err
+
+
+def test_clients_of_other_machines_learn_and_name_no_files(tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text(KEYS)
+    asked = request(golden_version(Catalog(tmp_path / "catalog")), "file:///etc/passwd", "s3://acme/out/")
+    with serving(tmp_path, "--host", "0.0.0.0", "--access-keys", str(tmp_path / "keys")) as (url, _):  # noqa: S104
+        personalize = connect(url.replace("0.0.0.0", "127.0.0.1"))  # noqa: S104
+        with pytest.raises(personalize.exceptions.InvalidInputException, match="file:/// paths are for clients"):
+            personalize.create_batch_inference_job(**asked)
+        with pytest.raises(personalize.exceptions.ResourceNotFoundException) as error:
+            personalize.describe_schema(schemaArn="arn:aws:personalize:us-east-1:000000000000:schema/x")
+        assert str(tmp_path) not in str(error.value)
+
+
+def test_a_server_that_stops_tells_what_it_did_not_finish(tmp_path: Path) -> None:
+    (tmp_path / "in.json").write_text('{"userId":"u1"}\n' * 400_000)
+    catalog = Catalog(tmp_path / "catalog")
+    asked = request(golden_version(catalog), f"file://{tmp_path}/in.json", f"file://{tmp_path}/out/")
+    with serving(tmp_path, "--grace", "0") as (url, process):
+        connect(url).create_batch_inference_job(**asked)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    [job] = catalog.list("batch-inference-job")
+    assert (job.status, job.fields["failureReason"]) == ("CREATE FAILED", "The driver was stopped.")
+
+
+def test_tls_by_given_files(tmp_path: Path) -> None:
+    key, certificate = str(tmp_path / "key.pem"), str(tmp_path / "cert.pem")
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]
+    names = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate]
+    subprocess.run([*made, *names], check=True, capture_output=True)
+    with serving(tmp_path, "--certfile", certificate, "--keyfile", key) as (url, _):
+        assert url.startswith("https://")
+        assert connect(url, verify=certificate).list_schemas()["schemas"] == []
+
+
+def test_an_address_that_is_taken_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert main(["serve", "--engine", "local", "--port", port, "--catalog", str(tmp_path)]) == 1
+    assert re.search(rf"127.0.0.1:{port} cannot be listened at: Address already in use", capsys.readouterr().err)
