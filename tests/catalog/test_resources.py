@@ -69,14 +69,15 @@ def test_a_dataset_is_found_by_its_group(catalog: Catalog) -> None:
     assert resources.find_dataset(catalog, GROUP, "Items").fields["deltaVersion"] == 3
 
 
-def test_only_an_active_version_recommends(catalog: Catalog) -> None:
+def test_only_an_active_version_recommends(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("personalize_spark.catalog.lease.BEAT_SECONDS", 0.02)
     active = version(catalog, "a", Status.ACTIVE)
     assert str(resources.find_active_version(catalog, active).arn) == active
     with pytest.raises(ResourceInUseException, match="is CREATE IN_PROGRESS; wait"):
         resources.find_active_version(catalog, version(catalog, "b", Status.IN_PROGRESS))
     silent = version(catalog, "silent", Status.IN_PROGRESS)
     catalog.update(catalog.read(Arn.parse(silent)), heartbeat=1.0)
-    with pytest.raises(InvalidInputException, match="has sent no heartbeat"):
+    with pytest.raises(InvalidInputException, match="no longer sends a heartbeat"):
         resources.find_active_version(catalog, silent)
     failed = version(catalog, "c", Status.FAILED)
     catalog.update(catalog.read(Arn.parse(failed)), failureReason="disk full")

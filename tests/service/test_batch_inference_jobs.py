@@ -142,7 +142,7 @@ def in_group(catalog: Catalog, version: Arn, *columns: Column) -> Arn:
     catalog.update(catalog.read(version), datasetGroupArn=str(group.arn))
     if columns:
         schema = catalog.create(group.arn.sibling("schema", "shop-items"), {"schema": Schema("Items", columns).avro()})
-        catalog.create(dataset_arn(group.arn, "Items"), {"schemaArn": str(schema.arn)})
+        catalog.create(dataset_arn(group.arn, "Items"), {"schemaArn": str(schema.arn), "deltaVersion": 0})
     return version
 
 
