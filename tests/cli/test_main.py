@@ -199,7 +199,9 @@ def test_a_stopped_run_says_so_in_its_record(
     assert "Traceback" not in said
     [record] = catalog.list("batch-inference-job")
     assert record.fields["status"] == "CREATE FAILED"
-    assert record.fields["failureReason"].startswith("The driver was stopped. Continue it with: personalize-spark resume")
+    assert record.fields["failureReason"].startswith(
+        "The driver was stopped. Continue it with: personalize-spark resume"
+    )
     assert not list((tmp_path / "out").glob("*.out"))
 
 
