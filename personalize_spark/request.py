@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import re
 from collections.abc import Callable, Iterator, Mapping, Sized
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.util import find_spec
@@ -108,6 +109,36 @@ def validate(operation: str, params: Mapping[str, Any]) -> None:
 def is_operation(name: str) -> bool:
     """Whether the service has an operation of this name, supported here or not."""
     return name in _service_model().operations
+
+
+def with_scalars(operation: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of an operation, whose numbers and booleans may be texts, with numbers and booleans; `validate` finds the rest."""
+    found: dict[str, Any] = _with_scalars(_service_model().operations[operation].input, params)
+    return found
+
+
+def _with_scalars(reference: _Reference, value: Any) -> Any:
+    shape = _service_model().shapes.get(reference.shape)
+    if shape is None:
+        return value
+    if isinstance(value, Mapping):
+        return {name: _with_scalars(shape.members.get(name, shape.value), each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_with_scalars(shape.member, each) for each in value]
+    if not isinstance(value, str) or shape.type not in _SCALARS:
+        return value
+    with suppress(ValueError, KeyError):
+        return _SCALARS[shape.type](value)
+    return value
+
+
+_SCALARS: Mapping[str, Callable[[str], Any]] = {
+    "integer": int,
+    "long": int,
+    "double": float,
+    "float": float,
+    "boolean": {"true": True, "false": False}.__getitem__,
+}
 
 
 def with_times(operation: str, answer: Mapping[str, Any], spelled: Callable[[float], Any]) -> dict[str, Any]:

@@ -54,6 +54,7 @@ LIBRARIES: dict[str, set[str]] = {
     "artifacts": {"numpy", "orjson", "pyarrow"},
     "boto3_client": {"boto3", "botocore", "pyspark"},
     "catalog": {"orjson"},
+    "cli": {"jmespath"},
     "datasets": {"numpy", "pyarrow", "pyspark"},
     "external": {"numpy", "orjson", "pyarrow", "pyspark"},
     "filters": {"lark", "numpy"},

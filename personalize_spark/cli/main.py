@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from personalize_spark import __version__
 from personalize_spark.cli import (
     compare,
     demo,
@@ -57,6 +58,7 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "personalize-spark", description="Amazon Personalize's batch inference on your own Spark."
     )
+    parser.add_argument("--version", action="version", version=f"personalize-spark {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for module in _COMMANDS:
         module.add(commands)

@@ -6,10 +6,19 @@ import argparse
 import datetime as dt
 import json
 import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
-from personalize_spark.cli.arguments import Commands, add_catalog, add_command, catalog_of, json_of, show
-from personalize_spark.request import members, with_times
+from personalize_spark.cli.arguments import Commands, add_catalog, add_command, catalog_of, json_of
+from personalize_spark.cli.output import FORMATS, spelled
+from personalize_spark.cli.shorthand import parse
+from personalize_spark.errors import InvalidInputException
+from personalize_spark.request import members, with_scalars, with_times
 from personalize_spark.service.operations import OPERATIONS, perform
+
+_NESTED = {"structure", "list", "map"}
 
 
 def add(commands: Commands) -> None:
@@ -18,25 +27,67 @@ def add(commands: Commands) -> None:
         parser = add_command(commands, _kebab(operation), _operate, f"{operation}, as in the AWS CLI.")
         add_catalog(parser)
         parser.add_argument("--cli-input-json", metavar="JSON", help="all parameters, as JSON or file://FILE")
+        parser.add_argument("--query", metavar="JMESPATH", help="what to print of the answer")
+        parser.add_argument("--output", choices=FORMATS, default="json", help="how to print it (default: json)")
         for name, kind in members(operation).items():
-            parse = {"string": str, "integer": int}.get(kind, json.loads)  # booleans are true and false
-            parser.add_argument(f"--{_kebab(name)}", dest=name, type=parse)
+            _add_parameter(parser, name, kind)
         parser.set_defaults(operation=operation)
         if operation == "CreateBatchInferenceJob":
             parser.add_argument("--engine", choices=["spark", "local"], default="spark", help="what the job runs on")
+
+
+def _add_parameter(parser: argparse.ArgumentParser, name: str, kind: str) -> None:
+    option = _kebab(name)
+    if kind == "boolean":
+        parser.add_argument(f"--{option}", dest=name, nargs="?", const=["true"], type=lambda text: [text])
+        parser.add_argument(f"--no-{option}", dest=name, action="store_const", const=["false"])
+    elif kind in _NESTED:
+        help_ = "JSON, shorthand such as name=value,other={name=value}, or file://FILE"
+        parser.add_argument(f"--{option}", dest=name, nargs="+", metavar=kind.upper(), help=help_)
+    else:
+        parser.add_argument(f"--{option}", dest=name, nargs=1, metavar=kind.upper())
 
 
 def _operate(arguments: argparse.Namespace) -> None:
     from personalize_spark.service.work import Compute, Foreground
 
     catalog, operation = catalog_of(arguments), arguments.operation
-    given = {name: getattr(arguments, name) for name in members(operation)}
     params = json_of(arguments.cli_input_json) if arguments.cli_input_json else {}
-    params |= {name: value for name, value in given.items() if value is not None}
+    for name, kind in members(operation).items():
+        if (texts := getattr(arguments, name)) is not None:
+            params[name] = _value(texts, kind)
     compute = Compute(getattr(arguments, "engine", "spark"), data=operation != "CreateBatchInferenceJob")
     work = Foreground(catalog, compute)
-    show(with_times(operation, perform(catalog, operation, params, work.begin), _iso))
+    answer = with_times(operation, perform(catalog, operation, with_scalars(operation, params), work.begin), _iso)
+    if answer:  # the AWS CLI prints nothing where there is nothing to answer
+        sys.stdout.write(spelled(answer, arguments.output, arguments.query))
+        sys.stdout.flush()
     work.finish()
+
+
+def _value(texts: Sequence[str], kind: str) -> Any:
+    """What an option was given; `file://FILE` stands for what is in the file."""
+    texts = [_read(text) for text in texts]
+    if kind not in _NESTED:
+        return texts[0]
+    if texts[0].lstrip().startswith(("{", "[")):
+        try:
+            return json.loads(" ".join(texts))
+        except ValueError as error:
+            raise InvalidInputException(f"{' '.join(texts)} is not valid JSON: {error}.") from error
+    values = [parse(text) for text in texts]
+    if kind != "list":
+        return values[0]
+    return [each for value in values for each in (value if isinstance(value, list) else [value])]
+
+
+def _read(text: str) -> str:
+    if not text.startswith("file://"):
+        return text
+    try:
+        return Path(text.removeprefix("file://")).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInputException(f"{text} cannot be read: {error}.") from error
 
 
 def _iso(time: float) -> str:
