@@ -51,7 +51,8 @@ def spell(value: Any) -> str:
         return "{" + ",".join(f"{name}={spell(each)}" for name, each in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ",".join(map(spell, value)) + "]"
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\\n") + '"'
+    text = str(value).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{text}"'
 
 
 @given(VALUES)
