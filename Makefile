@@ -10,7 +10,7 @@ READY := $(VENV)/ready-$(shell cat requirements.lock pyproject.toml | sha256sum 
 .PHONY: help demo test test-fast test-stable test-floors check bench bench-full clean jars java
 
 help:  ## Show this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: jars  ## The main job on a generated catalogue, from nothing to printed answers (KEEP=folder keeps it)
 	@$(VENV)/bin/personalize-spark demo $(if $(KEEP),--keep "$(KEEP)")
