@@ -20,6 +20,7 @@ from personalize_spark import api
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.cli.main import main, parser
+from personalize_spark.service.garbage import collect_garbage
 from personalize_spark.testing.toy import golden_version, request
 
 NAMES = {
@@ -42,6 +43,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "compare old new": ps.compare,
     "evaluate --solution-version x": ps.evaluate,
     "explain-filter": ps.explain_filter,
+    "gc": collect_garbage,
     "import --group x": ps.import_datasets,
     "import-model --solution x --recipe x": ps.import_model,
     "resume arn": ps.resume,

@@ -10,6 +10,7 @@ Records are created by conditional put and changed by compare-and-set, so any nu
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ import orjson
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.status import Status
 from personalize_spark.errors import (
+    ArtifactError,
+    InvalidInputException,
     ObjectChanged,
     ObjectExists,
     ObjectNotFound,
@@ -31,6 +34,8 @@ from personalize_spark.storage.location import Place, open_store, uri_of
 from personalize_spark.storage.store import Store
 
 Fields = dict[str, Any]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -83,12 +88,12 @@ class Catalog:
 
         Raises:
             ResourceNotFoundException: there is none.
+            ArtifactError: its record is damaged.
         """
         try:
-            data, version = self.store.load(_path(arn))
+            record = self._load(_path(arn))
         except ObjectNotFound as error:
             raise ResourceNotFoundException(f"Resource Arn {arn} does not exist in the catalog {self.uri}.") from error
-        record = _record(data, version)
         if record.arn != arn:
             raise ResourceNotFoundException(
                 f"Resource Arn {arn} does not exist; the catalog {self.uri} holds {record.arn}."
@@ -122,17 +127,47 @@ class Catalog:
         self.store.delete(_path(record.arn))
 
     def list(self, kind: str, name: str | None = None) -> Iterator[Record]:
-        """All resources of a kind; with `name`, the versions below that resource. Ascending by path."""
+        """All resources of a kind; with `name`, the versions below that resource. Ascending by path.
+
+        A damaged record is left out, with a warning.
+        """
         prefix = f"records/{kind}/{name}/" if name else f"records/{kind}/"
         for found in self.store.list(prefix):
             if "/" not in found.name[len(prefix) :]:
-                yield _record(*self.store.load(found.name))
+                try:
+                    yield self._load(found.name)
+                except ArtifactError as error:  # one bad record does not hide the others
+                    _log.warning("%s", error.message)
+
+    def everything(self) -> Iterator[Record]:
+        """All resources of all kinds.
+
+        Raises:
+            ArtifactError: a record is damaged.
+        """
+        for found in self.store.list("records/"):
+            yield self._load(found.name)
+
+    def _load(self, name: str) -> Record:
+        """The record at a path of the catalog.
+
+        Raises:
+            ArtifactError: it is damaged.
+            ObjectNotFound: there is none.
+        """
+        data, version = self.store.load(name)
+        try:
+            fields = orjson.loads(data)
+            record = Record(Arn.parse(fields["arn"]), fields, version)
+            if "status" in fields:
+                Status(fields["status"])
+            float(fields["creationDateTime"])
+        except (ValueError, TypeError, LookupError, InvalidInputException) as error:
+            raise ArtifactError(
+                f"The record {self.store.root}{name} is damaged ({error!r}): restore it, or remove the file."
+            ) from error
+        return record
 
 
 def _path(arn: Arn) -> str:
     return f"records/{arn.resource}.json"
-
-
-def _record(data: bytes, version: str) -> Record:
-    fields: Fields = orjson.loads(data)
-    return Record(Arn.parse(fields["arn"]), fields, version)

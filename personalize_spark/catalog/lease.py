@@ -17,8 +17,8 @@ BEAT_SECONDS = 15.0
 STALE_SECONDS = 120.0
 """A heartbeat that differs more from the own clock looks old."""
 _WATCHED_BEATS = 3
-RUN = "run"
-"""The field of a record that can be resumed: it names the run whose plan and pieces lie in the staging folder."""
+RESUMABLE = "resumable"
+"""The field of a record whose creation another driver may go on with."""
 
 _log = logging.getLogger(__name__)
 
@@ -112,7 +112,7 @@ def reap(catalog: Catalog, records: Sequence[Record], suspect: Callable[[Record]
 
 def way_on(catalog: Catalog, record: Record) -> str:
     """What to do about a resource that has lost its driver: a sentence for its `failureReason`."""
-    if RUN in record.fields:
+    if RESUMABLE in record.fields:
         return f"Continue it with: personalize-spark resume {record.arn} --catalog {catalog.uri}"
     return "Create it again under a new name."
 

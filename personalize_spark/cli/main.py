@@ -17,6 +17,7 @@ from personalize_spark.cli import (
     demo,
     evaluate,
     explain_filter,
+    gc,
     models,
     operations,
     run,
@@ -28,7 +29,7 @@ DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 
 _OF_SPARK = {"delta", "pandas", "pyspark"}
 """What a plain install lacks."""
-_COMMANDS = (run, models, evaluate, compare, explain_filter, demo, serve, operations)
+_COMMANDS = (run, models, evaluate, compare, explain_filter, gc, demo, serve, operations)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -48,6 +48,7 @@ def _run(arguments: argparse.Namespace) -> None:
 
 
 def _resume(arguments: argparse.Namespace) -> None:
+    sys.stderr.write("Looking for 45 seconds at most whether its driver lives.\n")
     with ProgressLine(sys.stderr) as line:
         report = api.resume(catalog_of(arguments), **options_of(arguments), progress=line.show)
     sys.stderr.write(f"{report}\n")

@@ -10,7 +10,7 @@ from personalize_spark.artifacts.artifact import Pinned
 from personalize_spark.artifacts.view import Exploration
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Record
-from personalize_spark.catalog.lease import RUN
+from personalize_spark.catalog.lease import RESUMABLE
 from personalize_spark.catalog.status import Status
 from personalize_spark.recipes import Settings
 from personalize_spark.request import THEME_GENERATION, members
@@ -87,7 +87,8 @@ class Job:
                 "batchInferenceJobArn": str(self.arn),
                 "status": Status.PENDING,
                 "job": pinned,
-                RUN: uuid.uuid4().hex,
+                "run": uuid.uuid4().hex,
+                RESUMABLE: True,
             },
         )
 

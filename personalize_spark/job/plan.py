@@ -11,7 +11,7 @@
     publish/00000.json        what one task composes
 
 The folder is _staging/JOB/RUN/, so that nothing of another job of the same name is ever taken for this one's. The record names the
-run from its creation until the folder is to go: as long as it does, a driver may go on with what lies there.
+run, and says whether another driver may go on with what lies there.
 A task gets the URI of the plan, never its contents.
 """
 

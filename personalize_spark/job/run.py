@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 
 from personalize_spark.catalog.catalog import Catalog, Record
-from personalize_spark.catalog.lease import RUN, Lease, way_on
+from personalize_spark.catalog.lease import RESUMABLE, Lease, way_on
 from personalize_spark.catalog.status import Status
 from personalize_spark.errors import JobFailed, ObjectNotFound, PersonalizeSparkError, StorageError, counted
 from personalize_spark.job.attempts import Ledger, run_attempts
@@ -39,7 +39,7 @@ def run_job(executor: Executor, catalog: Catalog, record: Record, show: Callable
     Raises:
         JobFailed: the job is CREATE FAILED, the message is its `failureReason`; or another driver has it.
     """
-    job, run, lease = Job.of(record), record.fields[RUN], Lease(catalog, record)
+    job, run, lease = Job.of(record), record.fields["run"], Lease(catalog, record)
     plan = Plan.of(job, run)
     try:
         with lease:
@@ -48,10 +48,10 @@ def run_job(executor: Executor, catalog: Catalog, record: Record, show: Callable
             # all outputs are there: a driver that is killed from here on leaves nothing to do but this
             report = converted(record.fields["report"], Report, f"The record of {record.arn}")
             report.notes.extend(_clean(plan))
-            lease.update(status=Status.ACTIVE, report=asdict(report), **{RUN: None})
+            lease.update(status=Status.ACTIVE, report=asdict(report), **{RESUMABLE: None})
     except PersonalizeSparkError as error:
         lease.update(
-            status=Status.FAILED, failureReason=error.message, **{RUN: None}
+            status=Status.FAILED, failureReason=error.message, **{RESUMABLE: None}
         )  # raises if the run is another driver's
         _clean(plan)
         raise JobFailed(error.message) from error
@@ -59,7 +59,7 @@ def run_job(executor: Executor, catalog: Catalog, record: Record, show: Callable
         lease.update(status=Status.FAILED, failureReason=f"The driver was stopped. {way_on(catalog, record)}")
         raise
     except BaseException as error:
-        lease.update(status=Status.FAILED, failureReason=f"{type(error).__name__}: {error}", **{RUN: None})
+        lease.update(status=Status.FAILED, failureReason=f"{type(error).__name__}: {error}", **{RESUMABLE: None})
         _clean(plan)
         raise
     return report

@@ -10,7 +10,7 @@ from personalize_spark.artifacts.artifact import Pinned
 from personalize_spark.artifacts.view import Exploration
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Fields, Record
-from personalize_spark.catalog.lease import RUN, reap, running
+from personalize_spark.catalog.lease import RESUMABLE, reap, running
 from personalize_spark.catalog.resources import (
     find,
     find_active_version,
@@ -146,14 +146,14 @@ def find_resumable_job(catalog: Catalog, arn: str) -> Record:
     [record] = reap(catalog, [find(catalog, arn, "batch inference job")], suspect=lambda _: True)
     if record.status.unfinished:
         raise ResourceInUseException(f"The job {arn} is {record.status}, and its driver lives: wait for its end.")
-    if RUN not in record.fields:
+    if RESUMABLE not in record.fields:
         reason = f" ({record.fields['failureReason']})" if "failureReason" in record.fields else ""
         raise InvalidInputException(
             f"The job {arn} has ended as {record.status}{reason}: there is nothing to resume. Create a new job."
         )
     job = Job.of(record)
     try:
-        planned = Plan.find(job, record.fields[RUN])
+        planned = Plan.find(job, record.fields["run"])
         for artifact in filter(None, (job.model, job.update, job.view)):
             artifact.open()
     except ArtifactError as error:
@@ -196,7 +196,7 @@ def list_batch_inference_jobs(catalog: Catalog, params: Mapping[str, Any]) -> Fi
     """The jobs of the catalog, or of one solution version, the newest first."""
     validate("ListBatchInferenceJobs", params)
     version = params.get("solutionVersionArn")
-    records = [each for each in catalog.list(KIND) if version in (None, each.fields["solutionVersionArn"])]
+    records = [each for each in catalog.list(KIND) if version in (None, each.fields.get("solutionVersionArn"))]
     page, rest = page_of(records, params)
     return {"batchInferenceJobs": [shown(record, _LISTED) for record in reap(catalog, page)], **rest}
 

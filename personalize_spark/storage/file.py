@@ -8,6 +8,7 @@ import hashlib
 import io
 import os
 import shutil
+import stat
 import uuid
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -42,7 +43,17 @@ class FileStore:
         names = (name for name in self._names(prefix, follow=True) if not name.endswith(_UNFINISHED))
         for name in sorted(names, key=os.fsencode):
             with contextlib.suppress(ObjectNotFound), self._says_where(name):  # deleted since the walk saw it
-                yield _object(name, self.path(name))
+                state = self.path(name).stat()
+                if stat.S_ISREG(state.st_mode):  # a pipe would be waited for
+                    yield Object(name, state.st_size, _etag(state))
+
+    def newest(self, prefix: str) -> float | None:
+        """See `Store.newest`."""
+        times = list[float]()
+        for name in self._names(prefix, follow=False):
+            with contextlib.suppress(FileNotFoundError):
+                times.append(self.path(name).lstat().st_mtime)
+        return max(times, default=None)
 
     def read(self, name: str, start: int = 0, end: int | None = None, etag: str | None = None) -> bytes:
         """See `Store.read`."""
@@ -148,8 +159,13 @@ class FileStore:
     @contextlib.contextmanager
     def _opened(self, name: str, etag: str | None) -> Iterator[tuple[BinaryIO, int]]:
         """The file and its size."""
-        with self._says_where(name), self.path(name).open("rb", buffering=0) as file:
+        with (
+            self._says_where(name),
+            open(self.path(name), "rb", buffering=0, opener=_without_waiting) as file,
+        ):
             state = os.fstat(file.fileno())
+            if not stat.S_ISREG(state.st_mode):
+                raise StorageError(f"{self.root}{name} is no regular file.")
             if etag is not None and _etag(state) != etag:
                 raise ObjectChanged(
                     f"{self.root}{name} changed after it was listed. Run again when nothing writes to it."
@@ -188,9 +204,9 @@ class FileStore:
             raise StorageError(f"{self.root}{name}: {error.strerror}.") from error
 
 
-def _object(name: str, path: Path) -> Object:
-    state = path.stat()
-    return Object(name, state.st_size, _etag(state))
+def _without_waiting(path: str, flags: int) -> int:
+    """A pipe without a writer would be waited for."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _etag(state: os.stat_result) -> str:

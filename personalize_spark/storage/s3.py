@@ -31,6 +31,7 @@ from personalize_spark.storage.store import Access, Object, Store, checked
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import ObjectTypeDef
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 MIN_PART = 5 << 20
@@ -57,14 +58,21 @@ class S3Store:
 
     def list(self, prefix: str = "") -> Iterator[Object]:
         """See `Store.list`; folder markers (empty objects whose key ends in `/`) are not objects here."""
+        for found in self._listed(prefix):
+            if not found["Key"].endswith("/"):
+                yield Object(found["Key"][len(self.prefix) :], found["Size"], found["ETag"])
+
+    def newest(self, prefix: str) -> float | None:
+        """See `Store.newest`."""
+        return max((found["LastModified"].timestamp() for found in self._listed(prefix)), default=None)
+
+    def _listed(self, prefix: str) -> Iterator[ObjectTypeDef]:
         pages = self._client.get_paginator("list_objects_v2").paginate(
             Bucket=self.bucket, Prefix=self.prefix + checked(prefix)
         )
         with self._says_where(prefix, "s3:ListBucket"):
             for page in pages:
-                for found in page.get("Contents", []):
-                    if not found["Key"].endswith("/"):
-                        yield Object(found["Key"][len(self.prefix) :], found["Size"], found["ETag"])
+                yield from page.get("Contents", [])
 
     def read(self, name: str, start: int = 0, end: int | None = None, etag: str | None = None) -> bytes:
         """See `Store.read`."""

@@ -52,6 +52,12 @@ class Store(Protocol):
     def list(self, prefix: str = "") -> Iterator[Object]:
         """All objects whose name starts with `prefix`, in ascending order of their names' UTF-8 bytes."""
 
+    def newest(self, prefix: str) -> float | None:
+        """When the youngest object whose name starts with `prefix` was written, unfinished ones included; `None` if there is none.
+
+        Seconds since 1970 by the clock of the storage.
+        """
+
     def read(self, name: str, start: int = 0, end: int | None = None, etag: str | None = None) -> bytes:
         """The bytes [start, end) as far as they exist; `ObjectChanged` when the object no longer carries `etag`."""
 

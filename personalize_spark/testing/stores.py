@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import random
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -56,6 +57,14 @@ class StoreTests:
         store.write("xy", b"")
         assert names_in(store, "x/") == sorted((f"x/{name}" for name in given), key=str.encode)
         assert names_in(store, "x/a") == ["x/a-1", "x/a/1"]
+
+    def test_the_newest_object_of_a_prefix(self, store: Store) -> None:
+        assert store.newest("x/") is None
+        store.write("x/a/b", b"")
+        written = store.newest("x/")
+        assert written is not None
+        assert abs(written - time.time()) < 60
+        assert store.newest("x/b") is None
 
     def test_ranges_are_clipped_to_the_object(self, store: Store) -> None:
         store.write("a", b"0123456789")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,13 @@ import pytest
 
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
-from personalize_spark.errors import ResourceAlreadyExistsException, ResourceInUseException, ResourceNotFoundException
+from personalize_spark.errors import (
+    ArtifactError,
+    ResourceAlreadyExistsException,
+    ResourceInUseException,
+    ResourceNotFoundException,
+    StorageError,
+)
 
 ARN = Arn("aws", "eu-west-1", "111122223333", "solution", "home", "1a2b3c4d")
 
@@ -84,3 +91,38 @@ def test_lists_are_by_kind_and_below_a_resource(catalog: Catalog) -> None:
 def test_what_is_not_there_is_not_found(catalog: Catalog) -> None:
     with pytest.raises(ResourceNotFoundException, match="solution/home/1a2b3c4d does not exist"):
         catalog.read(ARN)
+
+
+DAMAGED = {
+    "broken": b"{broken",
+    "empty": b"",
+    "another kind": b"[1]",
+    "no ARN": b"{}",
+    "an odd status": b'{"arn":"%b","status":"LOST","creationDateTime":1}' % str(ARN).encode(),
+    "no time": b'{"arn":"%b"}' % str(ARN).encode(),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_record_is_an_error_for_itself_alone(
+    damage: bytes, catalog: Catalog, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = replace(ARN, version="other")
+    catalog.create(ARN, {})
+    catalog.create(other, {})
+    catalog.store.write(f"records/{ARN.resource}.json", damage)
+    with pytest.raises(ArtifactError, match=rf"The record .*records/{ARN.resource}\.json is damaged .*: restore it"):
+        catalog.read(ARN)
+    assert [each.arn for each in catalog.list("solution", "home")] == [other]
+    assert f"{ARN.resource}.json is damaged" in caplog.text
+
+
+def test_a_pipe_in_place_of_a_record_is_not_waited_for(tmp_path: Path) -> None:
+    catalog = Catalog(tmp_path)
+    catalog.create(ARN, {})
+    path = tmp_path / f"records/{ARN.resource}.json"
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(StorageError, match="is no regular file"):
+        catalog.read(ARN)
+    assert list(catalog.list("solution", "home")) == []

@@ -34,7 +34,7 @@ def test_a_file_that_may_not_be_read_is_said(tmp_path: Path, monkeypatch: pytest
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")  # as root, every file may be read
 
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(AccessDenied, match="Permission denied; give the user that runs Spark access"):
         open_store(f"file://{tmp_path}").read("a")
 
@@ -109,3 +109,15 @@ def test_what_lies_behind_a_link_is_never_deleted(tmp_path: Path) -> None:
     open_store(f"file://{tmp_path}").delete("in/")
     assert names(tmp_path) == ["elsewhere/a"]
     assert not (tmp_path / "in").exists()
+
+
+def test_pipes_are_no_objects_and_nothing_waits_for_them(tmp_path: Path) -> None:
+    store = open_store(f"file://{tmp_path}")
+    store.write("a.json", b"a")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "nowhere").symlink_to(tmp_path / "gone")
+    assert [found.name for found in store.list()] == ["a.json"]
+    with pytest.raises(StorageError, match=r"/pipe is no regular file\."):
+        store.load("pipe")
+    store.delete("")
+    assert not tmp_path.exists()
