@@ -46,16 +46,30 @@ class LineFilter(Protocol):
         """The lines in groups with what each may get, and by line the error of those that cannot be filtered."""
 
 
-def answer(
-    recipe: Recipe, model: Model, settings: Settings, lines: Sequence[bytes], line_filter: LineFilter | None = None
+class Namer(Protocol):
+    """Gives lists of items their themes."""
+
+    def themed(self, answers: Recommendations, lines: Sequence[Object]) -> Recommendations:
+        """The answers with themes, and with their items by descending relevance; `lines` are the good ones, in their order."""
+
+
+def answer(  # what a plan prepares
+    recipe: Recipe,
+    model: Model,
+    settings: Settings,
+    lines: Sequence[bytes],
+    line_filter: LineFilter | None = None,
+    namer: Namer | None = None,
 ) -> Answers:
-    """Answer lines, in their order; each answer depends on nothing but its own line."""
+    """Answer lines, in their order; each answer depends on nothing but its own line, but themes on the lines before."""
     if line_filter is None:
         records = parse(lines, recipe.required)
         recommendations = recipe.recommend(model, records.objects, settings, EVERYTHING)
     else:
         records = parse(lines, recipe.required, line_filter.required)
         records, recommendations = _filtered(recipe, model, settings, records, line_filter)
+    if namer is not None:
+        recommendations = namer.themed(recommendations, records.objects)
     return Answers(render(records, recommendations, model.item_ids_json), len(records.inputs), count_errors(records))
 
 

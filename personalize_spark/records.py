@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from personalize_spark.scores import score_texts
+from personalize_spark.scores import relevance_texts, score_texts
 from personalize_spark.scoring.model import JsonTexts
 from personalize_spark.scoring.ragged import Ragged
 
@@ -100,11 +100,15 @@ class Recommendations:
         items: by query, best first, rows of the model's I items; I + k is the k-th of the unknown items.
         scores: float64 (m,) in [0, 1], of each of the items; `None` for a recipe without scores.
         unknown_items: JSON texts of items that the model does not know.
+        themes: JSON texts of the themes, one a query, or none at all.
+        relevance: float32 (m,), of each of the items to its theme; `None` without themes.
     """
 
     items: Ragged[np.int64]
     scores: NDArray[np.float64] | None
     unknown_items: Sequence[bytes] = ()
+    themes: Sequence[bytes] = ()
+    relevance: NDArray[np.float32] | None = None
 
     @classmethod
     def of(cls, items: NDArray[np.int32], scores: NDArray[np.float64] | None) -> Recommendations:
@@ -269,6 +273,9 @@ def _answered(inputs: pa.Array, answers: Recommendations, item_ids_json: JsonTex
     parts.append(_joined(_item_texts(answers, _array(item_ids_json)), offsets))
     if answers.scores is not None:
         parts += [b'],"scores":[', _joined(score_texts(answers.scores), offsets)]
+    if answers.relevance is not None:
+        parts += [b'],"theme":', pa.array(answers.themes, pa.binary()), b',"itemsThemeRelevanceScores":[']
+        parts.append(_joined(relevance_texts(answers.relevance), offsets))
     parts.append(b']},"error":null}\n')
     return pc.binary_join_element_wise(*parts, b"")
 

@@ -1,7 +1,7 @@
 """Scores as the service prints them: rounded half even to 7 decimals, in the spelling of Java's `Double.toString`.
 
 Java writes the shortest digits, plainly from 1.0E-3 on (`0.008885`) and scientifically below (`3.773E-4`), always with a
-digit behind the point. A score in [0, 1] has one of 10,000,001 texts; each is one of 30,002 beginnings and 1,000 ends.
+digit behind the point. The relevance of an item to a theme is another number: a 32-bit float. A score in [0, 1] has one of 10,000,001 texts; each is one of 30,002 beginnings and 1,000 ends.
 """
 
 from __future__ import annotations
@@ -33,6 +33,19 @@ def score_texts(scores: NDArray[np.float64]) -> pa.Array:
     beginnings = np.where(plain, _PLAIN + high + (low == 0) * (_SCALE // _LOW + 1), units)
     table, ends = _tables()
     return pc.binary_join_element_wise(table.take(pa.array(beginnings)), ends.take(pa.array(low * plain)), b"")
+
+
+def relevance_texts(scores: NDArray[np.float32]) -> pa.Array:
+    """The printed relevance of items to a theme: the shortest decimal that is read as the same float32, without an exponent.
+
+    Args:
+        scores: float32 (n,), finite.
+
+    Returns:
+        A binary array of n texts.
+    """
+    texts = [np.format_float_positional(score, unique=True, trim="0").encode() for score in scores]
+    return pa.array(texts, pa.binary())
 
 
 def rounded(scores: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from personalize_spark.scores import score_texts
+from personalize_spark.scores import relevance_texts, score_texts
 
 # Tokens that the managed service wrote.
 REAL_RUN = [
@@ -112,3 +112,10 @@ def test_every_printed_number_is_what_it_says(units: int) -> None:
 def test_many_scores_print_like_each_alone() -> None:
     scores = np.random.default_rng(5).beta(0.2, 5, 2_000)
     assert [each.decode() for each in score_texts(scores).to_pylist()] == [java(score) for score in scores]
+
+
+def test_relevance_is_a_float32_in_its_shortest_text() -> None:
+    scores = np.array([0.19994527, -0.188913, 0.0, 0.5, 1e-5, -3.25e-7], np.float32)
+    texts = [each.as_py().decode() for each in relevance_texts(scores)]
+    assert texts == ["0.19994527", "-0.188913", "0.0", "0.5", "0.00001", "-0.000000325"]
+    assert np.array([*map(float, texts)], np.float32).tolist() == scores.tolist()

@@ -8,7 +8,8 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,26 @@ _SEED = 20
 _USERS, _ITEMS, _EVENTS_A_USER = 500, 800, (5, 60)
 _START, _DAYS = 1_700_000_000, 120
 _GENRES = ("Adventure", "Comedy", "Documentary", "Drama", "Fantasy", "Romance", "Thriller")
+_SCENES = {
+    "Adventure": ("snowy mountain passes", "lost treasure"),
+    "Comedy": ("awkward family dinners", "small-town mischief"),
+    "Documentary": ("life under the sea", "forgotten inventions"),
+    "Drama": ("quiet family secrets", "second chances"),
+    "Fantasy": ("talking animals", "hidden kingdoms"),
+    "Romance": ("rainy train stations", "old love letters"),
+    "Thriller": ("midnight chases", "locked rooms"),
+}
+_ITEMS_SCHEMA = {
+    "type": "record",
+    "name": "Items",
+    "fields": [
+        {"name": "ITEM_ID", "type": "string"},
+        {"name": "GENRES", "type": "string", "categorical": True},
+        {"name": "YEAR", "type": "long"},
+        {"name": "TITLE", "type": "string", "itemName": True},
+        {"name": "DESCRIPTION", "type": "string", "textual": True},
+    ],
+}
 _LINES = (
     '{"userId": "user-7"}',
     '{"userId": "user-42"}',
@@ -28,6 +49,12 @@ _LINES = (
     '{"itemId": "film-12"}',
     "this is not JSON",
 )
+
+_THEMED = ('{"itemId": "film-12"}',)
+_THEMES = {
+    "batchInferenceJobMode": "THEME_GENERATION",
+    "themeGenerationConfig": {"fieldsForThemeGeneration": {"itemName": "TITLE"}},
+}
 
 Row = Sequence[str | int]
 
@@ -64,7 +91,9 @@ def _demo(folder: Path, hint: str) -> None:
 
     _say("2. Import the CSV files into Delta tables")
     interactions, items, users = (folder / "data" / f"{name}.csv" for name in ("interactions", "items", "users"))
-    imported = api.import_datasets(catalog, "demo", interactions=interactions, items=items, users=users, spark=spark)
+    imported = api.import_datasets(
+        catalog, "demo", interactions=interactions, items=items, users=users, items_schema=_ITEMS_SCHEMA, spark=spark
+    )
     _say(f"{imported}")
 
     _say("3. Train a solution version of the recipe aws-user-personalization")
@@ -72,12 +101,13 @@ def _demo(folder: Path, hint: str) -> None:
     version = api.train(catalog, "demo", "aws-user-personalization", solution, rank=16, spark=spark)
     _say(f"   {version.arn}")
 
+    run = partial(api.run_batch_inference, catalog, spark=spark)
     _say("4. Run a CreateBatchInferenceJob request")
-    request = _write_job(folder, version.arn)
-    with ProgressLine(sys.stderr) as line:
-        report = api.run_batch_inference(catalog, request, spark=spark, progress=line.show)
-    _say(f"{report}\n")
-    _show(folder, request)
+    _run(run, folder, _request(folder, version.arn, "users", _LINES))
+
+    _say("5. Train a version of aws-similar-items, and ask for themes")
+    similar = api.train(catalog, "demo", "aws-similar-items", f"{solution}-similar", rank=16, spark=spark)
+    _run(run, folder, _request(folder, similar.arn, "items", _THEMED, **_THEMES))
     _say(f"Done in {time.monotonic() - started:.0f} s. {hint}")
 
 
@@ -86,12 +116,18 @@ def write_catalogue(folder: Path, chance: random.Random) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     genres = [chance.sample(_GENRES, chance.choice((1, 1, 2))) for _ in range(_ITEMS)]
     tastes = [chance.choices(_GENRES, k=2) for _ in range(_USERS)]
-    items = ((f"film-{i}", "|".join(genres[i]), chance.randint(1970, 2023)) for i in range(_ITEMS))
+    items = [(f"film-{i}", "|".join(genres[i]), chance.randint(1970, 2023)) for i in range(_ITEMS)]
     users = ((f"user-{u}", chance.randint(16, 80)) for u in range(_USERS))
-    _write(folder / "items.csv", ("ITEM_ID", "GENRES", "YEAR"), items)
     _write(folder / "users.csv", ("USER_ID", "AGE"), users)
+    described = ((*item, f"Film {i}", _description(genres[i], i)) for i, item in enumerate(items))
+    _write(folder / "items.csv", ("ITEM_ID", "GENRES", "YEAR", "TITLE", "DESCRIPTION"), described)
     header = ("USER_ID", "ITEM_ID", "TIMESTAMP", "EVENT_TYPE")
     _write(folder / "interactions.csv", header, _interactions(genres, tastes, chance))
+
+
+def _description(genres: Sequence[str], number: int) -> str:
+    scenes = " and ".join(_SCENES[genre][number % 2] for genre in genres)
+    return f"A {genres[0].lower()} about {scenes}."
 
 
 def _interactions(
@@ -112,25 +148,32 @@ def _write(path: Path, header: Sequence[str], rows: Iterable[Row]) -> None:
         writer.writerows(rows)
 
 
-def _write_job(folder: Path, version: str) -> dict[str, Any]:
+def _request(folder: Path, version: str, name: str, lines: Sequence[str], **more: object) -> dict[str, Any]:
+    """Write the input and the request of a job; returns the request."""
     (folder / "input").mkdir(exist_ok=True)
-    (folder / "input" / "users.json").write_text("\n".join(_LINES) + "\n", encoding="utf-8")
+    (folder / "input" / f"{name}.json").write_text("\n".join(lines) + "\n", encoding="utf-8")
     request: dict[str, Any] = {
         "jobName": f"demo-{time.time_ns()}",
         "solutionVersionArn": version,
         "numResults": 5,
-        "jobInput": {"s3DataSource": {"path": f"file://{folder}/input/users.json"}},
+        "jobInput": {"s3DataSource": {"path": f"file://{folder}/input/{name}.json"}},
         "jobOutput": {"s3DataDestination": {"path": f"file://{folder}/output/"}},
         "roleArn": "arn:aws:iam::000000000000:role/PersonalizeBatch",
+        **more,
     }
-    (folder / "request.json").write_text(json.dumps(request, indent=2), encoding="utf-8")
+    (folder / f"request-{name}.json").write_text(json.dumps(request, indent=2), encoding="utf-8")
     return request
 
 
-def _show(folder: Path, request: dict[str, Any]) -> None:
-    out = folder / "output" / "users.json.out"
-    print(f"request.json\n{json.dumps(request, indent=2)}\n")  # the demo's result
-    print(f"{folder}/input/users.json\n" + "\n".join(_LINES) + "\n")
+def _run(run: Callable[..., object], folder: Path, request: dict[str, Any]) -> None:
+    """Run a job, and print its request, its input and its output."""
+    with ProgressLine(sys.stderr) as line:
+        report = run(request, progress=line.show)
+    _say(f"{report}\n")
+    source = Path(request["jobInput"]["s3DataSource"]["path"].removeprefix("file://"))
+    out = folder / "output" / f"{source.name}.out"
+    print(f"request-{source.stem}.json\n{json.dumps(request, indent=2)}\n")  # the demo's result
+    print(f"{source}\n{source.read_text(encoding='utf-8')}")
     print(f"{out}\n{out.read_text(encoding='utf-8')}", flush=True)
 
 

@@ -13,7 +13,7 @@ from personalize_spark.catalog.catalog import Catalog, Record
 from personalize_spark.catalog.lease import RESUMABLE
 from personalize_spark.catalog.status import Status
 from personalize_spark.recipes import Settings
-from personalize_spark.request import THEME_GENERATION, members
+from personalize_spark.request import members
 from personalize_spark.storage.documents import converted, plain
 from personalize_spark.storage.store import Access
 
@@ -34,6 +34,7 @@ class Job:
         view: the dataset group's data, for the filter and the exploration.
         filter: the filter's expression.
         exploration: what is explored, if the recipe explores and there is data to explore.
+        themes: what the themes are made from, if each line gets one.
         notes: what the report should say of the request.
         service_limits: refuse what the managed service would not take.
     """
@@ -47,6 +48,7 @@ class Job:
     view: Pinned | None = None
     filter: str | None = None
     exploration: Exploration | None = None
+    themes: Pinned | None = None
     notes: list[str] = field(default_factory=list)
     service_limits: bool = False
 
@@ -68,9 +70,10 @@ class Job:
         return path
 
     @property
-    def themed(self) -> bool:
-        """Whether each line gets a theme."""
-        return bool(self.request.get("batchInferenceJobMode") == THEME_GENERATION)
+    def item_name(self) -> str:
+        """The column that holds the names of items, where there are themes."""
+        name: str = self.request["themeGenerationConfig"]["fieldsForThemeGeneration"]["itemName"]
+        return name
 
     def create(self, catalog: Catalog) -> Record:
         """Make the job's record: CREATE PENDING.

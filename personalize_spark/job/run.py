@@ -128,7 +128,9 @@ def _cut(executor: Executor, plan: Plan, inputs: Sequence[Input], staging: Store
     line_bytes = mean_line_bytes(plan.input(), inputs)
     there = [number in inflated for number in range(len(files))]
     answer_bytes = mean_answer_bytes(plan.job, line_bytes)
-    splits = executor.gather(staging, list(splits_of(files, there, line_bytes, answer_bytes, executor.cores)))
+    whole = plan.job.themes is not None
+    splits = list(splits_of(files, there, line_bytes, answer_bytes, executor.cores, whole=whole))
+    splits = executor.gather(staging, splits)
     write_splits(staging, splits)
     return splits
 
@@ -147,7 +149,7 @@ def check_inputs(job: Job, inputs: Sequence[Input]) -> None:
     Raises:
         JobFailed: an input has too many records for themes, or there are too many files or bytes.
     """
-    if job.themed:
+    if job.themes is not None:
         check_records(open_store(split_prefix(job.input_path)[0], job.access), inputs, MAX_THEMED_RECORDS)
     if job.service_limits:
         _check_size(inputs)

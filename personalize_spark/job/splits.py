@@ -55,8 +55,14 @@ def mean_answer_bytes(job: Job, line_bytes: float) -> float:
     return line_bytes + _FRAME + job.settings.num_results * (item + _SCORE)
 
 
-def splits_of(
-    files: Sequence[Sequence[Object]], inflated: Sequence[bool], line_bytes: float, answer_bytes: float, cores: int
+def splits_of(  # what decides a split's size
+    files: Sequence[Sequence[Object]],
+    inflated: Sequence[bool],
+    line_bytes: float,
+    answer_bytes: float,
+    cores: int,
+    *,
+    whole: bool = False,
 ) -> Iterator[Split]:
     """Cut every input into splits: small enough to keep all cores busy, large enough to be worth an object.
 
@@ -66,6 +72,7 @@ def splits_of(
         line_bytes: the mean length of a line.
         answer_bytes: the mean length of an answer.
         cores: how many tasks run at once.
+        whole: cut nothing.
     """
     total = sum(source.size for sources in files for source in sources) / line_bytes
     fair = min(MAX_LINES, MAX_PIECE / answer_bytes, max(_MIN_LINES, total / (TASKS_PER_CORE * cores)))
@@ -73,7 +80,7 @@ def splits_of(
         lines = sum(source.size for source in sources) / line_bytes
         # every object ends a split of its own
         target = int(max(fair, lines / max(1, MAX_PIECES + 1 - len(sources))) * line_bytes) + 1
-        ranges = [each for source in sources for each in cut(source, target)]
+        ranges = [each for source in sources for each in cut(source, source.size + 1 if whole else target)]
         for number, each in enumerate(ranges):
             yield Split(file, number, each, (each.end - each.start) / line_bytes, inflated[file])
 

@@ -5,6 +5,7 @@ A piece counts once a task manifest names it. Names hold a uuid, so that two att
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import time
 import uuid
@@ -20,6 +21,7 @@ import pyarrow as pa
 from personalize_spark.answer import LineFilter, answer
 from personalize_spark.artifacts.model import read_model, updated
 from personalize_spark.artifacts.shards import USERS, GatheredRows, Shards, SplitRows
+from personalize_spark.artifacts.themes import ModelThemes
 from personalize_spark.artifacts.view import View, ViewFilter, with_exploration, with_new_items
 from personalize_spark.errors import PersonalizeSparkError
 from personalize_spark.filters.binding import bind
@@ -109,8 +111,16 @@ class Worker:
         return ViewFilter(view, bind(parse_filter(job.filter), view.schemas), self.model)
 
     @cached_property
+    def themes(self) -> ModelThemes | None:
+        """What names the lists, if the job has themes."""
+        job = self.plan.job
+        return ModelThemes(job.themes.open(), job.item_name, self.model) if job.themes is not None else None
+
+    @cached_property
     def _block(self) -> int:
         """Lines that are answered together: many where a filter cuts them into groups, so that groups are worth their cost."""
+        if self.themes is not None:
+            return sys.maxsize
         most, scores = _MAX_BLOCK, _SCORES_PER_BLOCK
         if self.line_filter is not None and self.line_filter.varies:
             # fewer, where it looks at users: each may have a history of hundreds of items
@@ -129,7 +139,7 @@ class Worker:
         self._turn_to(split)
         with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
             for lines in self._lines(text):
-                answers = answer(self.recipe, self.model, self.plan.job.settings, lines, self.line_filter)
+                answers = answer(self.recipe, self.model, self.plan.job.settings, lines, self.line_filter, self.themes)
                 file.write(answers.data)
                 piece.lines += answers.lines
                 errors += answers.errors
@@ -168,7 +178,8 @@ class Worker:
             source.use(GatheredRows(table) if split.gathered else None)
 
     def _lines(self, text: Iterable[bytes]) -> Iterator[list[bytes]]:
-        for block in text:
+        # themes of a file know of each other
+        for block in text if self.themes is None else [b"".join(text)]:
             lines = block.removesuffix(b"\n").split(b"\n")
             for first in range(0, len(lines), self._block):
                 yield lines[first : first + self._block]

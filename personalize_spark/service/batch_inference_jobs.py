@@ -90,7 +90,7 @@ def check_batch_inference_job(
     version = find_active_version(catalog, request["solutionVersionArn"])
     recipe = recipe_of(version.fields["recipeArn"])
     group = catalog.read(Arn.parse(version.fields["datasetGroupArn"])) if "datasetGroupArn" in version.fields else None
-    problems = list(_theme_problems(catalog, request, recipe, group))
+    problems = list(_theme_problems(catalog, request, recipe, version, group))
     expression = None
     if "filterArn" in request:
         record = find(catalog, request["filterArn"], "filter")
@@ -111,6 +111,7 @@ def check_batch_inference_job(
         view=Pinned(**group.fields["view"]) if group and (expression or exploration) else None,
         filter=expression,
         exploration=exploration,
+        themes=Pinned(**version.fields["themes"]) if request["batchInferenceJobMode"] == THEME_GENERATION else None,
         access=_access(request, assume_role=assume_role),
         notes=list(_notes(request, recipe)),
         service_limits=service_limits,
@@ -231,7 +232,9 @@ def _config(request: Fields, name: str) -> Mapping[str, Any]:
     return (request.get("batchInferenceJobConfig") or {}).get(name) or {}
 
 
-def _theme_problems(catalog: Catalog, request: Fields, recipe: Recipe, group: Record | None) -> Iterator[str]:
+def _theme_problems(
+    catalog: Catalog, request: Fields, recipe: Recipe, version: Record, group: Record | None
+) -> Iterator[str]:
     """Why there can be no themes: they need the names and the texts of items, as the Items schema of now has them."""
     if request["batchInferenceJobMode"] != THEME_GENERATION:
         return
@@ -250,7 +253,17 @@ def _theme_problems(catalog: Catalog, request: Fields, recipe: Recipe, group: Re
         yield f"itemName is '{name}', which is no column of the Items schema{did_you_mean(name, schema.names)}."
     elif not column.is_text:
         yield f"itemName is '{name}', a column of type {column.type}; the names of items must be of type string."
-    yield f"The mode {THEME_GENERATION} is not supported yet: no theme would be written."
+    elif not _has_learned_themes(version, name):
+        yield (
+            f"The solution version {version.arn} was trained before the Items dataset had what themes need, a textual field and "
+            f"{name}: train it again."
+        )
+
+
+def _has_learned_themes(version: Record, item_name: str) -> bool:
+    if "themes" not in version.fields:
+        return False
+    return item_name in Pinned(**version.fields["themes"]).open().properties["columns"]
 
 
 def _items_schema(catalog: Catalog, group: Record | None) -> Schema | None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from functools import partial
+from dataclasses import asdict
+from functools import cache, partial
 
 from pyspark.sql import SparkSession
 
 from personalize_spark.artifacts.artifact import Pinned
+from personalize_spark.artifacts.themes import write_themes
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Fields, Record
 from personalize_spark.catalog.resources import find_dataset, find_group, latest_active_version
@@ -31,9 +33,10 @@ from personalize_spark.training.als import train_als
 from personalize_spark.training.extras import require_scipy
 from personalize_spark.training.interactions import Events, Totals, keeping, read_interactions, totals
 from personalize_spark.training.item_models import train_item_factors, train_neighbours, train_words
-from personalize_spark.training.metadata import read_metadata
+from personalize_spark.training.metadata import Metadata, read_metadata
 from personalize_spark.training.popularity import train_popularity
 from personalize_spark.training.sequences import train_sequences
+from personalize_spark.training.themes import Semantic, learn_themes
 from personalize_spark.training.training import Hyperparameters, Trainer, Training
 
 __all__ = ["FULL", "TRAINERS", "UPDATE", "Hyperparameters", "begin_version", "train", "train_version"]
@@ -158,14 +161,23 @@ def _train(
         pairs = keep(table)
         counted = totals(pairs)
         _warn_below_minimum(dataset.arn.name, counted)
-        metadata = partial(read_metadata, spark, catalog, dataset.arn)
+        metadata = cache(partial(read_metadata, spark, catalog, dataset.arn))
         factors = trainer(Training(recipe, pairs, counted, hyperparameters, metadata, keep))
         properties = {
             "recipe": recipe.name,
             "interactions": counted.interactions,
             "deltaVersions": version.fields["deltaVersions"],
         }
-        return write_model(store, factors, properties)
+        fields = write_model(store, factors, properties)
+        return {**fields, **_learn_themes(store, metadata())} if recipe.themed else fields
+
+
+def _learn_themes(store: Store, metadata: Metadata | None) -> Fields:
+    """Write what themes are made from, if there are texts; returns what the record says of it."""
+    if metadata is None or not metadata.has_text:
+        return {}
+    learned = learn_themes(metadata.table, metadata.columns, Semantic())
+    return {"themes": asdict(write_themes(store.at("themes"), learned))}
 
 
 def _warn_below_minimum(group: str, counted: Totals) -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 import orjson
@@ -16,16 +17,22 @@ from numpy.typing import NDArray
 from personalize_spark.artifacts.artifact import Entry, Pinned, finish, write_table
 from personalize_spark.artifacts.model import read_model, users_schema, write_items
 from personalize_spark.artifacts.shards import USERS, keys_of, shard_name, shards_of
+from personalize_spark.artifacts.themes import write_themes
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
+from personalize_spark.catalog.resources import dataset_arn
 from personalize_spark.catalog.status import Status
 from personalize_spark.recipes import RECIPES, ModelKind
+from personalize_spark.schemas import ITEMS, Schema
 from personalize_spark.scoring.model import JsonTexts, Model
 from personalize_spark.scoring.products import products
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.softmax import log_normaliser
 from personalize_spark.scoring.topn import ItemMatrix
 from personalize_spark.storage.store import Store
+from personalize_spark.themes.candidates import Texts
+from personalize_spark.themes.relevance import unit
+from personalize_spark.training.themes import Semantic, learn_themes, words_about
 
 NO_EXPLORATION = {"itemExplorationConfig": {"explorationWeight": "0"}}
 """A batchInferenceJobConfig."""
@@ -143,6 +150,38 @@ def write_version(
         },
     )
     return arn
+
+
+class Hashed(Semantic):
+    """Sums of a random vector for each word: no LAPACK decides the digits."""
+
+    def items(self, items: Sequence[Texts]) -> NDArray[np.float32]:
+        """See `training.themes.Embedding`."""
+        sums = np.zeros((len(items), 16))
+        for row, item in enumerate(items):
+            for word in words_about(item):
+                sums[row] += np.random.default_rng(crc32(word.encode())).integers(-9, 10, 16)
+        return unit(sums).round(4).astype(np.float32)
+
+
+def themed_version(catalog: Catalog, table: pa.Table, schema: Schema, factors: NDArray[np.float32]) -> Arn:
+    """A version of aws-similar-items in a dataset group with an Items dataset, with what themes are made from.
+
+    Args:
+        catalog: gets it all.
+        table: the rows of Items by ascending id.
+        schema: of Items.
+        factors: float32 (I, d), of the rows.
+    """
+    counts = list(range(table.num_rows, 0, -1))
+    version = write_version(catalog, "aws-similar-items", table.column("ITEM_ID").to_pylist(), factors, {}, counts)
+    group = catalog.create(version.sibling("dataset-group", "toy"), {"name": "toy", "status": Status.ACTIVE})
+    record = catalog.create(group.arn.sibling("schema", "toy-items"), {"schema": schema.avro()})
+    catalog.create(dataset_arn(group.arn, ITEMS), {"schemaArn": str(record.arn), "status": Status.ACTIVE})
+    store = catalog.store.at(f"models/{version.name}/{version.version}/themes")
+    themes = asdict(write_themes(store, learn_themes(table, schema.columns, Hashed())))
+    catalog.update(catalog.read(version), datasetGroupArn=str(group.arn), themes=themes)
+    return version
 
 
 def neighbours_of(

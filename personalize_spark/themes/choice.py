@@ -20,8 +20,6 @@ from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.themes.candidates import Terms
 from personalize_spark.themes.phrasing import Form, form_of, phrase_of
 
-_NEIGHBOURS = 3
-"""Neighbours outside a set, as a multiple of its items."""
 _SIMILARITY = 0.5
 """How much of what a phrase says of the neighbours counts against it."""
 _OWN = 1.25
@@ -30,6 +28,8 @@ _COMBINED = 14
 """Terms that are combined in pairs."""
 _IMPLIED, _ROUNDING = 0.4, 1e-9
 """What a pair loses of which one term says nothing new."""
+_UNEVEN = 0.7
+"""What a phrase and a single word lose that are joined."""
 _FLOOR = 0.01
 """What a phrase is worth that the whole catalogue shares: better than none."""
 _LEAST = 0.08
@@ -76,20 +76,6 @@ class _Found:
     outside: NDArray[np.bool_]
     own: NDArray[np.bool_]
     weights: NDArray[np.float64]
-
-
-def neighbours_of(vectors: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """int64 (m,): the items outside the set that are nearest to its middle.
-
-    Args:
-        vectors: float32 (I, d), of all items.
-        rows: int64 (n,), the set.
-    """
-    near = vectors @ vectors[rows].sum(axis=0)
-    near[rows] = -np.inf
-    count = min(_NEIGHBOURS * len(rows), len(vectors) - len(rows))
-    best = np.argpartition(-near, max(count - 1, 0))[:count] if count else np.empty(0, np.int64)
-    return np.sort(best)
 
 
 def candidates_of(
@@ -181,4 +167,6 @@ _FORMS = {Form.PHRASE: 1.0, Form.DESCRIBED: 0.9, Form.JOINED: 0.6, Form.ALONE: 0
 
 def _readability(terms: Terms, numbers: Sequence[int], form: Form) -> float:
     whole = [1.0 if terms.categories[each] else float(terms.whole[each]) for each in numbers]
-    return _FORMS[form] * (0.1 + 0.9 * min(whole))
+    sizes = {" " in terms.keys[each] for each in numbers}
+    uneven = _UNEVEN if form is Form.JOINED and len(sizes) > 1 else 1.0
+    return _FORMS[form] * uneven * (0.1 + 0.9 * min(whole))

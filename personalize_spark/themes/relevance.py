@@ -10,6 +10,10 @@ from numpy.typing import NDArray
 from personalize_spark.scoring.products import products
 from personalize_spark.scoring.ragged import Ragged
 
+_NEIGHBOURS = 3
+"""Neighbours outside a set, as a multiple of its items."""
+_STEPS = 127
+"""Whole numbers of a quantised component: d of their squares stay below 2^24 up to d = 1,040."""
 SCALE = 0.6
 """Of cosines in the space of a catalogue's own words, to the range of the service: about -0.1 to 0.6."""
 
@@ -47,6 +51,28 @@ def relevance(phrase: NDArray[np.float32], items: NDArray[np.float32]) -> NDArra
     """
     found: NDArray[np.float64] = products(items, phrase[None])
     return np.where(found == 0, 0.0, found).astype(np.float32)
+
+
+def quantised(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Vectors of length 1 or 0 as whole numbers: their float32 products are exact, in whatever order a BLAS adds."""
+    return np.rint(_STEPS * vectors).astype(np.float32)
+
+
+def neighbours_of(whole: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """int64 (m,), ascending: the items outside a set that are nearest to its middle.
+
+    Args:
+        whole: float32 (I, d), of all items, see `quantised`.
+        rows: int64 (n,), the set.
+    """
+    near = whole @ quantised(unit(whole[rows].astype(np.float64).sum(axis=0)).astype(np.float32))
+    near[rows] = -np.inf
+    count = min(_NEIGHBOURS * len(rows), len(whole) - len(rows))
+    if not count:
+        return np.empty(0, np.int64)
+    last = np.partition(near, -count)[-count]
+    beyond, level = np.flatnonzero(near > last), np.flatnonzero(near == last)
+    return np.sort(np.concatenate([beyond, level[: count - len(beyond)]]))
 
 
 def ordered(scores: NDArray[np.float32], ids: Sequence[bytes]) -> NDArray[np.int64]:

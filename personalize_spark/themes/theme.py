@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from hashlib import blake2b
 
 import numpy as np
 from numpy.typing import NDArray
 
 from personalize_spark.themes.candidates import Terms
-from personalize_spark.themes.choice import Candidate, candidates_of, neighbours_of
+from personalize_spark.themes.choice import Candidate, candidates_of
 from personalize_spark.themes.phrasing import is_phrase
-from personalize_spark.themes.relevance import relevance, unit
+from personalize_spark.themes.relevance import neighbours_of, quantised, relevance, unit
 from personalize_spark.themes.words import folded
 
 _AGAIN = 0.8
@@ -73,12 +74,16 @@ class Themes:
             themes.append(theme if len(order) == 0 else replace(theme, scores=theme.scores[order]))
         return themes
 
+    @cached_property
+    def _whole(self) -> NDArray[np.float32]:
+        return quantised(self.item_vectors)
+
     def _theme(self, rows: NDArray[np.int64], question: int, used: Counter[str], terms: Counter[int]) -> Theme:
         """The theme of a set, its scores by ascending row; notes what it uses."""
         rows = np.sort(rows)
         if not len(rows):
             return Theme("", np.empty(0, np.float32), [])
-        outside = neighbours_of(self.item_vectors, rows)
+        outside = neighbours_of(self._whole, rows)
         found = candidates_of(self.terms, rows, outside, question, len(self.item_vectors))
         allowed = [each for each in found if self._is_allowed(each.text)]
         if not allowed:

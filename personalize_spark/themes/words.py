@@ -20,6 +20,7 @@ class Language:
     """What phrases of a language need.
 
     Attributes:
+        code: names it.
         stop: words that no phrase begins or ends with.
         openers: stop words, behind which a noun phrase in its plain form may begin.
         adjectives: endings of words that describe another.
@@ -30,6 +31,7 @@ class Language:
         nouns_are_capital: every noun begins with a capital letter.
     """
 
+    code: str
     stop: frozenset[str] = frozenset()
     openers: frozenset[str] = frozenset()
     adjectives: tuple[str, ...] = ()
@@ -46,6 +48,7 @@ def words_in(words: str) -> frozenset[str]:
 
 
 ENGLISH = Language(
+    "en",
     stop=words_in(
         "a an the this that these those my your his her its our their some any no every each all both few many more most other such "
         "of in on at by for with without from to into onto over under after before between through during about against around "
@@ -68,6 +71,7 @@ ENGLISH = Language(
     alone="{} favourites",
 )
 GERMAN = Language(
+    "de",
     stop=words_in(
         "der die das den dem des ein eine einen einem einer eines kein keine keinen keinem keiner dieser diese dieses diesen diesem "
         "jeder jede jedes jeden jedem mein dein sein ihr unser euer ihre ihren ihrem ihrer seine seinen seinem seiner und oder aber denn "
@@ -91,10 +95,11 @@ GERMAN = Language(
     alone="Rund um {}",
     nouns_are_capital=True,
 )
-UNSPACED = Language()
+UNSPACED = Language("unspaced")
 """Of texts without spaces between words: whole values are terms, words are not."""
-OTHER = Language(alone="{}")
-"""Any other: what most texts have is a stop word."""
+OTHER = Language("other")
+"""Any other, of which nothing is known."""
+LANGUAGES = {language.code: language for language in (ENGLISH, GERMAN, UNSPACED, OTHER)}
 
 
 def language_of(texts: Sequence[str]) -> Language:
