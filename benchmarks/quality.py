@@ -47,7 +47,7 @@ from personalize_spark.answer import LineFilter, answer
 from personalize_spark.artifacts.artifact import Pinned
 from personalize_spark.artifacts.model import read_model
 from personalize_spark.catalog.catalog import Catalog
-from personalize_spark.datasets.imports import Source, import_files
+from personalize_spark.datasets.imports import CsvSource, import_files
 from personalize_spark.filters.selector import Group
 from personalize_spark.recipes import RECIPES, Settings
 from personalize_spark.records import Object
@@ -172,8 +172,8 @@ def learned(spark: SparkSession, split: Split, folder: Path) -> dict[str, Model]
         writer.writerows(split.rows)
     catalog = Catalog(f"file://{folder}/catalog")
     sources = {
-        "Interactions": Source(f"file://{folder}/past.csv"),
-        "Items": Source(f"file://{FOLDER.resolve()}/item-meta.csv"),
+        "Interactions": CsvSource(f"file://{folder}/past.csv"),
+        "Items": CsvSource(f"file://{FOLDER.resolve()}/item-meta.csv"),
     }
     import_files(spark, catalog, "movielens", sources)
     models = {}

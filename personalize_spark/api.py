@@ -203,7 +203,7 @@ def import_datasets(  # noqa: PLR0913  # the command's options
         InvalidInputException: there is nothing to import, the group's name or a schema is not valid, or a file has other columns.
         DataError: there is no file, one is not CSV, or a dataset has no row that can be imported; then none is imported.
     """
-    from personalize_spark.datasets.imports import ImportMode, Source, plan_import, run_import
+    from personalize_spark.datasets.imports import CsvSource, ImportMode, plan_import, run_import
     from personalize_spark.solutions.refresh_users import refresh_users
 
     given = {
@@ -211,7 +211,7 @@ def import_datasets(  # noqa: PLR0913  # the command's options
         "Items": (items, items_schema),
         "Users": (users, users_schema),
     }
-    sources = {name: Source(uri_of(place), schema) for name, (place, schema) in given.items() if place is not None}
+    sources = {name: CsvSource(uri_of(place), schema) for name, (place, schema) in given.items() if place is not None}
     if not sources:
         raise InvalidInputException("Nothing to import: give at least one of interactions, items and users.")
     if import_mode not in [*ImportMode]:

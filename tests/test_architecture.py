@@ -74,6 +74,17 @@ LIBRARIES: dict[str, set[str]] = {
     "testing": {"hypothesis", "numpy", "orjson", "pyarrow", "pytest"},
     "training": {"numpy", "pyarrow", "pyspark", "scipy"},
 }
+# A file name stands in two packages only where the files are the two ends of one thing.
+TWO_ENDS = {
+    "compare": {"cli", "quality"},  # the command, and what it calls
+    "evaluate": {"cli", "quality"},
+    "run": {"cli", "job"},
+    "operations": {"cli", "service"},
+    "serve": {"cli", "server"},
+    "themes": {"artifacts", "training"},  # read; written
+    "explain": {"filters", "service"},  # of an expression; of a filter of the catalog
+    "model": {"artifacts", "scoring"},  # on disk; in memory
+}
 BANNED_NAMES = {"utils", "common", "core", "helpers", "manager"}
 MAX_MODULE, MAX_FUNCTION = 400, 60
 
@@ -159,6 +170,24 @@ def test_the_documents_have_these_levels() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (\d+) \| (.*?) \|", text, re.MULTILINE)
     assert {name: int(level) for level, names in rows for name in re.findall(r"`(\w+)`", names)} == LEVELS
+
+
+def test_a_file_name_stands_in_one_package() -> None:
+    places: dict[str, set[str]] = {}
+    for path in MODULES:
+        if path.parent != PACKAGE and path.stem != "__init__":
+            places.setdefault(path.stem, set()).add(place(path))
+    assert {stem: found for stem, found in places.items() if len(found) > 1} == TWO_ENDS
+
+
+def test_a_public_class_name_stands_once() -> None:
+    found = [
+        node.name
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    ]
+    assert sorted(found) == sorted(set(found))
 
 
 def test_a_package_only_names_what_it_offers() -> None:

@@ -13,7 +13,7 @@ from personalize_spark.artifacts.artifact import Pinned
 from personalize_spark.artifacts.model import read_model
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
-from personalize_spark.datasets.imports import Source, import_files
+from personalize_spark.datasets.imports import CsvSource, import_files
 from personalize_spark.job.run import run_job
 from personalize_spark.job.spark_executor import SparkExecutor
 from personalize_spark.service.batch_inference_jobs import create_batch_inference_job
@@ -37,7 +37,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def version(_spark_session: SparkSession, movielens: Path, place: Path) -> Arn:
     """A solution version trained on all of MovieLens, and the lines of a job beside it."""
     catalog = Catalog(f"file://{place}/catalog")
-    import_files(_spark_session, catalog, "movies", {"Interactions": Source(f"file://{movielens}/interactions.csv")})
+    import_files(_spark_session, catalog, "movies", {"Interactions": CsvSource(f"file://{movielens}/interactions.csv")})
     _write_lines(place / "in")
     hyperparameters = Hyperparameters(rank=16, iterations=4)
     return train(_spark_session, catalog, "movies", "aws-user-personalization", "movies", hyperparameters)

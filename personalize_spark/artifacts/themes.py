@@ -25,8 +25,8 @@ from personalize_spark.records import Object, Recommendations, ids_of
 from personalize_spark.scoring.model import Model
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.storage.store import Store
-from personalize_spark.themes.candidates import Terms
 from personalize_spark.themes.relevance import ordered
+from personalize_spark.themes.terms import Terms
 from personalize_spark.themes.theme import Theme, Themes
 from personalize_spark.themes.words import LANGUAGES
 

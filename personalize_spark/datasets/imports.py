@@ -58,7 +58,7 @@ class ImportMode(StrEnum):
 
 
 @dataclass(frozen=True)
-class Source:
+class CsvSource:
     """CSV files: one object, or all below a folder or prefix; the schema is inferred where none is given."""
 
     uri: str
@@ -66,14 +66,18 @@ class Source:
 
 
 def import_files(
-    spark: SparkSession, catalog: Catalog, group: str, sources: Mapping[str, Source], mode: ImportMode = ImportMode.FULL
+    spark: SparkSession,
+    catalog: Catalog,
+    group: str,
+    sources: Mapping[str, CsvSource],
+    mode: ImportMode = ImportMode.FULL,
 ) -> ImportReport:
     """Import CSV files into a dataset group; see `plan_import` and `run_import`."""
     return run_import(spark, catalog, plan_import(catalog, group, sources, mode))
 
 
 def plan_import(
-    catalog: Catalog, group: str, sources: Mapping[str, Source], mode: ImportMode = ImportMode.FULL
+    catalog: Catalog, group: str, sources: Mapping[str, CsvSource], mode: ImportMode = ImportMode.FULL
 ) -> ImportPlan:
     """List the files, settle the schemas and compare every header with them; nothing is written, Spark is not needed.
 
@@ -168,7 +172,7 @@ def _kept(catalog: Catalog, group: Arn, dataset: str) -> Schema | None:
         return None
 
 
-def _plan(dataset: str, source: Source, kept: Schema | None) -> _Files:
+def _plan(dataset: str, source: CsvSource, kept: Schema | None) -> _Files:
     """List the files, settle the schema and compare every file's header with it.
 
     What is added to has the `kept` schema; else it is inferred from the first rows of all files.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from personalize_spark.errors import EnvironmentProblem, InvalidInputException, ObjectNotFound
 from personalize_spark.quality.charts import histogram
-from personalize_spark.quality.differences import Comparison, Tally
+from personalize_spark.quality.differences import OutputComparison, Tally
 from personalize_spark.quality.lists import Codes, Lists, item_codes, read_lists
 from personalize_spark.storage.location import Place, open_store, split_prefix, uri_of, write_to
 from personalize_spark.storage.store import stream
@@ -18,7 +18,7 @@ _BLOCK = 16 << 20
 """Bytes of lines read at once."""
 
 
-def compare(old: Place, new: Place, *, at: int | None = None, plot: Place | None = None) -> Comparison:
+def compare(old: Place, new: Place, *, at: int | None = None, plot: Place | None = None) -> OutputComparison:
     """Measure how far the answers of two batch inference jobs differ.
 
     Args:
@@ -41,7 +41,7 @@ def compare(old: Place, new: Place, *, at: int | None = None, plot: Place | None
     return comparison
 
 
-def _measured(old: str, new: str, at: int | None) -> Comparison:
+def _measured(old: str, new: str, at: int | None) -> OutputComparison:
     try:
         with tempfile.TemporaryDirectory(prefix="personalize-spark-compare-") as folder:
             batches = [Path(folder) / "old", Path(folder) / "new"]
@@ -91,7 +91,7 @@ def _read(path: str, codes: Codes) -> Iterator[Lists]:
                 number += len(lines)
 
 
-def _histogram(comparison: Comparison, old: str, new: str) -> str:
+def _histogram(comparison: OutputComparison, old: str, new: str) -> str:
     return histogram(
         f"overlap@{comparison.at}, share of {comparison.both.answered:,} answers",
         [f"old: {old}", f"new: {new}"],

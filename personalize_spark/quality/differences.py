@@ -55,7 +55,7 @@ class Both:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class OutputComparison:
     """Two batches compared; a mean of nothing is `None`.
 
     Attributes:
@@ -145,12 +145,12 @@ class Tally:
         answered = ~(old_failed | new_failed)
         self._measure(old.take(old_rows[answered]), new.take(new_rows[answered]))
 
-    def comparison(self) -> Comparison:
+    def comparison(self) -> OutputComparison:
         """The means."""
         old, new = (self._batch(batch) for batch in (0, 1))
         answered = self._answered
         common = int(self._frequency.all(axis=0).sum())
-        return Comparison(
+        return OutputComparison(
             old,
             new,
             Both(self._matched, self._both_errors, answered, common),

@@ -80,12 +80,12 @@ def _import(compute: Compute, catalog: Catalog, record: Record) -> None:
 
 
 def _import_rows(spark: SparkSession, catalog: Catalog, record: Record) -> Fields:
-    from personalize_spark.datasets.imports import ImportMode, Source, plan_import, run_import
+    from personalize_spark.datasets.imports import CsvSource, ImportMode, plan_import, run_import
     from personalize_spark.solutions.refresh_users import refresh_users
 
     dataset = find(catalog, record.fields["datasetArn"], "dataset")
     kind, group = dataset.fields["datasetType"], Arn.parse(dataset.fields["datasetGroupArn"]).name
-    source = Source(record.fields["dataSource"]["dataLocation"], find_schema(catalog, dataset).avro())
+    source = CsvSource(record.fields["dataSource"]["dataLocation"], find_schema(catalog, dataset).avro())
     plan = plan_import(catalog, group, {kind: source}, ImportMode(record.fields["importMode"]))
     [imported] = run_import(spark, catalog, plan).datasets
     if kind == INTERACTIONS:

@@ -12,7 +12,7 @@ from personalize_spark.artifacts.heldout import HeldOut
 from personalize_spark.quality.measures import known_shares
 from personalize_spark.quality.measures import measure as measure_model
 from personalize_spark.scoring.topn import ItemMatrix
-from personalize_spark.solutions.users import inverse
+from personalize_spark.solutions.write_users import inverse
 from personalize_spark.training.factors import Choices
 from personalize_spark.training.temperature import fit_temperature
 

@@ -21,7 +21,7 @@ from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Record
 from personalize_spark.catalog.resources import find_dataset, find_group, latest_active_version
 from personalize_spark.schemas import INTERACTIONS
-from personalize_spark.solutions.users import UserSide, write_users
+from personalize_spark.solutions.write_users import UserSide, write_users
 from personalize_spark.training.interactions import Events, persisted, read_interactions
 
 

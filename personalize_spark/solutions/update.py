@@ -19,7 +19,7 @@ from personalize_spark.artifacts.artifact import Artifact
 from personalize_spark.artifacts.model import read_model
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.solutions.refresh_users import numbers_of
-from personalize_spark.solutions.users import UserSide, fold_in_users
+from personalize_spark.solutions.write_users import UserSide, fold_in_users
 from personalize_spark.training.als import POPULARITY
 from personalize_spark.training.factors import Factors, UserSource
 from personalize_spark.training.fold_in import AlsFoldIn, Histories, gram

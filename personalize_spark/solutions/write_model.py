@@ -18,7 +18,7 @@ from personalize_spark.catalog.catalog import Fields
 from personalize_spark.scoring.model import JsonTexts, Model
 from personalize_spark.scoring.topn import ItemMatrix
 from personalize_spark.solutions.calibration import Calibration, calibrate_choices, calibrate_held_out, measure
-from personalize_spark.solutions.users import UserSide, held_out, inverse, with_last, write_users
+from personalize_spark.solutions.write_users import UserSide, held_out, inverse, with_last, write_users
 from personalize_spark.storage.store import Store
 from personalize_spark.training.factors import Factors, UserSource
 

@@ -30,8 +30,8 @@ from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.softmax import log_normaliser
 from personalize_spark.scoring.topn import ItemMatrix
 from personalize_spark.storage.store import Store
-from personalize_spark.themes.candidates import Texts
 from personalize_spark.themes.relevance import unit
+from personalize_spark.themes.terms import Texts
 from personalize_spark.training.themes import Semantic, learn_themes, words_about
 
 NO_EXPLORATION = {"itemExplorationConfig": {"explorationWeight": "0"}}

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from personalize_spark.scoring.ragged import Ragged
-from personalize_spark.themes.candidates import Terms
 from personalize_spark.themes.phrasing import Form, form_of, phrase_of
+from personalize_spark.themes.terms import Terms
 
 _SIMILARITY = 0.5
 """How much of what a phrase says of the neighbours counts against it."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from enum import Enum, auto
 
-from personalize_spark.themes.candidates import Terms
+from personalize_spark.themes.terms import Terms
 from personalize_spark.themes.words import OTHER, UNSPACED, Language, words_in
 
 MIN_WORDS, MAX_WORDS = 2, 5

@@ -11,10 +11,10 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
-from personalize_spark.themes.candidates import Terms
 from personalize_spark.themes.choice import Candidate, candidates_of
 from personalize_spark.themes.phrasing import is_phrase
 from personalize_spark.themes.relevance import neighbours_of, quantised, relevance, unit
+from personalize_spark.themes.terms import Terms
 from personalize_spark.themes.words import folded
 
 _AGAIN = 0.8

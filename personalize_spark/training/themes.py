@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from personalize_spark.artifacts.themes import CatalogueThemes
 from personalize_spark.schemas import Column
-from personalize_spark.themes.candidates import Terms, Texts, find_terms
 from personalize_spark.themes.relevance import SCALE, centroids
+from personalize_spark.themes.terms import Terms, Texts, find_terms
 from personalize_spark.themes.theme import Themes, name_hashes
 from personalize_spark.training.lsa import embed, tf_idf, words_of
 

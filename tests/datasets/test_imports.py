@@ -21,7 +21,7 @@ from personalize_spark.artifacts.view import View
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.datasets.imported import Imported, ImportReport
-from personalize_spark.datasets.imports import ImportMode, Source, import_files
+from personalize_spark.datasets.imports import CsvSource, ImportMode, import_files
 from personalize_spark.errors import DataError, InvalidInputException
 from personalize_spark.filters.expression import Values, leaves
 from personalize_spark.filters.mask import Numbers, evaluate
@@ -48,11 +48,11 @@ a,comedy,1991,3
 USERS = "USER_ID,AGE,CITY\nu1,30,Rome\nu9,,\n"
 
 
-def sources(root: str, **texts: str) -> dict[str, Source]:
+def sources(root: str, **texts: str) -> dict[str, CsvSource]:
     store = open_store(root)
     for name, text in texts.items():
         store.write(f"csv/{name}.csv", text.encode())
-    return {name: Source(f"{store.root}csv/{name}.csv") for name in texts}
+    return {name: CsvSource(f"{store.root}csv/{name}.csv") for name in texts}
 
 
 def view_of(catalog: Catalog) -> Artifact:
@@ -185,7 +185,7 @@ def test_all_files_of_a_folder_are_imported(spark: SparkSession, tmp_path: Path)
     store = open_store(f"file://{tmp_path}/csv")
     for name in ("a", "b"):
         store.write(f"{name}.csv", f"USER_ID,ITEM_ID,TIMESTAMP\n{name},i,1\n".encode())
-    given = {"Interactions": Source(f"file://{tmp_path}/csv")}
+    given = {"Interactions": CsvSource(f"file://{tmp_path}/csv")}
     report = import_files(spark, Catalog(f"file://{tmp_path}/catalog"), "shop", given)
     assert report.datasets[0].rows == 2
 
@@ -193,7 +193,7 @@ def test_all_files_of_a_folder_are_imported(spark: SparkSession, tmp_path: Path)
 def test_nothing_to_import_is_said(spark: SparkSession, tmp_path: Path) -> None:
     catalog = Catalog(f"file://{tmp_path}/catalog")
     with pytest.raises(DataError, match="no file with content"):
-        import_files(spark, catalog, "shop", {"Items": Source(f"file://{tmp_path}/none.csv")})
+        import_files(spark, catalog, "shop", {"Items": CsvSource(f"file://{tmp_path}/none.csv")})
     with pytest.raises(DataError, match="The files of Interactions have a header but no rows. Nothing was imported"):
         import_files(spark, catalog, "shop", sources(f"file://{tmp_path}", Interactions="USER_ID,ITEM_ID,TIMESTAMP\n"))
 
@@ -237,7 +237,7 @@ def test_a_file_that_is_not_the_schemas_is_refused_before_anything_is_written(
     fields = [{"name": "ITEM_ID", "type": "string"}, {"name": "COLOR", "type": "string"}]
     schema = {"type": "record", "name": "Items", "fields": fields}
     with pytest.raises(InvalidInputException, match="needs ITEM_ID, COLOR"):
-        import_files(spark, catalog, "shop", {"Items": Source(source.uri, schema)})
+        import_files(spark, catalog, "shop", {"Items": CsvSource(source.uri, schema)})
     assert not list(catalog.store.list("datasets/"))
 
 
@@ -247,7 +247,7 @@ def test_every_file_of_a_folder_has_the_columns_of_the_first(spark: SparkSession
     store.write("b.csv", b"USER_ID,TIMESTAMP,ITEM_ID\nu,1,i\n")
     catalog = Catalog(f"file://{tmp_path}/catalog")
     with pytest.raises(InvalidInputException) as caught:
-        import_files(spark, catalog, "shop", {"Interactions": Source(f"file://{tmp_path}/csv")})
+        import_files(spark, catalog, "shop", {"Interactions": CsvSource(f"file://{tmp_path}/csv")})
     assert caught.value.message == (
         f"file://{tmp_path}/csv/b.csv has the columns USER_ID, TIMESTAMP, ITEM_ID; the schema of Interactions needs "
         "USER_ID, ITEM_ID, TIMESTAMP, in this order, in every file."
@@ -273,8 +273,8 @@ def test_a_report_counts_in_words_that_agree() -> None:
 @pytest.mark.movielens
 def test_movielens_is_imported_whole(spark: SparkSession, movielens: Path, tmp_path: Path) -> None:
     given = {
-        "Interactions": Source(f"file://{movielens}/interactions.csv"),
-        "Items": Source(f"file://{movielens}/item-meta.csv"),
+        "Interactions": CsvSource(f"file://{movielens}/interactions.csv"),
+        "Items": CsvSource(f"file://{movielens}/item-meta.csv"),
     }
     catalog = Catalog(f"file://{tmp_path}/catalog")
     report = import_files(spark, catalog, "movies", given)
@@ -322,7 +322,7 @@ def test_the_types_of_columns_follow_from_all_files(spark: SparkSession, tmp_pat
     for number, zip_code in enumerate(["10115", "10117", "EC1A"]):
         store.write(f"part-{number}.csv", f"ITEM_ID,ZIP\ni{number},{zip_code}\n".encode())
     catalog = Catalog(f"file://{tmp_path}/catalog")
-    [report] = import_files(spark, catalog, "shop", {"Items": Source(f"file://{tmp_path}/items")}).datasets
+    [report] = import_files(spark, catalog, "shop", {"Items": CsvSource(f"file://{tmp_path}/items")}).datasets
     assert (report.rows, report.rejected, report.schema.columns[1].type) == (3, 0, "string")
 
 
@@ -364,5 +364,5 @@ def test_what_spark_leaves_beside_its_files_is_no_data(spark: SparkSession, tmp_
     store = open_store(f"file://{tmp_path}/items/")
     for name, text in {"part-0.csv": ITEMS, "_SUCCESS": "x", ".part-0.csv.crc": "crc"}.items():
         store.write(name, text.encode())
-    report = import_files(spark, Catalog(f"file://{tmp_path}/catalog"), "shop", {"Items": Source(store.root)})
+    report = import_files(spark, Catalog(f"file://{tmp_path}/catalog"), "shop", {"Items": CsvSource(store.root)})
     assert [each.rows for each in report.datasets] == [3]

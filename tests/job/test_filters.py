@@ -14,7 +14,7 @@ from pyspark.sql import SparkSession
 
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
-from personalize_spark.datasets.imports import ImportMode, Source, import_files
+from personalize_spark.datasets.imports import CsvSource, ImportMode, import_files
 from personalize_spark.errors import InvalidInputException, ResourceInUseException, ResourceNotFoundException
 from personalize_spark.job.local_executor import LocalExecutor
 from personalize_spark.job.run import run_job
@@ -40,7 +40,7 @@ def catalog(_spark_session: SparkSession, tmp_path_factory: pytest.TempPathFacto
     sources = {}
     for name, text in {"Interactions": INTERACTIONS, "Items": ITEMS, "Users": USERS}.items():
         (folder / f"{name}.csv").write_text(text)
-        sources[name] = Source(f"file://{folder}/{name}.csv")
+        sources[name] = CsvSource(f"file://{folder}/{name}.csv")
     catalog = Catalog(f"file://{folder}/catalog")
     import_files(_spark_session, catalog, "shop", sources)
     return catalog
@@ -292,9 +292,9 @@ class Movies:
         ages = "".join(f"{user},{10 + user % 30}\n" for user in range(1, 611))
         (folder / "users.csv").write_text(f"USER_ID,AGE\n{ages}")
         given = {
-            "Interactions": Source(f"file://{movielens}/interactions.csv"),
-            "Items": Source(f"file://{movielens}/item-meta.csv"),
-            "Users": Source(f"file://{folder}/users.csv"),
+            "Interactions": CsvSource(f"file://{movielens}/interactions.csv"),
+            "Items": CsvSource(f"file://{movielens}/item-meta.csv"),
+            "Users": CsvSource(f"file://{folder}/users.csv"),
         }
         import_files(spark, self.catalog, "movies", given, ImportMode.FULL)
         [record] = self.catalog.list("dataset-group")

@@ -12,7 +12,7 @@ from pyspark.sql import SparkSession
 from personalize_spark.artifacts import shards
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
-from personalize_spark.datasets.imports import ImportMode, Source, import_files
+from personalize_spark.datasets.imports import CsvSource, ImportMode, import_files
 from personalize_spark.errors import JobFailed
 from personalize_spark.job import gather, spark_executor, splits
 from personalize_spark.job.run import run_job
@@ -48,7 +48,7 @@ class World:
 
     def load(self, rows: list[str], mode: ImportMode) -> None:
         (self.folder / "i.csv").write_text("\n".join([HEADER, *rows]))
-        source = Source(f"file://{self.folder}/i.csv")
+        source = CsvSource(f"file://{self.folder}/i.csv")
         import_files(self.spark, self.catalog, "shop", {"Interactions": source}, mode)
         refresh_users(self.spark, self.catalog, "shop")
 

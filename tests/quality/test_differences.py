@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from personalize_spark.errors import DataError
-from personalize_spark.quality.differences import Comparison, Tally
+from personalize_spark.quality.differences import OutputComparison, Tally
 from personalize_spark.quality.lists import Lists, item_codes, read_lists
 
 Line = dict[str, Any]
@@ -34,7 +34,7 @@ def text(lines: Sequence[Line]) -> list[bytes]:
     return [json.dumps(each).encode() + b"\n" for each in lines]
 
 
-def compared(old: Sequence[Line], new: Sequence[Line], at: int | None = None, parts: int = 3) -> Comparison:
+def compared(old: Sequence[Line], new: Sequence[Line], at: int | None = None, parts: int = 3) -> OutputComparison:
     codes = item_codes()
     sides = [read_lists(text(lines), codes, "f", 1) for lines in (old, new)]
     packed = [{part: some.packed() for part, some in side.parts(parts)} for side in sides]

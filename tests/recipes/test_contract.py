@@ -11,7 +11,7 @@ from personalize_spark.answer import answer
 from personalize_spark.errors import InvalidInputException
 from personalize_spark.recipes import RECIPES, Recipe, RecipeType, Settings, recipe_of
 from personalize_spark.scoring.model import Model
-from personalize_spark.testing.recipes import RecipeTests, good_lines, lines_of
+from personalize_spark.testing.recipe_tests import RecipeTests, good_lines, lines_of
 from personalize_spark.testing.toy import World, model_of, random_world
 from tests.oracle import answer_line
 

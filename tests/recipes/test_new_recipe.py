@@ -12,7 +12,7 @@ from personalize_spark.records import Object, Recommendations
 from personalize_spark.scoring.model import Model
 from personalize_spark.scoring.selection import Selection, popular_of
 from personalize_spark.service.recipes import describe_recipe, list_recipes
-from personalize_spark.testing.recipes import RecipeTests
+from personalize_spark.testing.recipe_tests import RecipeTests
 
 NOWHERE = Catalog("/nowhere")
 

@@ -18,7 +18,7 @@ from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Record
 from personalize_spark.catalog.resources import find_group
 from personalize_spark.cli.main import main
-from personalize_spark.datasets.imports import Source, import_files
+from personalize_spark.datasets.imports import CsvSource, import_files
 from personalize_spark.errors import InvalidInputException, ResourceInUseException
 from personalize_spark.filters.binding import bind
 from personalize_spark.filters.explain import Share
@@ -55,7 +55,7 @@ def catalog(_spark_session: SparkSession, tmp_path_factory: pytest.TempPathFacto
     sources = {}
     for name, text in {"Interactions": INTERACTIONS, "Items": ITEMS, "Users": USERS}.items():
         (folder / f"{name}.csv").write_text(text)
-        sources[name] = Source(f"file://{folder}/{name}.csv")
+        sources[name] = CsvSource(f"file://{folder}/{name}.csv")
     catalog = Catalog(f"file://{folder}/catalog")
     import_files(_spark_session, catalog, "shop", sources)
     return catalog

@@ -13,7 +13,7 @@ from personalize_spark.artifacts.artifact import Pinned
 from personalize_spark.artifacts.model import read_model
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Record
-from personalize_spark.datasets.imports import ImportMode, Source, import_files
+from personalize_spark.datasets.imports import CsvSource, ImportMode, import_files
 from personalize_spark.errors import (
     InvalidInputException,
     ResourceAlreadyExistsException,
@@ -114,7 +114,7 @@ def test_a_version_learns_from_what_the_configuration_says_and_is_updated(spark:
     header = "USER_ID,ITEM_ID,EVENT_TYPE,EVENT_VALUE,TIMESTAMP"
     (tmp_path / "i.csv").write_text("\n".join([header, *rows, "u1,clicked,click,5,3000", "u1,cheap,watch,1,3001"]))
     catalog = Catalog(f"file://{tmp_path}/catalog")
-    source, at_once = Source(f"file://{tmp_path}/i.csv"), lambda _, work: work(Compute(spark=spark))
+    source, at_once = CsvSource(f"file://{tmp_path}/i.csv"), lambda _, work: work(Compute(spark=spark))
     import_files(spark, catalog, "shop", {"Interactions": source})
     [group] = catalog.list("dataset-group")
     config = {"eventValueThreshold": "2", "algorithmHyperParameters": {"rank": "4", "iterations": "2"}}

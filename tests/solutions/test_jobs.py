@@ -13,7 +13,7 @@ from pyspark.sql import SparkSession
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.cli.main import main
-from personalize_spark.datasets.imports import Source, import_files
+from personalize_spark.datasets.imports import CsvSource, import_files
 from personalize_spark.job.local_executor import LocalExecutor
 from personalize_spark.job.run import run_job
 from personalize_spark.service.batch_inference_jobs import create_batch_inference_job
@@ -44,7 +44,7 @@ def catalog(_spark_session: SparkSession, tmp_path_factory: pytest.TempPathFacto
         with (folder / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows(rows)
     catalog = Catalog(f"file://{folder}/catalog")
-    sources = {name: Source(f"file://{folder}/{name}.csv") for name in tables}
+    sources = {name: CsvSource(f"file://{folder}/{name}.csv") for name in tables}
     import_files(_spark_session, catalog, "shop", sources)
     factors = {name: write_npy(folder, getattr(MODEL, name), name) for name in ("items", "users")}
     target = Target("old", "aws-user-personalization", "shop", ARN)

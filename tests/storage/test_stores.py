@@ -14,7 +14,7 @@ from personalize_spark.storage.file import FileStore
 from personalize_spark.storage.location import open_store
 from personalize_spark.storage.s3 import MIN_PART, S3Store
 from personalize_spark.storage.store import Store
-from personalize_spark.testing.stores import StoreTests
+from personalize_spark.testing.store_tests import StoreTests
 
 
 class TestFiles(StoreTests):

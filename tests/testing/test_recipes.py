@@ -15,7 +15,7 @@ from personalize_spark.records import Object, Recommendations
 from personalize_spark.scoring.model import Model
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.selection import Selection
-from personalize_spark.testing.recipes import RecipeTests
+from personalize_spark.testing.recipe_tests import RecipeTests
 from personalize_spark.testing.toy import model_of, random_world
 
 Change = Callable[[Recommendations, Sequence[Object]], Recommendations]

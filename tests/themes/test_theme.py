@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from personalize_spark.themes.candidates import Texts, find_terms
 from personalize_spark.themes.phrasing import is_phrase
 from personalize_spark.themes.relevance import centroids, ordered, unit
+from personalize_spark.themes.terms import Texts, find_terms
 from personalize_spark.themes.theme import Themes, name_hashes
 from personalize_spark.themes.words import ENGLISH
 

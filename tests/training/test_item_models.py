@@ -17,7 +17,7 @@ from personalize_spark.answer import answer
 from personalize_spark.artifacts.artifact import Pinned
 from personalize_spark.artifacts.model import read_model
 from personalize_spark.catalog.catalog import Catalog
-from personalize_spark.datasets.imports import Source, import_files
+from personalize_spark.datasets.imports import CsvSource, import_files
 from personalize_spark.errors import DataError
 from personalize_spark.recipes import RECIPES, Settings
 from personalize_spark.scoring.model import Model
@@ -64,8 +64,8 @@ def learn(_spark_session: SparkSession, tmp_path_factory: pytest.TempPathFactory
     folder = tmp_path_factory.mktemp("related")
     catalog = Catalog(f"file://{folder}/catalog")
     sources = {
-        "Interactions": Source(write(folder / "i.csv", [("USER_ID", "ITEM_ID", "TIMESTAMP"), *interactions()])),
-        "Items": Source(write(folder / "items.csv", [[each["name"] for each in SCHEMA["fields"]], *ITEMS]), SCHEMA),  # type: ignore[index]
+        "Interactions": CsvSource(write(folder / "i.csv", [("USER_ID", "ITEM_ID", "TIMESTAMP"), *interactions()])),
+        "Items": CsvSource(write(folder / "items.csv", [[each["name"] for each in SCHEMA["fields"]], *ITEMS]), SCHEMA),  # type: ignore[index]
     }
     import_files(_spark_session, catalog, "films", sources)
 
@@ -160,6 +160,6 @@ def test_the_more_influence_the_more_popular_and_newer(learn: Learn, which: str)
 def test_semantic_similarity_needs_a_text(spark: SparkSession, tmp_path: Path) -> None:
     catalog = Catalog(f"file://{tmp_path}/catalog")
     rows = write(tmp_path / "i.csv", [("USER_ID", "ITEM_ID", "TIMESTAMP"), *interactions()])
-    import_files(spark, catalog, "films", {"Interactions": Source(rows)})
+    import_files(spark, catalog, "films", {"Interactions": CsvSource(rows)})
     with pytest.raises(DataError, match="textual"):
         train(spark, catalog, "films", "aws-semantic-similarity", "s", Hyperparameters())

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from personalize_spark.themes.candidates import Terms, Texts, find_terms
+from personalize_spark.themes.terms import Terms, Texts, find_terms
 from personalize_spark.themes.words import ENGLISH, GERMAN, UNSPACED, folded, language_of, stem
 
 ENGLISH_TEXTS = [

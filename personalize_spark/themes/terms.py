@@ -28,7 +28,7 @@ _ITEMS_OF_A_TERM = 20_000
 _SURFACES = 8
 
 
-class Source(Enum):
+class TermSource(Enum):
     """Where a term stands."""
 
     VALUES = auto()
@@ -103,8 +103,8 @@ def find_terms(catalogue: Sequence[Texts]) -> Terms:
                 term = counted[key] = _Counted(len(counted))
             term.seen += 1
             term.whole += whole
-            term.category |= source is Source.VALUES
-            surfaces = term.named if source is Source.NAMES else term.surfaces
+            term.category |= source is TermSource.VALUES
+            surfaces = term.named if source is TermSource.NAMES else term.surfaces
             if len(surfaces) < _SURFACES or surface in surfaces:
                 surfaces[surface] += 1
             if term.number not in own:
@@ -169,20 +169,22 @@ def _clauses(item: Texts) -> Iterator[list[str]]:
         yield from clauses(name)
 
 
-def _occurrences(item: Texts, language: Language, common: frozenset[str]) -> Iterator[tuple[str, str, bool, Source]]:
+def _occurrences(
+    item: Texts, language: Language, common: frozenset[str]
+) -> Iterator[tuple[str, str, bool, TermSource]]:
     """(key, surface, whether it is a whole run, where it stands) of every term that an item has."""
     for value in map(str.strip, item.values):
         if 0 < len(value) <= _MAX_VALUE and not value.isdigit():
-            yield " ".join(map(stem, folded(value).split())) or value, value.replace("_", " "), True, Source.VALUES
+            yield " ".join(map(stem, folded(value).split())) or value, value.replace("_", " "), True, TermSource.VALUES
     if language is UNSPACED:
         return
     for clause in clauses(item.text):
         for term in _terms_of(clause, language, common):
-            yield *term, Source.TEXT
+            yield *term, TermSource.TEXT
     for name in item.names:
         for clause in clauses(name):
             for term in _terms_of(clause, language, common):
-                yield *term, Source.NAMES
+                yield *term, TermSource.NAMES
 
 
 def _terms_of(clause: list[str], language: Language, common: frozenset[str]) -> Iterator[tuple[str, str, bool]]:
