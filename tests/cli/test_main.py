@@ -144,7 +144,7 @@ def test_the_demo_goes_from_nothing_to_printed_answers(tmp_path: Path) -> None:
     assert [answer["error"] is None for answer in answers] == [True, True, True, False, False]
     assert [len(answer["output"]["recommendedItems"]) for answer in answers] == [5, 5, 5, 0, 0]
     catalog = f"{tmp_path}/catalog"
-    version = json.loads((tmp_path / "request.json").read_text())["solutionVersionArn"]
+    version = json.loads((tmp_path / "request-users.json").read_text())["solutionVersionArn"]
     listed = run("list-batch-inference-jobs", "--solution-version-arn", version, PERSONALIZE_SPARK_CATALOG=catalog)
     assert [job["status"] for job in json.loads(listed.stdout)["batchInferenceJobs"]] == ["ACTIVE"]
 
