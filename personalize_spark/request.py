@@ -111,6 +111,25 @@ def is_operation(name: str) -> bool:
     return name in _service_model().operations
 
 
+def skeleton(operation: str) -> dict[str, Any]:
+    """Parameters of an operation to fill in: every member, with an empty value."""
+    found: dict[str, Any] = _skeleton(_service_model().operations[operation].input)
+    return found
+
+
+def _skeleton(reference: _Reference) -> Any:
+    shape = _service_model().shapes[reference.shape]
+    if shape.type == "structure":
+        return {name: _skeleton(each) for name, each in shape.members.items()}
+    if shape.type == "map":
+        return {"KeyName": _skeleton(shape.value)}
+    if shape.type == "list":
+        return [_skeleton(shape.member)]
+    if shape.type == "string":
+        return shape.enum[0] if shape.enum else ""
+    return shape.type == "boolean" or 0
+
+
 def with_scalars(operation: str, params: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters of an operation, whose numbers and booleans may be texts, with numbers and booleans; `validate` finds the rest."""
     found: dict[str, Any] = _with_scalars(_service_model().operations[operation].input, params)

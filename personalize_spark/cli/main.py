@@ -34,7 +34,11 @@ _COMMANDS = (run, models, evaluate, compare, explain_filter, gc, demo, serve, op
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    arguments = parser().parse_args(argv)
+    commands = parser()
+    arguments = commands.parse_args(argv)
+    if not hasattr(arguments, "command"):
+        commands.print_help()
+        return DONE
     with contextlib.suppress(ValueError):  # a notebook's thread gets no signals
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # what a platform sends before it kills
     try:
@@ -60,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
         "personalize-spark", description="Amazon Personalize's batch inference on your own Spark."
     )
     parser.add_argument("--version", action="version", version=f"personalize-spark {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(metavar="COMMAND")
     for module in _COMMANDS:
         module.add(commands)
     return parser

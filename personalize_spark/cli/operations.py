@@ -15,7 +15,7 @@ from personalize_spark.cli.arguments import Commands, add_catalog, add_command, 
 from personalize_spark.cli.output import FORMATS, spelled
 from personalize_spark.cli.shorthand import parse
 from personalize_spark.errors import InvalidInputException
-from personalize_spark.request import members, with_scalars, with_times
+from personalize_spark.request import members, skeleton, with_scalars, with_times
 from personalize_spark.service.operations import OPERATIONS, perform
 
 _NESTED = {"structure", "list", "map"}
@@ -27,6 +27,7 @@ def add(commands: Commands) -> None:
         parser = add_command(commands, _kebab(operation), _operate, f"{operation}, as in the AWS CLI.")
         add_catalog(parser)
         parser.add_argument("--cli-input-json", metavar="JSON", help="all parameters, as JSON or file://FILE")
+        parser.add_argument("--generate-cli-skeleton", action="store_true", help="print parameters to fill in, and end")
         parser.add_argument("--query", metavar="JMESPATH", help="what to print of the answer")
         parser.add_argument("--output", choices=FORMATS, default="json", help="how to print it (default: json)")
         for name, kind in members(operation).items():
@@ -51,7 +52,11 @@ def _add_parameter(parser: argparse.ArgumentParser, name: str, kind: str) -> Non
 def _operate(arguments: argparse.Namespace) -> None:
     from personalize_spark.service.work import Compute, Foreground
 
-    catalog, operation = catalog_of(arguments), arguments.operation
+    operation = arguments.operation
+    if arguments.generate_cli_skeleton:
+        sys.stdout.write(spelled(skeleton(operation), "json", None))
+        return
+    catalog = catalog_of(arguments)
     params = json_of(arguments.cli_input_json) if arguments.cli_input_json else {}
     for name, kind in members(operation).items():
         if (texts := getattr(arguments, name)) is not None:

@@ -85,6 +85,8 @@ class Handler:
         except PersonalizeSparkError as error:
             _log.exception("%s failed", operation)
             return Reply.error("InternalFailure", self._told(error.message), 500)
+        except ModuleNotFoundError as error:
+            return Reply.error("InternalFailure", f"{operation} needs {error.name}, which is not installed here.", 500)
         except Exception as error:  # noqa: BLE001  # a caller gets an answer whatever happens
             _log.exception("%s failed", operation)
             return Reply.error("InternalFailure", f"{type(error).__name__}; the log says more.", 500)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.cli.main import main
 from personalize_spark.cli.output import spelled
 from personalize_spark.errors import InvalidInputException
+from personalize_spark.request import members, skeleton
+from personalize_spark.service.operations import OPERATIONS
 from personalize_spark.testing.toy import golden_version, request
 
 Call = Callable[..., tuple[int, str, str]]
@@ -107,6 +110,26 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["--version"])
     assert (ended.value.code, capsys.readouterr().out) == (0, f"personalize-spark {__version__}\n")
+
+
+def test_a_bare_call_shows_the_commands(call: Call) -> None:
+    code, out, _ = call()
+    assert (code, "create-batch-inference-job" in out) == (0, True)
+
+
+def test_a_skeleton_has_every_parameter_and_needs_no_catalog(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("PERSONALIZE_SPARK_CATALOG", raising=False)
+    for operation in OPERATIONS:
+        command = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", operation).lower()
+        assert main([command, "--generate-cli-skeleton"]) == 0
+        printed = json.loads(capsys.readouterr().out)
+        assert printed.keys() == members(operation).keys()
+    assert skeleton("CreateBatchInferenceJob")["jobInput"] == {"s3DataSource": {"path": "", "kmsKeyArn": ""}}
+    assert skeleton("CreateSolution")["performHPO"] is True
+    assert skeleton("CreateDatasetImportJob")["importMode"] == "FULL"
+    assert skeleton("ListSchemas")["maxResults"] == 0
 
 
 ANSWER: dict[str, Any] = {"name": "x", "on": True, "jobs": [{"id": 1, "at": "a"}, {"id": 2}], "keys": ["p", "q"]}

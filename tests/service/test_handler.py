@@ -154,6 +154,18 @@ def test_a_failure_is_told_without_its_insides(
     assert "secret" in caplog.text
 
 
+def test_what_is_not_installed_is_said(answering: Handler, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise ModuleNotFoundError(name="pyspark")
+
+    monkeypatch.setattr(handler, "perform", fail)
+    reply = answering.reply("AmazonPersonalize.CreateSolution", b"{}")
+    assert (reply.status, json.loads(reply.body)["message"]) == (
+        500,
+        "CreateSolution needs pyspark, which is not installed here.",
+    )
+
+
 def test_times_are_milliseconds(answering: Handler, tmp_path: Path) -> None:
     answering.reply("AmazonPersonalize.CreateDatasetGroup", b'{"name":"shop"}')
     [group] = json.loads(answering.reply("AmazonPersonalize.ListDatasetGroups", b"").body)["datasetGroups"]
