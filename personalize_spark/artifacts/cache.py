@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
 import uuid
 from pathlib import Path
@@ -21,9 +22,27 @@ MAX_SHARE_OF_DISK = 0.5
 
 
 def cache_folder() -> Path:
-    """Under Spark's local directory, so that it goes with the application where the platform cleans up."""
+    """A folder of this user alone, made if need be.
+
+    It lies under Spark's local directory, so that it goes with the application where the platform cleans up.
+
+    Raises:
+        ArtifactError: somebody else made it, or may write there.
+    """
     local = os.environ.get("LOCAL_DIRS") or os.environ.get("SPARK_LOCAL_DIRS") or tempfile.gettempdir()
-    return Path(local.split(",")[0]) / f"personalize-spark-cache-{os.getuid()}"
+    folder = Path(local.split(",")[0]) / f"personalize-spark-cache-{os.getuid()}"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    state = (
+        folder.lstat()
+    )  # its name can be guessed: a link would lead elsewhere, and files of a stranger would be taken for ours
+    if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.getuid() or state.st_mode & 0o022:
+        raise ArtifactError(
+            f"The cache folder {folder} is not this user's alone: remove it, or name another local folder (spark.local.dir, TMPDIR)."
+        )
+    folder.chmod(0o700)
+    return folder
 
 
 def local_path(store: Store, name: str, sha256: str) -> Path:
@@ -35,7 +54,6 @@ def local_path(store: Store, name: str, sha256: str) -> Path:
     if isinstance(store, FileStore) and not str(store.folder).startswith(_MOUNTS):
         return store.path(name)
     folder = cache_folder()
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / sha256
     with (folder / f"{sha256}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # of the workers of a host, one fetches and the others wait

@@ -15,6 +15,9 @@ from personalize_spark.errors import InvalidInputException
 
 CATALOG = "PERSONALIZE_SPARK_CATALOG"
 
+_SHOWN = 200
+"""Characters of a text that is no JSON."""
+
 Commands = Any
 """What `ArgumentParser.add_subparsers` returns; argparse does not name it."""
 
@@ -67,8 +70,8 @@ def json_of(source: str) -> dict[str, Any]:
             else Path(source.removeprefix("file://")).read_text(encoding="utf-8-sig")
         )
         value = json.loads(text)
-    except (OSError, ValueError) as error:
-        raise InvalidInputException(f"{source} cannot be read as JSON: {error}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise InvalidInputException(f"{source[:_SHOWN]} cannot be read as JSON: {error}") from error
     if not isinstance(value, dict):
         raise InvalidInputException(f"{source} does not contain a JSON object.")
     return value

@@ -82,7 +82,6 @@ def _free_disk(spark: SparkSession) -> int:
 
 def _free(_: Batches) -> Batches:
     folder = cache_folder()
-    folder.mkdir(parents=True, exist_ok=True)
     yield pa.RecordBatch.from_pydict({"free": [shutil.disk_usage(folder).free]})
 
 

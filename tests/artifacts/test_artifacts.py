@@ -217,7 +217,6 @@ def test_what_another_worker_drops_in_the_meantime_does_not_matter(
     s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SPARK_LOCAL_DIRS", str(tmp_path))
-    cache.cache_folder().mkdir()
     (cache.cache_folder() / "gone").symlink_to("nowhere")  # listed, but not there when it is looked at
     store = open_store(s3)
     entry = write_column(store, "numbers", np.arange(5))
@@ -250,3 +249,21 @@ def test_a_large_user_side_does_not_stay_in_the_process(tmp_path: Path, monkeypa
         resident = [int(re.search(r"Rss:\s+(\d+)", part)[1]) for part in mapped[1:]]  # type: ignore[index]
         assert len(resident) == 2
         assert max(resident) < 64
+
+
+def test_the_cache_is_private_and_a_strangers_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPARK_LOCAL_DIRS", str(tmp_path / "local"))
+    monkeypatch.delenv("LOCAL_DIRS", raising=False)
+    folder = cache.cache_folder()
+    assert folder.stat().st_mode & 0o777 == 0o700
+    folder.chmod(0o755)  # as other releases made it: strangers could read there, but not write
+    assert cache.cache_folder().stat().st_mode & 0o777 == 0o700
+    folder.chmod(0o777)
+    with pytest.raises(ArtifactError, match="is not this user's alone: remove it"):
+        cache.cache_folder()
+    folder.rmdir()
+    (tmp_path / "elsewhere").mkdir()
+    folder.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ArtifactError, match="is not this user's alone"):
+        cache.cache_folder()
+    assert list((tmp_path / "elsewhere").iterdir()) == []

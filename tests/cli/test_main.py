@@ -209,3 +209,11 @@ def test_validate_checks_what_run_would(job: dict[str, Any], catalog: Catalog, t
     create_batch_inference_job(catalog, job)
     assert main(["validate", "--request", write(tmp_path, job)]) == 2
     assert main(["validate", "--request", write(tmp_path, {**job, "jobName": "other"}), "--limits", "service"]) == 0
+
+
+def test_arrays_that_nest_without_end_are_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    asked = '{"jobName":' + "[" * 100_000
+    assert main(["validate", "--catalog", str(tmp_path), "--request", asked]) == 2
+    said = capsys.readouterr().err
+    assert "cannot be read as JSON: maximum recursion depth exceeded" in said
+    assert len(said) < 500
