@@ -282,7 +282,7 @@ def test_the_records_tell_what_was_trained(spark: SparkSession, root: str) -> No
         assert shared.items() <= version.items()
         assert (version["solutionVersionArn"], version["trainingMode"]) == (str(arn), "FULL")
         assert 0 < version["trainingHours"] < 1
-        assert version["model"] == f"{catalog.uri}/models/top/{arn.version}/"
+        assert version["model"]["uri"] == f"{catalog.uri}/models/top/{arn.version}/"
 
 
 def test_a_solution_keeps_its_recipe(spark: SparkSession, root: str) -> None:
