@@ -177,7 +177,8 @@ def themed_version(catalog: Catalog, table: pa.Table, schema: Schema, factors: N
     version = write_version(catalog, "aws-similar-items", table.column("ITEM_ID").to_pylist(), factors, {}, counts)
     group = catalog.create(version.sibling("dataset-group", "toy"), {"name": "toy", "status": Status.ACTIVE})
     record = catalog.create(group.arn.sibling("schema", "toy-items"), {"schema": schema.avro()})
-    catalog.create(dataset_arn(group.arn, ITEMS), {"schemaArn": str(record.arn), "status": Status.ACTIVE})
+    imported = {"schemaArn": str(record.arn), "deltaVersion": 0, "status": Status.ACTIVE}
+    catalog.create(dataset_arn(group.arn, ITEMS), imported)
     store = catalog.store.at(f"models/{version.name}/{version.version}/themes")
     themes = asdict(write_themes(store, learn_themes(table, schema.columns, Hashed())))
     catalog.update(catalog.read(version), datasetGroupArn=str(group.arn), themes=themes)
