@@ -66,9 +66,10 @@ def test_what_is_wrong_is_said_and_the_exit_code_tells(tmp_path: Path) -> None:
         ("import-model --solution s --recipe aws-hrn", "id you mean 'aws-hrnn'"),
         ("import-model --solution s --recipe aws-hrnn --items /nowhere.npy", "give --counts"),
         (
-            "import-model --solution s --recipe aws-hrnn --items /nowhere.npy --group g",
+            "import-model --solution s --recipe aws-hrnn --items /nowhere.npy --counts items.csv",
             "There is nothing at file:///nowhere.npy",
         ),
+        ("import-model --solution s --recipe aws-hrnn --items items.csv --group g", "no dataset group 'g'"),
         ("import --group g", "Nothing to import"),
         ("import --group ../../evil --items items.csv", "../../evil' is not the ARN"),
         ("import --group g --items /nowhere.csv", "file:///nowhere.csv has no file with content"),
