@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self
 
-from personalize_spark.catalog.catalog import Catalog, Record
+from personalize_spark.catalog.catalog import Catalog, Fields, Record
 from personalize_spark.catalog.status import Status
 from personalize_spark.errors import JobFailed, ResourceInUseException, StorageError
 
@@ -60,12 +60,24 @@ class Lease:
         """
         with self._lock:
             if self._lost is None:
+                changes |= {"owner": self._owner, "heartbeat": time.time()}
                 try:
-                    self._catalog.update(self._record, owner=self._owner, heartbeat=time.time(), **changes)
+                    self._write(changes)
                 except ResourceInUseException as error:
                     self._lost = error.message
             if self._lost is not None:
                 raise JobFailed(f"This driver no longer holds {self._record.arn}: {self._lost}")
+
+    def _write(self, changes: Fields) -> None:
+        """Change the record, also where a change of this lease was stored but its new version never read: Ctrl-C came between."""
+        try:
+            self._catalog.update(self._record, **changes)
+        except ResourceInUseException:
+            now = self._catalog.read(self._record.arn)
+            if now.fields.get("owner") != self._owner or not now.status.unfinished:
+                raise
+            self._record.fields, self._record.version = now.fields, now.version
+            self._catalog.update(self._record, **changes)
 
     def _beat(self) -> None:
         while not self._ended.wait(BEAT_SECONDS):

@@ -117,3 +117,21 @@ def test_what_runs_is_told_by_kind(catalog: Catalog, record: Record) -> None:
     catalog.create(ARN.sibling(ARN.kind, "done"), {"status": Status.ACTIVE})
     catalog.create(ARN.sibling("solution", "trained", "1"), {"status": Status.IN_PROGRESS})
     assert [each.arn for each in running(catalog, ARN.kind)] == [record.arn]
+
+
+def test_a_change_that_ctrl_c_cut_short_does_not_lose_the_job(
+    catalog: Catalog, record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace = catalog.store.replace
+
+    def interrupted(name: str, data: bytes, version: str) -> str:
+        replace(name, data, version)
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    held = Lease(catalog, record)
+    monkeypatch.setattr(catalog.store, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        held.update(status=Status.IN_PROGRESS)
+    held.update(status=Status.FAILED)
+    assert catalog.read(ARN).status == Status.FAILED
