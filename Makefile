@@ -29,13 +29,15 @@ test-fast: $(READY)  ## The tests that need no JVM and no server, in seconds
 test-stable: jars  ## All tests N times over, 10 unless N says otherwise; stops at the first failure
 	for run in $$(seq $(or $(N),10)); do echo "Run $$run"; $(PYTEST) $(ARGS) || exit 1; done
 
-# A plain install at exactly its floors: no Spark, no scipy. What trains and the commands are left out.
+# A plain install at exactly its floors, so without Spark and scipy: what a job is made of.
 FLOORS := .venv-floors
+FLOORS_TESTS := $(addprefix tests/,artifacts catalog filters job quality recipes scoring storage testing themes) \
+	$(addprefix tests/test_,answer.py records.py request.py schemas.py scores.py) tests/service/test_batch_inference_jobs.py
 FLOORS_READY := $(FLOORS)/ready-$(shell cat requirements.lock pyproject.toml | sha256sum | cut -c1-16)
 
 test-floors: $(FLOORS_READY)  ## Jobs, without Spark, on the oldest versions that pyproject.toml allows
 	$(FLOORS)/bin/python -m pytest -n 2 --dist loadgroup -p no:cacheprovider --hypothesis-profile fast \
-		-m "not spark and not cluster and not movielens" --ignore tests/cli --ignore tests/training $(ARGS)
+		-m "not spark and not cluster and not movielens" $(FLOORS_TESTS) $(ARGS)
 
 $(FLOORS_READY): $(READY)
 	@bin/make-floors $(PYTHON) $(FLOORS)

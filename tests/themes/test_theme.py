@@ -62,7 +62,7 @@ def test_relevance_is_that_of_each_item(themes: Themes, groups: NDArray[np.int64
     assert theme.text == "Muddy walks"
     assert theme.scores.dtype == np.float32
     assert theme.scores[-1] < theme.scores[:-1].min()
-    assert theme.scores.max() <= 0.6
+    assert theme.scores.max() <= np.float32(0.6)
     [turned] = themes.of([rows[::-1]], [-1])
     assert turned.scores.tolist() == theme.scores[::-1].tolist()
 
