@@ -3,6 +3,7 @@
 item_ids_json.indptr.npy  item_ids_json.values.npy           always, as are
 popularity_order.npy  popularity.npy
 factors.npy  norms.npy  ranks.npy  basis.npy                 the item matrix, rows by descending norm
+screen.rows.npy  screen.blocks.npy  screen.turn.npy          its factors in 8 bits, for the compiled search
 queries.npy                                                  items as questions, parallel to the factors
 neighbours.indptr.npy  neighbours.values.npy                 for each item those like it, best first
 users/00000.arrow ...                                        the shards of the user side: key, id, vector: float32[d],
@@ -11,8 +12,8 @@ users/00000.arrow ...                                        the shards of the u
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Container, Sequence
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -23,11 +24,10 @@ from personalize_spark.artifacts.artifact import Artifact, Entry, write_column, 
 from personalize_spark.artifacts.shards import USERS, RowSource, Shards
 from personalize_spark.errors import ArtifactError
 from personalize_spark.scoring.model import JsonTexts, Model
+from personalize_spark.scoring.screen import Screen
 from personalize_spark.scoring.topn import ItemMatrix
 from personalize_spark.scoring.users import UserRows, Users
 from personalize_spark.storage.store import Store
-
-_COLUMNS = ("popularity_order", "popularity", "factors", "norms", "ranks", "basis", "queries")
 
 
 def users_schema(rank: int, *, floors: bool = False) -> pa.Schema:
@@ -108,6 +108,8 @@ def write_items(store: Store, model: Model) -> list[Entry]:
         columns |= {"factors": model.matrix.factors, "norms": model.matrix.norms, "ranks": model.matrix.ranks}
         if model.matrix.basis is not None:
             columns["basis"] = model.matrix.basis
+        if model.matrix.screen is not None:
+            columns |= {f"screen.{name}": column for name, column in vars(model.matrix.screen).items()}
     if model.queries is not None:
         columns["queries"] = model.queries
     entries = [write_column(store, name, column) for name, column in columns.items()]
@@ -117,16 +119,30 @@ def write_items(store: Store, model: Model) -> list[Entry]:
     return entries
 
 
+def item_matrix(names: Container[str], column: Callable[[str], NDArray[Any]]) -> ItemMatrix:
+    """Map the item matrix of a model that has one.
+
+    Args:
+        names: of the model's files.
+        column: maps a column by its name.
+    """
+    screen = None
+    if "screen.rows.npy" in names:
+        screen = Screen(**{each.name: column(f"screen.{each.name}") for each in fields(Screen)})
+    basis = column("basis") if "basis.npy" in names else None
+    return ItemMatrix(column("factors"), column("norms"), column("ranks"), basis, screen)
+
+
 def read_model(artifact: Artifact, source: RowSource | None = None) -> Model:
     """Map a model; `source` has its users, if not the shards."""
-    columns = {name: artifact.column(name) for name in _COLUMNS if f"{name}.npy" in artifact.entries}
     item_ids_json = JsonTexts(**vars(artifact.ragged("item_ids_json")))
-    popularity_order, popularity = columns["popularity_order"], columns["popularity"]
-    model = Model(item_ids_json, popularity_order, popularity, queries=columns.get("queries"))
+    model = Model(item_ids_json, artifact.column("popularity_order"), artifact.column("popularity"))
+    if "queries.npy" in artifact.entries:
+        model = replace(model, queries=artifact.column("queries"))
     if "neighbours.values.npy" in artifact.entries:
         model = replace(model, neighbours=artifact.ragged("neighbours"))
-    if "factors" not in columns:
+    if "factors.npy" not in artifact.entries:
         return model
-    matrix = ItemMatrix(columns["factors"], columns["norms"], columns["ranks"], columns.get("basis"))
+    matrix = item_matrix(artifact.entries, artifact.column)
     users = _users(artifact, matrix, source)
     return replace(model, matrix=matrix, users=users, temperature=artifact.properties.get("temperature", 1.0))

@@ -63,11 +63,22 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "personalize-spark", description="Amazon Personalize's batch inference on your own Spark."
     )
-    parser.add_argument("--version", action="version", version=f"personalize-spark {__version__}")
+    what = "print the version, and what runs the search for the best items"
+    parser.add_argument("--version", action=_Version, nargs=0, default=argparse.SUPPRESS, help=what)
     commands = parser.add_subparsers(metavar="COMMAND")
     for module in _COMMANDS:
         module.add(commands)
     return parser
+
+
+class _Version(argparse.Action):
+    """Asked only then, as numpy takes a while to start."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from personalize_spark.scoring.kernel import kernel
+
+        print(f"personalize-spark {__version__} ({'numpy' if (native := kernel()) is None else native.name})")
+        parser.exit()
 
 
 def _tell(message: str, code: int, *notes: str) -> int:

@@ -52,6 +52,14 @@ class Candidates:
         """Positions as rows of the item matrix."""
         return positions if self.rows is None else self.rows[positions].astype(np.int64)
 
+    def included(self) -> NDArray[np.bool_] | None:
+        """What `of` makes them from."""
+        if self.rows is None:
+            return None
+        included = np.zeros(len(self.items.norms), np.bool_)
+        included[self.rows] = True
+        return included
+
     def by_rank(self) -> NDArray[np.int64]:
         """The rows of the item matrix of all candidates, by ascending rank."""
         rows = self.at(np.arange(len(self)))

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from personalize_spark.scoring import bounds
+from personalize_spark.scoring.screen import Screen
 
 
 @dataclass(frozen=True)
@@ -21,12 +22,14 @@ class ItemMatrix:
         ranks: int32 (I,), rank of the item's id in ascending id order: the tie break.
         basis: float64 (d, d), orthogonal columns of length at least 1, see `bounds.spread`; None is the identity. It makes the
             bounds sharper; without it `top_n` gives the same answer, later.
+        screen: the factors in 8 bits, for the compiled search; None, as in models of older versions: numpy searches.
     """
 
     factors: NDArray[np.float32]
     norms: NDArray[np.float32]
     ranks: NDArray[np.int32]
     basis: NDArray[np.float64] | None = None
+    screen: Screen | None = None
 
     @classmethod
     def sort(
@@ -45,4 +48,6 @@ class ItemMatrix:
         basis = None if users is None else bounds.spread(users)
         norms = bounds.norm_bounds(factors, basis)
         order = np.lexsort((ranks, -norms))
-        return cls(np.ascontiguousarray(factors[order]), norms[order], ranks[order].astype(np.int32), basis), order
+        factors = np.ascontiguousarray(factors[order])
+        screen = Screen.of(factors, basis)
+        return cls(factors, norms[order], ranks[order].astype(np.int32), basis, screen), order

@@ -4,6 +4,9 @@ A float32 matrix product *selects*, tile by tile (`search`); the few items that 
 again in float64 in a fixed order (`products`), and only that second product decides the order, the ties and every printed
 digit. Items are sorted by norm, so a user is done at the first tile whose bound is below the user's N-th best. That no item
 is lost is proved in `bounds`; why it is done this way, with numbers, is in docs/decisions/0002-exact-top-n.md.
+
+Where the compiled kernel is there, it searches instead (`kernel`): an 8-bit product selects, the same float64 product decides, so the
+answers are the same. See docs/decisions/0009-int8-screen.md.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from numpy.typing import NDArray
 
 from personalize_spark.scoring.candidates import BATCH_USERS, Candidates, Exclusions
 from personalize_spark.scoring.items import ItemMatrix
+from personalize_spark.scoring.kernel import MOST, Kernel, kernel
 from personalize_spark.scoring.masks import Masks
 from personalize_spark.scoring.products import paired_products, products
 from personalize_spark.scoring.ragged import Ragged
@@ -28,6 +32,8 @@ _BATCH = 1 << 16
 """Results of the users that go over the tiles together: what they hold fits in a few MB."""
 _POSITIONS = 1 << 22
 """Candidates of searches that go over the tiles side by side: 16 MiB of row numbers."""
+_SPARSE = 8
+"""A filter that keeps less than one of so many items leaves the search to numpy, which gathers them."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,10 @@ def top_n(
     """
     best = TopN(np.full((len(users), n), -1, np.int32), np.full((len(users), n), -np.inf))
     workspace = Workspace(users.shape[1])
-    for batch in _batches(_runs(items, included, excluded, len(users)), max(1, min(BATCH_USERS, _BATCH // n))):
+    runs = _runs(items, included, excluded, len(users))
+    if (native := kernel()) is not None and items.screen is not None and n <= MOST:
+        runs = _unanswered(runs, native, users, best)
+    for batch in _batches(runs, max(1, min(BATCH_USERS, _BATCH // n))):
         searches = [
             Search(users[run.users], run.candidates, n, Exclusions.of(run.excluded, run.candidates), len(batch))
             for run in batch
@@ -79,7 +88,7 @@ def top_n(
             rows, places, found, exact = search.settle()
             best.items[run.users.start + rows, places] = found
             best.products[run.users.start + rows, places] = exact
-            _list_by_rank(best, np.flatnonzero(~users[run.users].any(axis=1)), run)
+            _list_by_rank(best, users, run)
     return best
 
 
@@ -122,8 +131,21 @@ def _runs(items: ItemMatrix, included: Masks | None, excluded: Ragged[np.int32] 
         yield _Run(part, Candidates.of(items, mask), reduce(Ragged.union, parts) if parts else None)
 
 
-def _list_by_rank(best: TopN, zero: NDArray[np.int64], run: _Run) -> None:
+def _unanswered(runs: Iterable[_Run], native: Kernel, users: NDArray[np.float32], best: TopN) -> Iterator[_Run]:
+    """Let the kernel answer the runs that it is faster for; yields the others."""
+    for run in runs:
+        items = run.candidates.items
+        if _SPARSE * len(run.candidates) < len(items.factors):
+            yield run
+            continue
+        lists = best.items[run.users], best.products[run.users]
+        native.top_n(users[run.users], items, lists, run.candidates.included(), run.excluded)
+        _list_by_rank(best, users, run)
+
+
+def _list_by_rank(best: TopN, users: NDArray[np.float32], run: _Run) -> None:
     """The lists of a run's users with a zero vector: all items tie, and the search would have to hold them all."""
+    zero = np.flatnonzero(~users[run.users].any(axis=1))
     if not len(zero):
         return
     ordered, n = run.candidates.by_rank(), best.items.shape[1]

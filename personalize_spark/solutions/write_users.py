@@ -19,7 +19,7 @@ from pyspark.sql import functions as F  # noqa: N812  # as all of Spark's docume
 from personalize_spark.artifacts.artifact import Artifact, Entry
 from personalize_spark.artifacts.cache import local_path
 from personalize_spark.artifacts.heldout import HeldOut
-from personalize_spark.artifacts.model import users_schema
+from personalize_spark.artifacts.model import item_matrix, users_schema
 from personalize_spark.datasets.user_shards import into_shards, write_user_shards
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.softmax import log_normaliser
@@ -73,8 +73,7 @@ class UserSide:
 
     def matrix(self) -> ItemMatrix:
         """The items, mapped."""
-        basis = self.column("basis") if "basis.npy" in self.entries else None
-        return ItemMatrix(self.column("factors"), self.column("norms"), self.column("ranks"), basis)
+        return item_matrix(self.entries, self.column)
 
     def column(self, name: str) -> NDArray[Any]:
         """A column of the item side, mapped."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from personalize_spark import __version__
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.cli.main import main
 from personalize_spark.service.batch_inference_jobs import create_batch_inference_job
@@ -31,6 +32,15 @@ def job(catalog: Catalog, tmp_path: Path) -> dict[str, Any]:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "users.json").write_text('{"userId":"u1"}\n')
     return request(golden_version(catalog), f"file://{tmp_path}/in/", f"file://{tmp_path}/out/", numResults=3)
+
+
+def test_the_version_says_what_searches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERSONALIZE_SPARK_KERNEL", "numpy")
+    program = [sys.executable, "-m", "personalize_spark", "--version"]
+    assert (
+        subprocess.run(program, check=True, capture_output=True, text=True).stdout
+        == f"personalize-spark {__version__} (numpy)\n"
+    )
 
 
 def write(folder: Path, params: dict[str, Any]) -> str:

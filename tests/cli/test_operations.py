@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from personalize_spark import __version__
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.cli.main import main
 from personalize_spark.cli.output import spelled
@@ -104,12 +103,6 @@ def test_numbers_and_queries_that_are_none_are_refused(call: Call) -> None:
     assert (code, "Value 'many' at 'maxResults'" in err) == (2, True)
     code, _, err = call("list-schemas", "--query", "schemas[")
     assert (code, "Bad value for --query" in err) == (2, True)
-
-
-def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(["--version"])
-    assert (ended.value.code, capsys.readouterr().out) == (0, f"personalize-spark {__version__}\n")
 
 
 def test_a_bare_call_shows_the_commands(call: Call) -> None:

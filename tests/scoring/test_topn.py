@@ -3,6 +3,7 @@ from __future__ import annotations
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from unittest.mock import patch
 
 import numpy as np
@@ -11,10 +12,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from personalize_spark.scoring import bounds, search, topn
+from personalize_spark.scoring import bounds, products, search, topn
+from personalize_spark.scoring.kernel import Kernel, kernels
 from personalize_spark.scoring.masks import Masks
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.topn import ItemMatrix, TopN, top_n
+
+BEST = next(reversed([*kernels()]), None)
+
+
+@pytest.fixture(scope="module", params=[None, BEST] if BEST else [None], ids=lambda native: native and native.name)
+def native(request: pytest.FixtureRequest) -> Iterator[Kernel | None]:
+    """All tests here run with numpy, and with the kernel where it is built."""
+    with patch.object(topn, "kernel", lambda: request.param), patch.object(products, "kernel", lambda: request.param):
+        yield request.param
+
+
+pytestmark = pytest.mark.usefixtures("native")
 
 
 def oracle(
@@ -149,6 +163,7 @@ def test_products_that_float32_cannot_tell_apart_are_in_exact_order(width: int) 
 
 def test_without_the_margin_items_are_lost() -> None:
     users, side = near_equal(np.random.default_rng(4), 64)
+    side = replace(side, screen=None)
     with patch.object(bounds, "margins", lambda lengths, _item, _width: 0 * lengths):
         assert (top_n(users, side, 25).items != oracle(users, side, 25).items).any()
 

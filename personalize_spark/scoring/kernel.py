@@ -1,0 +1,181 @@
+"""The compiled kernel, `native/kernel.c`, where there is one: the same answers as numpy, sooner.
+
+``PERSONALIZE_SPARK_KERNEL`` says what runs: ``numpy``; ``native``, or an error; ``auto``, native where it can, which is the default.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from personalize_spark.errors import EnvironmentProblem
+from personalize_spark.scoring.items import ItemMatrix
+from personalize_spark.scoring.ragged import Ragged
+from personalize_spark.scoring.screen import BLOCK
+
+VARIABLE = "PERSONALIZE_SPARK_KERNEL"
+_FOLDER = Path(__file__).parent / "native"
+_VERSION = 1
+"""Of what is called: a library of another version, left by an older build, is not used."""
+MOST = 2048
+"""Length of the lists, at most: each user's pool is several times as long."""
+
+
+class _Task(ctypes.Structure):
+    """Task of `native/kernel.c`."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("rows", "blocks", "norms", "factors", "ranks", "included")),
+        ("items", ctypes.c_int64),
+        *((name, ctypes.c_void_p) for name in ("users", "turned", "excluded_starts", "excluded")),
+        *((name, ctypes.c_int64) for name in ("count", "rank", "n")),
+        *((name, ctypes.c_void_p) for name in ("best", "products")),
+    )
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """The library at one level of instructions.
+
+    Attributes:
+        name: of the level: ``portable``, ``avx2``, ``avx512vnni``, ``neon-dotprod``.
+    """
+
+    library: ctypes.CDLL
+    level: int
+    name: str
+
+    def top_n(
+        self,
+        users: NDArray[np.float32],
+        items: ItemMatrix,
+        lists: tuple[NDArray[np.int32], NDArray[np.float64]],
+        included: NDArray[np.bool_] | None,
+        excluded: Ragged[np.int32] | None,
+    ) -> None:
+        """The best items of every user that is not all zeros, among the included ones, without its excluded ones.
+
+        Args:
+            users: float32 (U, d), finite.
+            items: the item side, with a screen.
+            lists: int32 (U, n) of -1 and float64 (U, n) of -inf, C-contiguous: what `topn.TopN` has, filled here; n is at most `MOST`.
+            included: bool (I,); None: all.
+            excluded: of the U users, rows of ``items``, in any order; None: nothing.
+
+        Raises:
+            MemoryError: there is none for the users' pools.
+        """
+        screen = items.screen
+        if screen is None:
+            raise ValueError("The items have no screen.")
+        users = np.ascontiguousarray(users, np.float32)
+        arrays: dict[str, NDArray[Any] | None] = {
+            "rows": np.ascontiguousarray(screen.rows, np.int8),
+            "blocks": np.ascontiguousarray(screen.blocks, np.float64),
+            "norms": np.ascontiguousarray(items.norms, np.float32),
+            "factors": np.ascontiguousarray(items.factors, np.float32),
+            "ranks": np.ascontiguousarray(items.ranks, np.int32),
+            "included": None if included is None else _words(included),
+            "users": users,
+            "turned": np.ascontiguousarray(users @ screen.turn),
+            "excluded_starts": None if excluded is None else np.ascontiguousarray(excluded.indptr, np.int64),
+            "excluded": None if excluded is None else _ascending(excluded),
+            "best": lists[0],
+            "products": lists[1],
+        }
+        task = _Task(items=len(items.factors), count=len(users), rank=users.shape[1], n=lists[0].shape[1])
+        for name, array in arrays.items():
+            setattr(task, name, None if array is None else array.ctypes.data)
+        if self.library.kernel_search(self.level, ctypes.byref(task)):
+            raise MemoryError("The search has no memory left for the pools of its users.")
+
+    def paired_products(
+        self,
+        users: NDArray[np.float32],
+        rows: NDArray[np.int64],
+        items: NDArray[np.float32],
+        columns: NDArray[np.int64],
+    ) -> NDArray[np.float64]:
+        """See `products.paired_products`.
+
+        Raises:
+            IndexError: a row is not there.
+            MemoryError: there is none for a vector.
+        """
+        users, items = np.ascontiguousarray(users, np.float32), np.ascontiguousarray(items, np.float32)
+        rows, columns = (np.ascontiguousarray(each, np.int64) for each in (rows, columns))
+        for indices, vectors in ((rows, users), (columns, items)):
+            if len(indices) and not 0 <= indices.min() <= indices.max() < len(vectors):
+                raise IndexError(f"Rows {indices.min()} to {indices.max()} of {len(vectors)} vectors.")
+        result = np.empty(len(rows))
+        pointers = [each.ctypes.data for each in (users, rows, items, columns)]
+        if self.library.kernel_paired(self.level, *pointers, len(rows), users.shape[1], result.ctypes.data):
+            raise MemoryError("There is no memory left for a vector.")
+        return result
+
+
+def kernels() -> Iterator[Kernel]:
+    """The library at each level that this machine runs, the best one last; none where there is no library."""
+    library = _library()
+    if library is None:
+        return
+    library.kernel_name.restype = ctypes.c_char_p
+    library.kernel_search.argtypes = [ctypes.c_int, ctypes.c_void_p]
+    pointer, size = ctypes.c_void_p, ctypes.c_int64
+    library.kernel_paired.argtypes = [ctypes.c_int, pointer, pointer, pointer, pointer, size, size, pointer]
+    for level in range(library.kernel_levels()):
+        if library.kernel_runs(level):
+            yield Kernel(library, level, library.kernel_name(level).decode())
+
+
+@functools.cache
+def kernel() -> Kernel | None:
+    """What runs here: the best level, or None for numpy.
+
+    Raises:
+        EnvironmentProblem: `PERSONALIZE_SPARK_KERNEL` has another value, or asks for a library that is not there.
+    """
+    wanted = os.environ.get(VARIABLE, "auto")
+    if wanted not in {"auto", "native", "numpy"}:
+        raise EnvironmentProblem(f"{VARIABLE} is {wanted!r}: set it to numpy, native or auto.")
+    found = None if wanted == "numpy" else next(reversed([*kernels()]), None)
+    if wanted == "native" and found is None:
+        raise EnvironmentProblem(
+            f"{VARIABLE} is 'native', but {_FOLDER} has no compiled kernel of this version: install the package again "
+            "with a C compiler on the PATH, or leave the variable out."
+        )
+    return found
+
+
+def _library() -> ctypes.CDLL | None:
+    for path in _FOLDER.glob("kernel*.so"):
+        try:
+            library = ctypes.CDLL(str(path))
+            if library.kernel_version() == _VERSION:
+                return library
+        except (OSError, AttributeError):  # of another system, or another file altogether
+            continue
+    return None
+
+
+def _words(included: NDArray[np.bool_]) -> NDArray[np.uint64]:
+    """uint64 (B,): a bit for each item of a block, the first one lowest."""
+    words = np.zeros(-(-len(included) // BLOCK), np.uint64)
+    bits = np.packbits(included, bitorder="little")
+    words.view(np.uint8)[: len(bits)] = bits
+    return words
+
+
+def _ascending(excluded: Ragged[np.int32]) -> NDArray[np.int32]:
+    """The values, ascending in each row."""
+    keys = (excluded.row_ids() << 32) + excluded.values.astype(np.uint32)
+    keys.sort()
+    return (keys & 0xFFFFFFFF).astype(np.int32)
