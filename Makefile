@@ -7,7 +7,7 @@ export PERSONALIZE_SPARK_JARS := $(CURDIR)/.jars
 READY := $(VENV)/ready-$(shell cat requirements.lock pyproject.toml personalize_spark/scoring/native/kernel.c | sha256sum | cut -c1-16)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-stable test-floors check bench bench-full clean jars java
+.PHONY: help demo test test-fast test-stable test-floors check bench bench-full clean jars java clients
 
 help:  ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,13 +20,13 @@ demo: jars  ## The main job on a generated catalogue, from nothing to printed an
 PYTEST := OPENBLAS_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist loadgroup
 COVERAGE := $(if $(CI),--cov)
 
-test: jars  ## All tests (ARGS="-k name" for some; ARGS="--hypothesis-profile thorough" before a release)
+test: jars clients  ## All tests (ARGS="-k name" for some; ARGS="--hypothesis-profile thorough" before a release)
 	$(PYTEST) $(COVERAGE) $(ARGS)
 
 test-fast: $(READY)  ## The tests that need no JVM and no server, in seconds
 	$(PYTEST) -m "not spark and not s3 and not cluster and not movielens and not slow" $(ARGS)
 
-test-stable: jars  ## All tests N times over, 10 unless N says otherwise; stops at the first failure
+test-stable: jars clients  ## All tests N times over, 10 unless N says otherwise; stops at the first failure
 	for run in $$(seq $(or $(N),10)); do echo "Run $$run"; $(PYTEST) $(ARGS) || exit 1; done
 
 # A plain install at exactly its floors, so without Spark and scipy: what a job is made of.
@@ -64,8 +64,18 @@ bench-full: jars  ## All benchmarks; two hours
 	$(PYTHON) -m benchmarks.scale
 	$(PYTHON) -m benchmarks.report
 
+# Other people's clients of the service, with what they need of their own.
+CLIENTS := .clients
+CLIENTS_READY := $(CLIENTS)/ready-$(shell sha256sum < bin/make-clients | cut -c1-16)
+
+clients: $(CLIENTS_READY)
+
+$(CLIENTS_READY): | $(READY)
+	@bin/make-clients $(PYTHON) $(CLIENTS)
+	@touch $@
+
 clean:  ## Remove the environment, the jars and all caches
-	rm -rf $(VENV) $(FLOORS) .jars .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf $(VENV) $(FLOORS) $(CLIENTS) .jars .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
 
 jars: java
 	@$(PYTHON) -m personalize_spark.spark >/dev/null

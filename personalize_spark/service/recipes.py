@@ -44,7 +44,7 @@ def describe_algorithm(_: Catalog, params: Mapping[str, Any]) -> Fields:
     Raises:
         ResourceNotFoundException: no recipe names it.
     """
-    from personalize_spark.training.training import Hyperparameters
+    from personalize_spark.training.configuration import Hyperparameters
 
     validate("DescribeAlgorithm", params)
     arn = params["algorithmArn"]

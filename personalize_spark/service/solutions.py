@@ -16,6 +16,7 @@ from personalize_spark.request import validate
 from personalize_spark.service.pages import page_of, shown
 from personalize_spark.service.refusals import refuse
 from personalize_spark.service.work import Begin
+from personalize_spark.training.configuration import Events, Hyperparameters
 
 KIND = "solution"
 _LISTED = ("name", "solutionArn", "status", "creationDateTime", "lastUpdatedDateTime", "recipeArn")
@@ -47,8 +48,6 @@ def create_solution(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
         ResourceAlreadyExistsException: the name is taken.
         ResourceNotFoundException: there is no such dataset group.
     """
-    from personalize_spark.training.training import Hyperparameters  # it needs Spark, the others here do not
-
     validate("CreateSolution", params)
     group = find(catalog, params["datasetGroupArn"], "dataset group")
     config = params.get("solutionConfig") or {}
@@ -84,7 +83,7 @@ def begin_solution_version(catalog: Catalog, params: Mapping[str, Any], begin: B
     Raises:
         ServiceError: as the service would refuse the request; nothing has begun.
     """
-    from personalize_spark.solutions.train import FULL, UPDATE, Hyperparameters, begin_version
+    from personalize_spark.solutions.train import FULL, UPDATE, begin_version
 
     validate("CreateSolutionVersion", params)
     solution = find(catalog, params["solutionArn"], "solution")
@@ -170,8 +169,6 @@ def get_solution_metrics(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
 
 
 def _check_events(params: Mapping[str, Any]) -> None:
-    from personalize_spark.training.interactions import Events
-
     try:
         events = Events.of(params)
     except ValueError as error:

@@ -30,14 +30,15 @@ from personalize_spark.solutions.versions import (
 from personalize_spark.solutions.write_model import write_model
 from personalize_spark.storage.store import Store
 from personalize_spark.training.als import train_als
+from personalize_spark.training.configuration import Events, Hyperparameters
 from personalize_spark.training.extras import require_scipy
-from personalize_spark.training.interactions import Events, Totals, keeping, read_interactions, totals
+from personalize_spark.training.interactions import Totals, keeping, read_interactions, totals
 from personalize_spark.training.item_models import train_item_factors, train_neighbours, train_words
 from personalize_spark.training.metadata import Metadata, read_metadata
 from personalize_spark.training.popularity import train_popularity
 from personalize_spark.training.sequences import train_sequences
 from personalize_spark.training.themes import Semantic, learn_themes
-from personalize_spark.training.training import Hyperparameters, Trainer, Training
+from personalize_spark.training.training import Trainer, Training
 
 __all__ = ["FULL", "TRAINERS", "UPDATE", "Hyperparameters", "begin_version", "train", "train_version"]
 

@@ -14,16 +14,16 @@ import orjson
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from personalize_spark.artifacts.artifact import Entry, Pinned, finish, write_table
+from personalize_spark.artifacts.artifact import Entry, Pinned, finish, write_column, write_table
 from personalize_spark.artifacts.model import read_model, users_schema, write_items
 from personalize_spark.artifacts.shards import USERS, keys_of, shard_name, shards_of
 from personalize_spark.artifacts.themes import write_themes
 from personalize_spark.catalog.arns import Arn
-from personalize_spark.catalog.catalog import Catalog
+from personalize_spark.catalog.catalog import Catalog, Record
 from personalize_spark.catalog.resources import dataset_arn
 from personalize_spark.catalog.status import Status
 from personalize_spark.recipes import RECIPES, ModelKind
-from personalize_spark.schemas import ITEMS, Schema
+from personalize_spark.schemas import ITEMS, Column, Schema
 from personalize_spark.scoring.model import JsonTexts, Model
 from personalize_spark.scoring.products import products
 from personalize_spark.scoring.ragged import Ragged
@@ -96,6 +96,28 @@ def golden_version(catalog: Catalog, recipe: str = "aws-user-personalization", *
     counts, queries = [40, 30, 20, 10], np.ones((4, 1), np.float32)
     users = {"u1": np.ones(1, np.float32)}
     return write_version(catalog, recipe, list(GOLDEN), factors, users, counts, scored=scored, queries=queries)
+
+
+def golden_group(catalog: Catalog, name: str = "shop") -> Record:
+    """A dataset group of the golden toy's items and one that is new; all but `b` cost 1. Its versions must name it themselves."""
+    store = catalog.store.at(f"views/{name}/1")
+    ids = [*GOLDEN, "new"]
+    columns = {
+        "id": pa.array([each.encode() for each in ids], pa.binary()),
+        "creation_timestamp": np.full(5, 86_400),
+        "dated": np.ones(5, np.bool_),
+        "interactions": np.array([40, 30, 20, 10, 0]),
+        "impressions": np.zeros(5, np.int64),
+    }
+    entries = [write_table(store, "items", pa.RecordBatch.from_pydict(columns))]
+    entries += [write_column(store, "items/PRICE", np.array([1, 2, 1, 1, 1]))]
+    entries += [write_column(store, "items/PRICE.valid", np.ones(5, np.bool_))]
+    items = Schema(ITEMS, (Column("ITEM_ID", "string"), Column("PRICE", "long")))
+    properties = {"schemas": {ITEMS: items.avro()}, "eventTypes": [], "items": 5, "latestTimestamp": 86_400}
+    view = finish(store, entries, properties)
+    arn = Arn("aws", "us-east-1", "000000000000", "dataset-group", name)
+    fields = {"name": name, "datasetGroupArn": str(arn), "view": vars(view), "status": Status.ACTIVE}
+    return catalog.create(arn, fields)
 
 
 def write_version(

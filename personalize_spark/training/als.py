@@ -15,10 +15,11 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812  # as all of Spark's documents do
 
 from personalize_spark.errors import DataError
+from personalize_spark.training.configuration import Hyperparameters
 from personalize_spark.training.factors import Factors, UserSource
 from personalize_spark.training.fold_in import AlsFoldIn
 from personalize_spark.training.interactions import known
-from personalize_spark.training.training import Hyperparameters, Training
+from personalize_spark.training.training import Training
 from personalize_spark.training.vectors import as_matrix
 
 _PAIRS_PER_BLOCK = 500_000

@@ -9,10 +9,9 @@ Frames of this module have these columns, as far as they have them:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession, Window
@@ -20,6 +19,7 @@ from pyspark.sql import functions as F  # noqa: N812  # as all of Spark's docume
 
 from personalize_spark.errors import DataError
 from personalize_spark.storage.location import hadoop_uri
+from personalize_spark.training.configuration import Events
 
 _BUCKET_BITS = 8
 """Users are numbered in 256 buckets at once; 2^31 / 256 = 8.4 million users fit in each."""
@@ -35,44 +35,6 @@ class Totals:
     interactions: int
     users: int
     active_users: int
-
-
-@dataclass(frozen=True)
-class Events:
-    """Which interactions a solution learns from, as its `eventType` and `eventValueThreshold` say.
-
-    Attributes:
-        event_type: only those of this type, in any case; `None`: all.
-        threshold: only those with an `EVENT_VALUE` from here on; `None`: all.
-    """
-
-    event_type: str | None = None
-    threshold: float | None = None
-
-    @classmethod
-    def of(cls, fields: Mapping[str, Any]) -> Events:
-        """From the fields of a solution, or of a version of it.
-
-        Raises:
-            ValueError: the threshold is no number.
-        """
-        threshold = (fields.get("solutionConfig") or {}).get("eventValueThreshold")
-        return cls(fields.get("eventType"), None if threshold is None else float(threshold))
-
-    def chosen(self, table: DataFrame) -> DataFrame:
-        """The rows of an Interactions table that count.
-
-        Raises:
-            DataError: the table lacks a column.
-        """
-        for value, column in ((self.event_type, "EVENT_TYPE"), (self.threshold, "EVENT_VALUE")):
-            if value is not None and column not in table.columns:
-                raise DataError(
-                    f"The solution's configuration needs the column {column}, which the Interactions dataset does not have."
-                )
-        if self.event_type is not None:
-            table = table.where(F.lower("EVENT_TYPE") == self.event_type.lower())
-        return table if self.threshold is None else table.where(F.col("EVENT_VALUE") >= self.threshold)
 
 
 def read_interactions(spark: SparkSession, uri: str, version: int, events: Events | None = None) -> DataFrame:

@@ -6,51 +6,29 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import orjson
-import pyarrow as pa
 import pytest
 
-from personalize_spark.artifacts.artifact import finish, write_column, write_table
 from personalize_spark.artifacts.view import Exploration
-from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
-from personalize_spark.catalog.status import Status
 from personalize_spark.job.byte_ranges import ByteRange
 from personalize_spark.job.inputs import find_inputs, write_inputs
 from personalize_spark.job.job import Job
 from personalize_spark.job.plan import Plan
 from personalize_spark.job.splits import Split
 from personalize_spark.job.task import Worker
-from personalize_spark.schemas import Column, Schema
 from personalize_spark.service.batch_inference_jobs import check_batch_inference_job
 from personalize_spark.service.filters import create_filter
-from personalize_spark.testing.toy import NO_EXPLORATION, golden_version, request
+from personalize_spark.testing.toy import NO_EXPLORATION, golden_group, golden_version, request
 
 ALWAYS = {"itemExplorationConfig": {"explorationWeight": "1"}}
 
 
 @pytest.fixture
 def catalog(tmp_path: Path) -> Catalog:
-    """A dataset group of the golden toy's items and one that is new; all but `b` cost 1."""
+    """With a dataset group that has a view."""
     catalog = Catalog(f"file://{tmp_path}/catalog")
-    store = catalog.store.at("views/shop/1")
-    ids = ["a", "b", "c", "d", "new"]
-    columns = {
-        "id": pa.array([each.encode() for each in ids], pa.binary()),
-        "creation_timestamp": np.full(5, 86_400),
-        "dated": np.ones(5, np.bool_),
-        "interactions": np.array([40, 30, 20, 10, 0]),
-        "impressions": np.zeros(5, np.int64),
-    }
-    entries = [write_table(store, "items", pa.RecordBatch.from_pydict(columns))]
-    entries += [write_column(store, "items/PRICE", np.array([1, 2, 1, 1, 1]))]
-    entries += [write_column(store, "items/PRICE.valid", np.ones(5, np.bool_))]
-    items = Schema("Items", (Column("ITEM_ID", "string"), Column("PRICE", "long")))
-    properties = {"schemas": {"Items": items.avro()}, "eventTypes": [], "items": 5, "latestTimestamp": 86_400}
-    view = finish(store, entries, properties)
-    group = Arn("aws", "us-east-1", "000000000000", "dataset-group", "shop")
-    catalog.create(group, {"name": "shop", "view": vars(view), "status": Status.ACTIVE})
+    golden_group(catalog)
     return catalog
 
 

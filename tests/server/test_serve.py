@@ -216,3 +216,28 @@ def test_an_address_that_is_taken_is_said(tmp_path: Path, capsys: pytest.Capture
         port = str(taken.getsockname()[1])
         assert main(["serve", "--engine", "local", "--port", port, "--catalog", str(tmp_path)]) == 1
     assert re.search(rf"127.0.0.1:{port} cannot be listened at: Address already in use", capsys.readouterr().err)
+
+
+def test_two_servers_never_run_a_job_twice(tmp_path: Path) -> None:
+    (tmp_path / "in.json").write_text('{"userId":"u1"}\n' * 3)
+    asked = request(golden_version(Catalog(tmp_path / "catalog")), f"file://{tmp_path}/in.json", "")
+    names = ["one", "two"]
+
+    def create(url: str, name: str) -> str | None:
+        personalize = connect(url)
+        place = {"s3DataDestination": {"path": f"file://{tmp_path}/out/{name}/"}}
+        try:
+            job = personalize.create_batch_inference_job(**asked | {"jobName": name, "jobOutput": place})
+        except personalize.exceptions.ResourceAlreadyExistsException:
+            return None
+        return str(job["batchInferenceJobArn"])
+
+    with serving(tmp_path) as (one, _), serving(tmp_path) as (other, _), ThreadPoolExecutor(4) as pool:
+        created = [arn for arn in pool.map(create, [one, other] * 2, sorted(names * 2)) if arn]
+        assert sorted(arn.rpartition("/")[2] for arn in created) == names
+        # each server tells of the other's jobs
+        assert {wait(connect(url), arn)["status"] for url in (one, other) for arn in created} == {"ACTIVE"}
+    assert [len((tmp_path / "out" / name / "in.json.out").read_text().splitlines()) for name in names] == [3] * 2
+    finished = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines() if line.startswith("{")]
+    codes = [each["error"] for each in finished if each["operation"] == "CreateBatchInferenceJob"]
+    assert sorted(codes, key=str) == [None] * 2 + ["ResourceAlreadyExistsException"] * 2
