@@ -1,7 +1,7 @@
 """What themes are made from, on disk: written once by a training, read by the tasks of jobs with themes.
 
 ids.arrow                              the items by ascending id
-terms.arrow                            text, key, count, whole, category
+terms.arrow                            text, key, count, whole, purpose, category
 items.indptr.npy  items.values.npy     by item, its terms
 item_vectors.npy  term_vectors.npy
 names/COLUMN.npy                       hashes of what a column of the Items dataset has, for each that may hold the names
@@ -55,6 +55,7 @@ def write_themes(store: Store, learned: CatalogueThemes) -> Pinned:
             "key": pa.array(terms.keys, pa.string()),
             "count": terms.counts,
             "whole": terms.whole,
+            "purpose": terms.purpose,
             "category": pa.array(terms.categories, pa.bool_()),
         }
     )
@@ -83,12 +84,13 @@ def read_themes(artifact: Artifact, item_name: str) -> Themes:
             f"The solution version was trained before the Items dataset had {item_name}: train it again."
         )
     table = artifact.table("terms")
-    columns = {name: table.column(name) for name in ("count", "whole", "category")}
+    columns = {name: table.column(name) for name in ("count", "whole", "purpose", "category")}
     terms = Terms(
         table.column("text").to_pylist(),
         table.column("key").to_pylist(),
         columns["count"].to_numpy(),
         columns["whole"].to_numpy(),
+        columns["purpose"].to_numpy(),
         columns["category"].to_numpy(zero_copy_only=False),
         artifact.ragged("items"),
         LANGUAGES[artifact.properties["language"]],

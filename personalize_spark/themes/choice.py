@@ -26,14 +26,20 @@ _OWN = 1.25
 """What a phrase gains that the item of the question has too."""
 _COMBINED = 14
 """Terms that are combined in pairs."""
+_ALIKE = 6
+"""Letters at the beginning of words that tell the same thing."""
 _IMPLIED, _ROUNDING = 0.4, 1e-9
 """What a pair loses of which one term says nothing new."""
 _UNEVEN = 0.7
 """What a phrase and a single word lose that are joined."""
 _FLOOR = 0.01
 """What a phrase is worth that the whole catalogue shares: better than none."""
-_LEAST = 0.08
+_LEAST = 0.12
 """The share of a set that must have a phrase; two items at least."""
+_CONSIDERED = 64
+"""Terms of a set that are weighed, the ones of the largest class-based TF-IDF."""
+_WITHIN = 0.8
+"""A term is a piece of a longer one that so much of what has it has too."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,7 @@ class _Found:
     """The terms of a set.
 
     Attributes:
-        numbers: int32 (t,), ascending.
+        numbers: int32 (t,), by descending weight.
         inside: bool (t, n), which items of the set have them.
         outside: bool (t, m), which neighbours.
         own: bool (t,), whether the item of the question has them.
@@ -91,22 +97,40 @@ def candidates_of(
         items: how many the catalogue has.
     """
     found = _found(terms, rows, outside, question)
-    singles = [_scored(terms, found, (at,), items) for at in range(len(found.numbers))]
-    order = sorted(range(len(singles)), key=lambda at: (-found.weights[at], singles[at].text))
-    pairs = [_scored(terms, found, pair, items) for pair in _pairs(terms, found, order[:_COMBINED])]
+    best = range(len(found.numbers))
+    singles = [_scored(terms, found, (at,), items) for at in best]
+    pairs = [_scored(terms, found, pair, items) for pair in _pairs(terms, found, best[:_COMBINED])]
     everything = [each for each in [*singles, *pairs] if each.score > 0]
     return sorted(everything, key=lambda each: (-each.score, each.text))
 
 
 def _found(terms: Terms, rows: NDArray[np.int64], outside: NDArray[np.int64], question: int) -> _Found:
+    """The terms that enough items of a set have, the ones that tell it best, without pieces of longer ones."""
     own = terms.items.take(rows)
     numbers, counts = np.unique(own.values, return_counts=True)
-    shared = counts >= _least(len(rows))
-    numbers, counts = numbers[shared], counts[shared]
-    asked = terms.items.row(question) if question >= 0 else np.empty(0, np.int32)
     weights = counts * np.log(len(terms.items) / terms.counts[numbers])
-    inside, beside = _matrix(own, numbers), _matrix(terms.items.take(outside), numbers)
-    return _Found(numbers, inside, beside, np.isin(numbers, asked), weights)
+    shared = np.flatnonzero(counts >= _least(len(rows)))
+    best = shared[np.lexsort((numbers[shared], -weights[shared]))[:_CONSIDERED]]
+    numbers, weights = numbers[best], weights[best]
+    inside = _matrix(own, numbers)
+    kept = _whole_ones(terms, numbers, inside)
+    numbers, inside = numbers[kept], inside[kept]
+    asked = terms.items.row(question) if question >= 0 else np.empty(0, np.int32)
+    return _Found(numbers, inside, _matrix(terms.items.take(outside), numbers), np.isin(numbers, asked), weights[kept])
+
+
+def _whole_ones(terms: Terms, numbers: NDArray[np.int32], inside: NDArray[np.bool_]) -> list[int]:
+    """The places of the terms that do not mostly stand within a longer one (C-value: Frantzi et al., 2000)."""
+    padded = [f" {terms.keys[each]} " for each in numbers]
+    together = inside.astype(np.int32) @ inside.T.astype(np.int32)
+    return [
+        at
+        for at, key in enumerate(padded)
+        if not any(
+            len(key) < len(other) and key in other and together[at, place] >= _WITHIN * together[at, at]
+            for place, other in enumerate(padded)
+        )
+    ]
 
 
 def _least(items: int) -> float:
@@ -117,16 +141,17 @@ def _least(items: int) -> float:
 def _matrix(items: Ragged[np.int32], numbers: NDArray[np.int32]) -> NDArray[np.bool_]:
     """Bool (t, n): which items have which term."""
     matrix = np.zeros((len(numbers), len(items)), np.bool_)
+    order = np.argsort(numbers)
     if len(numbers):
-        places = np.minimum(np.searchsorted(numbers, items.values), len(numbers) - 1)
-        there = numbers[places] == items.values
-        matrix[places[there], items.row_ids()[there]] = True
+        places = np.minimum(np.searchsorted(numbers, items.values, sorter=order), len(numbers) - 1)
+        there = numbers[order[places]] == items.values
+        matrix[order[places[there]], items.row_ids()[there]] = True
     return matrix
 
 
 def _pairs(terms: Terms, found: _Found, best: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Pairs of terms without a word in common."""
-    words = {at: set(terms.keys[found.numbers[at]].split()) for at in best}
+    """Pairs of terms without a word in common, or words that begin alike: *psychological*, *psychology*."""
+    words = {at: {word[:_ALIKE] for word in terms.keys[found.numbers[at]].split()} for at in best}
     for first, second in combinations(best, 2):
         if not words[first] & words[second]:
             yield first, second
@@ -162,7 +187,7 @@ def _implied(found: _Found, places: tuple[int, ...]) -> bool:
     return min(counts) - _share(found.inside, places) - _share(found.outside, places) < _ROUNDING
 
 
-_FORMS = {Form.PHRASE: 1.0, Form.DESCRIBED: 0.9, Form.JOINED: 0.6, Form.ALONE: 0.15, Form.NONE: 0.0}
+_FORMS = {Form.PHRASE: 1.0, Form.DESCRIBED: 0.9, Form.USED_FOR: 0.9, Form.JOINED: 0.6, Form.ALONE: 0.15, Form.NONE: 0.0}
 
 
 def _readability(terms: Terms, numbers: Sequence[int], form: Form) -> float:

@@ -11,12 +11,14 @@ from personalize_spark.themes.words import OTHER, UNSPACED, Language, words_in
 
 MIN_WORDS, MAX_WORDS = 2, 5
 _MOST_CHARACTERS = 60
+_MOSTLY = 0.5
+"""The share of what is said of a term that tells what it is."""
 _DESCRIBING = words_in(
     "dark sad funny weird bad old big small warm cold hot soft cool quick slow deep bright light smart sharp strong sweet "
     "thick thin fresh dry wet long short high low wide young rich raw pure plain calm bold loud quiet violent intense stupid cute "
-    "hilarious clever fun boring bittersweet sexy gothic"
+    "hilarious clever fun boring bittersweet sexy gothic quirky gritty dreamy creepy witty scary epic noir "
+    "disturbing thought-provoking touching inspiring moving exciting amusing entertaining surprising predictable"
 )
-
 
 _NOUNS = words_in(
     "music magic fabric plastic topic ceramic metal animal crystal festival journal meal hospital musical olive carnival table "
@@ -32,6 +34,8 @@ class Form(Enum):
     """A term of several words."""
     DESCRIBED = auto()
     """A word that describes, and a noun."""
+    USED_FOR = auto()
+    """A thing, and what it is for."""
     JOINED = auto()
     """Two nouns, or phrases, side by side."""
     ALONE = auto()
@@ -54,8 +58,20 @@ def form_of(terms: Terms, numbers: Sequence[int]) -> Form:
     if sum(map(len, words)) + 1 > MAX_WORDS:
         return Form.NONE
     if any(describes):
-        return Form.DESCRIBED if sum(describes) == 1 and not language.nouns_are_capital else Form.NONE
-    return Form.JOINED
+        noun = words[describes.index(False)] if not all(describes) else []
+        return Form.DESCRIBED if len(noun) == 1 and not language.nouns_are_capital else Form.NONE
+    purposes = [_is_purpose(terms, each) for each in numbers]
+    return Form.USED_FOR if sum(purposes) == 1 and _is_thing(terms, numbers[purposes.index(False)]) else Form.JOINED
+
+
+def _is_purpose(terms: Terms, number: int) -> bool:
+    """Whether a term mostly says what things are for."""
+    return bool(terms.purpose[number] > _MOSTLY * max(float(terms.whole[number]), _MOSTLY))
+
+
+def _is_thing(terms: Terms, number: int) -> bool:
+    """Whether a term can be for something: a category, or a plain term without a purpose of its own."""
+    return bool(terms.categories[number]) and not terms.language.links & set(terms.keys[number].split())
 
 
 def _describes(terms: Terms, number: int) -> bool:
@@ -76,6 +92,8 @@ def phrase_of(terms: Terms, numbers: Sequence[int], form: Form) -> str:
         text = " ".join(texts if _describes(terms, numbers[0]) else reversed(texts))
     elif form is Form.JOINED:
         text = language.joined.format(*texts) if language is not UNSPACED else "・".join(texts)
+    elif form is Form.USED_FOR:
+        text = language.used_for.format(*(reversed(texts) if _is_purpose(terms, numbers[0]) else texts))
     elif form is Form.ALONE:
         text = language.alone.format(texts[0])
     else:

@@ -16,6 +16,8 @@ _STEPS = 127
 """Whole numbers of a quantised component: d of their squares stay below 2^24 up to d = 1,040."""
 SCALE = 0.6
 """Of cosines in the space of a catalogue's own words, to the range of the service: about -0.1 to 0.6."""
+_OPPOSITE = 0.25
+"""Of cosines below 0: how far an item is from a phrase says less than how near it is."""
 
 
 def centroids(items: Ragged[np.int32], vectors: NDArray[np.float32], terms: int) -> NDArray[np.float32]:
@@ -43,14 +45,14 @@ def unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def relevance(phrase: NDArray[np.float32], items: NDArray[np.float32]) -> NDArray[np.float32]:
-    """float32 (n,): the cosine of each item with the phrase; the same digits, whatever other items are asked for.
+    """float32 (n,): the cosine of each item with the phrase, a quarter of it below 0; the digits do not depend on the other items.
 
     Args:
         phrase: float32 (d,), of length 1.
         items: float32 (n, d), each of length 1, or zeros.
     """
     found: NDArray[np.float64] = products(items, phrase[None])
-    return np.where(found == 0, 0.0, found).astype(np.float32)
+    return np.where(found > 0, found, np.where(found < 0, _OPPOSITE * found, 0.0)).astype(np.float32)
 
 
 def quantised(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

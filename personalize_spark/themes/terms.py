@@ -1,8 +1,8 @@
 """Candidates: the terms of a catalogue, noun-like phrases and values of categories, counted once for all themes.
 
 A run is what stands between two stop words or punctuation marks (RAKE: Rose et al., "Automatic keyword extraction from individual
-documents", 2010). A term is one to four words of a run that several items share. How often a term is a *whole* run tells a phrase
-from a piece of one.
+documents", 2010). A term is one to four words of a run that several items share, or two runs and the stop words that link them:
+*dinner with friends*. How often a term is a *whole* run tells a phrase from a piece of one.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.themes.words import UNSPACED, Language, clauses, folded, language_of, stem
 
 MAX_TERMS = 50_000
-_MAX_WORDS, _MAX_TERM = 20_000, 4
+_MAX_WORDS, _MAX_TERM, _MAX_LINKED, _MAX_LINKS = 20_000, 4, 5, 2
 _MAX_VALUE = 40
 """Characters of a category's value that is a term."""
 _ITEMS_OF_A_TERM = 20_000
@@ -60,6 +61,7 @@ class Terms:
         keys: as they are counted: stems in lower case.
         counts: int64 (T,), how many items have each.
         whole: float32 (T,), how often each is a run of its own, 0 to 1.
+        purpose: float32 (T,), how often each is what a thing is for, 0 to 1.
         categories: bool (T,), whether it is a value of a category.
         items: by item, int32 numbers of its terms, ascending.
         language: of the catalogue.
@@ -69,9 +71,19 @@ class Terms:
     keys: Sequence[str]
     counts: NDArray[np.int64]
     whole: NDArray[np.float32]
+    purpose: NDArray[np.float32]
     categories: NDArray[np.bool_]
     items: Ragged[np.int32]
     language: Language
+
+
+class _Occurrence(NamedTuple):
+    """A term where it stands: as it is counted, as it is written, whether it is a run of its own, and what a thing is for."""
+
+    key: str
+    surface: str
+    whole: bool
+    purpose: bool = False
 
 
 @dataclass
@@ -82,10 +94,21 @@ class _Counted:
     items: int = 0
     seen: int = 0
     whole: int = 0
+    purpose: int = 0
     category: bool = False
     surfaces: Counter[str] = field(default_factory=Counter)
     """As texts and categories have it; as names have it, where nothing else does."""
     named: Counter[str] = field(default_factory=Counter)
+
+    def note(self, found: _Occurrence, source: TermSource) -> None:
+        """Count an occurrence."""
+        self.seen += 1
+        self.whole += found.whole
+        self.purpose += found.purpose
+        self.category |= source is TermSource.VALUES
+        surfaces = self.named if source is TermSource.NAMES else self.surfaces
+        if len(surfaces) < _SURFACES or found.surface in surfaces:
+            surfaces[found.surface] += 1
 
 
 def find_terms(catalogue: Sequence[Texts]) -> Terms:
@@ -97,16 +120,11 @@ def find_terms(catalogue: Sequence[Texts]) -> Terms:
     numbers, lengths = array("q"), array("q")
     for each in catalogue:
         own = set()
-        for key, surface, whole, source in _occurrences(each, language, common):
-            term = counted.get(key)
+        for found, source in _occurrences(each, language, common):
+            term = counted.get(found.key)
             if term is None:
-                term = counted[key] = _Counted(len(counted))
-            term.seen += 1
-            term.whole += whole
-            term.category |= source is TermSource.VALUES
-            surfaces = term.named if source is TermSource.NAMES else term.surfaces
-            if len(surfaces) < _SURFACES or surface in surfaces:
-                surfaces[surface] += 1
+                term = counted[found.key] = _Counted(len(counted))
+            term.note(found, source)
             if term.number not in own:
                 own.add(term.number)
                 term.items += 1
@@ -132,6 +150,7 @@ def _kept(
         [key for key, _ in shared],
         np.array([each.items for _, each in shared], np.int64),
         np.array([_wholeness(key, each) for key, each in shared], np.float32),
+        np.array([each.purpose / each.seen for _, each in shared], np.float32),
         np.array([each.category for _, each in shared], np.bool_),
         kept.with_values(kept.values.astype(np.int32)),
         language,
@@ -169,35 +188,50 @@ def _clauses(item: Texts) -> Iterator[list[str]]:
         yield from clauses(name)
 
 
-def _occurrences(
-    item: Texts, language: Language, common: frozenset[str]
-) -> Iterator[tuple[str, str, bool, TermSource]]:
-    """(key, surface, whether it is a whole run, where it stands) of every term that an item has."""
+def _occurrences(item: Texts, language: Language, common: frozenset[str]) -> Iterator[tuple[_Occurrence, TermSource]]:
+    """Every term of an item, and where it stands."""
     for value in map(str.strip, item.values):
         if 0 < len(value) <= _MAX_VALUE and not value.isdigit():
-            yield " ".join(map(stem, folded(value).split())) or value, value.replace("_", " "), True, TermSource.VALUES
+            key = " ".join(map(stem, folded(value).split())) or value
+            yield _Occurrence(key, value.replace("_", " "), whole=True), TermSource.VALUES
     if language is UNSPACED:
         return
     for clause in clauses(item.text):
         for term in _terms_of(clause, language, common):
-            yield *term, TermSource.TEXT
+            yield term, TermSource.TEXT
     for name in item.names:
         for clause in clauses(name):
             for term in _terms_of(clause, language, common):
-                yield *term, TermSource.NAMES
+                yield term, TermSource.NAMES
 
 
-def _terms_of(clause: list[str], language: Language, common: frozenset[str]) -> Iterator[tuple[str, str, bool]]:
-    for start, run in _runs(clause, language):
-        opened = start == 0 or clause[start - 1].lower() in language.openers
-        stems = [stem(word) for word in run]
-        for first in range(len(run)):
-            for last in range(first + 1, min(first + _MAX_TERM, len(run)) + 1):
-                if stems[last - 1] not in common:
+def _terms_of(clause: list[str], language: Language, common: frozenset[str]) -> Iterator[_Occurrence]:
+    stems = [stem(word) for word in clause]
+    runs = list(_runs(clause, language))
+    for number, (start, end) in enumerate(runs):
+        before = clause[start - 1].lower() if start else ""
+        opened = not start or before in language.openers
+        linked = _linked(clause, runs[number : number + 2], language)
+        for first in range(start, end):
+            head = range(first + 1, min(first + _MAX_TERM, end) + 1)
+            for last in [*head, *([linked] if linked and linked - first <= _MAX_LINKED else [])]:
+                if stems[min(last, end) - 1] not in common or stems[last - 1] not in common:
                     break
-                if _is_term(run[first:last], opened or first > 0, language):
-                    surface = " ".join(_plain(run[first:last], start + first == 0, language))
-                    yield " ".join(stems[first:last]), surface, opened and first == 0 and last == len(run)
+                if _is_term(clause[first : min(last, end)], opened or first > start, language):
+                    surface = " ".join(_plain(clause[first:last], first == 0, language))
+                    whole = opened and first == start and last in {end, linked}
+                    yield _Occurrence(" ".join(stems[first:last]), surface, whole, whole and before == language.purpose)
+
+
+def _linked(clause: list[str], runs: Sequence[tuple[int, int]], language: Language) -> int:
+    """The end of the second run, if only links stand before it; 0 if not."""
+    if len(runs) < 2:
+        return 0
+    (_, end), (start, last) = runs
+    between = [word.lower() for word in clause[end:start]]
+    if len(between) > _MAX_LINKS or between[0] not in language.links or not language.openers.issuperset(between[1:]):
+        return 0
+    return last if _is_term(clause[start:last], True, language) else 0  # noqa: FBT003  # a link opens
 
 
 def _plain(words: list[str], begins: bool, language: Language) -> Iterable[str]:  # noqa: FBT001
@@ -208,13 +242,13 @@ def _plain(words: list[str], begins: bool, language: Language) -> Iterable[str]:
     return words
 
 
-def _runs(clause: list[str], language: Language) -> Iterator[tuple[int, list[str]]]:
-    """The runs of a clause, each with its place."""
+def _runs(clause: list[str], language: Language) -> Iterator[tuple[int, int]]:
+    """The begin and the end of each run of a clause."""
     start = 0
     for place, word in enumerate([*clause, ""]):
         if not word or word.lower() in language.stop:
             if place > start:
-                yield start, clause[start:place]
+                yield start, place
             start = place + 1
 
 
@@ -227,6 +261,5 @@ def _is_term(words: list[str], opened: bool, language: Language) -> bool:  # noq
         described = words[:-1]
         plain = all(word[0].isupper() or (opened and not word.endswith(language.inflected)) for word in described)
         return words[-1][0].isupper() and plain
-    return opened and not (
-        len(words) > 1 and low[-1].endswith(("ed", "ly", "ous", "ful", "able", "ible", "less", "ish"))
-    )
+    dangling = len(words) > 1 and low[-1].endswith(("ed", "ly", "ous", "ful", "able", "ible", "less", "ish"))
+    return opened and not dangling and not (low[0].endswith("ly") and low[-1].endswith("ing"))

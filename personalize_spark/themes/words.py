@@ -23,10 +23,13 @@ class Language:
         code: names it.
         stop: words that no phrase begins or ends with.
         openers: stop words, behind which a noun phrase in its plain form may begin.
+        links: stop words that hold a phrase together: dinner *with* friends.
+        purpose: the word before what a thing is for: *for* long evenings.
         adjectives: endings of words that describe another.
         inflected: endings that an adjective has only within a sentence; a phrase with one cannot stand alone.
         never: words that say nothing of an item.
         joined: two terms side by side.
+        used_for: a thing and what it is for.
         alone: one term of one word.
         nouns_are_capital: every noun begins with a capital letter.
     """
@@ -34,10 +37,13 @@ class Language:
     code: str
     stop: frozenset[str] = frozenset()
     openers: frozenset[str] = frozenset()
+    links: frozenset[str] = frozenset()
+    purpose: str = ""
     adjectives: tuple[str, ...] = ()
     inflected: tuple[str, ...] = ()
     never: frozenset[str] = frozenset()
     joined: str = "{} & {}"
+    used_for: str = "{} & {}"
     alone: str = "{}"
     nouns_are_capital: bool = False
 
@@ -60,14 +66,17 @@ ENGLISH = Language(
     openers=words_in(
         "a an the this these your our their some for with without in of and or from on at by any every its"
     ),
+    links=words_in("of with for in at without"),
+    purpose="for",
     adjectives=(*words_in("ic ous ful al ive less able ible ish ian ed esque"),),
     never=words_in(
         "perfect great good best new ideal made designed features featuring includes including comes keeps keep makes make "
         "brings gives adds offers pairs fits easy use used using enjoy get take thing things way lot something everything anyone "
         "item product piece based really well much makes need needs want let see look looks seen dvd queue watch netflix imdb "
-        "loves bring works work"
+        "loves bring works work choice fuck fucking mindfuck shit bullshit"
     ),
     joined="{} and {}",
+    used_for="{} for {}",
     alone="{} favourites",
 )
 GERMAN = Language(
@@ -82,6 +91,8 @@ GERMAN = Language(
         "damit dabei dazu daran darauf ihn ihm ihnen deine deinen deiner dank"
     ),
     openers=words_in("für ohne durch und oder gegen um"),
+    links=words_in("für mit aus im am zum zur von vom bei ohne in"),
+    purpose="für",
     adjectives=(
         *words_in(
             "ig lich isch sam bar haft los ige liche ische same bare hafte lose iger licher ischer iges liches isches e es"
@@ -92,7 +103,8 @@ GERMAN = Language(
         "perfekt ideal gut neu passt passend macht bringt sorgt eignet hält bleibt lässt geeignet artikel produkt stück"
     ),
     joined="{} und {}",
-    alone="Rund um {}",
+    used_for="{} für {}",
+    alone="Unsere Auswahl: {}",
     nouns_are_capital=True,
 )
 UNSPACED = Language("unspaced")

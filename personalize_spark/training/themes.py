@@ -18,6 +18,8 @@ from personalize_spark.training.lsa import embed, tf_idf, words_of
 
 _ID = "ITEM_ID"
 _RANK, _MAX_WORDS = 64, 4_096
+_NAMES, _FEW = 0.5, 20
+"""A column of which so many values differ, and more than a few, does not sort items: it names them."""
 
 
 class Embedding(Protocol):
@@ -71,7 +73,7 @@ def learn_themes(table: pa.Table, columns: Sequence[Column], embedding: Embeddin
 def _items(texts: Mapping[str, Sequence[str | None]], columns: Sequence[Column], rows: int) -> Iterator[Texts]:
     described = [each for each in columns if each.is_text and each.name != _ID]
     textual = [each.name for each in described if each.textual]
-    tagged = [each.name for each in described if each.categorical and not each.item_name and not each.textual]
+    tagged = [each.name for each in described if each.categorical and not each.textual and not _are_names(each, texts)]
     named = [each.name for each in described if each.name not in {*textual, *tagged}]
     for row in range(rows):
         yield Texts(
@@ -79,6 +81,12 @@ def _items(texts: Mapping[str, Sequence[str | None]], columns: Sequence[Column],
             " ".join(value for name in textual if (value := texts[name][row])),
             [each for name in tagged if (value := texts[name][row]) for each in value.split("|")],
         )
+
+
+def _are_names(column: Column, texts: Mapping[str, Sequence[str | None]]) -> bool:
+    """Whether a column holds names; an inferred schema says of every text that it is categorical."""
+    values = [each for value in texts[column.name] if value for each in value.split("|")]
+    return column.item_name or len({*values}) > max(_NAMES * len(values), _FEW)
 
 
 def words_about(item: Texts) -> list[str]:

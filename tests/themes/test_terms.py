@@ -83,3 +83,24 @@ def test_a_plural_counts_as_its_singular(word: str, same: str) -> None:
 
 def test_texts_that_read_alike_are_folded_alike() -> None:
     assert folded("  Toy-Story, THE ") == folded("toy-story the")
+
+
+def test_two_runs_and_the_words_that_link_them_are_a_term() -> None:
+    terms = terms_of(
+        "Ideal at a dinner with friends.", "A pot for dinner with friends.", "Dinner with friends, rice.", "Friends"
+    )
+    at = terms.texts.index("dinner with friends")
+    assert terms.counts[at] == 3
+    assert terms.whole[at] == 1.0
+    assert "dinner the friends" not in terms_of("dinner the friends, a", "dinner the friends, b", "c").texts
+
+
+def test_what_things_are_for_is_told_from_what_they_are() -> None:
+    terms = terms_of("A pan for muddy walks.", "A lead for muddy walks.", "A red pan.", "A red pan for all.")
+    purpose = dict(zip(terms.texts, terms.purpose.tolist(), strict=True))
+    assert purpose["muddy walks"] == 1.0
+    assert purpose["red pan"] == 0.0
+
+
+def test_adverbs_and_what_they_describe_are_no_phrase() -> None:
+    assert "visually stunning" not in terms_of(*["visually stunning, bold"] * 2, "x").texts

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from personalize_spark.themes.phrasing import is_phrase
-from personalize_spark.themes.relevance import centroids, ordered, unit
+from personalize_spark.themes.relevance import centroids, ordered, relevance, unit
 from personalize_spark.themes.terms import Texts, find_terms
 from personalize_spark.themes.theme import Themes, name_hashes
 from personalize_spark.themes.words import ENGLISH
@@ -98,6 +98,11 @@ def test_a_set_of_one_item_and_of_all_items_have_themes(themes: Themes, groups: 
     one, everything = themes.of([np.array([0]), np.arange(len(groups))], [-1, 5])
     assert is_phrase(one.text, ENGLISH)
     assert is_phrase(everything.text, ENGLISH)
+
+
+def test_how_far_an_item_is_says_less_than_how_near() -> None:
+    phrase, items = np.array([0.6, 0], np.float32), np.array([[1, 0], [0, 1], [-1, 0], [-0.5, 0]], np.float32)
+    assert relevance(phrase, items).tolist() == np.array([0.6, 0, -0.15, -0.075], np.float32).tolist()
 
 
 def test_items_are_ordered_by_relevance_then_by_the_bytes_of_their_ids() -> None:

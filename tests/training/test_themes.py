@@ -65,3 +65,14 @@ def test_without_texts_there_are_no_themes(tmp_path: Path) -> None:
     assert _learn_themes(store, None) == {}
     assert _learn_themes(store, Metadata(TABLE, COLUMNS[:-1], 0)) == {}
     assert list(store.list()) == []
+
+
+def test_a_column_of_names_is_read_as_names_though_an_inferred_schema_calls_it_categorical() -> None:
+    names = [*(f"Present {number} for rainy days" for number in range(30)), "Ball", "Box"]
+    ids, kinds = [f"{number:02}" for number in range(32)], ["Toys", "Games"] * 16
+    table = pa.table({"ITEM_ID": ids, "TITLE": names, "KIND": kinds})
+    columns = [Column("ITEM_ID", "string"), *(Column(name, "string", categorical=True) for name in ("TITLE", "KIND"))]
+    terms = learn_themes(table, columns, Semantic()).themes.terms
+    categories = {text for text, is_value in zip(terms.texts, terms.categories, strict=True) if is_value}
+    assert categories == {"Toys", "Games"}
+    assert "rainy days" in terms.texts
