@@ -33,6 +33,7 @@ __all__ = [
     "explain_filter",
     "import_datasets",
     "import_model",
+    "report",
     "resume",
     "run_batch_inference",
     "train",
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from personalize_spark.errors import JobFailed, PersonalizeSparkError, ServiceError
     from personalize_spark.quality.compare import compare
     from personalize_spark.quality.evaluate import evaluate
+    from personalize_spark.service.batch_inference_jobs import report
     from personalize_spark.service.explain import explain_filter
 else:
     _MODULES = {
@@ -58,6 +60,7 @@ else:
         "explain_filter": "service.explain",
         "import_datasets": "api",
         "import_model": "api",
+        "report": "service.batch_inference_jobs",
         "resume": "api",
         "run_batch_inference": "api",
         "train": "api",

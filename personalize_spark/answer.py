@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -10,8 +9,9 @@ from typing import Protocol
 import numpy as np
 
 from personalize_spark.filters.selector import Group
-from personalize_spark.recipes.recipe import Recipe, Settings
-from personalize_spark.records import Object, Recommendations, Records, count_errors, merged, parse, render
+from personalize_spark.outcomes import Expected, Outcomes
+from personalize_spark.recipes.recipe import ITEM_ID, ITEM_LIST, Recipe, Settings
+from personalize_spark.records import Object, Recommendations, Records, merged, parse, render
 from personalize_spark.scoring.model import Model
 from personalize_spark.scoring.selection import EVERYTHING
 
@@ -21,14 +21,12 @@ class Answers:
     """The output of a block of lines.
 
     Attributes:
-        data: whole output lines, each with its newline.
-        lines: how many there are: one for each input line that is not blank.
-        errors: how many of them are error lines, by reason.
+        data: whole output lines, each with its newline: one for each input line that is not blank.
+        outcomes: what became of the lines.
     """
 
     data: bytes
-    lines: int
-    errors: Counter[str]
+    outcomes: Outcomes
 
 
 class LineFilter(Protocol):
@@ -68,9 +66,18 @@ def answer(  # what a plan prepares
     else:
         records = parse(lines, recipe.required, line_filter.required)
         records, recommendations = _filtered(recipe, model, settings, records, line_filter)
+    outcomes = Outcomes.of(lines, records, recommendations, _expected(recipe, model, settings, line_filter))
     if namer is not None:
         recommendations = namer.themed(recommendations, records.objects)
-    return Answers(render(records, recommendations, model.item_ids_json), len(records.inputs), count_errors(records))
+    return Answers(render(records, recommendations, model.item_ids_json), outcomes)
+
+
+def _expected(recipe: Recipe, model: Model, settings: Settings, line_filter: LineFilter | None) -> Expected:
+    asked, items = recipe.required[0], len(model.item_ids_json)
+    if ITEM_LIST in recipe.required and model.matrix is not None:
+        return Expected(1, len(model.matrix.factors), asked, line_filter is not None)
+    others = items - 1 if asked == ITEM_ID else items  # an item is never recommended for itself
+    return Expected(min(settings.num_results, others), None, asked, line_filter is not None)
 
 
 def _filtered(

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from personalize_spark.datasets.imported import ImportReport
+    from personalize_spark.job.attempts import Progress
     from personalize_spark.job.local_executor import LocalExecutor
-    from personalize_spark.job.report import Progress, Report
+    from personalize_spark.job.report import Report
     from personalize_spark.job.spark_executor import SparkExecutor
 
 Engine = Literal["spark", "local"]

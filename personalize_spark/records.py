@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -102,6 +101,7 @@ class Recommendations:
         unknown_items: JSON texts of items that the model does not know.
         themes: JSON texts of the themes, one a query, or none at all.
         relevance: float32 (m,), of each of the items to its theme; `None` without themes.
+        unknown: bool (Q,), the model does not know the user or the item that the line is about; `None` where that decides nothing.
     """
 
     items: Ragged[np.int64]
@@ -109,13 +109,16 @@ class Recommendations:
     unknown_items: Sequence[bytes] = ()
     themes: Sequence[bytes] = ()
     relevance: NDArray[np.float32] | None = None
+    unknown: NDArray[np.bool_] | None = None
 
     @classmethod
-    def of(cls, items: NDArray[np.int32], scores: NDArray[np.float64] | None) -> Recommendations:
+    def of(
+        cls, items: NDArray[np.int32], scores: NDArray[np.float64] | None, unknown: NDArray[np.bool_] | None = None
+    ) -> Recommendations:
         """From lists of one length: (Q, n), -1 behind the last item of a shorter one."""
         there = items >= 0
         lists = Ragged.of_lengths(there.sum(axis=1), items[there].astype(np.int64))
-        return cls(lists, None if scores is None else scores[there])
+        return cls(lists, None if scores is None else scores[there], unknown=unknown)
 
 
 def merged(parts: Sequence[Recommendations], lines: NDArray[np.int64], items: int) -> Recommendations:
@@ -133,12 +136,15 @@ def merged(parts: Sequence[Recommendations], lines: NDArray[np.int64], items: in
         lists.append(part.items.with_values(np.where(rows < items, rows, rows + len(unknown_items))))
         unknown_items += part.unknown_items
     joined = Ragged.stacked(lists)
-    order = joined.positions(np.argsort(lines))
+    ascending = np.argsort(lines)
+    order = joined.positions(ascending)
     scores = [part.scores for part in parts if part.scores is not None]
+    unknown = [part.unknown for part in parts if part.unknown is not None]
     return Recommendations(
         order.with_values(joined.values[order.values]),
         np.concatenate(scores)[order.values] if scores else None,
         unknown_items,
+        unknown=np.concatenate(unknown)[ascending] if unknown else None,
     )
 
 
@@ -176,9 +182,14 @@ def parse(lines: Sequence[bytes], required: Sequence[str], of_filter: Sequence[s
     return Records(inputs, errors, good, objects)
 
 
+def places_of(lines: Sequence[bytes]) -> list[int]:
+    """The numbers of the lines that `parse` would not skip."""
+    return [number for number, line in enumerate(lines) if _text(line)]
+
+
 def count_records(block: bytes) -> int:
     """How many lines `parse` would not skip."""
-    return sum(1 for line in block.split(b"\n") if _text(line))
+    return len(places_of(block.split(b"\n")))
 
 
 def render(records: Records, answers: Recommendations, item_ids_json: JsonTexts) -> bytes:
@@ -189,11 +200,6 @@ def render(records: Records, answers: Recommendations, item_ids_json: JsonTexts)
         order = np.argsort(np.concatenate([records.good, np.fromiter(records.errors, np.int64)]), kind="stable")
         good = pa.concat_arrays([good, bad]).take(pa.array(order))
     return _concatenated(good)
-
-
-def count_errors(records: Records) -> Counter[str]:
-    """How many lines have which reason."""
-    return Counter(error.reason.value for error in records.errors.values())
 
 
 def _text(line: bytes) -> bytes:

@@ -59,8 +59,9 @@ def test_every_line_has_its_answer_in_its_place(recipe: str, models: dict[str, M
     answers = answer(RECIPES[recipe], models[recipe], Settings(3), lines)
     asked = [line for line in lines if line.removeprefix(b"\xef\xbb\xbf").strip(BLANK)]
     out = [json.loads(line) for line in answers.data.splitlines()]
-    assert answers.lines == len(out) == len(asked)
-    assert answers.errors.total() == sum(line["error"] is not None for line in out)
+    assert (answers.outcomes.read, answers.outcomes.answered) == (len(lines), len(asked))
+    assert len(out) == len(asked)
+    assert answers.outcomes.error_lines == sum(line["error"] is not None for line in out)
     assert answers.data == b"".join(answer(RECIPES[recipe], models[recipe], Settings(3), [line]).data for line in lines)
     for line in out:
         assert list(line) == ["input", "output", "error"]

@@ -31,6 +31,7 @@ LEVELS = {
     "themes": 2,
     "catalog": 2,
     "recipes": 3,
+    "outcomes": 3,
     "answer": 4,
     "spark": 4,
     "artifacts": 4,
@@ -70,6 +71,7 @@ LIBRARIES: dict[str, set[str]] = {
     "solutions": {"numpy", "orjson", "pyarrow", "pyspark"},
     "spark": {"pyspark"},
     "storage": {"boto3", "botocore", "msgspec", "mypy_boto3_s3"},
+    "outcomes": {"numpy", "orjson"},
     "themes": {"numpy"},
     "testing": {"hypothesis", "numpy", "orjson", "pyarrow", "pytest"},
     "training": {"numpy", "pyarrow", "pyspark", "scipy"},
@@ -79,6 +81,7 @@ TWO_ENDS = {
     "compare": {"cli", "quality"},  # the command, and what it calls
     "evaluate": {"cli", "quality"},
     "run": {"cli", "job"},
+    "report": {"cli", "job"},
     "operations": {"cli", "service"},
     "serve": {"cli", "server"},
     "themes": {"artifacts", "training"},  # read; written

@@ -25,6 +25,8 @@ from personalize_spark.storage.store import Store
 USERS = "users"
 """The folder that the shards of users lie in."""
 ROWS_PER_SHARD = 32_768
+_FEW = 4
+"""Shards that are worth a look on suspicion."""
 RESIDENT = 256 << 20
 """Bytes of shards that may stay mapped into a process once they were read."""
 
@@ -89,6 +91,11 @@ class Shards:
         order = np.argsort(shards, kind="stable")
         touched, starts = np.unique(shards[order], return_index=True)
         yield from zip(touched.tolist(), np.split(order, starts[1:]), strict=True)
+
+    def at_hand(self, ids: Sequence[bytes]) -> list[bytes]:
+        """Those ids whose shard is open by now, or one of few."""
+        few = self._count <= _FEW
+        return [ids[each] for shard, positions in self.split(ids) if few or shard in self._tables for each in positions]
 
     def find(self, ids: Sequence[bytes]) -> Iterator[Found]:
         """Look ids up; only the shards that may hold one of them are touched, each once."""

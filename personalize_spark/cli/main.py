@@ -20,6 +20,7 @@ from personalize_spark.cli import (
     gc,
     models,
     operations,
+    report,
     run,
     serve,
 )
@@ -29,7 +30,7 @@ DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 
 _OF_SPARK = {"delta", "pandas", "pyspark"}
 """What a plain install lacks."""
-_COMMANDS = (run, models, evaluate, compare, explain_filter, gc, demo, serve, operations)
+_COMMANDS = (run, models, evaluate, compare, explain_filter, report, gc, demo, serve, operations)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Self, TextIO
 
 if TYPE_CHECKING:
-    from personalize_spark.job.report import Progress
+    from personalize_spark.job.attempts import Progress
 
 _QUIET_SECONDS = 10.0
 

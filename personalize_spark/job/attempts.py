@@ -13,7 +13,6 @@ from functools import partial
 
 from personalize_spark.errors import TaskFailed
 from personalize_spark.job.executor import Executor
-from personalize_spark.job.report import Progress
 from personalize_spark.job.splits import Split, tasks_of, write_tasks
 from personalize_spark.job.task import TASK_MANIFESTS, Piece, answer_task
 from personalize_spark.storage.documents import read_document
@@ -27,14 +26,42 @@ _PAUSES = 10
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Progress:
+    """How far a job is.
+
+    Attributes:
+        splits: that are answered.
+        of_splits: all of them.
+        lines: that are answered, error lines among them.
+        of_lines: how many lines there should be, judged by the length of some.
+        errors: error lines.
+    """
+
+    splits: int
+    of_splits: int
+    lines: int
+    of_lines: int
+    errors: int
+
+
 @dataclass
 class Ledger:
-    """What the task manifests say so far; the first piece of a split counts, and all of them hold the same bytes."""
+    """What the task manifests say so far; the first piece of a split counts, and all of them hold the same bytes.
+
+    Attributes:
+        staging: the run's staging folder.
+        splits: all of the run.
+        pieces: by the key of their split.
+        failures: why splits without a piece have none.
+        retried: the keys of splits that were answered, or tried, more than once.
+    """
 
     staging: Store
     splits: Sequence[Split]
     pieces: dict[str, Piece] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
+    retried: set[str] = field(default_factory=set)
     _seen: set[str] = field(default_factory=set)
 
     def refresh(self) -> None:
@@ -43,7 +70,8 @@ class Ledger:
         with ThreadPoolExecutor(_READERS) as pool:
             for finished in pool.map(self._read, new):
                 for piece in finished:
-                    self.pieces.setdefault(piece.key, piece)
+                    if self.pieces.setdefault(piece.key, piece) is not piece:
+                        self.retried.add(piece.key)
         self._seen.update(new)
 
     def _read(self, name: str) -> list[Piece]:
@@ -56,8 +84,10 @@ class Ledger:
     def progress(self) -> Progress:
         """How far the job is."""
         pieces = list(self.pieces.values())
-        errors = sum(sum(piece.errors.values()) for piece in pieces)
-        return Progress(len(pieces), len(self.splits), sum(piece.lines for piece in pieces), errors)
+        errors = sum(piece.outcomes.error_lines for piece in pieces)
+        expected = round(sum(split.lines for split in self.splits))
+        lines = sum(piece.outcomes.answered for piece in pieces)
+        return Progress(len(pieces), len(self.splits), lines, expected, errors)
 
 
 def run_attempts(executor: Executor, ledger: Ledger, watch: Callable[[], None]) -> None:
@@ -71,6 +101,8 @@ def run_attempts(executor: Executor, ledger: Ledger, watch: Callable[[], None]) 
     attempt = 0
     while missing := ledger.missing():
         before = len(ledger.pieces)
+        if attempt:
+            ledger.retried.update(split.key for split in missing)
         tasks = tasks_of(missing, executor.cores)
         write_tasks(ledger.staging, attempt, tasks)
         with _watched(ledger, watch):

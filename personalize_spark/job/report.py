@@ -1,24 +1,52 @@
-"""What a job did, in numbers."""
+"""What a job did: the sum over its pieces, and what its user should know. `docs/report.schema.json` is its schema."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from personalize_spark.errors import counted
+from personalize_spark.job.attempts import Ledger
+from personalize_spark.job.forms import remedy
+from personalize_spark.job.plan import Plan
 from personalize_spark.job.task import Piece
+from personalize_spark.outcomes import Outcomes, Remark
+
+VERSION = 1
+_SLOWEST = 5
+_NEAR_MISSES = 10
+_CUT = 60
+"""Characters of a line that the summary shows."""
+
+_TOLD = {
+    Remark.UNKNOWN_USER: "unknown user: the popular items",
+    Remark.UNKNOWN_ITEM: "unknown item: the popular items",
+    Remark.UNKNOWN_LISTED: "unknown items in its list: last, with the score 0.0",
+    Remark.EMPTY: "no items",
+    Remark.SHORT: "fewer items than asked for",
+}
 
 
 @dataclass(frozen=True)
-class Progress:
-    """How far a job is."""
+class FirstLine:
+    """The first line of a kind: its file, its number there, from 1, its beginning, and what stands in its `error`."""
 
-    splits: int
-    of_splits: int
+    file: str
+    line: int
+    text: str
+    message: str
+
+
+@dataclass(frozen=True)
+class SlowSplit:
+    """A split that took long: its file, its number there, from 0, its lines, and how long."""
+
+    file: str
+    split: int
     lines: int
-    errors: int
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -27,13 +55,33 @@ class Report:
 
     Attributes:
         output: the output path.
-        files: outputs written.
+        files: inputs.
         lines: lines answered, error lines among them.
         errors: error lines by reason.
         bytes: bytes of all outputs.
         task_seconds: time that tasks spent, summed.
         seconds: time from the start of the job to its last output.
-        notes: what the user should know of the request, settings without effect for one.
+        notes: what the user should know of the request and of the lines.
+        version: of this form.
+        job: ARN of the job.
+        solution_version: ARN of the solution version.
+        recipe: its name.
+        release: of this package.
+        model: the SHA-256 that pins the model.
+        view: the same of the dataset group's data, where a filter or exploration reads them.
+        kernels: what searched for the best items on the executors.
+        answered: lines with an answer.
+        remarks: answered lines by what is to know of them.
+        first: for each reason and remark the first line.
+        near_misses: by unknown id the known one that it may mean, some of them.
+        empty_values: lines without any item by their `filterValues`, the most frequent ones.
+        splits: parts that the inputs were cut into.
+        retried: of those, how many were tried more than once.
+        slow_splits: those that took longest.
+        start_seconds: of `seconds`, the time before the first line could be answered.
+        lines_per_second: of the lines that this driver answered, without the start.
+        failed_files: inputs that have no output, the first thousand.
+        failure: the job's `failureReason`, if it failed.
     """
 
     output: str
@@ -43,34 +91,173 @@ class Report:
     bytes: int
     task_seconds: float
     seconds: float
-    notes: list[str] = field(default_factory=list)
+    notes: list[str]
+    version: int
+    job: str
+    solution_version: str
+    recipe: str
+    release: str
+    model: str
+    view: str | None
+    kernels: list[str]
+    answered: int
+    remarks: dict[str, int]
+    first: dict[str, FirstLine]
+    near_misses: dict[str, str]
+    empty_values: dict[str, int]
+    splits: int
+    retried: int
+    slow_splits: list[SlowSplit]
+    start_seconds: float
+    lines_per_second: float
+    failed_files: list[str] = field(default_factory=list)
+    failure: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values."""
         return asdict(self)
 
     def __str__(self) -> str:
-        rate = self.lines / self.seconds if self.seconds else 0.0
         read = f"{counted(self.lines, 'line')} of {counted(self.files, 'file')}"
+        start = f" after {self.start_seconds:.1f} s of start" if self.start_seconds >= 1 else ""
         lines = [
-            f"{read} answered in {self.seconds:.1f} s ({rate:,.0f} lines/s)",
-            *(f"  {counted(lines, 'error line')}: {reason}" for reason, lines in self.errors.items()),
+            f"{read} answered in {self.seconds:.1f} s ({self.lines_per_second:,.0f} lines/s{start})",
+            *(f"  {counted(count, 'error line')}: {kind}{self._first(kind)}" for kind, count in self.errors.items()),
+            *(
+                f"  {counted(count, 'line')}: {_TOLD[Remark(kind)]}{self._first(kind)}"
+                for kind, count in self.remarks.items()
+            ),
             *(f"  note: {note}" for note in self.notes),
             f"output: {self.output}",
         ]
         return "\n".join(lines)
 
-    @classmethod
-    def of(cls, output: str, files: int, pieces: Sequence[Piece], seconds: float, notes: list[str]) -> Report:
-        """Add up the pieces."""
-        errors: Counter[str] = sum((Counter(piece.errors) for piece in pieces), Counter())
-        return cls(
-            output=output,
-            files=files,
-            lines=sum(piece.lines for piece in pieces),
-            errors=dict(errors.most_common()),
-            bytes=sum(piece.bytes for piece in pieces),
-            task_seconds=round(sum(piece.seconds for piece in pieces), 3),
-            seconds=round(seconds, 3),
-            notes=notes,
+    def _first(self, kind: str) -> str:
+        first = self.first[kind]
+        text = "".join(each if each.isprintable() else "\ufffd" for each in first.text[:_CUT])
+        text += "..." if len(first.text) > _CUT else ""
+        return f" (first: {first.file}, line {first.line}: {text})"
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How long a run took, in seconds: in all, before the first line, and lines an earlier driver had answered."""
+
+    seconds: float
+    start: float
+    before: int
+
+
+def report_of(plan: Plan, names: Sequence[str], ledger: Ledger, timing: Timing) -> Report:
+    """Add up the pieces.
+
+    Args:
+        plan: of the run.
+        names: of the inputs.
+        ledger: of the run; of an input that failed some pieces are missing.
+        timing: of the run.
+    """
+    ordered = [ledger.pieces[key] for key in sorted(ledger.pieces)]
+    total, first = _added(names, ordered)
+    near = _near(ordered)
+    job = plan.job
+    working = timing.seconds - timing.start
+    return Report(
+        output=job.output_path,
+        files=len(names),
+        lines=total.answered,
+        errors=_counts(total.errors),
+        bytes=sum(piece.bytes for piece in ordered),
+        task_seconds=round(sum(piece.seconds for piece in ordered), 3),
+        seconds=round(timing.seconds, 3),
+        notes=[*job.notes, *_notes(names, ordered, total, near)],
+        version=VERSION,
+        job=str(job.arn),
+        solution_version=job.request["solutionVersionArn"],
+        recipe=job.recipe,
+        release=plan.release,
+        model=job.model.sha256,
+        view=job.view.sha256 if job.view else None,
+        kernels=sorted({piece.kernel for piece in ordered if piece.kernel}),
+        answered=total.answered - total.error_lines,
+        remarks=_counts(total.remarks),
+        first=first,
+        near_misses=near,
+        empty_values=total.values,
+        splits=len(ledger.splits),
+        retried=len(ledger.retried),
+        slow_splits=_slow(names, ordered),
+        start_seconds=round(timing.start, 3),
+        lines_per_second=round((total.answered - timing.before) / working, 1) if working > 0 else 0.0,
+    )
+
+
+def _added(names: Sequence[str], pieces: Iterable[Piece]) -> tuple[Outcomes, dict[str, FirstLine]]:
+    """The sum, and the first line of each kind."""
+    total, first = Outcomes(), dict[str, FirstLine]()
+    read: dict[int, int] = defaultdict(int)
+    for piece in pieces:
+        for kind, found in [*piece.outcomes.errors.items(), *piece.outcomes.remarks.items()]:
+            if kind not in first:
+                line = found.first.line + read[piece.file]
+                first[kind] = FirstLine(names[piece.file], line, found.first.text, found.first.message)
+        read[piece.file] += piece.outcomes.read
+        total.add(piece.outcomes)
+    return total, first
+
+
+def _counts(found: Mapping[str, Any]) -> dict[str, int]:
+    """The most frequent kind first."""
+    return dict(sorted(((kind, each.lines) for kind, each in found.items()), key=lambda pair: -pair[1]))
+
+
+def _near(pieces: Iterable[Piece]) -> dict[str, str]:
+    near: dict[str, str] = {}
+    for piece in pieces:
+        near |= piece.near_misses
+        if len(near) >= _NEAR_MISSES:
+            break
+    return dict(list(near.items())[:_NEAR_MISSES])
+
+
+def _slow(names: Sequence[str], pieces: Iterable[Piece]) -> list[SlowSplit]:
+    slowest = sorted(pieces, key=lambda piece: -piece.seconds)[:_SLOWEST]
+    return [
+        SlowSplit(names[each.file], int(each.key.partition("/")[2]), each.outcomes.answered, round(each.seconds, 3))
+        for each in slowest
+    ]
+
+
+def _notes(names: Sequence[str], pieces: Sequence[Piece], total: Outcomes, near: Mapping[str, str]) -> Iterator[str]:
+    unknown = total.remarks.get(Remark.UNKNOWN_USER) or total.remarks.get(Remark.UNKNOWN_ITEM)
+    kind = "user" if Remark.UNKNOWN_USER in total.remarks else "item"
+    good = total.answered - total.error_lines
+    if unknown and (near or 2 * unknown.lines >= good):
+        known = [f"such as '{name}', where it knows '{other}'" for name, other in list(near.items())[:1]]
+        example = ", ".join(known) or f"such as '{total.unknown_ids[0]}'"
+        yield (
+            f"{unknown.lines:,} of {counted(good, 'line')} name {'an' if kind == 'item' else 'a'} {kind} that the solution version "
+            f"does not know ({example}) and got the popular items."
         )
+    if any("'" in value or "|" in value for value in total.values):
+        yield (
+            "Values of filterValues that left no item have single quotes or |: a text stands in double quotes, several are "
+            'separated by commas, such as "\\"drama\\",\\"comedy\\"".'
+        )
+    forms = defaultdict[str, list[str]](list)
+    for file, form in _no_json_lines(pieces):
+        forms[form].append(names[file])
+    for form, files in forms.items():
+        which = f"{files[0]} is" if len(files) == 1 else f"Each of {len(files):,} files, such as {files[0]}, is"
+        yield f"{which} {remedy(form)}."
+
+
+def _no_json_lines(pieces: Iterable[Piece]) -> Iterator[tuple[int, str]]:
+    """The files that look like another form, and at least half of whose lines are error lines."""
+    forms: dict[int, str] = {}
+    excess: dict[int, int] = defaultdict(int)
+    for piece in pieces:
+        if piece.form is not None:
+            forms[piece.file] = piece.form
+        excess[piece.file] += 2 * piece.outcomes.error_lines - piece.outcomes.answered
+    yield from ((file, form) for file, form in forms.items() if excess[file] >= 0)

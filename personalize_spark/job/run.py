@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from typing import Any
 
 from personalize_spark.catalog.catalog import Catalog, Record
 from personalize_spark.catalog.lease import RESUMABLE, Lease, way_on
 from personalize_spark.catalog.status import Status
 from personalize_spark.errors import JobFailed, ObjectNotFound, PersonalizeSparkError, StorageError, counted
-from personalize_spark.job.attempts import Ledger, run_attempts
+from personalize_spark.job.attempts import Ledger, Progress, run_attempts
 from personalize_spark.job.executor import Executor
 from personalize_spark.job.inflate import inflate
 from personalize_spark.job.inputs import Input, check_records, find_inputs, mean_line_bytes, read_inputs, write_inputs
@@ -19,7 +20,7 @@ from personalize_spark.job.job import Job
 from personalize_spark.job.plan import Plan
 from personalize_spark.job.preflight import preflight
 from personalize_spark.job.publish import Publisher
-from personalize_spark.job.report import Progress, Report
+from personalize_spark.job.report import Report, Timing, report_of
 from personalize_spark.job.splits import Split, mean_answer_bytes, read_splits, splits_of, write_splits
 from personalize_spark.storage.documents import converted
 from personalize_spark.storage.location import open_store, split_prefix
@@ -31,6 +32,8 @@ MAX_RECORDS = 50_000_000
 MAX_THEMED_RECORDS = 100
 _SHOWN = 5
 """Failures that a failureReason tells."""
+_NAMED = 1_000
+"""Files without an output that a report names."""
 
 
 def run_job(executor: Executor, catalog: Catalog, record: Record, show: Callable[[Progress], None]) -> Report:
@@ -45,10 +48,10 @@ def run_job(executor: Executor, catalog: Catalog, record: Record, show: Callable
         with lease:
             if "report" not in record.fields:
                 lease.update(report=asdict(_run(executor, plan, lease, show)))
-            # all outputs are there: a driver that is killed from here on leaves nothing to do but this
+            # all outputs that can be are there: a driver that is killed from here on leaves nothing to do but this
             report = converted(record.fields["report"], Report, f"The record of {record.arn}")
             report.notes.extend(_clean(plan))
-            lease.update(status=Status.ACTIVE, report=asdict(report), **{RESUMABLE: None})
+            lease.update(**_end(report), report=asdict(report), **{RESUMABLE: None})
     except PersonalizeSparkError as error:
         lease.update(
             status=Status.FAILED, failureReason=error.message, **{RESUMABLE: None}
@@ -62,7 +65,18 @@ def run_job(executor: Executor, catalog: Catalog, record: Record, show: Callable
         lease.update(status=Status.FAILED, failureReason=f"{type(error).__name__}: {error}", **{RESUMABLE: None})
         _clean(plan)
         raise
+    if report.failure is not None:
+        failed = JobFailed(report.failure)
+        failed.add_note(f"{report}")
+        raise failed
     return report
+
+
+def _end(report: Report) -> dict[str, Any]:
+    """The status of a job that has a report."""
+    if report.failure is None:
+        return {"status": Status.ACTIVE}
+    return {"status": Status.FAILED, "failureReason": report.failure}
 
 
 def _run(executor: Executor, plan: Plan, lease: Lease, show: Callable[[Progress], None]) -> Report:
@@ -71,7 +85,8 @@ def _run(executor: Executor, plan: Plan, lease: Lease, show: Callable[[Progress]
     preflight(executor, staging)
     ledger = Ledger(staging, _cut(executor, plan, inputs, staging))
     ledger.refresh()
-    there = len(ledger.pieces)
+    there, ready = len(ledger.pieces), time.monotonic()
+    lines_before = ledger.progress().lines
     with Publisher(executor, plan.output(), inputs, ledger) as outputs:
         run_attempts(executor, ledger, lambda: show(ledger.progress()))
         show(ledger.progress())
@@ -79,15 +94,20 @@ def _run(executor: Executor, plan: Plan, lease: Lease, show: Callable[[Progress]
             _check_records(ledger, inputs)
         lease.update()  # the fence: who has lost the job publishes nothing
         outputs.publish()
-    if broken := {split.file for split in ledger.missing()}:  # what could be answered is there all the same
-        raise JobFailed(_why(broken, inputs, ledger))
-    resumed = [f"The job was resumed: {there} of {counted(len(ledger.splits), 'split')} were answered before."]
-    notes = [*plan.job.notes, *(resumed if there else [])]
-    seconds = time.monotonic() - started
-    return Report.of(plan.job.output_path, len(inputs), list(ledger.pieces.values()), seconds, notes)
+    timing = Timing(time.monotonic() - started, ready - started, lines_before)
+    report = report_of(plan, [each.source.name for each in inputs], ledger, timing)
+    if there:
+        report.notes.append(
+            f"The job was resumed: {there} of {counted(len(ledger.splits), 'split')} were answered before."
+        )
+    if not (broken := sorted({split.file for split in ledger.missing()})):
+        return report
+    # what could be answered is there all the same
+    named = [inputs[each].source.name for each in broken[:_NAMED]]
+    return replace(report, failed_files=named, failure=_why(broken, inputs, ledger))
 
 
-def _why(broken: set[int], inputs: Sequence[Input], ledger: Ledger) -> str:
+def _why(broken: Sequence[int], inputs: Sequence[Input], ledger: Ledger) -> str:
     failures = list(dict.fromkeys(ledger.failures)) or ["The tasks gave no reason"]
     if len(inputs) == 1:
         return failures[0]
@@ -165,7 +185,7 @@ def _check_size(inputs: Sequence[Input]) -> None:
 
 def _check_records(ledger: Ledger, inputs: Sequence[Input]) -> None:
     for number, each in enumerate(inputs):
-        lines = sum(piece.lines for piece in ledger.pieces.values() if int(piece.key.partition("/")[0]) == number)
+        lines = sum(piece.outcomes.answered for piece in ledger.pieces.values() if piece.file == number)
         if lines > MAX_RECORDS:
             raise JobFailed(
                 f"{each.source.name} has {lines} records, more than the service's limit of {MAX_RECORDS} per input file."

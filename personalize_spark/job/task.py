@@ -9,8 +9,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -26,12 +25,16 @@ from personalize_spark.artifacts.view import View, ViewFilter, with_exploration,
 from personalize_spark.errors import PersonalizeSparkError
 from personalize_spark.filters.binding import bind
 from personalize_spark.job.byte_ranges import blocks, compression
+from personalize_spark.job.forms import peeked
+from personalize_spark.job.near_misses import known_users, near_misses
 from personalize_spark.job.plan import Plan
 from personalize_spark.job.splits import MAX_LINES, Split, read_task
+from personalize_spark.outcomes import Outcomes
 from personalize_spark.recipes import RECIPES
-from personalize_spark.recipes.recipe import USER_ID
+from personalize_spark.recipes.recipe import ITEM_ID, USER_ID
 from personalize_spark.records import ids_of
 from personalize_spark.records import parse as parse_lines
+from personalize_spark.scoring.kernel import kernel
 from personalize_spark.scoring.model import Model
 from personalize_spark.storage.documents import write_document
 from personalize_spark.storage.location import open_store
@@ -52,15 +55,34 @@ _MAX_BLOCK, _LOOKED_UP = 8_192, 16_384
 
 @dataclass
 class Piece:
-    """A finished split: the object that holds its answers, and what they were; a split of blank lines has no object."""
+    """A finished split: the object that holds its answers, and what they were; a split of blank lines has no object.
+
+    Attributes:
+        key: of the split.
+        name: of the object, in the staging folder.
+        etag: of the object.
+        bytes: of the object.
+        seconds: that the split took.
+        outcomes: what became of its lines.
+        form: what the file seems to be instead of JSON Lines; a file's first split knows.
+        near_misses: by unknown id the known one that it may mean, some of them.
+        kernel: what searched for the best items; empty where nothing is searched.
+    """
 
     key: str
     name: str
     etag: str = ""
-    lines: int = 0
     bytes: int = 0
     seconds: float = 0.0
-    errors: dict[str, int] = field(default_factory=dict)
+    outcomes: Outcomes = field(default_factory=Outcomes)
+    form: str | None = None
+    near_misses: dict[str, str] = field(default_factory=dict)
+    kernel: str = ""
+
+    @property
+    def file(self) -> int:
+        """The number of the input."""
+        return int(self.key.partition("/")[0])
 
     def objects(self) -> list[Object]:
         """What the output is to be composed of."""
@@ -134,16 +156,17 @@ class Worker:
     def answer(self, split: Split, text: Iterable[bytes], writers: Executor) -> Future[Piece]:
         """Answer a split and store its piece: a small one by the writers, while the next split is answered."""
         started = time.perf_counter()
-        piece = Piece(split.key, f"{PIECES}{split.key}-{uuid.uuid4().hex}")
-        errors: Counter[str] = Counter()
+        piece = Piece(split.key, f"{PIECES}{split.key}-{uuid.uuid4().hex}", kernel=self._kernel)
         self._turn_to(split)
+        if split.number == 0:
+            piece.form, text = peeked(text)
         with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
             for lines in self._lines(text):
                 answers = answer(self.recipe, self.model, self.plan.job.settings, lines, self.line_filter, self.themes)
                 file.write(answers.data)
-                piece.lines += answers.lines
-                errors += answers.errors
-            piece.errors = dict(errors)
+                piece.outcomes.add(answers.outcomes)
+            if piece.outcomes.unknown_ids and not split.gathered:
+                piece.near_misses = near_misses(piece.outcomes.unknown_ids, self._known)
             piece.bytes = file.tell()
             piece.seconds = time.perf_counter() - started
             if 0 < piece.bytes <= _SMALL:
@@ -158,6 +181,20 @@ class Worker:
     def _written(self, piece: Piece, data: bytes) -> Piece:
         piece.etag = self.staging.write(piece.name, data)
         return piece
+
+    def _known(self, names: Sequence[str]) -> Iterable[str]:
+        if self.recipe.required[0] == ITEM_ID:
+            return [name for name, row in zip(names, self.model.rows_of(names).tolist(), strict=True) if row >= 0]
+        return known_users(
+            [self.row_sources[side].shards for side in ("model", "update") if side in self.row_sources], names
+        )
+
+    @cached_property
+    def _kernel(self) -> str:
+        if self.model.matrix is None:
+            return ""
+        native = kernel()
+        return "numpy" if native is None or self.model.matrix.screen is None else native.name
 
     def users(self, split: Split) -> list[bytes]:
         """All users that the lines of a split name, each once."""

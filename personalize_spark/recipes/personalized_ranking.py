@@ -35,7 +35,8 @@ def recommend(model: Model, lines: Sequence[Object], settings: Settings, selecti
     rows, unknown_items = _numbered(model, names)
     asked = Ragged.of_lengths(lengths, rows)
     known = asked.where(rows < len(matrix.factors))
-    logits = known.with_values(_logits(model, matrix, users.lookup(ids_of(lines, USER_ID)), known))
+    found = users.lookup(ids_of(lines, USER_ID))
+    logits = known.with_values(_logits(model, matrix, found, known))
     order = _order(logits, matrix.ranks[known.values])
     fresh = _first_of_neighbours(known.row_ids(), known.values[order])
     items = known.with_values(known.values[order]).where(fresh)
@@ -46,7 +47,7 @@ def recommend(model: Model, lines: Sequence[Object], settings: Settings, selecti
     if selection is not EVERYTHING:
         allowed = _allowed(selection, items, len(model.item_ids_json))
         items, scores = items.where(allowed), scores[allowed]
-    return Recommendations(items, scores, unknown_items)
+    return Recommendations(items, scores, unknown_items, unknown=~found.known)
 
 
 def _numbered(model: Model, names: Sequence[str]) -> tuple[NDArray[np.int64], list[bytes]]:

@@ -62,4 +62,4 @@ def _completed(
     items[known] = filled(items[known], model.popularity_order, selection.take(known).without_own(rows[known]))
     unknown = np.flatnonzero(rows < 0)
     items[unknown] = popular_of(model.popularity_order, len(unknown), items.shape[1], selection.take(unknown))
-    return Recommendations.of(items, None)
+    return Recommendations.of(items, None, rows < 0)

@@ -54,7 +54,7 @@ def recommend(model: Model, lines: Sequence[Object], settings: Settings, selecti
     items[known], scores[known] = best.items, best.scores
     items[unknown] = popular_of(model.popularity_order, len(unknown), n, selection.take(unknown))
     scores[unknown] = model.popularity[items[unknown]]
-    return Recommendations.of(items, scores)
+    return Recommendations.of(items, scores, ~users.known)
 
 
 def _relevant(model: Model, matrix: ItemMatrix, query: _Query) -> _Scored:

@@ -32,4 +32,4 @@ def recommend(model: Model, lines: Sequence[Object], settings: Settings, selecti
     scores[known] = probabilities(products, own.log_normalisers, model.temperature)
     items[unknown] = popular_of(model.popularity_order, len(unknown), n, selection.take(unknown))
     scores[unknown] = model.popularity[items[unknown]]
-    return Recommendations.of(items, scores)
+    return Recommendations.of(items, scores, ~users.known)

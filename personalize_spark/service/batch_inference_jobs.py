@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from personalize_spark import __version__
 from personalize_spark.artifacts.artifact import Pinned
@@ -35,7 +35,11 @@ from personalize_spark.schemas import ITEMS, Schema
 from personalize_spark.service.filters import bind_for_job
 from personalize_spark.service.pages import page_of, shown
 from personalize_spark.service.work import Begin, Compute
+from personalize_spark.storage.documents import converted
 from personalize_spark.storage.store import Access
+
+if TYPE_CHECKING:
+    from personalize_spark.job.report import Report
 
 MAX_RUNNING = 5
 DEFAULT_NUM_RESULTS = 25
@@ -113,7 +117,7 @@ def check_batch_inference_job(
         exploration=exploration,
         themes=Pinned(**version.fields["themes"]) if request["batchInferenceJobMode"] == THEME_GENERATION else None,
         access=_access(request, assume_role=assume_role),
-        notes=list(_notes(request, recipe)),
+        notes=list(_notes(catalog, request, recipe, group)),
         service_limits=service_limits,
     )
     if catalog.holds(job.arn):
@@ -165,6 +169,23 @@ def find_resumable_job(catalog: Catalog, arn: str) -> Record:
             f"the bytes may differ. Resume it with release {planned.release}, or create a new job."
         )
     return record
+
+
+def report(catalog: Catalog, arn: str) -> Report:
+    """What became of the lines of a job.
+
+    Raises:
+        InvalidInputException: the job has not ended, or failed before its lines were answered.
+        ResourceNotFoundException: there is no such job.
+        ArtifactError: another release wrote the report.
+    """
+    from personalize_spark.job.report import Report
+
+    [record] = reap(catalog, [find(catalog, arn, "batch inference job")])
+    if "report" not in record.fields:
+        reason = f": {record.fields['failureReason']}" if "failureReason" in record.fields else ""
+        raise InvalidInputException(f"The job {arn} is {record.status} and has no report{reason or '.'}")
+    return converted(record.fields["report"], Report, f"The report of {arn}")
 
 
 def begin_batch_inference_job(catalog: Catalog, params: Mapping[str, Any], begin: Begin) -> Fields:
@@ -276,10 +297,14 @@ def _items_schema(catalog: Catalog, group: Record | None) -> Schema | None:
         return None
 
 
-def _notes(request: Fields, recipe: Recipe) -> Iterator[str]:
+def _notes(catalog: Catalog, request: Fields, recipe: Recipe, group: Record | None) -> Iterator[str]:
     if "itemList" in recipe.required and "numResults" in request:
         yield f"numResults has no effect: the recipe {recipe.name} returns each list whole."
     if _config(request, "itemExplorationConfig") and not recipe.explores:
         yield f"itemExplorationConfig has no effect: the recipe {recipe.name} does not explore."
     if _config(request, "rankingInfluence") and not recipe.influenced:
         yield f"rankingInfluence has no effect: the recipe {recipe.name} does not use it."
+    elif _config(request, "rankingInfluence").get("FRESHNESS") and group is not None:
+        schema = _items_schema(catalog, group)
+        if schema is None or not schema.has("CREATION_TIMESTAMP"):
+            yield "FRESHNESS has no effect: the Items dataset has no CREATION_TIMESTAMP."

@@ -84,7 +84,7 @@ class RecipeTests:
             assert out["input"] == (json.loads(line) if line.startswith("{") else line)
             assert list(out) == ["input", "output", "error"]
             assert out["error"] is None or not out["output"]["recommendedItems"]
-        assert answers.errors.total() == sum(out["error"] is not None for out in told)
+        assert answers.outcomes.error_lines == sum(out["error"] is not None for out in told)
 
     def test_one_line_alone_is_answered_like_among_many(self, recipe: Recipe, model: Model) -> None:
         lines = [line.encode() for line in lines_of(recipe, 60)]

@@ -180,6 +180,15 @@ def test_settings_without_effect_are_accepted_and_said(catalog: Catalog) -> None
     assert [note.split()[0] for note in checked.notes] == ["itemExplorationConfig", "rankingInfluence"]
 
 
+@pytest.mark.parametrize("dated", [True, False])
+def test_freshness_without_dates_is_said(catalog: Catalog, dated: object) -> None:
+    columns = [ITEM_ID, TITLE, *([Column("CREATION_TIMESTAMP", "long")] if dated else [])]
+    version = in_group(catalog, golden_version(catalog, "aws-semantic-similarity"), *columns)
+    config = {"rankingInfluence": {"FRESHNESS": 0.5}}
+    notes = check_batch_inference_job(catalog, ask(version, batchInferenceJobConfig=config)).notes
+    assert notes == ([] if dated else ["FRESHNESS has no effect: the Items dataset has no CREATION_TIMESTAMP."])
+
+
 def test_the_services_limit_of_jobs_is_kept_on_demand(catalog: Catalog) -> None:
     version = golden_version(catalog)
     for _ in range(5):

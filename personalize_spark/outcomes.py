@@ -1,0 +1,169 @@
+"""What became of lines, in numbers that add up: error lines by reason, and what to know of those that were answered."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from personalize_spark.records import Object, Recommendations, Records, places_of
+
+_SHOWN = 200
+"""Bytes of a line that an example shows."""
+_IDS, _VALUES = 5, 20
+"""Unknown ids that are kept of a split, and values of filters that left nothing."""
+
+
+class Remark(StrEnum):
+    """What to know of a line that was answered."""
+
+    UNKNOWN_USER = "UnknownUser"
+    UNKNOWN_ITEM = "UnknownItem"
+    UNKNOWN_LISTED = "UnknownItemInList"
+    EMPTY = "EmptyList"
+    SHORT = "ShortList"
+
+
+@dataclass
+class Example:
+    """A line: its number, from 1, its beginning, and what stands in its `error`."""
+
+    line: int
+    text: str
+    message: str = ""
+
+
+@dataclass
+class Finding:
+    """How many lines there are of a kind, and the first of them."""
+
+    lines: int
+    first: Example
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What answers are judged by.
+
+    Attributes:
+        items: how many a list has if nothing is missing.
+        learned: items of a line's own list from this row on are unknown; `None` where lines have no lists.
+        field: the key of the id that a line is about, `None` where all lines get the same.
+        filtered: lines may have values for a filter.
+    """
+
+    items: int
+    learned: int | None = None
+    field: str | None = None
+    filtered: bool = False
+
+
+@dataclass
+class Outcomes:
+    """What became of lines.
+
+    Attributes:
+        read: lines of the input, blank ones included.
+        answered: lines of the output, error lines included.
+        errors: error lines by `Reason`.
+        remarks: lines by `Remark`.
+        values: lines without any item by their `filterValues`, as JSON.
+        unknown_ids: some ids that the model does not know.
+    """
+
+    read: int = 0
+    answered: int = 0
+    errors: dict[str, Finding] = field(default_factory=dict)
+    remarks: dict[str, Finding] = field(default_factory=dict)
+    values: dict[str, int] = field(default_factory=dict)
+    unknown_ids: list[str] = field(default_factory=list)
+
+    @property
+    def error_lines(self) -> int:
+        """All error lines."""
+        return sum(each.lines for each in self.errors.values())
+
+    @classmethod
+    def of(cls, lines: Sequence[bytes], records: Records, answers: Recommendations, expected: Expected) -> Outcomes:
+        """Count the answers to a block of lines."""
+        block = _Block(lines, records)
+        outcomes = cls(len(lines), len(records.inputs), block.errors())
+        lengths = np.diff(answers.items.indptr)
+        kinds: dict[Remark, NDArray[np.bool_]] = {Remark.EMPTY: lengths == 0}
+        if expected.learned is None:
+            kinds[Remark.SHORT] = (lengths > 0) & (lengths < expected.items)
+        else:
+            kinds[Remark.UNKNOWN_LISTED] = np.zeros(len(lengths), np.bool_)
+            kinds[Remark.UNKNOWN_LISTED][answers.items.row_ids()[answers.items.values >= expected.learned]] = True
+        if answers.unknown is not None:
+            kinds[Remark.UNKNOWN_ITEM if expected.field == "itemId" else Remark.UNKNOWN_USER] = answers.unknown
+            unknown = np.flatnonzero(answers.unknown).tolist()
+            outcomes.unknown_ids = _first_ids(str(records.objects[each][expected.field]) for each in unknown)
+        for kind, holds in kinds.items():
+            if count := int(np.count_nonzero(holds)):
+                outcomes.remarks[kind.value] = Finding(count, block.example(int(records.good[np.argmax(holds)])))
+        if expected.filtered and Remark.EMPTY.value in outcomes.remarks:
+            outcomes.values = _values_of(records.objects[each] for each in np.flatnonzero(lengths == 0).tolist())
+        return outcomes
+
+    def add(self, later: Outcomes) -> None:
+        """Count the lines that follow, too."""
+        for mine, theirs in ((self.errors, later.errors), (self.remarks, later.remarks)):
+            for kind, found in theirs.items():
+                if kind in mine:
+                    mine[kind].lines += found.lines
+                else:
+                    first = found.first
+                    mine[kind] = Finding(found.lines, Example(first.line + self.read, first.text, first.message))
+        self.read += later.read
+        self.answered += later.answered
+        if later.values:
+            self.values = dict((Counter(self.values) + Counter(later.values)).most_common(_VALUES))
+        if later.unknown_ids:
+            self.unknown_ids = _first_ids([*self.unknown_ids, *later.unknown_ids])
+
+
+@dataclass(frozen=True)
+class _Block:
+    lines: Sequence[bytes]
+    records: Records
+
+    @cached_property
+    def places(self) -> Sequence[int]:
+        """Where the records stand among the lines."""
+        whole = len(self.lines) == len(self.records.inputs)
+        return range(len(self.lines)) if whole else places_of(self.lines)
+
+    def example(self, record: int, message: str = "") -> Example:
+        place = self.places[record]
+        return Example(place + 1, self.lines[place][:_SHOWN].decode(errors="replace"), message)
+
+    def errors(self) -> dict[str, Finding]:
+        found: dict[str, Finding] = {}
+        for at, error in sorted(self.records.errors.items()):
+            if error.reason in found:
+                found[error.reason].lines += 1
+            else:
+                found[error.reason.value] = Finding(1, self.example(at, error.message))
+        return found
+
+
+def _first_ids(ids: Iterable[str]) -> list[str]:
+    """The first different ones."""
+    first: dict[str, None] = {}
+    for each in ids:
+        first[each] = None
+        if len(first) == _IDS:
+            break
+    return list(first)
+
+
+def _values_of(objects: Iterable[Object]) -> dict[str, int]:
+    values: list[Mapping[str, object]] = [each.get("filterValues") or {} for each in objects]
+    return dict(Counter(orjson.dumps(each).decode() for each in values).most_common(_VALUES))

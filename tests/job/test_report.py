@@ -1,0 +1,168 @@
+"""What a job's end is told: by its report, in its record, and on demand."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from personalize_spark.catalog.catalog import Catalog
+from personalize_spark.cli.main import main
+from personalize_spark.errors import InvalidInputException, JobFailed
+from personalize_spark.job import splits
+from personalize_spark.job.forms import form_of, peeked
+from personalize_spark.job.local_executor import LocalExecutor
+from personalize_spark.job.near_misses import near_misses
+from personalize_spark.job.report import FirstLine, Report
+from personalize_spark.job.run import run_job
+from personalize_spark.service.batch_inference_jobs import create_batch_inference_job, report
+from personalize_spark.testing.toy import golden_version, request
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(local: LocalExecutor, folder: Path, recipe: str = "aws-user-personalization") -> Report:
+    catalog = Catalog(f"file://{folder}/catalog")
+    params = request(golden_version(catalog, recipe), f"file://{folder}/in/", f"file://{folder}/out/", numResults=3)
+    record = create_batch_inference_job(catalog, params)
+    try:
+        done = run_job(local, catalog, record, lambda _: None)
+    finally:
+        told = report(catalog, str(record.arn))
+    assert told == done
+    return done
+
+
+def write(folder: Path, **files: bytes) -> None:
+    (folder / "in").mkdir()
+    for name, data in files.items():
+        (folder / "in" / f"{name}.json").write_bytes(data)
+
+
+def test_line_numbers_are_those_of_the_file_wherever_it_is_cut(
+    local: LocalExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(splits, "_MIN_LINES", 1)
+    monkeypatch.setattr(splits, "MAX_LINES", 7)
+    good = b'{"userId":"u1"}\n\n'
+    write(tmp_path, a=good * 100, b=good * 100 + b"broken\n" + good + b"broken\n{}\n" + b'{"userId":"u-u1"}')
+    done = run(local, tmp_path)
+    assert done.splits > 20
+    assert (done.lines, done.answered, done.errors) == (205, 202, {"MalformedJson": 2, "MissingField": 1})
+    assert done.first["MalformedJson"] == FirstLine(
+        "b.json", 201, "broken", "The line is not valid JSON at character 1"
+    )
+    assert done.first["MissingField"].line == 205
+    assert done.first["UnknownUser"] == FirstLine("b.json", 206, '{"userId":"u-u1"}', "")
+    assert done.near_misses == {"u-u1": "u1"}
+    assert [note.partition(" name ")[0] for note in done.notes] == ["1 of 202 lines"]
+    assert "  2 error lines: MalformedJson (first: b.json, line 201: broken)\n" in str(done)
+    assert done.kernels in (["numpy"], ["portable"], ["avx2"], ["avx512vnni"], ["neon-dotprod"])
+    assert (done.retried, done.failure, done.version) == (0, None, 1)
+
+
+def test_unknown_users_are_told(local: LocalExecutor, tmp_path: Path) -> None:
+    write(tmp_path, users=b'{"userId":"prefix-u1"}\n{"userId":"prefix-u9"}\n')
+    [note] = run(local, tmp_path).notes
+    who = "a user that the solution version does not know (such as 'prefix-u1', where it knows 'u1')"
+    assert note == f"2 of 2 lines name {who} and got the popular items."
+
+
+def test_unknown_items_are_told(local: LocalExecutor, tmp_path: Path) -> None:
+    write(tmp_path, items=b'{"itemId":"A"}\n{"itemId":"b"}\n')
+    done = run(local, tmp_path, "aws-sims")
+    assert done.near_misses == {"A": "a"}
+    assert done.notes[0].startswith("1 of 2 lines name an item that the solution version does not know (such as 'A'")
+
+
+def test_files_that_are_no_json_lines_are_told_once(local: LocalExecutor, tmp_path: Path) -> None:
+    pretty = json.dumps([{"userId": "u1"}, {"userId": "u1"}], indent=2).encode()
+    write(
+        tmp_path,
+        array=b'[{"userId":"u1"}]',
+        good=b'{"userId":"u1"}\n' * 3 + b"[\n",
+        packed=gzip.compress(b'{"userId":"u1"}\n'),
+        pretty=pretty,
+        pretty2=pretty,
+        utf16='{"userId":"u1"}\n'.encode("utf-16"),
+    )
+    told = {note.partition(":")[0] for note in run(local, tmp_path).notes}
+    assert told == {
+        "array.json is one JSON array",
+        "packed.json is compressed by gzip under another name",
+        "Each of 2 files, such as pretty.json, is one JSON document over many lines",
+        "utf16.json is UTF-16",
+    }
+
+
+@pytest.mark.parametrize(
+    ("head", "form"),
+    [
+        (b'{"userId":"u"}\n', None),
+        (b'\xef\xbb\xbf{"userId":"u"}\n', None),
+        (b"", None),
+        (b"\n\n", None),
+        (b"PAR1\x15", "parquet"),
+        (b"PK\x03\x04", "zip"),
+        (b'{\x00"\x00', "utf-16"),
+        (b"[\n{", "pretty"),
+        (b"{\n", "pretty"),
+        (b"[{", "array"),
+        (b"USER_ID,AGE\n", "csv"),
+    ],
+)
+def test_the_first_bytes_tell_the_form(head: bytes, form: str | None) -> None:
+    assert form_of(head) == form
+    found, text = peeked([head, b"more"])
+    assert (found, b"".join(text)) == (form, head + b"more")
+
+
+def test_near_misses_are_other_spellings() -> None:
+    known = {"1", "u7", "AB", "12"}
+    asked = ["user-1", "U7", "ab", "0012", "12.0", " u7", "nothing", "1x"]
+    assert near_misses(asked, lambda names: [each for each in names if each in known]) == {
+        "user-1": "1",
+        "U7": "u7",
+        "ab": "AB",
+        "0012": "12",
+        "12.0": "12",
+        " u7": "u7",
+    }
+
+
+def test_a_job_that_fails_has_a_report_all_the_same(local: LocalExecutor, tmp_path: Path) -> None:
+    write(tmp_path, good=b'{"userId":"u1"}\n?\n')
+    (tmp_path / "in" / "bad.json.gz").write_bytes(b"no gzip at all")
+    with pytest.raises(JobFailed, match="1 of 2 input files") as failed:
+        run(local, tmp_path)
+    [record] = Catalog(f"file://{tmp_path}/catalog").list("batch-inference-job")
+    told = report(Catalog(f"file://{tmp_path}/catalog"), str(record.arn))
+    assert (told.lines, told.errors, told.failed_files) == (2, {"MalformedJson": 1}, ["bad.json.gz"])
+    assert told.failure == failed.value.message == record.fields["failureReason"]
+    assert failed.value.__notes__ == [f"{told}"]
+
+
+def test_a_job_without_a_report_says_why(tmp_path: Path) -> None:
+    catalog = Catalog(f"file://{tmp_path}/catalog")
+    record = create_batch_inference_job(catalog, request(golden_version(catalog), "s3://b/in/", "s3://b/out/"))
+    with pytest.raises(InvalidInputException, match=r"is CREATE PENDING and has no report\."):
+        report(catalog, str(record.arn))
+
+
+def test_the_command_prints_it(local: LocalExecutor, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path, users=b'{"userId":"u1"}\n\x1b[31mred\n')
+    done = run(local, tmp_path)
+    asked = ["report", done.job, "--catalog", f"file://{tmp_path}/catalog"]
+    assert main(asked) == 0
+    said = capsys.readouterr().out
+    assert "line 2: \ufffd[31mred)" in said
+    assert main([*asked, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == done.to_dict()
+
+
+def test_the_schema_in_the_documents_is_that_of_the_report() -> None:
+    documented = json.loads((ROOT / "docs" / "report.schema.json").read_text())
+    assert documented == msgspec.json.schema(Report), "write it again"
