@@ -18,7 +18,7 @@ demo: jars  ## The main job on a generated catalogue, from nothing to printed an
 # Two processes side by side; each takes some 4 GiB at its highest: a Spark session, an S3 server, and one of them the cluster.
 # One thread for numpy in each, as a task has. Coverage takes 70 % more time on Python 3.11: only CI measures it.
 PYTEST := OPENBLAS_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist loadgroup
-COVERAGE := $(if $(CI),--cov)
+COVERAGE := $(if $(CI),--cov --durations=40)
 
 test: jars clients  ## All tests (ARGS="-k name" for some; ARGS="--hypothesis-profile thorough" before a release)
 	$(PYTEST) $(COVERAGE) $(ARGS)

@@ -175,6 +175,28 @@ def test_the_documents_have_these_levels() -> None:
     assert {name: int(level) for level, names in rows for name in re.findall(r"`(\w+)`", names)} == LEVELS
 
 
+def test_the_walks_of_the_documents_name_what_is_there() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    walks = text.partition("## Four walks")[2].partition("\n## ")[0]
+    names = set(re.findall(r"`((?:\w+\.)+\w+)`", walks)) - {"grammar.lark"}
+    assert len(names) > 20
+    assert [each for each in sorted(names) if not _is_there(each.split("."))] == []
+
+
+def _is_there(parts: list[str]) -> bool:
+    """Whether the parts lead through packages to a module, and from there to a class or a function."""
+    module = next((n for n in range(1, len(parts) + 1) if PACKAGE.joinpath(*parts[:n]).with_suffix(".py").is_file()), 0)
+    if not module:
+        return PACKAGE.joinpath(*parts).is_dir()
+    body: list[ast.stmt] = ast.parse(PACKAGE.joinpath(*parts[:module]).with_suffix(".py").read_text()).body
+    for part in parts[module:]:
+        defined = [each for each in body if isinstance(each, ast.ClassDef | ast.FunctionDef) and each.name == part]
+        if not defined:
+            return False
+        body = defined[0].body
+    return True
+
+
 def test_a_file_name_stands_in_one_package() -> None:
     places: dict[str, set[str]] = {}
     for path in MODULES:

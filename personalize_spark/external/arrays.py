@@ -108,11 +108,11 @@ def open_npz(uri: str) -> dict[str, StoredArray]:
     try:
         members = zipfile.ZipFile(stream).infolist()
     except zipfile.BadZipFile as error:
-        raise DataError(f"{uri} is no .npz file: write it by implicit's save, or by numpy.savez.") from error
+        raise DataError(f"{uri} is not an .npz file: write it with implicit's save or with numpy.savez.") from error
     arrays = {}
     for member in members:
         if member.compress_type != zipfile.ZIP_STORED:
-            raise DataError(f"{uri} is compressed: write it by numpy.savez instead of numpy.savez_compressed.")
+            raise DataError(f"{uri} is compressed: write it with numpy.savez instead of numpy.savez_compressed.")
         stream.seek(member.header_offset)
         header = stream.read(_LOCAL_HEADER)
         lengths = [int.from_bytes(header[at : at + 2], "little") for at in (26, 28)]
@@ -127,7 +127,7 @@ def _find(uri: str) -> tuple[str, Object, Store]:
     store = open_store(folder)
     found = next((each for each in store.list(name) if each.name == name), None)
     if found is None:
-        raise ObjectNotFound(f"There is no {uri}.")
+        raise ObjectNotFound(f"{uri} does not exist.")
     return folder, found, store
 
 
@@ -141,11 +141,9 @@ def _array(folder: str, file: Object, stream: BinaryIO, name: str) -> StoredArra
         version = _npy.read_magic(stream)
         shape, fortran, dtype = _READERS[version](stream)
     except (KeyError, ValueError) as error:
-        raise DataError(f"{name} is no array that numpy.save has written: {error}.") from error
+        raise DataError(f"{name} is not an array that numpy.save has written: {error}.") from error
     if dtype.hasobject:
-        raise DataError(
-            f"{name} holds Python objects, which only a pickle can bring back: save plain numbers or texts."
-        )
+        raise DataError(f"{name} holds Python objects, which only pickle can read: save plain numbers or texts.")
     if fortran and len(shape) > 1:
-        raise DataError(f"{name} lies in Fortran order: save numpy.ascontiguousarray(...) of it.")
+        raise DataError(f"{name} is in Fortran order: save numpy.ascontiguousarray(...) of it.")
     return StoredArray(folder, file, stream.tell(), dtype.str, shape, name)

@@ -51,7 +51,7 @@ def check(frame: DataFrame, uri: str, kind: str) -> tuple[int, int]:
             raise DataError(f"{uri}: {found[problem]} of {found['rows']} {kind} have {problem}{first}. {remedy}")
     if found["shortest"] != found["longest"] or not found["longest"]:
         raise DataError(
-            f"{uri} has vectors of {found['shortest']} to {found['longest']} numbers: all {kind} must have as many, at least 1."
+            f"{uri} has vectors of {found['shortest']} to {found['longest']} numbers: all {kind} must have vectors of the same length, at least 1."
         )
     _check_doubles(frame, uri, kind)
     return found["rows"], found["longest"]

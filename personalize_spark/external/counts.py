@@ -70,8 +70,8 @@ def counted(counts: DataFrame, ids: pa.Array | None) -> pa.Table:
     if not pc.sum(events).as_py():
         raise DataError(
             f"None of the {table.num_rows} counted items{_such_as(table.column('item_id'))} is one of the model's {len(ids)}"
-            f"{_such_as(ids)}, or nobody has met them: the counts or interactions must use the ids of the model; "
-            "--item-ids and --user-ids give numbers their ids."
+            f"{_such_as(ids)}, or all their counts are 0. The counts or interactions must use the ids of the model; "
+            "--item-ids and --user-ids map numbers to ids."
         )
     return pa.table({"item_id": ids, "events": events.cast(pa.int64())})
 
@@ -97,7 +97,7 @@ def newest_choices(pairs: DataFrame, users: DataFrame, ids: pa.Array) -> Choices
     table = _newest(pairs, users, ids)
     if not table.num_rows:
         raise DataError(
-            "No interaction is of a user and an item of the model, so there is nothing to fit the temperature to: "
+            "No interaction has both a user and an item of the model, so the temperature cannot be fitted: "
             "the interactions must use the ids of the model."
         )
     numbers = pc.index_in(table.column("item_id").combine_chunks(), ids).to_numpy().astype(np.int64)

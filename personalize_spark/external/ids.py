@@ -54,7 +54,7 @@ def list_beside(spark: SparkSession, array: StoredArray, uri: str) -> DataFrame 
     except ValueError as error:
         raise DataError(f"{where} cannot be read as UTF-8 text or JSON: {error}.") from error
     if not isinstance(ids, list):
-        raise DataError(f"{where} holds no JSON array of ids.")
+        raise DataError(f"{where} does not contain a JSON array of ids.")
     return _listed(spark, ids, array, where)
 
 
@@ -85,7 +85,7 @@ def named(rows: DataFrame, numbers: DataFrame, ids: DataFrame | None, uri: str) 
     missing = numbers.join(ids, "number", "left_anti").orderBy("number").take(EXAMPLES)
     if missing:
         few = ", ".join(str(row["number"]) for row in missing)
-        raise DataError(f"The ids given for {uri} have none for row {few}: give every row an id.")
+        raise DataError(f"The ids given for {uri} lack row {few}: give every row an id.")
     return rows.join(ids, "number")
 
 
@@ -93,7 +93,7 @@ def _listed(spark: SparkSession, ids: Sequence[Any], array: StoredArray, where: 
     """Ids in the order of their rows; a number becomes its decimal text, `null` stays."""
     if len(ids) != array.shape[0]:
         raise DataError(
-            f"{where} holds {len(ids)} ids, {array.name} has {array.shape[0]} rows: give each row one id, in its order."
+            f"{where} holds {len(ids)} ids, {array.name} has {array.shape[0]} rows: give one id per row, in the same order."
         )
     texts = pa.array([None if each is None else str(each) for each in ids], pa.string())
     return spark.createDataFrame(pa.table({"number": pa.array(range(len(ids)), pa.int64()), "id": texts}))

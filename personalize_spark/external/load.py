@@ -98,7 +98,7 @@ def load_user_factors(loading: Loading) -> Factors:
     if item_rank != user_rank:
         raise DataError(
             f"The items of {item_uri} have {item_rank} factors, the users of {user_uri} have {user_rank}: "
-            "give both sides of the same model."
+            "give items and users of the same model."
         )
     if "bias" in items.columns:
         items, users = _with_last(items, F.col("bias")), _with_last(users, F.lit(1.0).cast("float"))

@@ -28,7 +28,7 @@ def names_below(uri: str) -> list[str]:
     store = open_store(folder)
     names = [each.name for each in store.list(prefix) if each.name == prefix or each.name.startswith(f"{prefix}/")]
     if not names:
-        raise DataError(f"There is nothing at {uri}: give the file or the folder that holds what is to be imported.")
+        raise DataError(f"There is nothing at {uri}: give the file or folder to import.")
     return [name.removeprefix(f"{prefix}/") for name in names]
 
 
@@ -65,8 +65,8 @@ def _check_parquet(uri: str) -> None:
     first = next(seen, None)
     if first is not None and store.read(first.name, 0, len(_PARQUET)) != _PARQUET:
         raise DataError(
-            f"{uri} is no table: give CSV (.csv), JSON Lines (.json, .jsonl), Parquet or Delta; "
-            f"{first.name.rpartition('/')[2]} is none of them."
+            f"{uri} is not a table: give CSV (.csv), JSON Lines (.json, .jsonl), Parquet or Delta; "
+            f"{first.name.rpartition('/')[2]} is none of these."
         )
 
 

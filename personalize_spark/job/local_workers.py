@@ -131,7 +131,7 @@ def _run(stage: Stage, control: socket.socket, crew: list[_Worker], cores: int) 
             if deaths[task] < MAX_DEATHS:
                 waiting.append(task)
             else:
-                ended.died = ended.died or f"A worker process {answer}, {MAX_DEATHS} times at the same task."
+                ended.died = ended.died or f"A worker process {answer}, {MAX_DEATHS} times in the same task."
     return ended
 
 

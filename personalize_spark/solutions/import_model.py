@@ -153,7 +153,7 @@ def _check_request(target: Target, sources: Sources, *, fit: bool) -> None:
     if fit and LOADERS[recipe.model] is not load_user_factors:
         raise InvalidInputException(f"{recipe.name} has no scores to fit: leave --fit-temperature out.")
     if fit and not (sources.interactions or target.group):
-        raise InvalidInputException("A temperature is fitted to interactions: give --interactions or --group.")
+        raise InvalidInputException("The temperature is fitted to interactions: give --interactions or --group.")
 
 
 def _version_arn(catalog: Catalog, target: Target, group: Record | None) -> Arn:

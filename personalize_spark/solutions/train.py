@@ -184,7 +184,7 @@ def _learn_themes(store: Store, metadata: Metadata | None) -> Fields:
 def _warn_below_minimum(group: str, counted: Totals) -> None:
     if counted.interactions < _MIN_INTERACTIONS or counted.active_users < _MIN_ACTIVE_USERS:
         _log.warning(
-            "%s has %d interactions and %d users with two or more; the service asks for %d and %d, expect poor answers.",
+            "%s has %d interactions and %d users with two or more; the service requires %d and %d. Expect poor recommendations.",
             group,
             counted.interactions,
             counted.active_users,

@@ -68,7 +68,10 @@ def saved(tmp_path: Path) -> Callable[..., str]:
         ([("a", [1.0]), ("b", [None])], "1 of 2 items have a vector or bias that is not finite"),
         ([("a", [1.0]), ("b", None)], "1 of 2 items have a vector or bias that is not finite"),
         ([("a", [1.0]), ("b", [1.0, 2.0])], "vectors of 1 to 2 numbers: all items must have as many"),
-        ([("a", []), ("b", [])], "vectors of 0 to 0 numbers: all items must have as many, at least 1."),
+        (
+            [("a", []), ("b", [])],
+            "vectors of 0 to 0 numbers: all items must have vectors of the same length, at least 1.",
+        ),
         ([("b", [1.0]), ("b", [1.0]), ("a", [1.0])], "file:///x has more than one row for 'b': each of its items"),
     ],
 )
@@ -99,7 +102,7 @@ def test_what_float32_cannot_hold_is_not_finite(spark: SparkSession, tmp_path: P
 
 def test_a_pickle_is_never_opened(saved: Callable[..., str], tmp_path: Path) -> None:
     objects: NDArray[np.object_] = np.array([[1.0], "x"], object)
-    with pytest.raises(DataError, match=r"a\.npy holds Python objects, which only a pickle can bring back"):
+    with pytest.raises(DataError, match=r"a\.npy holds Python objects, which only pickle can read"):
         open_npy(saved(objects))
     np.savez(tmp_path / "m.npz", item_factors=objects)
     with pytest.raises(DataError, match=r"item_factors of .*m\.npz holds Python objects"):
@@ -114,11 +117,11 @@ def test_an_array_that_cannot_be_read_by_rows_says_how_to_save_it(
     np.savez_compressed(tmp_path / "m.npz", item_factors=np.ones((3, 2)))
     with pytest.raises(DataError, match="is compressed: write it by numpy.savez instead"):
         open_npz(f"file://{tmp_path}/m.npz")
-    with pytest.raises(DataError, match="is no array that numpy.save has written"):
+    with pytest.raises(DataError, match="is not an array that numpy.save has written"):
         open_npy(text("b.npy", "nothing"))
-    with pytest.raises(DataError, match="is no .npz file"):
+    with pytest.raises(DataError, match="is not an .npz file"):
         open_npz(text("b.npz", "nothing"))
-    with pytest.raises(ObjectNotFound, match="There is no .*/none.npy"):
+    with pytest.raises(ObjectNotFound, match=".*/none.npy does not exist"):
         open_npy(f"file://{tmp_path}/none.npy")
 
 
@@ -158,7 +161,9 @@ def test_a_list_of_ids_is_as_long_as_its_array(saved: Callable[..., str], text: 
 
 
 @pytest.mark.spark
-@pytest.mark.parametrize(("content", "said"), [("[1,", "cannot be read"), ('{"a": 1}', "holds no JSON array of ids")])
+@pytest.mark.parametrize(
+    ("content", "said"), [("[1,", "cannot be read"), ('{"a": 1}', "does not contain a JSON array of ids")]
+)
 def test_a_list_of_ids_is_json_or_text(
     content: str, said: str, saved: Callable[..., str], text: Text, spark: SparkSession
 ) -> None:
@@ -185,9 +190,7 @@ def test_a_table_of_ids_names_every_number_once(text: Text, tmp_path: Path, spar
     with pytest.raises(DataError, match=r"has the columns number, id; it needs integer and id: rename or add integer"):
         read_map(spark, text("names.csv", "number,id", "1,a"))
     uri, ids = write_npz(tmp_path, world()), text("few.csv", "integer,id", *(f"{n},i{n}" for n in range(39) if n != 7))
-    with pytest.raises(
-        DataError, match=r"The ids given for .*model\.npz have none for row 7, 39: give every row an id"
-    ):
+    with pytest.raises(DataError, match=r"The ids given for .*model\.npz lack row 7, 39: give every row an id"):
         read_factors(spark, uri, Axis.ITEM, None, ids)
 
 
@@ -205,7 +208,7 @@ def test_what_is_no_model_is_refused(text: Text, spark: SparkSession, tmp_path: 
         read_factors(spark, f"file://{tmp_path}/none", Axis.ITEM, None, None)
     with pytest.raises(InvalidInputException, match="There is no format 'pickle'; supported: als, implicit"):
         read_factors(spark, text("a.pkl", "x"), Axis.ITEM, "pickle", None)
-    with pytest.raises(DataError, match=r"b\.bin is no table: give CSV .* or Delta; b\.bin is none of them"):
+    with pytest.raises(DataError, match=r"b\.bin is not a table: give CSV .* or Delta; b\.bin is none of these"):
         read_factors(spark, text("b.bin", "x"), Axis.ITEM, None, None)
     with pytest.raises(DataError, match="cannot be read as parquet"):
         read_factors(spark, text("c.bin", "PAR1x"), Axis.ITEM, None, None)

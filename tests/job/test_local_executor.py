@@ -65,7 +65,7 @@ def test_the_task_of_a_killed_worker_is_run_again(local: LocalExecutor, staging:
 def test_a_task_that_kills_its_worker_four_times_fails_and_the_others_are_run(
     local: LocalExecutor, staging: Store
 ) -> None:
-    with pytest.raises(TaskFailed, match=r"A worker process was killed by signal 9 \(SIGKILL\), 4 times at the same"):
+    with pytest.raises(TaskFailed, match=r"A worker process was killed by signal 9 \(SIGKILL\), 4 times in the same"):
         local.run(staging, 3, works.die)
     tried = [found.name.split("/")[1] for found in staging.list("tried/")]
     assert sorted(tried) == ["0", "1", "1", "1", "1", "2"]
