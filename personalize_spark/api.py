@@ -56,13 +56,15 @@ class NewVersion:
         return [*(f"{name}: {value}" for name, value in numbers), *self.notes]
 
 
-def run_batch_inference(
+def run_batch_inference(  # noqa: PLR0913  # the command's options
     catalog: Catalog,
     request: Mapping[str, Any],
     *,
     engine: Engine = "spark",
     assume_role: bool = False,
     limits: Literal["service"] | None = None,
+    tolerated_failure_percentage: float | None = None,
+    report_files: bool = False,
     spark: SparkSession | None = None,
     created: Callable[[str], None] = lambda _: None,
     progress: Callable[[Progress], None] = lambda _: None,
@@ -75,6 +77,8 @@ def run_batch_inference(
         engine: `local` runs the job in processes of this machine and needs neither Spark nor Java; the outputs are the same bytes.
         assume_role: read and write as the request's `roleArn`, not with the ambient credentials.
         limits: `service` refuses what exceeds the managed service's quotas.
+        tolerated_failure_percentage: with more error lines than that the job is CREATE FAILED; its outputs are kept.
+        report_files: write the report beside the outputs, too, in `_report/JOBNAME/`.
         spark: the session to use with the engine `spark`.
         created: is called with the ARN of the job before it runs.
         progress: is called while it runs.
@@ -88,7 +92,10 @@ def run_batch_inference(
         from personalize_spark.job.run import run_job
         from personalize_spark.service.batch_inference_jobs import check_batch_inference_job
 
+        if not 0 <= (tolerated_failure_percentage or 0) <= 100:
+            raise InvalidInputException(f"toleratedFailurePercentage is {tolerated_failure_percentage}: give 0 to 100.")
         job = check_batch_inference_job(catalog, request, assume_role=assume_role, service_limits=limits == "service")
+        job = replace(job, tolerated_failures=tolerated_failure_percentage, report_files=report_files)
         # before the job is created: a machine without Java leaves none behind
         executor = local or _spark_executor(spark or _session(job.arn.name))
         record = job.create(catalog)

@@ -26,6 +26,15 @@ def add(commands: Commands) -> None:
             default="spark",
             help="local runs in processes on this machine, without Spark and Java; the output is the same",
         )
+    run.add_argument(
+        "--tolerated-failure-percentage",
+        type=float,
+        metavar="PERCENT",
+        help="with more error lines the job is CREATE FAILED; its outputs are kept",
+    )
+    run.add_argument(
+        "--report-files", action="store_true", help="write report.json beside the outputs, too, in _report/JOBNAME/"
+    )
     for command in (run, resume, check):
         add_catalog(command)
     for command in (run, check):

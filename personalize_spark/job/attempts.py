@@ -34,15 +34,15 @@ class Progress:
         splits: that are answered.
         of_splits: all of them.
         lines: that are answered, error lines among them.
-        of_lines: how many lines there should be, judged by the length of some.
         errors: error lines.
+        share: of all lines, judged by the length of some.
     """
 
     splits: int
     of_splits: int
     lines: int
-    of_lines: int
     errors: int
+    share: float
 
 
 @dataclass
@@ -83,11 +83,12 @@ class Ledger:
 
     def progress(self) -> Progress:
         """How far the job is."""
-        pieces = list(self.pieces.values())
-        errors = sum(piece.outcomes.error_lines for piece in pieces)
-        expected = round(sum(split.lines for split in self.splits))
-        lines = sum(piece.outcomes.answered for piece in pieces)
-        return Progress(len(pieces), len(self.splits), lines, expected, errors)
+        pieces = dict(self.pieces)
+        outcomes = [piece.outcomes for piece in pieces.values()]
+        expected = sum(split.lines for split in self.splits)
+        done = sum(split.lines for split in self.splits if split.key in pieces)
+        lines, errors = sum(each.answered for each in outcomes), sum(each.error_lines for each in outcomes)
+        return Progress(len(pieces), len(self.splits), lines, errors, done / expected if expected else 1.0)
 
 
 def run_attempts(executor: Executor, ledger: Ledger, watch: Callable[[], None]) -> None:

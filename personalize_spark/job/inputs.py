@@ -9,7 +9,7 @@ from itertools import accumulate, chain, takewhile
 
 from personalize_spark.errors import JobFailed, StorageError
 from personalize_spark.job.byte_ranges import ByteRange, blocks, compression, cut
-from personalize_spark.job.plan import CHECK, STAGING
+from personalize_spark.job.plan import CHECK, REPORTS, STAGING
 from personalize_spark.records import count_records
 from personalize_spark.storage.documents import read_document, write_document
 from personalize_spark.storage.location import open_store, split_prefix
@@ -67,7 +67,7 @@ def _left_by_a_job(uri: str, output_root: str) -> bool:
     if not uri.startswith(output_root):
         return False
     name = uri[len(output_root) :]
-    return name.endswith(OUT) or name == CHECK or name.startswith(f"{STAGING}/")
+    return name.endswith(OUT) or name == CHECK or name.startswith((f"{STAGING}/", f"{REPORTS}/"))
 
 
 def write_inputs(staging: Store, inputs: Sequence[Input]) -> None:

@@ -37,6 +37,8 @@ class Job:
         themes: what the themes are made from, if each line gets one.
         notes: what the report should say of the request.
         service_limits: refuse what the managed service would not take.
+        tolerated_failures: percent of the lines that may be error lines; with more the job fails, and its outputs stay.
+        report_files: write the report beside the outputs, too.
     """
 
     request: dict[str, Any]
@@ -51,6 +53,8 @@ class Job:
     themes: Pinned | None = None
     notes: list[str] = field(default_factory=list)
     service_limits: bool = False
+    tolerated_failures: float | None = None
+    report_files: bool = False
 
     @property
     def arn(self) -> Arn:

@@ -28,6 +28,7 @@ from personalize_spark.storage.store import Store
 
 CHECK = "_CHECK"
 STAGING = "_staging"
+REPORTS = "_report"
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,11 @@ class Plan:
     def staging_name(self) -> str:
         """The staging folder, relative to the output folder."""
         return f"{STAGING}/{self.job.arn.name}/{self.run}/"
+
+    @property
+    def report_name(self) -> str:
+        """The folder of the job's report files, relative to the output folder; readers of the outputs leave names with `_` out."""
+        return f"{REPORTS}/{self.job.arn.name}/"
 
     def input(self) -> Store:
         """The folder that the names of the inputs are relative to."""

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
+import msgspec
+
 from personalize_spark.catalog.catalog import Catalog, Record
 from personalize_spark.catalog.lease import RESUMABLE, Lease, way_on
 from personalize_spark.catalog.status import Status
@@ -50,7 +52,7 @@ def run_job(executor: Executor, catalog: Catalog, record: Record, show: Callable
                 lease.update(report=asdict(_run(executor, plan, lease, show)))
             # all outputs that can be are there: a driver that is killed from here on leaves nothing to do but this
             report = converted(record.fields["report"], Report, f"The record of {record.arn}")
-            report.notes.extend(_clean(plan))
+            report.notes.extend([*_clean(plan), *(_write_report(plan, report) if job.report_files else [])])
             lease.update(**_end(report), report=asdict(report), **{RESUMABLE: None})
     except PersonalizeSparkError as error:
         lease.update(
@@ -86,7 +88,8 @@ def _run(executor: Executor, plan: Plan, lease: Lease, show: Callable[[Progress]
     ledger = Ledger(staging, _cut(executor, plan, inputs, staging))
     ledger.refresh()
     there, ready = len(ledger.pieces), time.monotonic()
-    lines_before = ledger.progress().lines
+    before = ledger.progress()
+    show(before)
     with Publisher(executor, plan.output(), inputs, ledger) as outputs:
         run_attempts(executor, ledger, lambda: show(ledger.progress()))
         show(ledger.progress())
@@ -94,17 +97,28 @@ def _run(executor: Executor, plan: Plan, lease: Lease, show: Callable[[Progress]
             _check_records(ledger, inputs)
         lease.update()  # the fence: who has lost the job publishes nothing
         outputs.publish()
-    timing = Timing(time.monotonic() - started, ready - started, lines_before)
+    timing = Timing(time.monotonic() - started, ready - started, before.lines)
     report = report_of(plan, [each.source.name for each in inputs], ledger, timing)
     if there:
         report.notes.append(
             f"The job was resumed: {there} of {counted(len(ledger.splits), 'split')} were answered before."
         )
     if not (broken := sorted({split.file for split in ledger.missing()})):
-        return report
+        return replace(report, failure=_too_many_errors(report, plan.job.tolerated_failures))
     # what could be answered is there all the same
     named = [inputs[each].source.name for each in broken[:_NAMED]]
     return replace(report, failed_files=named, failure=_why(broken, inputs, ledger))
+
+
+def _too_many_errors(report: Report, tolerated: float | None) -> str | None:
+    errors = report.lines - report.answered
+    if tolerated is None or 100 * errors <= tolerated * report.lines:
+        return None
+    kind, first = next((kind, report.first[kind]) for kind in report.errors)
+    return (
+        f"{errors:,} of {counted(report.lines, 'line')} are error lines, more than the {tolerated:g} % of toleratedFailurePercentage; "
+        f"most of them {kind}, first in {first.file}, line {first.line}. The outputs are kept."
+    )
 
 
 def _why(broken: Sequence[int], inputs: Sequence[Input], ledger: Ledger) -> str:
@@ -153,6 +167,15 @@ def _cut(executor: Executor, plan: Plan, inputs: Sequence[Input], staging: Store
     splits = executor.gather(staging, splits)
     write_splits(staging, splits)
     return splits
+
+
+def _write_report(plan: Plan, report: Report) -> list[str]:
+    """Write the report's files; the notes of what could not be written."""
+    try:
+        plan.output().write(f"{plan.report_name}report.json", msgspec.json.format(msgspec.json.encode(report)))
+    except StorageError as error:  # the record has it, and the answers are none the worse
+        return [f"The report could not be written beside the outputs: {error.message}"]
+    return []
 
 
 def _clean(plan: Plan) -> list[str]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -14,20 +16,26 @@ from personalize_spark.cli.main import main
 from personalize_spark.errors import InvalidInputException, JobFailed
 from personalize_spark.job import splits
 from personalize_spark.job.forms import form_of, peeked
+from personalize_spark.job.inputs import find_inputs
 from personalize_spark.job.local_executor import LocalExecutor
 from personalize_spark.job.near_misses import near_misses
 from personalize_spark.job.report import FirstLine, Report
 from personalize_spark.job.run import run_job
-from personalize_spark.service.batch_inference_jobs import create_batch_inference_job, report
+from personalize_spark.service.batch_inference_jobs import (
+    check_batch_inference_job,
+    create_batch_inference_job,
+    report,
+)
+from personalize_spark.storage.store import Access
 from personalize_spark.testing.toy import golden_version, request
 
 ROOT = Path(__file__).parents[2]
 
 
-def run(local: LocalExecutor, folder: Path, recipe: str = "aws-user-personalization") -> Report:
+def run(local: LocalExecutor, folder: Path, recipe: str = "aws-user-personalization", **settings: Any) -> Report:
     catalog = Catalog(f"file://{folder}/catalog")
     params = request(golden_version(catalog, recipe), f"file://{folder}/in/", f"file://{folder}/out/", numResults=3)
-    record = create_batch_inference_job(catalog, params)
+    record = replace(check_batch_inference_job(catalog, params), **settings).create(catalog)
     try:
         done = run_job(local, catalog, record, lambda _: None)
     finally:
@@ -161,6 +169,37 @@ def test_the_command_prints_it(local: LocalExecutor, tmp_path: Path, capsys: pyt
     assert "line 2: \ufffd[31mred)" in said
     assert main([*asked, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == done.to_dict()
+
+
+def test_the_report_lies_beside_the_outputs_on_demand(local: LocalExecutor, tmp_path: Path) -> None:
+    write(tmp_path, users=b'{"userId":"u1"}\n?\n')
+    done = run(local, tmp_path, report_files=True)
+    path = tmp_path / "out" / "_report" / done.job.rpartition("/")[2] / "report.json"
+    assert json.loads(path.read_bytes()) == done.to_dict()
+    assert find_inputs(f"file://{tmp_path}/out/", f"file://{tmp_path}/elsewhere/", Access())
+    with pytest.raises(JobFailed, match="no object's name starts with"):
+        find_inputs(f"file://{tmp_path}/out/", f"file://{tmp_path}/out/", Access())
+
+
+def test_more_errors_than_tolerated_fail_the_job_and_keep_its_outputs(local: LocalExecutor, tmp_path: Path) -> None:
+    write(tmp_path, users=b'{"userId":"u1"}\n' * 3 + b"?\n")
+    assert run(local, tmp_path, tolerated_failures=25).failure is None
+    answers = (tmp_path / "out" / "users.json.out").read_bytes()
+    (tmp_path / "out" / "users.json.out").unlink()
+    with pytest.raises(JobFailed) as failed:
+        run(local, tmp_path, tolerated_failures=24.9)
+    assert failed.value.message == (
+        "1 of 4 lines are error lines, more than the 24.9 % of toleratedFailurePercentage; most of them MalformedJson, "
+        "first in users.json, line 4. The outputs are kept."
+    )
+    assert (tmp_path / "out" / "users.json.out").read_bytes() == answers
+
+
+@pytest.mark.parametrize("percentage", ["-1", "100.5", "nan"])
+def test_a_tolerance_is_a_percentage(tmp_path: Path, percentage: str, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["--engine", "local", "--request", "{}", "--catalog", f"file://{tmp_path}/catalog"]
+    assert main(["run", *asked, f"--tolerated-failure-percentage={percentage}"]) == 2
+    assert "give 0 to 100" in capsys.readouterr().err
 
 
 def test_the_schema_in_the_documents_is_that_of_the_report() -> None:
