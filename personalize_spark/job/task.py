@@ -13,14 +13,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import pyarrow as pa
 
 from personalize_spark.answer import LineFilter, answer
 from personalize_spark.artifacts.model import read_model, updated
 from personalize_spark.artifacts.shards import USERS, GatheredRows, Shards, SplitRows
-from personalize_spark.artifacts.themes import ModelThemes
 from personalize_spark.artifacts.view import View, ViewFilter, with_exploration, with_new_items
 from personalize_spark.errors import PersonalizeSparkError
 from personalize_spark.filters.binding import bind
@@ -39,6 +38,9 @@ from personalize_spark.scoring.model import Model
 from personalize_spark.storage.documents import write_document
 from personalize_spark.storage.location import open_store
 from personalize_spark.storage.store import Access, Object, Store
+
+if TYPE_CHECKING:
+    from personalize_spark.artifacts.themes import ModelThemes
 
 TASK_MANIFESTS = "manifests/"
 PIECES = "pieces/"
@@ -136,7 +138,11 @@ class Worker:
     def themes(self) -> ModelThemes | None:
         """What names the lists, if the job has themes."""
         job = self.plan.job
-        return ModelThemes(job.themes.open(), job.item_name, self.model) if job.themes is not None else None
+        if job.themes is None:
+            return None
+        from personalize_spark.artifacts.themes import ModelThemes  # a tenth of a worker's start, for a few jobs
+
+        return ModelThemes(job.themes.open(), job.item_name, self.model)
 
     @cached_property
     def _block(self) -> int:
