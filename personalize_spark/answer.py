@@ -11,7 +11,7 @@ import numpy as np
 from personalize_spark.filters.selector import Group
 from personalize_spark.outcomes import Expected, Outcomes
 from personalize_spark.recipes.recipe import ITEM_ID, ITEM_LIST, Recipe, Settings
-from personalize_spark.records import Object, Recommendations, Records, merged, parse, render
+from personalize_spark.records import Object, Recommendations, Records, merged, parse, render, render_errors
 from personalize_spark.scoring.model import Model
 from personalize_spark.scoring.selection import EVERYTHING
 
@@ -22,10 +22,12 @@ class Answers:
 
     Attributes:
         data: whole output lines, each with its newline: one for each input line that is not blank.
+        errors: the error lines, where they are to be apart; then `data` has none.
         outcomes: what became of the lines.
     """
 
     data: bytes
+    errors: bytes
     outcomes: Outcomes
 
 
@@ -58,6 +60,8 @@ def answer(  # what a plan prepares
     lines: Sequence[bytes],
     line_filter: LineFilter | None = None,
     namer: Namer | None = None,
+    *,
+    apart: bool = False,
 ) -> Answers:
     """Answer lines, in their order; each answer depends on nothing but its own line, but themes on the lines before."""
     if line_filter is None:
@@ -69,7 +73,8 @@ def answer(  # what a plan prepares
     outcomes = Outcomes.of(lines, records, recommendations, _expected(recipe, model, settings, line_filter))
     if namer is not None:
         recommendations = namer.themed(recommendations, records.objects)
-    return Answers(render(records, recommendations, model.item_ids_json), outcomes)
+    data = render(records, recommendations, model.item_ids_json, apart=apart)
+    return Answers(data, render_errors(records) if apart else b"", outcomes)
 
 
 def _expected(recipe: Recipe, model: Model, settings: Settings, line_filter: LineFilter | None) -> Expected:

@@ -64,6 +64,7 @@ def run_batch_inference(  # noqa: PLR0913  # the command's options
     assume_role: bool = False,
     limits: Literal["service"] | None = None,
     tolerated_failure_percentage: float | None = None,
+    errors_to: Place | None = None,
     report_files: bool = False,
     spark: SparkSession | None = None,
     created: Callable[[str], None] = lambda _: None,
@@ -78,6 +79,7 @@ def run_batch_inference(  # noqa: PLR0913  # the command's options
         assume_role: read and write as the request's `roleArn`, not with the ambient credentials.
         limits: `service` refuses what exceeds the managed service's quotas.
         tolerated_failure_percentage: with more error lines than that the job is CREATE FAILED; its outputs are kept.
+        errors_to: the folder that error lines go to, as NAME.errors; the `.out` files then have none.
         report_files: write the report beside the outputs, too, in `_report/JOBNAME/`.
         spark: the session to use with the engine `spark`.
         created: is called with the ARN of the job before it runs.
@@ -95,7 +97,8 @@ def run_batch_inference(  # noqa: PLR0913  # the command's options
         if not 0 <= (tolerated_failure_percentage or 0) <= 100:
             raise InvalidInputException(f"toleratedFailurePercentage is {tolerated_failure_percentage}: give 0 to 100.")
         job = check_batch_inference_job(catalog, request, assume_role=assume_role, service_limits=limits == "service")
-        job = replace(job, tolerated_failures=tolerated_failure_percentage, report_files=report_files)
+        apart = uri_of(errors_to) if errors_to is not None else None
+        job = replace(job, tolerated_failures=tolerated_failure_percentage, errors_to=apart, report_files=report_files)
         # before the job is created: a machine without Java leaves none behind
         executor = local or _spark_executor(spark or _session(job.arn.name))
         record = job.create(catalog)

@@ -192,14 +192,19 @@ def count_records(block: bytes) -> int:
     return len(places_of(block.split(b"\n")))
 
 
-def render(records: Records, answers: Recommendations, item_ids_json: JsonTexts) -> bytes:
-    """Write the output lines, in the order of the records."""
+def render(records: Records, answers: Recommendations, item_ids_json: JsonTexts, *, apart: bool = False) -> bytes:
+    """Write the output lines, in the order of the records; with `apart` without the error lines."""
     good = _answered(pa.array(records.inputs, pa.binary()).take(pa.array(records.good)), answers, item_ids_json)
-    if records.errors:
+    if records.errors and not apart:
         bad = pa.array([_refused(records.inputs[at], error) for at, error in records.errors.items()], pa.binary())
         order = np.argsort(np.concatenate([records.good, np.fromiter(records.errors, np.int64)]), kind="stable")
         good = pa.concat_arrays([good, bad]).take(pa.array(order))
     return _concatenated(good)
+
+
+def render_errors(records: Records) -> bytes:
+    """Write only the error lines, in their order."""
+    return b"".join(_refused(records.inputs[at], error) for at, error in sorted(records.errors.items()))
 
 
 def _text(line: bytes) -> bytes:

@@ -33,6 +33,9 @@ def add(commands: Commands) -> None:
         help="with more error lines the job is CREATE FAILED; its outputs are kept",
     )
     run.add_argument(
+        "--errors-to", metavar="PREFIX", help="write error lines there, as NAME.errors; the .out files then have none"
+    )
+    run.add_argument(
         "--report-files", action="store_true", help="write report.json beside the outputs, too, in _report/JOBNAME/"
     )
     for command in (run, resume, check):

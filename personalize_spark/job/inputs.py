@@ -15,7 +15,7 @@ from personalize_spark.storage.documents import read_document, write_document
 from personalize_spark.storage.location import open_store, split_prefix
 from personalize_spark.storage.store import Access, Object, Store
 
-OUT = ".out"
+OUT, ERRORS = ".out", ".errors"
 _SAMPLE = 64 << 10
 _READERS = 8
 _LINE = 32.0
@@ -28,6 +28,11 @@ class Input:
 
     source: Object
     output: str
+
+    @property
+    def errors(self) -> str:
+        """The name of its error lines, where they are apart."""
+        return self.output.removesuffix(OUT) + ERRORS
 
 
 def find_inputs(input_path: str, output_path: str, access: Access) -> list[Input]:
@@ -67,7 +72,7 @@ def _left_by_a_job(uri: str, output_root: str) -> bool:
     if not uri.startswith(output_root):
         return False
     name = uri[len(output_root) :]
-    return name.endswith(OUT) or name == CHECK or name.startswith((f"{STAGING}/", f"{REPORTS}/"))
+    return name.endswith((OUT, ERRORS)) or name == CHECK or name.startswith((f"{STAGING}/", f"{REPORTS}/"))
 
 
 def write_inputs(staging: Store, inputs: Sequence[Input]) -> None:

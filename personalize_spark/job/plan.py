@@ -85,6 +85,10 @@ class Plan:
         """The folder of the request's output path."""
         return open_store(self.job.output_path, self.job.access)
 
+    def errors(self) -> Store | None:
+        """The folder of the error lines, if they go to one of their own."""
+        return open_store(self.job.errors_to, self.job.access) if self.job.errors_to is not None else None
+
     def staging(self) -> Store:
         """The run's own staging folder."""
         return open_store(self.staging_root, self.job.access)

@@ -52,7 +52,8 @@ def _failure(release: str, staging: Store, *, writes: bool) -> str | None:
     try:
         worker = worker_of(staging.root, staging.access)
         if writes:
-            worker.plan.output().write(CHECK, b"")
+            for store in filter(None, (worker.plan.output(), worker.plan.errors())):
+                store.write(CHECK, b"")
         for each in read_inputs(worker.staging)[:1]:
             worker.input.read(each.source.name, 0, min(1, each.source.size), each.source.etag)
         _ = worker.model, worker.line_filter  # mapping them is the proof

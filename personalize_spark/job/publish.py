@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Self
 
@@ -13,14 +13,15 @@ from personalize_spark.job.attempts import Ledger
 from personalize_spark.job.executor import Executor
 from personalize_spark.job.inputs import Input
 from personalize_spark.job.plan import Plan
+from personalize_spark.job.task import Piece
 from personalize_spark.storage.documents import read_document, write_document
 from personalize_spark.storage.store import Object, Store
 
 _WRITERS = 8
 _FILES_PER_TASK = 500
 _POLL_SECONDS = 1.0
-_Output = tuple[str, list[Object]]
-"""The name of an output and the objects that it is composed of, in order."""
+_Output = tuple[bool, str, list[Object]]
+"""Whether error lines that are apart, the name of an output, and the objects that it is composed of, in order."""
 
 
 class Publisher:
@@ -29,8 +30,11 @@ class Publisher:
     Used as a context manager around the attempts. No output appears before `publish`; without it, none does.
     """
 
-    def __init__(self, executor: Executor, output: Store, inputs: Sequence[Input], ledger: Ledger) -> None:
+    def __init__(
+        self, executor: Executor, output: Store, inputs: Sequence[Input], ledger: Ledger, *, apart: bool = False
+    ) -> None:
         self._executor, self._output, self._inputs, self._ledger = executor, output, inputs, ledger
+        self._apart = apart
         self._keys: dict[int, list[str]] = {number: [] for number in range(len(inputs))}
         for split in ledger.splits:
             self._keys[split.file].append(split.key)
@@ -61,7 +65,7 @@ class Publisher:
         self._granted = True
         self._decided.set()
         try:
-            failures = _compose_in_tasks(self._executor, self._ledger.staging, self._others())
+            failures = _compose_in_tasks(self._executor, self._ledger.staging, [*self._others(), *self._errors()])
         except TaskFailed as error:
             failures = [error.message]
         failures += [failure for each in self._growing.values() if (failure := each.result())]
@@ -81,14 +85,24 @@ class Publisher:
         if not self._granted:
             raise _NotToAppear
 
-    def _others(self) -> Mapping[str, Sequence[Object]]:
+    def _others(self) -> Iterator[_Output]:
         """The outputs that do not grow and whose every split has a piece, each with its objects in order."""
+        for number, pieces in self._finished():
+            if number not in self._growing:
+                yield False, self._inputs[number].output, [each for piece in pieces for each in piece.objects()]
+
+    def _errors(self) -> Iterator[_Output]:
+        """The error lines of all inputs, where they are apart."""
+        if self._apart:
+            for number, pieces in self._finished():
+                yield True, self._inputs[number].errors, [piece.apart for piece in pieces if piece.apart is not None]
+
+    def _finished(self) -> Iterator[tuple[int, list[Piece]]]:
+        """The inputs whose every split has a piece, each with its pieces in order."""
         pieces = self._ledger.pieces
-        return {
-            self._inputs[number].output: [each for key in keys for each in pieces[key].objects()]
-            for number, keys in self._keys.items()
-            if number not in self._growing and all(key in pieces for key in keys)
-        }
+        for number, keys in self._keys.items():
+            if all(key in pieces for key in keys):
+                yield number, [pieces[key] for key in keys]
 
 
 class _NotToAppear(Exception):  # no error: the output was given up
@@ -105,23 +119,25 @@ def _compose(output: Store, staging: Store, name: str, pieces: Iterable[Object])
     return None
 
 
-def _compose_in_tasks(executor: Executor, staging: Store, outputs: Mapping[str, Sequence[Object]]) -> list[str]:
+def _compose_in_tasks(executor: Executor, staging: Store, outputs: Sequence[_Output]) -> list[str]:
     if not outputs:
         return []
     tasks = min(len(outputs), max(executor.cores, -(-len(outputs) // _FILES_PER_TASK)))
     parts = defaultdict[int, list[_Output]](list)
-    for number, (name, pieces) in enumerate(outputs.items()):
-        parts[number % tasks].append((name, list(pieces)))
+    for number, each in enumerate(outputs):
+        parts[number % tasks].append(each)
     for number, part in parts.items():
         write_document(staging, _part(number), part)
     return executor.run(staging, tasks, _compose_part)
 
 
 def _compose_part(staging: Store, number: int) -> Iterator[str]:
-    output = Plan.read(staging).output()
+    plan = Plan.read(staging)
+    output, errors = plan.output(), plan.errors() or plan.output()
     part = read_document(staging, _part(number), list[_Output])
     with ThreadPoolExecutor(_WRITERS) as pool:
-        yield from filter(None, pool.map(lambda each: _compose(output, staging, *each), part))
+        composed = pool.map(lambda each: _compose(errors if each[0] else output, staging, *each[1:]), part)
+        yield from filter(None, composed)
 
 
 def _part(number: int) -> str:

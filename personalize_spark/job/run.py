@@ -90,7 +90,8 @@ def _run(executor: Executor, plan: Plan, lease: Lease, show: Callable[[Progress]
     there, ready = len(ledger.pieces), time.monotonic()
     before = ledger.progress()
     show(before)
-    with Publisher(executor, plan.output(), inputs, ledger) as outputs:
+    apart = plan.job.errors_to is not None
+    with Publisher(executor, plan.output(), inputs, ledger, apart=apart) as outputs:
         run_attempts(executor, ledger, lambda: show(ledger.progress()))
         show(ledger.progress())
         if plan.job.service_limits:

@@ -25,6 +25,7 @@ from personalize_spark.errors import PersonalizeSparkError
 from personalize_spark.filters.binding import bind
 from personalize_spark.job.byte_ranges import blocks, compression
 from personalize_spark.job.forms import peeked
+from personalize_spark.job.inputs import ERRORS
 from personalize_spark.job.near_misses import known_users, near_misses
 from personalize_spark.job.plan import Plan
 from personalize_spark.job.splits import MAX_LINES, Split, read_task
@@ -66,6 +67,7 @@ class Piece:
         bytes: of the object.
         seconds: that the split took.
         outcomes: what became of its lines.
+        apart: the object of its error lines, where they are apart and there are any.
         form: what the file seems to be instead of JSON Lines; a file's first split knows.
         near_misses: by unknown id the known one that it may mean, some of them.
         kernel: what searched for the best items; empty where nothing is searched.
@@ -77,6 +79,7 @@ class Piece:
     bytes: int = 0
     seconds: float = 0.0
     outcomes: Outcomes = field(default_factory=Outcomes)
+    apart: Object | None = None
     form: str | None = None
     near_misses: dict[str, str] = field(default_factory=dict)
     kernel: str = ""
@@ -166,14 +169,22 @@ class Worker:
         self._turn_to(split)
         if split.number == 0:
             piece.form, text = peeked(text)
-        with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
+        apart = self.plan.job.errors_to is not None
+        with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file, tempfile.SpooledTemporaryFile(_IN_MEMORY) as errors:
             for lines in self._lines(text):
-                answers = answer(self.recipe, self.model, self.plan.job.settings, lines, self.line_filter, self.themes)
+                answers = answer(
+                    self.recipe, self.model, self.plan.job.settings, lines, self.line_filter, self.themes, apart=apart
+                )
                 file.write(answers.data)
+                errors.write(answers.errors)
                 piece.outcomes.add(answers.outcomes)
             if piece.outcomes.unknown_ids and not split.gathered:
                 piece.near_misses = near_misses(piece.outcomes.unknown_ids, self._known)
             piece.bytes = file.tell()
+            if size := errors.tell():
+                piece.apart = Object(
+                    f"{piece.name}{ERRORS}", size, _store(self.staging, f"{piece.name}{ERRORS}", errors)
+                )
             piece.seconds = time.perf_counter() - started
             if 0 < piece.bytes <= _SMALL:
                 file.seek(0)

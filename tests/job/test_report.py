@@ -14,7 +14,7 @@ import pytest
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.cli.main import main
 from personalize_spark.errors import InvalidInputException, JobFailed
-from personalize_spark.job import splits
+from personalize_spark.job import publish, splits
 from personalize_spark.job.forms import form_of, peeked
 from personalize_spark.job.inputs import find_inputs
 from personalize_spark.job.local_executor import LocalExecutor
@@ -193,6 +193,25 @@ def test_more_errors_than_tolerated_fail_the_job_and_keep_its_outputs(local: Loc
         "first in users.json, line 4. The outputs are kept."
     )
     assert (tmp_path / "out" / "users.json.out").read_bytes() == answers
+
+
+def test_error_lines_go_apart_on_demand(local: LocalExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(splits, "_MIN_LINES", 1)
+    monkeypatch.setattr(splits, "MAX_LINES", 5)
+    monkeypatch.setattr(publish, "_WRITERS", 2)
+    bad = b"".join(b"oops %d\n" % number for number in range(30))
+    write(tmp_path, bad=bad, good=b'{"userId":"u1"}\n' * 30, mixed=bad.replace(b"\n", b'\n{"userId":"u1"}\n'))
+    together = run(local, tmp_path)
+    whole = {path.name: path.read_bytes().splitlines() for path in (tmp_path / "out").glob("*.out")}
+    done = run(local, tmp_path, errors_to=f"file://{tmp_path}/errors")
+    assert (done.lines, done.errors, done.first) == (together.lines, together.errors, together.first)
+    for name, lines in whole.items():
+        clean = (tmp_path / "out" / name).read_bytes().splitlines()
+        errors = (tmp_path / "errors" / name.replace(".out", ".errors")).read_bytes().splitlines()
+        assert clean == [line for line in lines if line.endswith(b'"error":null}')]
+        assert errors == [line for line in lines if not line.endswith(b'"error":null}')]
+    names = {path.name for path in (tmp_path / "errors").iterdir()}
+    assert names == {"_CHECK", "bad.json.errors", "good.json.errors", "mixed.json.errors"}
 
 
 @pytest.mark.parametrize("percentage", ["-1", "100.5", "nan"])
