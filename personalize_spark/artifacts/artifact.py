@@ -6,9 +6,10 @@ artifact's own properties. Columns are mapped, never unpickled.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,8 @@ class Artifact:
 
     def column(self, name: str) -> NDArray[Any]:
         """The array of `NAME.npy`, mapped read-only."""
-        array: NDArray[Any] = np.load(self.path(f"{name}.npy"), mmap_mode="r", allow_pickle=False)
+        with self.readable(f"{name}.npy"):
+            array: NDArray[Any] = np.load(self.path(f"{name}.npy"), mmap_mode="r", allow_pickle=False)
         return array
 
     def ragged(self, name: str) -> Ragged[Any]:
@@ -101,7 +103,7 @@ class Artifact:
 
     def table(self, name: str) -> pa.RecordBatch:
         """The one record batch of `NAME.arrow`, mapped."""
-        with pa.memory_map(str(self.path(f"{name}.arrow"))) as file:
+        with self.readable(f"{name}.arrow"), pa.memory_map(str(self.path(f"{name}.arrow"))) as file:
             return pa.ipc.open_file(file).get_batch(0)
 
     def path(self, name: str) -> Path:
@@ -113,14 +115,18 @@ class Artifact:
         entry = self.entries.get(name)
         if entry is None:
             raise ArtifactError(f"{self.store.root}{_MANIFEST} does not list the file {name}.")
-        path = local_path(self.store, name, entry.sha256)
-        size = path.stat().st_size if path.exists() else 0
-        if size != entry.size:  # a damage that is cheap to see, also where the file is mapped in place
-            raise ArtifactError(
-                f"{self.store.root}{name} is damaged: it has {size} bytes, not the manifest's {entry.size}; "
-                "restore or retrain it."
-            )
-        return path
+        return local_path(self.store, name, entry.sha256)
+
+    @contextlib.contextmanager
+    def readable(self, name: str) -> Iterator[None]:
+        """Around the mapping of a file: what the libraries raise becomes an `ArtifactError`.
+
+        The file is what the manifest names, so whoever wrote it wrote the manifest too.
+        """
+        try:
+            yield
+        except (ValueError, EOFError, pa.ArrowException) as error:
+            raise ArtifactError(f"{self.store.root}{name} cannot be read: {error}. Train or import again.") from error
 
 
 def write_column(store: Store, name: str, array: NDArray[Any]) -> Entry:

@@ -1,4 +1,7 @@
-"""The host's cache: artifact files on the local disk, one copy for all workers of a host."""
+"""The host's cache: artifact files on the local disk, one copy for all workers of a host, and which files were checked.
+
+A file is hashed when it is first opened on a host, a copy as it arrives. `checked.log` remembers it by inode, size and time.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import os
 import shutil
 import stat
 import tempfile
+import time
 import uuid
 from pathlib import Path
 
@@ -19,6 +23,8 @@ from personalize_spark.storage.store import Store, stream
 # Databricks mounts object storage here: a path, but no local disk to map.
 _MOUNTS = ("/Volumes/", "/dbfs/")
 MAX_SHARE_OF_DISK = 0.5
+_LOG, _MAX_LOG = "checked.log", 4 << 20
+_checked: set[str] = set()
 
 
 def cache_folder() -> Path:
@@ -49,19 +55,52 @@ def local_path(store: Store, name: str, sha256: str) -> Path:
     """The file itself where it lies on a local disk, else its copy in the cache, made if need be.
 
     Raises:
-        ArtifactError: what arrived is not what the manifest names.
+        ArtifactError: it is missing, or it is not what the manifest names.
     """
     if isinstance(store, FileStore) and not str(store.folder).startswith(_MOUNTS):
-        return store.path(name)
+        path = store.path(name)
+        if not path.is_file():
+            raise _missing(store, name)
+        if not _sound(path, sha256):
+            raise _damaged(store, name)
+        return path
     folder = cache_folder()
     path = folder / sha256
     with (folder / f"{sha256}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # of the workers of a host, one fetches and the others wait
-        if not path.exists():
+        if not (path.exists() and _sound(path, sha256)):
             _make_room(folder)
             _fetch(store, name, sha256, path)
-        os.utime(path)
+        os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
     return path
+
+
+def _sound(path: Path, sha256: str) -> bool:
+    """Whether the file has this SHA-256; it is read once on a host, until its inode, size or time of change is another."""
+    line = _line(path, sha256)
+    if line not in _checked:
+        with contextlib.suppress(OSError):
+            _checked.update((cache_folder() / _LOG).read_text(errors="replace").splitlines(keepends=True))
+    if line in _checked:
+        return True
+    with path.open("rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
+            return False
+    _remember(line)
+    return True
+
+
+def _line(path: Path, sha256: str) -> str:
+    state = path.stat()
+    return f"{sha256} {state.st_dev:x} {state.st_ino:x} {state.st_size:x} {state.st_mtime_ns:x}\n"
+
+
+def _remember(line: str) -> None:
+    _checked.add(line)
+    with contextlib.suppress(OSError), (cache_folder() / _LOG).open("a") as file:  # a full disk: it is hashed again
+        if file.tell() > _MAX_LOG:
+            file.truncate(0)
+        file.write(line)
 
 
 def _fetch(store: Store, name: str, sha256: str, path: Path) -> None:
@@ -69,19 +108,26 @@ def _fetch(store: Store, name: str, sha256: str, path: Path) -> None:
     digest = hashlib.sha256()
     found = next((found for found in store.list(name) if found.name == name), None)
     if found is None:
-        raise ArtifactError(f"{store.root}{name} is missing: the artifact is incomplete; train or import it again.")
+        raise _missing(store, name)
     try:
         with stream(store, found) as source, unfinished.open("wb") as target:
             while chunk := source.read(1 << 20):
                 digest.update(chunk)
                 target.write(chunk)
         if digest.hexdigest() != sha256:
-            raise ArtifactError(
-                f"{store.root}{name} is damaged: its SHA-256 is not the manifest's; restore or retrain it."
-            )
+            raise _damaged(store, name)
         unfinished.rename(path)
+        _remember(_line(path, sha256))
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def _missing(store: Store, name: str) -> ArtifactError:
+    return ArtifactError(f"{store.root}{name} is missing: the artifact is incomplete; train or import it again.")
+
+
+def _damaged(store: Store, name: str) -> ArtifactError:
+    return ArtifactError(f"{store.root}{name} is damaged: its SHA-256 is not the manifest's; restore or retrain it.")
 
 
 def _make_room(folder: Path) -> None:
@@ -90,7 +136,7 @@ def _make_room(folder: Path) -> None:
     for path in (path for path in folder.iterdir() if path.suffix == ""):
         with contextlib.suppress(FileNotFoundError):  # another worker makes room as well
             state = path.stat()
-            files.append((state.st_mtime_ns, state.st_size, path))
+            files.append((state.st_atime_ns, state.st_size, path))
     used = sum(size for _, size, _ in files)
     allowed = (shutil.disk_usage(folder).free + used) * MAX_SHARE_OF_DISK
     for _, size, path in sorted(files):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import multiprocessing
 import os
 import re
@@ -11,15 +13,17 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from personalize_spark.artifacts import cache, shards
-from personalize_spark.artifacts.artifact import Artifact, Pinned, finish, write_column, write_table
+from personalize_spark.artifacts.artifact import Artifact, Entry, Pinned, finish, write_column, write_table
 from personalize_spark.artifacts.cache import local_path
 from personalize_spark.artifacts.model import read_model
 from personalize_spark.artifacts.shards import Shards, keys_of, shards_of, write_missing, write_shards
@@ -31,6 +35,12 @@ from personalize_spark.testing.toy import write_version
 
 COLLIDING = ["plumless", "buckeroo"]
 """Two texts of one CRC-32."""
+
+
+def npy(array: NDArray[Any]) -> bytes:
+    data = io.BytesIO()
+    np.save(data, array)
+    return data.getvalue()
 
 
 def make(store: Store) -> Artifact:
@@ -82,12 +92,61 @@ def test_a_column_of_objects_is_never_written_or_read(tmp_path: Path) -> None:
         write_column(store, "objects", np.array([{}], object))
 
 
-@pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_bytes(b"short")])
-def test_a_file_that_is_short_or_gone_is_said(tmp_path: Path, damage: Callable[[Path], object]) -> None:
+def test_a_file_that_is_gone_or_changed_is_said(tmp_path: Path) -> None:
     artifact = make(open_store(f"file://{tmp_path}"))
-    damage(tmp_path / "numbers.npy")
-    with pytest.raises(ArtifactError, match=r"numbers\.npy is damaged: it has [05] bytes, not the manifest's 148"):
+    path = tmp_path / "numbers.npy"
+    assert artifact.column("numbers").tolist() == [0, 1, 2, 3, 4]  # from now on it counts as checked
+    data = path.read_bytes()
+    for damaged in (b"short", data[:-1] + bytes([data[-1] ^ 1])):
+        path.write_bytes(damaged)
+        with pytest.raises(ArtifactError, match=r"numbers\.npy is damaged: its SHA-256 is not the manifest's"):
+            artifact.column("numbers")
+    path.write_bytes(data)
+    assert artifact.column("numbers").tolist() == [0, 1, 2, 3, 4]
+    path.unlink()
+    with pytest.raises(ArtifactError, match=r"numbers\.npy is missing: the artifact is incomplete"):
         artifact.column("numbers")
+
+
+def test_a_file_is_hashed_once_on_a_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPARK_LOCAL_DIRS", str(tmp_path / "local"))
+    artifact = make(open_store(f"file://{tmp_path}/artifact"))
+    for _ in range(2):
+        artifact.column("numbers")
+        cache._checked.clear()  # as in another process
+    log = cache.cache_folder() / "checked.log"
+    assert log.read_text().count("\n") == 1
+    monkeypatch.setattr(cache, "_MAX_LOG", 1)
+    artifact.table("table")
+    assert log.read_text().count("\n") == 1  # it does not grow for ever
+
+
+ODD = {
+    "no array": b"these are not the bytes of an array",
+    "nothing": b"",
+    "a header that is cut": b"\x93NUMPY\x01\x00\x76\x00{'descr': '<i4', 'fort",
+    "Python objects": npy(np.array([{}], object)),
+    "fewer rows than its header says": npy(np.arange(9))[:-8],
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_a_file_that_is_no_column_or_table_is_an_error_of_ours(tmp_path: Path, kind: str) -> None:
+    store, data = open_store(f"file://{tmp_path}"), ODD[kind]
+    sha256 = hashlib.sha256(data).hexdigest()
+    names = ("numbers.npy", "table.arrow", "users/00000.arrow")
+    for name in names:
+        store.write(name, data)
+    finish(store, [Entry(name, sha256, len(data), 1) for name in names], {})
+    artifact = Artifact(store)
+    reads: list[Callable[[], object]] = [
+        lambda: artifact.column("numbers"),
+        lambda: artifact.table("table"),
+        lambda: list(Shards(artifact, "users").find([b"u1"])),
+    ]
+    for name, read in zip(names, reads, strict=True):
+        with pytest.raises(ArtifactError, match=f"{name} cannot be read: "):
+            read()
 
 
 def test_two_users_of_one_key_are_told_apart() -> None:
@@ -180,7 +239,7 @@ def test_the_hosts_cache_fetches_once_and_checks(s3: str, tmp_path: Path, monkey
     assert np.load(path, allow_pickle=False).tolist() == [0, 1, 2, 3, 4]
     store.write("numbers.npy", b"damaged on its way")
     assert _fetch(s3, entry.sha256) == path  # from the cache
-    Path(path).unlink()
+    Path(path).write_bytes(b"of a stranger")
     with pytest.raises(ArtifactError, match="is damaged"):
         _fetch(s3, entry.sha256)
     assert not list(cache.cache_folder().glob(f"{entry.sha256}.[!l]*"))

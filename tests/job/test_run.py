@@ -212,6 +212,21 @@ def test_a_damaged_model_fails_the_job_before_any_work(run: Run, root: str, loca
     assert names(root) == ["in/users.json", "out/_CHECK"]
 
 
+@pytest.mark.parametrize("name", ["factors.npy", "users/00000.arrow"])
+def test_one_flipped_bit_of_a_model_fails_the_job(name: str, root: str, local: LocalExecutor) -> None:
+    store, catalog = open_store(root), Catalog(f"{root}catalog")
+    store.write("in/users.json", b'{"userId":"u1"}\n')
+    version = golden_version(catalog)
+    job = create_batch_inference_job(catalog, request(version, f"{root}in/", f"{root}out/"))
+    model = catalog.store.at(f"models/toy/{version.version}")
+    data = bytearray(model.read(name))
+    data[-1] ^= 1
+    model.write(name, bytes(data))
+    with pytest.raises(JobFailed, match=f"/{name} is damaged: its SHA-256 is not the manifest's; restore or retrain"):
+        run_job(local, catalog, job, lambda _: None)
+    assert names(root) == ["in/users.json", "out/_CHECK"]
+
+
 def test_the_services_limits_are_kept_on_demand(run: Run, root: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("personalize_spark.job.run.MAX_BYTES", 10)
     open_store(root).write("in/users.json", b'{"userId":"u1"}\n')
