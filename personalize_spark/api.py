@@ -58,8 +58,9 @@ class NewVersion:
 
 def run_batch_inference(  # noqa: PLR0913  # the command's options
     catalog: Catalog,
-    request: Mapping[str, Any],
+    request: Mapping[str, Any] | None = None,
     *,
+    retry_errors: Place | None = None,
     engine: Engine = "spark",
     assume_role: bool = False,
     limits: Literal["service"] | None = None,
@@ -75,6 +76,8 @@ def run_batch_inference(  # noqa: PLR0913  # the command's options
     Args:
         catalog: holds the solution version, and gets the job.
         request: the parameters of CreateBatchInferenceJob.
+        retry_errors: instead of a request an ended job, by its ARN or its `report.json`: the files that have error lines or no
+            output are answered again, as they are now, with what that job had pinned, and their outputs are replaced.
         engine: `local` runs the job in processes of this machine and needs neither Spark nor Java; the outputs are the same bytes.
         assume_role: read and write as the request's `roleArn`, not with the ambient credentials.
         limits: `service` refuses what exceeds the managed service's quotas.
@@ -93,11 +96,19 @@ def run_batch_inference(  # noqa: PLR0913  # the command's options
     with _local_executor(engine) as local:
         from personalize_spark.job.run import run_job
         from personalize_spark.service.batch_inference_jobs import check_batch_inference_job
+        from personalize_spark.service.retries import job_to_retry
 
         if not 0 <= (tolerated_failure_percentage or 0) <= 100:
             raise InvalidInputException(f"toleratedFailurePercentage is {tolerated_failure_percentage}: give 0 to 100.")
-        job = check_batch_inference_job(catalog, request, assume_role=assume_role, service_limits=limits == "service")
-        apart = uri_of(errors_to) if errors_to is not None else None
+        if retry_errors is not None:
+            job = job_to_retry(catalog, retry_errors)
+        elif request is not None:
+            job = check_batch_inference_job(
+                catalog, request, assume_role=assume_role, service_limits=limits == "service"
+            )
+        else:
+            raise InvalidInputException("There is nothing to run: give a request, or a job whose errors to retry.")
+        apart = uri_of(errors_to) if errors_to is not None else job.errors_to
         job = replace(job, tolerated_failures=tolerated_failure_percentage, errors_to=apart, report_files=report_files)
         # before the job is created: a machine without Java leaves none behind
         executor = local or _spark_executor(spark or _session(job.arn.name))

@@ -41,9 +41,11 @@ def add(commands: Commands) -> None:
     for command in (run, resume, check):
         add_catalog(command)
     for command in (run, check):
-        command.add_argument(
-            "--request", required=True, metavar="FILE", help="a CreateBatchInferenceJob request, as JSON"
-        )
+        asked = command.add_mutually_exclusive_group(required=True)
+        asked.add_argument("--request", metavar="FILE", help="a CreateBatchInferenceJob request, as JSON")
+        if command is run:
+            what = "answer the files again that have error lines or no output; replaces their outputs"
+            asked.add_argument("--retry-errors", metavar="REPORT|ARN", help=what)
         command.add_argument("--assume-role", action="store_true", help="read and write as the request's roleArn")
         command.add_argument(
             "--limits", choices=["service"], help="refuse jobs that exceed the managed service's quotas"
@@ -72,4 +74,4 @@ def _validate(arguments: argparse.Namespace) -> None:
 
 def _options(arguments: argparse.Namespace) -> dict[str, Any]:
     options = options_of(arguments)
-    return {**options, "request": json_of(options["request"])}
+    return {**options, "request": json_of(options["request"]) if options["request"] is not None else None}

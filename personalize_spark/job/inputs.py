@@ -35,11 +35,13 @@ class Input:
         return self.output.removesuffix(OUT) + ERRORS
 
 
-def find_inputs(input_path: str, output_path: str, access: Access) -> list[Input]:
+def find_inputs(input_path: str, output_path: str, access: Access, only: Sequence[str] | None = None) -> list[Input]:
     """All objects whose URI starts with the input path, but what a job itself leaves under the output path, and Hadoop's checksums.
 
+    With `only` they are those of these names; their outputs have the names that they have among all.
+
     Raises:
-        JobFailed: nothing matches.
+        JobFailed: nothing matches, or one of `only` is not there.
     """
     folder, prefix = split_prefix(input_path)
     store = open_store(folder, access)
@@ -52,7 +54,15 @@ def find_inputs(input_path: str, output_path: str, access: Access) -> list[Input
     names = {each.name for each in found}
     found = [each for each in found if _checksum_of(each.name) not in names]
     common = len(_common_folder([each.name for each in found]))
-    return [Input(each, each.name[common:] + OUT) for each in found]
+    inputs = [Input(each, each.name[common:] + OUT) for each in found]
+    return inputs if only is None else _named(inputs, only, store.root)
+
+
+def _named(inputs: Sequence[Input], only: Sequence[str], root: str) -> list[Input]:
+    by_name = {each.source.name: each for each in inputs}
+    if missing := [name for name in only if name not in by_name]:
+        raise JobFailed(f"{root}{missing[0]} is no longer there; it is one of {len(only)} files to answer again.")
+    return sorted((by_name[name] for name in only), key=lambda each: each.source.name)
 
 
 def _common_folder(names: Sequence[str]) -> str:

@@ -38,6 +38,7 @@ class Job:
         notes: what the report should say of the request.
         service_limits: refuse what the managed service would not take.
         tolerated_failures: percent of the lines that may be error lines; with more the job fails, and its outputs stay.
+        only: the names of the inputs that are answered; `None`: all that there are.
         errors_to: the folder that error lines go to instead of the outputs.
         report_files: write the report beside the outputs, too.
     """
@@ -55,6 +56,7 @@ class Job:
     notes: list[str] = field(default_factory=list)
     service_limits: bool = False
     tolerated_failures: float | None = None
+    only: list[str] | None = None
     errors_to: str | None = None
     report_files: bool = False
 

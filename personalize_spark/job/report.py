@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -15,6 +15,8 @@ from personalize_spark.job.task import Piece
 from personalize_spark.outcomes import Outcomes, Remark
 
 VERSION = 1
+MAX_NAMED = 1_000
+"""Files of a kind that a report names."""
 _SLOWEST = 5
 _NEAR_MISSES = 10
 _CUT = 60
@@ -80,6 +82,7 @@ class Report:
         slow_splits: those that took longest.
         start_seconds: of `seconds`, the time before the first line could be answered.
         lines_per_second: of the lines that this driver answered, without the start.
+        error_files: inputs with error lines, and how many; the thousand with the most.
         failed_files: inputs that have no output, the first thousand.
         failure: the job's `failureReason`, if it failed.
     """
@@ -110,6 +113,7 @@ class Report:
     slow_splits: list[SlowSplit]
     start_seconds: float
     lines_per_second: float
+    error_files: dict[str, int] = field(default_factory=dict)
     failed_files: list[str] = field(default_factory=list)
     failure: str | None = None
 
@@ -188,6 +192,7 @@ def report_of(plan: Plan, names: Sequence[str], ledger: Ledger, timing: Timing) 
         retried=len(ledger.retried),
         slow_splits=_slow(names, ordered),
         start_seconds=round(timing.start, 3),
+        error_files=_error_files(names, ordered),
         lines_per_second=round((total.answered - timing.before) / working, 1) if working > 0 else 0.0,
     )
 
@@ -204,6 +209,13 @@ def _added(names: Sequence[str], pieces: Iterable[Piece]) -> tuple[Outcomes, dic
         read[piece.file] += piece.outcomes.read
         total.add(piece.outcomes)
     return total, first
+
+
+def _error_files(names: Sequence[str], pieces: Iterable[Piece]) -> dict[str, int]:
+    errors = Counter[int]()
+    for piece in pieces:
+        errors[piece.file] += piece.outcomes.error_lines
+    return {names[file]: count for file, count in errors.most_common(MAX_NAMED) if count}
 
 
 def _counts(found: Mapping[str, Any]) -> dict[str, int]:

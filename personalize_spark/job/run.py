@@ -22,7 +22,7 @@ from personalize_spark.job.job import Job
 from personalize_spark.job.plan import Plan
 from personalize_spark.job.preflight import preflight
 from personalize_spark.job.publish import Publisher
-from personalize_spark.job.report import Report, Timing, report_of
+from personalize_spark.job.report import MAX_NAMED, Report, Timing, report_of
 from personalize_spark.job.splits import Split, mean_answer_bytes, read_splits, splits_of, write_splits
 from personalize_spark.storage.documents import converted
 from personalize_spark.storage.location import open_store, split_prefix
@@ -34,8 +34,6 @@ MAX_RECORDS = 50_000_000
 MAX_THEMED_RECORDS = 100
 _SHOWN = 5
 """Failures that a failureReason tells."""
-_NAMED = 1_000
-"""Files without an output that a report names."""
 
 
 def run_job(executor: Executor, catalog: Catalog, record: Record, show: Callable[[Progress], None]) -> Report:
@@ -107,7 +105,7 @@ def _run(executor: Executor, plan: Plan, lease: Lease, show: Callable[[Progress]
     if not (broken := sorted({split.file for split in ledger.missing()})):
         return replace(report, failure=_too_many_errors(report, plan.job.tolerated_failures))
     # what could be answered is there all the same
-    named = [inputs[each].source.name for each in broken[:_NAMED]]
+    named = [inputs[each].source.name for each in broken[:MAX_NAMED]]
     return replace(report, failed_files=named, failure=_why(broken, inputs, ledger))
 
 
@@ -138,7 +136,7 @@ def _plan(plan: Plan) -> list[Input]:
     job = plan.job
     with _invalid_output(plan), contextlib.suppress(ObjectNotFound):
         return read_inputs(plan.staging())
-    inputs = find_inputs(job.input_path, job.output_path, job.access)
+    inputs = find_inputs(job.input_path, job.output_path, job.access, job.only)
     check_inputs(job, inputs)
     with _invalid_output(plan):
         plan.write()

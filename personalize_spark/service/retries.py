@@ -1,0 +1,68 @@
+"""A job made of an ended one: only the inputs whose files failed, or that have error lines, with the model and the data of then."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import count
+
+from personalize_spark.catalog.arns import Arn
+from personalize_spark.catalog.catalog import Catalog
+from personalize_spark.errors import ArtifactError, InvalidInputException, counted
+from personalize_spark.job.job import Job
+from personalize_spark.job.report import MAX_NAMED, Report
+from personalize_spark.service.batch_inference_jobs import report
+from personalize_spark.storage.documents import read_document
+from personalize_spark.storage.location import Place, open_store, split_prefix, uri_of
+
+_MAX_NAME = 63
+_RETRY = re.compile(r"-retry-\d+$")
+
+
+def job_to_retry(catalog: Catalog, of: Place) -> Job:
+    """The job that answers again what went wrong in another one; its outputs take the place of the old ones, each as a whole.
+
+    Only the files that have error lines or no output are in it. All that the other job had pinned is pinned again, so the lines
+    that were answered get the same answers. The inputs are read as they are now.
+
+    Args:
+        catalog: holds the other job.
+        of: its ARN, or the path or URI of its `report.json`.
+
+    Raises:
+        InvalidInputException: there is nothing to answer again, or an artifact is no longer there.
+        ResourceNotFoundException: there is no such job.
+    """
+    told = report(catalog, _arn_of(of))
+    names = list(dict.fromkeys([*told.failed_files, *told.error_files]))
+    if not names:
+        raise InvalidInputException(
+            f"The job {told.job} has no error line and no file without an output: there is nothing to retry."
+        )
+    job = Job.of(catalog.read(Arn.parse(told.job)))
+    try:
+        for artifact in filter(None, (job.model, job.update, job.view, job.themes)):
+            artifact.open()
+    except ArtifactError as error:
+        raise InvalidInputException(f"The job {told.job} cannot be retried: {error.message}") from error
+    # of more files than a report names any may be meant
+    some = names if max(len(told.failed_files), len(told.error_files)) < MAX_NAMED else None
+    what = f"{counted(len(names), 'file')} of {told.files:,}" if some is not None else f"all {told.files:,} files"
+    name = next(each for each in _names(job.arn.name) if not catalog.holds(job.arn.sibling(job.arn.kind, each)))
+    note = f"This job answered {what} of {told.job} again."
+    return replace(job, request={**job.request, "jobName": name}, only=some, notes=[*job.notes, note])
+
+
+def _names(name: str) -> Iterator[str]:
+    base = _RETRY.sub("", name)
+    for number in count(1):
+        end = f"-retry-{number}"
+        yield base[: _MAX_NAME - len(end)] + end
+
+
+def _arn_of(of: Place) -> str:
+    if str(of).startswith("arn:"):
+        return str(of)
+    folder, name = split_prefix(uri_of(of))
+    return read_document(open_store(folder), name, Report).job
