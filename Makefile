@@ -7,7 +7,7 @@ export PERSONALIZE_SPARK_JARS := $(CURDIR)/.jars
 READY := $(VENV)/ready-$(shell cat requirements.lock pyproject.toml personalize_spark/scoring/native/kernel.c | sha256sum | cut -c1-16)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-stable test-floors check bench bench-full clean jars java clients
+.PHONY: help demo test test-fast test-stable test-floors check bench bench-full clean jars java clients dist
 
 help:  ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,8 +74,17 @@ $(CLIENTS_READY): | $(READY)
 	@bin/make-clients $(PYTHON) $(CLIENTS)
 	@touch $@
 
+# The tools that build what is shipped; zig compiles the search for every kind of machine.
+TOOLS := .venv-dist
+TOOLS_WANTED := build==1.6.1 setuptools==84.2.1 wheel==0.48.0 ziglang==0.15.2
+
+dist: $(READY)  ## What is shipped, in dist/: sdist, wheels, executors' environments; each is installed and runs a job
+	@test -e "$(TOOLS)/ready" || { $(PYTHON) -m venv $(TOOLS) && $(TOOLS)/bin/python -m pip install -q --disable-pip-version-check $(TOOLS_WANTED) && touch $(TOOLS)/ready; }
+	@bin/make-dist $(TOOLS)
+	@bin/check-dist $(PYTHON)
+
 clean:  ## Remove the environment, the jars and all caches
-	rm -rf $(VENV) $(FLOORS) $(CLIENTS) .jars .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf $(VENV) $(FLOORS) $(TOOLS) dist $(CLIENTS) .jars .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
 
 jars: java
 	@$(PYTHON) -m personalize_spark.spark >/dev/null
