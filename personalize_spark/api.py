@@ -202,6 +202,7 @@ def import_datasets(  # noqa: PLR0913  # the command's options
     items_schema: Mapping[str, Any] | None = None,
     users_schema: Mapping[str, Any] | None = None,
     import_mode: Literal["FULL", "INCREMENTAL"] = "FULL",
+    dry_run: bool = False,
     spark: SparkSession | None = None,
 ) -> ImportReport:
     """Import CSV files into a dataset group, and refresh the users of its solution versions.
@@ -219,26 +220,29 @@ def import_datasets(  # noqa: PLR0913  # the command's options
         items_schema: the same of the items.
         users_schema: the same of the users.
         import_mode: FULL replaces the datasets; INCREMENTAL adds interactions, and updates items and users by id.
+        dry_run: read and check all rows, report what would be imported, and write nothing; needs no Spark.
         spark: the session to use; it needs Delta.
 
     Raises:
-        InvalidInputException: there is nothing to import, the group's name or a schema is not valid, or a file has other columns.
-        DataError: there is no file, one is not CSV, or a dataset has no row that can be imported; then none is imported.
+        InvalidInputException: there is nothing to import, the group's name or a schema is not valid, or a file lacks columns.
+        DataError: there is no file, one is not CSV in UTF-8, or a dataset has no row that can be imported; then none is imported.
     """
-    from personalize_spark.datasets.imports import CsvSource, ImportMode, plan_import, run_import
-    from personalize_spark.solutions.refresh_users import refresh_users
+    from personalize_spark.datasets.dry_run import try_import
+    from personalize_spark.datasets.import_plan import CsvSource, ImportMode, plan_import
 
-    given = {
-        "Interactions": (interactions, interactions_schema),
-        "Items": (items, items_schema),
-        "Users": (users, users_schema),
-    }
-    sources = {name: CsvSource(uri_of(place), schema) for name, (place, schema) in given.items() if place is not None}
+    if not dry_run:  # that a machine lacks Spark is told before its files are read
+        from personalize_spark.datasets.imports import run_import
+        from personalize_spark.solutions.refresh_users import refresh_users
+    places = {"Interactions": interactions, "Items": items, "Users": users}
+    schemas = {"Interactions": interactions_schema, "Items": items_schema, "Users": users_schema}
+    sources = {name: CsvSource(uri_of(place), schemas[name]) for name, place in places.items() if place is not None}
     if not sources:
         raise InvalidInputException("Nothing to import: give at least one of interactions, items and users.")
     if import_mode not in [*ImportMode]:
         raise InvalidInputException(f"import_mode is '{import_mode}': use {' or '.join(ImportMode)}.")
     plan = plan_import(catalog, group, sources, ImportMode(import_mode))
+    if dry_run:
+        return try_import(plan)
     session = spark or _session(f"import {group}", data=True)
     report = run_import(session, catalog, plan)
     if "Interactions" not in sources:

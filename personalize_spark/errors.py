@@ -29,6 +29,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+_QUOTED = 60
+"""Characters of a text that a message shows."""
+
 
 class PersonalizeSparkError(Exception):
     """The root: one message that says what is wrong, where, and what to do."""
@@ -119,6 +122,11 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     """The hint that a message gives behind a wrong name: `` (did you mean 'films'?)``, or nothing if no name is like it."""
     near = difflib.get_close_matches(name, names, 1)
     return f" (did you mean '{near[0]}'?)" if near else ""
+
+
+def quoted(text: str) -> str:
+    """A text of the user's in a message: cut, and without a byte that a terminal obeys."""
+    return repr(text if len(text) <= _QUOTED else f"{text[:_QUOTED]}...")
 
 
 def counted(number: int, noun: str) -> str:

@@ -1,4 +1,4 @@
-"""Schemas in the service's own form, a flat Avro record as JSON; given, or inferred from a CSV file. Imports and filters read these.
+"""Schemas in the service's own form, a flat Avro record as JSON. Imports and filters read these.
 
 The rules are those of the developer guide, "Creating schema JSON files" and "Quotas".
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -37,8 +37,6 @@ _RESERVED: Mapping[str, Mapping[str, str]] = {
 _MAX_METADATA: Mapping[str, int] = {INTERACTIONS: 5, ITEMS: 100, USERS: 25}
 _FLAGS = ("categorical", "textual", "itemName")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_LONG = re.compile(r"-?[0-9]{1,19}")
-_DOUBLE = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
 @dataclass(frozen=True)
@@ -67,13 +65,13 @@ class Schema:
 
     @classmethod
     def parse(cls, dataset: str, avro: Mapping[str, Any]) -> Schema:
-        """Read a schema and check it.
+        """Read a schema and check it; its name counts in any case.
 
         Raises:
             InvalidInputException: one message with everything that is wrong.
         """
         problems: list[str] = []
-        if avro.get("type") != "record" or avro.get("name") != dataset:
+        if avro.get("type") != "record" or str(avro.get("name")).casefold() != dataset.casefold():
             problems.append(f'it must have "type": "record" and "name": "{dataset}"')
         fields = avro.get("fields")
         schema = cls(dataset, tuple(_column(each, problems) for each in fields) if isinstance(fields, list) else ())
@@ -130,28 +128,14 @@ def schemas_of(avro: Iterable[Mapping[str, Any]]) -> dict[str, Schema]:
     return schemas
 
 
-def infer(dataset: str, header: Sequence[str], columns: Sequence[Sequence[str]]) -> Schema:
-    """A schema from a CSV file's header and values.
-
-    Fields that the service knows get the service's type. Any other is `long` if all its values are integers of 64 bits,
-    `double` if all are numbers, else `string`, categorical in Items and Users; it takes nulls.
-
-    Raises:
-        InvalidInputException: the header cannot be that of the dataset.
-    """
-    known = {**_REQUIRED[dataset], **_RESERVED[dataset]}
-    inferred = []
-    for name, values in zip(header, columns, strict=True):
-        kind = known.get(name) or _kind([value for value in values if value])
-        categorical = kind == "string" and name not in known and dataset != INTERACTIONS
-        inferred.append(Column(name, kind, name not in _REQUIRED[dataset], categorical))
-    return Schema.parse(dataset, Schema(dataset, tuple(inferred)).avro())
+def known_type(dataset: str, name: str) -> str | None:
+    """The type that the service gives a field of that name; `None` for a field of the user's own."""
+    return _REQUIRED[dataset].get(name) or _RESERVED[dataset].get(name)
 
 
-def _kind(values: Sequence[str]) -> str:
-    if values and all(_LONG.fullmatch(value) and -(1 << 63) <= int(value) < 1 << 63 for value in values):
-        return "long"
-    return "double" if values and all(_DOUBLE.fullmatch(value) for value in values) else "string"
+def is_required(dataset: str, name: str) -> bool:
+    """Whether the dataset must have the field, with a value in each row."""
+    return name in _REQUIRED[dataset]
 
 
 def _column(avro: Any, problems: list[str]) -> Column:

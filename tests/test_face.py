@@ -54,7 +54,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "validate --request x": api.validate_batch_inference,
 }
 OF_PYTHON = {"spark", "created", "progress"}
-OF_COMMANDS = {"command", "json"}
+OF_COMMANDS = {"command", "json", "print_schema"}
 
 
 def test_the_names() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from personalize_spark.errors import InvalidInputException
-from personalize_spark.schemas import INTERACTIONS, ITEMS, USERS, Column, Schema, infer, schemas_of
+from personalize_spark.schemas import INTERACTIONS, ITEMS, USERS, Column, Schema, schemas_of
 
 
 def avro(dataset: str, *fields: dict[str, Any]) -> dict[str, Any]:
@@ -77,35 +77,10 @@ def test_all_mistakes_are_named_at_once() -> None:
         Schema.parse(INTERACTIONS, {"type": "record", "name": "Items", "fields": []})
 
 
-def test_what_is_not_given_is_inferred() -> None:
-    header = ["ITEM_ID", "GENRES", "YEAR", "PRICE", "NOTHING", "CREATION_TIMESTAMP"]
-    columns = [["1", "2"], ["a|b", ""], ["1995", "-3"], ["1e3", ".5"], ["", ""], ["5", "6"]]
-    assert infer(ITEMS, header, columns).columns == (
-        Column("ITEM_ID", "string"),
-        Column("GENRES", "string", nullable=True, categorical=True),
-        Column("YEAR", "long", nullable=True),
-        Column("PRICE", "double", nullable=True),
-        Column("NOTHING", "string", nullable=True, categorical=True),
-        Column("CREATION_TIMESTAMP", "long", nullable=True),
-    )
-
-
-def test_only_what_a_row_may_hold_is_inferred_as_a_number() -> None:
-    columns = {
-        "ID": ["1"],
-        "MOST": ["9223372036854775807", "-9223372036854775808"],
-        "MORE": ["9223372036854775808", "1"],
-        "PLUS": ["+5", "6"],
-        "LARGE": ["9" * 5_000],
-        "ARABIC": ["٣"],
-    }
-    found = infer(ITEMS, ["ITEM_ID", *list(columns)[1:]], list(columns.values())).columns
-    assert [field.type for field in found] == ["string", "long", "double", "double", "double", "string"]
-
-
-def test_a_header_that_cannot_be_the_datasets_is_refused() -> None:
-    with pytest.raises(InvalidInputException, match="USER_ID is missing"):
-        infer(INTERACTIONS, ["ITEM_ID"], [[]])
+@pytest.mark.parametrize("name", ["items", "ITEMS", "Items"])
+def test_a_name_counts_in_any_case(name: str) -> None:
+    given = avro(ITEMS, ITEM, {"name": "A", "type": "long"}) | {"name": name}
+    assert Schema.parse(ITEMS, given).avro()["name"] == ITEMS
 
 
 def test_a_column_is_found_in_any_case() -> None:

@@ -6,7 +6,8 @@ import argparse
 import sys
 
 from personalize_spark import api
-from personalize_spark.cli.arguments import Commands, add_catalog, add_command, catalog_of, json_of, options_of
+from personalize_spark.cli.arguments import Commands, add_catalog, add_command, catalog_of, json_of, options_of, show
+from personalize_spark.errors import InvalidInputException
 
 _DATASETS = ("interactions", "items", "users")
 _FACTORS = {
@@ -38,6 +39,10 @@ def _add_import(commands: Commands) -> None:
         choices=["FULL", "INCREMENTAL"],
         default="FULL",
         help="FULL replaces the existing rows (default), INCREMENTAL adds to them",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="show what would be imported, and write nothing")
+    parser.add_argument(
+        "--print-schema", action="store_true", help="a dry run of one dataset; print its Avro schema, to keep and edit"
     )
 
 
@@ -80,7 +85,16 @@ def _import(arguments: argparse.Namespace) -> None:
     options = options_of(arguments)
     for name in (f"{dataset}_schema" for dataset in _DATASETS):
         options[name] = json_of(options[name]) if options[name] else None
-    sys.stderr.write(f"{api.import_datasets(catalog_of(arguments), **options)}\n")
+    print_schema = options.pop("print_schema")
+    if print_schema and len([name for name in _DATASETS if options[name]]) != 1:
+        raise InvalidInputException(
+            "--print-schema prints one schema: give one of --interactions, --items and --users."
+        )
+    options["dry_run"] |= print_schema
+    report = api.import_datasets(catalog_of(arguments), **options)
+    sys.stderr.write(f"{report}\n")
+    if print_schema:
+        show(report.datasets[0].schema.avro())
 
 
 def _train(arguments: argparse.Namespace) -> None:

@@ -1,26 +1,30 @@
-r"""CSV rows in the service's form: read, typed, and the bad ones named by line and reason.
+r"""CSV rows in the service's form: read, typed, and the bad ones named by line, value and reason.
 
-Text is UTF-8, fields may be quoted, `\\` escapes; an empty field is a missing value. A bad row never stops the others.
+Fields may be quoted, `\\` escapes; an empty field is a missing value. A bad row never stops the others.
 """
 
 from __future__ import annotations
 
 import csv
-import io
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, BinaryIO, Protocol
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from personalize_spark.errors import DataError, InvalidInputException, counted
+from personalize_spark.datasets.csv_files import CsvReader, is_index, latin1_line, open_csv
+from personalize_spark.datasets.inference import MISSING_WORDS
+from personalize_spark.datasets.times import TIMES, TimeForm, cure_of, seconds_of
+from personalize_spark.errors import DataError, InvalidInputException, counted, quoted
 from personalize_spark.schemas import Column, Schema
 
 MAX_ID, MAX_CATEGORICAL, MAX_TEXTUAL = 256, 1_000, 20_000
-LINE, REASON = "_line", "_reason"
+LINE, REASON, MISSING = "_line", "_reason", "_missing"
 
 _BATCH = 20_000
 _ARROW = {
@@ -32,22 +36,48 @@ _ARROW = {
     "boolean": pa.bool_(),
 }
 _INTEGER, _DECIMAL = r"^-?\d+$", r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
-_FORMS = {"long": _INTEGER, "int": _INTEGER, "double": _DECIMAL, "float": _DECIMAL, "boolean": r"^(true|false)$"}
-_TIMES = {"TIMESTAMP", "CREATION_TIMESTAMP"}
+_FORMS = {"long": _INTEGER, "int": _INTEGER, "double": _DECIMAL, "float": _DECIMAL, "boolean": "(?i)^(true|false)$"}
+_WHOLE = re.compile(r"(-?[0-9]+)\.0*")
+_COMMA = re.compile(r"-?[0-9]+,[0-9]+")
+_WRITE = {"long": "a whole number", "int": "a whole number", "boolean": "true or false"}
 _YEAR_3000 = 32_503_680_000
 """In epoch seconds; as milliseconds it is January 1971, so real times in milliseconds lie beyond it."""
+_NEVER = 1 << 60
+"""Stands for all numbers of seconds that no 64 bits hold."""
 
-csv.field_size_limit(16 << 20)
+
+@dataclass(frozen=True)
+class Reading:
+    """How to read the files of a dataset.
+
+    Attributes:
+        schema: the columns.
+        times: by column, the form of its times, if they are not epoch seconds.
+        missing_words: whether `MISSING_WORDS` stand for missing values, in columns that take nulls.
+        names: by column, what the files call it, if they have another name for it.
+    """
+
+    schema: Schema
+    times: Mapping[str, TimeForm] = field(default_factory=dict)
+    missing_words: bool = False
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
-class CsvReader(Protocol):
-    """What `csv.reader` returns; typeshed has no name for it."""
+@dataclass(frozen=True)
+class Sample:
+    """The header of a file and its first rows.
 
-    line_num: int
+    Attributes:
+        header: the names of the columns, as the schema calls them; without an index of pandas.
+        columns: the values of each.
+        lines: the line at which each row ends.
+        notes: what is unusual about the file.
+    """
 
-    def __next__(self) -> list[str]: ...
-
-    def __iter__(self) -> Iterator[list[str]]: ...
+    header: list[str]
+    columns: list[list[str]]
+    lines: list[int]
+    notes: list[str]
 
 
 @dataclass(frozen=True)
@@ -60,64 +90,74 @@ class _Raw:
 
 
 def arrow_schema(schema: Schema) -> pa.Schema:
-    """The columns of a dataset, then the line of each row and, for a bad one, the reason."""
+    """The columns of a dataset, then the line of each row, the reason of a bad one, and its values that count as missing."""
     columns = [pa.field(field.name, _ARROW[field.type]) for field in schema.columns]
-    return pa.schema([*columns, pa.field(LINE, pa.int64()), pa.field(REASON, pa.string())])
+    ours = [pa.field(LINE, pa.int64()), pa.field(REASON, pa.string()), pa.field(MISSING, pa.list_(pa.string()))]
+    return pa.schema([*columns, *ours])
 
 
-def read_rows(file: BinaryIO, name: str, schema: Schema) -> Iterator[pa.RecordBatch]:
+def read_rows(file: BinaryIO, name: str, reading: Reading) -> Iterator[pa.RecordBatch]:
     """All rows of a CSV file, in the columns of `arrow_schema`; a bad row has a reason and no values.
 
     Raises:
-        DataError: there is no header.
-        InvalidInputException: the header is not that of the schema.
+        DataError: it is no CSV file, or in no UTF-8.
+        InvalidInputException: it lacks columns of the schema.
     """
-    reader = _reader(file)
-    check_header(name, _header(reader, name), schema)
-    while (raw := _next_rows(reader, len(schema.columns), _BATCH)).rows or raw.rejected:
-        yield _typed(raw, schema)
+    opened = open_csv(file, name)
+    header = renamed(opened.header, reading.names)
+    check_header(name, header, reading.schema)
+    places = [header.index(each) for each in reading.schema.names]
+    while (raw := _next_rows(opened.rows, len(header), _BATCH)).rows or raw.rejected:
+        columns = list(zip(*raw.rows, strict=True)) or [()] * len(header)
+        yield _with_rejected(typed([columns[place] for place in places], raw.lines, reading), raw.rejected)
 
 
-def sample(file: BinaryIO, name: str, rows: int) -> tuple[list[str], list[list[str]]]:
-    """The header of a CSV file, and the values of each column in its first rows, bad ones left out.
+def sample(file: BinaryIO, name: str, rows: int, names: Mapping[str, str]) -> Sample:
+    """The header of a CSV file and its first rows, bad ones left out.
 
     Raises:
-        DataError: there is no header.
+        DataError: it is no CSV file, or in no UTF-8.
     """
-    reader = _reader(file)
-    header = _header(reader, name)
-    whole = _next_rows(reader, len(header), rows).rows
-    return header, [list(column) for column in zip(*whole, strict=True)] if whole else [[] for _ in header]
+    opened = open_csv(file, name)
+    header = renamed(opened.header, names)
+    raw = _next_rows(opened.rows, len(header), rows)
+    latin1 = latin1_line(zip(raw.lines, raw.rows, strict=True))
+    if latin1 is not None:
+        raise DataError(
+            f"{name} is not UTF-8 but Latin-1, or the like: line {latin1[0]} has {quoted(latin1[1])}. "
+            "Save it as UTF-8 (iconv -f WINDOWS-1252 -t UTF-8)."
+        )
+    kept = [place for place, column in enumerate(header) if not is_index(column)]
+    notes = [
+        f"{name}: column {place + 1} {'has no name' if not header[place] else f'is called {quoted(header[place])}'}, as pandas "
+        "writes its index; it is left out (to_csv(index=False) does not write it)."
+        for place in set(range(len(header))) - set(kept)
+    ]
+    columns = [[row[place] for row in raw.rows] for place in kept]
+    return Sample([header[place] for place in kept], columns, raw.lines, opened.notes + notes)
+
+
+def renamed(header: Sequence[str], names: Mapping[str, str]) -> list[str]:
+    """A header with the names of the schema, in place of those that the file has for them."""
+    ours = {theirs: name for name, theirs in names.items()}
+    return [ours.get(each, each) for each in header]
 
 
 def check_header(name: str, header: Sequence[str], schema: Schema) -> None:
-    """Compare a header with the schema.
+    """Look for the columns of the schema in a header; their order is free, and there may be more.
 
     Raises:
-        InvalidInputException: they differ in names or order.
+        InvalidInputException: there is none of that name, or two.
     """
-    if list(header) != schema.names:
+    lacking = [each for each in schema.names if each not in header]
+    if lacking:
         raise InvalidInputException(
-            f"{name} has the columns {', '.join(header)}; "
-            f"the schema of {schema.dataset} needs {', '.join(schema.names)}, in this order, in every file."
+            f"{name} has the columns {', '.join(header)}; it lacks {', '.join(lacking)}. "
+            f"The schema of {schema.dataset} needs {', '.join(schema.names)}, in any order, in every file."
         )
-
-
-def _reader(file: BinaryIO) -> CsvReader:
-    text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
-    rows: Any = csv.reader(text, escapechar="\\", strict=True)
-    reader: CsvReader = rows
-    return reader
-
-
-def _header(reader: CsvReader, name: str) -> list[str]:
-    try:
-        header = next(reader, [])
-    except csv.Error as error:
-        raise DataError(f"{name} has no header: its first line is not CSV: {error}.") from error
-    if not header:
-        raise DataError(f"{name} is empty: its first line must name the columns.")
-    return header
+    doubled = [each for each, times in Counter(header).items() if times > 1 and each in schema.names]
+    if doubled:
+        raise InvalidInputException(f"{name} has several columns {', '.join(doubled)}: give each its own name.")
 
 
 def _next_rows(reader: CsvReader, width: int, most: int) -> _Raw:
@@ -138,30 +178,92 @@ def _next_rows(reader: CsvReader, width: int, most: int) -> _Raw:
     return raw
 
 
-def _typed(raw: _Raw, schema: Schema) -> pa.RecordBatch:
-    reasons: NDArray[np.object_] = np.full(len(raw.rows), None, object)
-    texts = list(zip(*raw.rows, strict=True)) or [()] * len(schema.columns)
-    columns = [_column(field, values, reasons) for field, values in zip(schema.columns, texts, strict=True)]
+def _with_rejected(batch: pa.RecordBatch, rejected: Sequence[tuple[int, str]]) -> pa.RecordBatch:
+    """The rows, and those that have no fields to be typed."""
+    if not rejected:
+        return batch
+    rows = [{LINE: line, REASON: reason} for line, reason in rejected]
+    bad = pa.RecordBatch.from_pylist(rows, batch.schema)
+    return pa.Table.from_batches([batch, bad]).combine_chunks().to_batches()[0]
+
+
+def typed(columns: Sequence[Sequence[str]], lines: Sequence[int], reading: Reading) -> pa.RecordBatch:
+    """Rows of texts in the columns of `arrow_schema`; a bad row has a reason and no values.
+
+    Args:
+        columns: the texts of each column of the schema, n each; an empty one is missing.
+        lines: n, where each row ends.
+        reading: the schema, and how the texts are to be read.
+    """
+    reasons: NDArray[np.object_] = np.full(len(lines), None, object)
+    missing: NDArray[np.object_] = np.full(len(lines), None, object)
+    found = []
+    for column, values in zip(reading.schema.columns, columns, strict=True):
+        texts = _texts(column, values, reasons)
+        if reading.missing_words and column.nullable:
+            texts = _without_words(column, texts, missing)
+        found.append(_column(column, texts, reasons, reading.times.get(column.name)))
     good = pa.array([reason is None for reason in reasons], pa.bool_())
-    values = [pc.if_else(good, column, pa.scalar(None, column.type)) for column in columns]
-    batch = pa.RecordBatch.from_arrays(
-        [*values, pa.array(raw.lines, pa.int64()), pa.array(reasons, pa.string())], schema=arrow_schema(schema)
-    )
-    rows = [{LINE: line, REASON: reason} for line, reason in raw.rejected]
-    rejected = pa.RecordBatch.from_pylist(rows, arrow_schema(schema))
-    return pa.Table.from_batches([batch, rejected]).combine_chunks().to_batches()[0] if rows else batch
+    kept = [pc.if_else(good, column, pa.scalar(None, column.type)) for column in found]
+    ours = [pa.array(lines, pa.int64()), pa.array(reasons, pa.string()), pa.array(missing, pa.list_(pa.string()))]
+    return pa.RecordBatch.from_arrays([*kept, *ours], schema=arrow_schema(reading.schema))
 
 
-def _column(field: Column, values: Sequence[str], reasons: NDArray[np.object_]) -> pa.Array:
+def _without_words(column: Column, texts: pa.Array, missing: NDArray[np.object_]) -> pa.Array:
+    """The texts without the words for a missing value, which `missing` gets."""
+    words = pc.is_in(texts, pa.array(sorted(MISSING_WORDS)))
+    for row in np.flatnonzero(words.to_numpy(zero_copy_only=False)):
+        missing[row] = [*(missing[row] or []), f"{column.name} {quoted(texts[row].as_py())}"]
+    return pc.if_else(words, None, texts)
+
+
+def _column(column: Column, texts: pa.Array, reasons: NDArray[np.object_], form: TimeForm | None) -> pa.Array:
     """The typed values of a column; what cannot be one is null, and says why in `reasons`."""
-    texts = _texts(field, values, reasons)
-    if not field.nullable:
-        _reject(reasons, pc.is_null(texts), f"{field.name} is missing")
-    if field.type == "string":
-        return _bounded(field, texts, reasons)
-    bad = pc.invert(pc.match_substring_regex(texts, _FORMS[field.type]))
-    _reject(reasons, bad, f"{field.name} is not of type {field.type}")
-    return _cast(field, pc.if_else(bad, None, texts), reasons)
+    if not column.nullable:
+        _reject(reasons, pc.is_null(texts), lambda _: f"{column.name} is missing")
+    if column.type == "string":
+        return _bounded(column, texts, reasons)
+    if column.name in TIMES and column.type == "long":
+        texts = _as_seconds(column, texts, reasons, form or TimeForm.SECONDS)
+    bad = pc.invert(pc.match_substring_regex(texts, _FORMS[column.type]))
+
+    def why(row: int) -> str:
+        value = texts[row].as_py()
+        return f"{column.name} is {quoted(value)}, which is not of type {column.type}: {_cure(column, value)}"
+
+    _reject(reasons, bad, why)
+    return _cast(column, pc.if_else(bad, None, texts), reasons)
+
+
+def _as_seconds(column: Column, texts: pa.Array, reasons: NDArray[np.object_], form: TimeForm) -> pa.Array:
+    """Times as epoch seconds, in digits."""
+    if form is TimeForm.SECONDS:
+        bad = pc.invert(pc.match_substring_regex(texts, _INTEGER))
+        whole = pc.if_else(bad, None, texts)
+    else:
+        values = [None if text is None else seconds_of(text, form) for text in texts.to_pylist()]
+        seconds = [None if each is None else str(int(each)) if abs(each) < _NEVER else str(_NEVER) for each in values]
+        whole = pa.array(seconds, pa.string())
+        bad = pc.and_(pc.is_valid(texts), pc.is_null(whole))
+
+    def why(row: int) -> str:
+        value = texts[row].as_py()
+        kind = "not of type long" if form is TimeForm.SECONDS else "no time of the column's form"
+        return f"{column.name} is {quoted(value)}, which is {kind}: {cure_of(value, form)}"
+
+    _reject(reasons, bad, why)
+    return whole
+
+
+def _cure(column: Column, value: str) -> str:
+    """What to do with a value that is not of its column's type."""
+    if value in MISSING_WORDS:
+        return "leave it empty if it is missing"
+    if (whole := _WHOLE.fullmatch(value)) and column.type in {"long", "int"}:
+        return f"write {whole[1]}"
+    if _COMMA.fullmatch(value) and column.type in {"double", "float"}:
+        return f"write {value.replace(',', '.')}"
+    return f"write {_WRITE.get(column.type, 'a number such as 1.5')}, leave it empty, or make the column a string in the schema"
 
 
 def _cast(field: Column, texts: pa.Array, reasons: NDArray[np.object_]) -> pa.Array:
@@ -171,12 +273,16 @@ def _cast(field: Column, texts: pa.Array, reasons: NDArray[np.object_]) -> pa.Ar
         return pc.cast(texts, kind)
     # Arrow reads a decimal that is too large as infinity, but fails at such an integer.
     beyond = _beyond(texts, kind) if pa.types.is_integer(kind) else pc.is_inf(pc.cast(texts, kind))
-    _reject(reasons, beyond, f"{field.name} is outside the range of type {field.type}")
+    _reject(
+        reasons,
+        beyond,
+        lambda row: f"{field.name} is outside the range of type {field.type}: {quoted(texts[row].as_py())}",
+    )
     values = pc.cast(pc.if_else(beyond, None, texts), kind)
-    if field.name in _TIMES:
-        _reject(reasons, pc.less(values, 0), f"{field.name} is negative: use epoch seconds")
+    if field.name in TIMES:
+        _reject(reasons, pc.less(values, 0), lambda _: f"{field.name} is negative: use epoch seconds")
         late = pc.greater(values, _YEAR_3000)
-        _reject(reasons, late, f"{field.name} is beyond the year 3000: use epoch seconds, not milliseconds")
+        _reject(reasons, late, lambda _: f"{field.name} is beyond the year 3000: use epoch seconds, not milliseconds")
     return values
 
 
@@ -194,7 +300,7 @@ def _texts(field: Column, values: Sequence[str], reasons: NDArray[np.object_]) -
         texts = pa.array(values, pa.string())
     except UnicodeEncodeError:
         readable = [_readable(value) for value in values]
-        _reject(reasons, pa.array([value is None for value in readable]), f"{field.name} is not valid UTF-8")
+        _reject(reasons, pa.array([value is None for value in readable]), lambda _: f"{field.name} is not valid UTF-8")
         texts = pa.array(readable, pa.string())
     return pc.if_else(pc.equal(texts, ""), None, texts)
 
@@ -209,11 +315,15 @@ def _bounded(field: Column, texts: pa.Array, reasons: NDArray[np.object_]) -> pa
         return pc.utf8_slice_codeunits(texts, 0, MAX_TEXTUAL)
     limit = MAX_ID if field.name in {"USER_ID", "ITEM_ID"} else MAX_CATEGORICAL if field.categorical else None
     if limit is not None:
-        _reject(reasons, pc.greater(pc.utf8_length(texts), limit), f"{field.name} has more than {limit} characters")
+        _reject(
+            reasons,
+            pc.greater(pc.utf8_length(texts), limit),
+            lambda _: f"{field.name} has more than {limit} characters",
+        )
     return texts
 
 
-def _reject(reasons: NDArray[np.object_], bad: pa.Array, reason: str) -> None:
+def _reject(reasons: NDArray[np.object_], bad: pa.Array, why: Callable[[int], str]) -> None:
     """Give the bad rows a reason, unless they have one already; a missing value is not bad."""
     for row in np.flatnonzero(pc.fill_null(bad, pa.scalar(value=False)).to_numpy(zero_copy_only=False)):
-        reasons[row] = reasons[row] or reason
+        reasons[row] = reasons[row] or why(int(row))

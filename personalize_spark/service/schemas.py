@@ -68,8 +68,10 @@ def _parsed(text: str) -> Schema:
         avro = json.loads(text)
     except ValueError as error:
         raise InvalidInputException(f"The schema is not valid JSON: {error}.") from error
-    if not isinstance(avro, dict) or avro.get("name") not in {INTERACTIONS, ITEMS, USERS}:
+    named = str(avro.get("name")).casefold() if isinstance(avro, dict) else ""
+    dataset = next((each for each in (INTERACTIONS, ITEMS, USERS) if each.casefold() == named), None)
+    if dataset is None:
         raise InvalidInputException(
             f'The schema must be a JSON object whose "name" is {INTERACTIONS}, {ITEMS} or {USERS}; other datasets are not supported.'
         )
-    return Schema.parse(avro["name"], avro)
+    return Schema.parse(dataset, avro)

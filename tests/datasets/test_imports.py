@@ -84,15 +84,16 @@ def test_good_rows_are_in_delta_and_bad_ones_are_listed(
     assert_df_equality(table, expected, ignore_row_order=True)
     [interactions, items, users] = report.datasets
     assert (interactions.rows, interactions.rejected, items.rows, users.rows) == (4, 2, 3, 2)
+    assert interactions.rejected_uri is not None
     listed = b"".join(
         open_store(interactions.rejected_uri).read(found.name)
         for found in open_store(interactions.rejected_uri).list("part-")
     )
     assert [(row["line"], row["reason"]) for row in map(json.loads, listed.splitlines())] == [
-        (6, "TIMESTAMP is not of type long"),
+        (6, "TIMESTAMP is 'never', which is not of type long: write epoch seconds, such as 1700000000"),
         (7, "ITEM_ID is missing"),
     ]
-    assert "line 6: TIMESTAMP is not of type long" in str(report)
+    assert "line 6: TIMESTAMP is 'never', which is not of type long" in str(report)
 
 
 def test_the_view_holds_what_filters_need(imported: tuple[Catalog, ImportReport]) -> None:
@@ -238,20 +239,6 @@ def test_a_file_that_is_not_the_schemas_is_refused_before_anything_is_written(
     schema = {"type": "record", "name": "Items", "fields": fields}
     with pytest.raises(InvalidInputException, match="needs ITEM_ID, COLOR"):
         import_files(spark, catalog, "shop", {"Items": CsvSource(source.uri, schema)})
-    assert not list(catalog.store.list("datasets/"))
-
-
-def test_every_file_of_a_folder_has_the_columns_of_the_first(spark: SparkSession, tmp_path: Path) -> None:
-    store = open_store(f"file://{tmp_path}/csv")
-    store.write("a.csv", b"USER_ID,ITEM_ID,TIMESTAMP\nu,i,1\n")
-    store.write("b.csv", b"USER_ID,TIMESTAMP,ITEM_ID\nu,1,i\n")
-    catalog = Catalog(f"file://{tmp_path}/catalog")
-    with pytest.raises(InvalidInputException) as caught:
-        import_files(spark, catalog, "shop", {"Interactions": CsvSource(f"file://{tmp_path}/csv")})
-    assert caught.value.message == (
-        f"file://{tmp_path}/csv/b.csv has the columns USER_ID, TIMESTAMP, ITEM_ID; the schema of Interactions needs "
-        "USER_ID, ITEM_ID, TIMESTAMP, in this order, in every file."
-    )
     assert not list(catalog.store.list("datasets/"))
 
 

@@ -1,0 +1,210 @@
+"""An import before it starts: which files, in which schema, read how. Spark is not needed, and nothing is written."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from itertools import chain
+from typing import Any
+
+import pyarrow as pa
+
+from personalize_spark.catalog.arns import Arn
+from personalize_spark.catalog.catalog import Catalog
+from personalize_spark.catalog.resources import find_dataset, find_schema
+from personalize_spark.datasets.csv_files import HEAD
+from personalize_spark.datasets.inference import infer
+from personalize_spark.datasets.rows import Reading, Sample, check_header, read_rows, sample
+from personalize_spark.datasets.times import TIMES, TimeForm, form_of_column, note_of
+from personalize_spark.errors import DataError, InvalidInputException, ResourceNotFoundException
+from personalize_spark.schemas import Schema
+from personalize_spark.storage.location import open_store, split_prefix
+from personalize_spark.storage.store import Object, ObjectReader, Store, stream
+
+MISSING_WORDS = "missingWords"
+"""Member of a dataset's record: its schema was inferred, so words for missing values count in what is added, too."""
+_SAMPLE_ROWS = 100_000
+_LITTER = ("_", ".")
+_OF_WINDOWS = {"Thumbs.db", "desktop.ini"}
+
+
+class ImportMode(StrEnum):
+    """As in CreateDatasetImportJob."""
+
+    FULL = "FULL"
+    INCREMENTAL = "INCREMENTAL"
+
+
+@dataclass(frozen=True)
+class CsvSource:
+    """CSV files: one object, or all below a folder or prefix; the schema is inferred where none is given.
+
+    Attributes:
+        uri: of the file or folder.
+        schema: in the service's Avro form.
+        names: by column of the schema, what the files call it; for columns that have another name there.
+    """
+
+    uri: str
+    schema: Mapping[str, Any] | None = None
+    names: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Files:
+    """What to read of a dataset: the files of a folder, in the columns of the schema; `adds` to the rows that are there."""
+
+    folder: str
+    files: list[Object]
+    reading: Reading
+    adds: bool
+    notes: list[str]
+
+    @property
+    def schema(self) -> Schema:
+        """The columns of the dataset."""
+        return self.reading.schema
+
+    def rows(self, number: int) -> Iterator[pa.RecordBatch]:
+        """The rows of one file; see `read_rows`."""
+        store = open_store(self.folder)
+        with stream(store, self.files[number]) as file:
+            yield from read_rows(file, self.name(number), self.reading)
+
+    def name(self, number: int) -> str:
+        """The URI of one file."""
+        return open_store(self.folder).root + self.files[number].name
+
+
+@dataclass(frozen=True)
+class ImportPlan:
+    """An import before it starts: the dataset group, and the files of each dataset."""
+
+    group: Arn
+    datasets: list[Files]
+
+
+def plan_import(
+    catalog: Catalog, group: str, sources: Mapping[str, CsvSource], mode: ImportMode = ImportMode.FULL
+) -> ImportPlan:
+    """List the files, settle the schemas and compare every header with them; nothing is written, Spark is not needed.
+
+    Args:
+        catalog: holds the dataset group, if it is not a new one.
+        group: the name of the dataset group.
+        sources: by dataset type, `Interactions`, `Items` or `Users`.
+        mode: FULL replaces what is there; INCREMENTAL adds interactions, and updates items and users by id.
+
+    Raises:
+        InvalidInputException: the group's name or a schema is not valid, a file lacks columns, or its times have two forms.
+        DataError: there is no file, or one that is not CSV in UTF-8.
+    """
+    arn = _group_arn(catalog, group)
+    kept = {name: None if mode is ImportMode.FULL else _kept(catalog, arn, name) for name in sources}
+    return ImportPlan(arn, [_plan(dataset, source, kept[dataset]) for dataset, source in sources.items()])
+
+
+def _group_arn(catalog: Catalog, name: str) -> Arn:
+    """The ARN of the dataset group of that name, or the one that it will have; all others of the catalog follow it."""
+    local = catalog.new_arn("dataset-group", name)
+    return next((each.arn for each in catalog.list("dataset-group") if each.arn.name == name), local)
+
+
+def _kept(catalog: Catalog, group: Arn, dataset: str) -> Reading | None:
+    """How to read what is added to what is there, if anything is."""
+    try:
+        record = find_dataset(catalog, group, dataset)
+        return Reading(find_schema(catalog, record), missing_words=record.fields.get(MISSING_WORDS, False))
+    except ResourceNotFoundException:
+        return None
+
+
+def _plan(dataset: str, source: CsvSource, kept: Reading | None) -> Files:
+    """List the files, settle the schema and look for its columns in every file.
+
+    What is added to has the `kept` schema; else it is inferred from the first rows of all files.
+    """
+    folder, files = _files_of(source.uri)
+    store = open_store(folder)
+    given = None if source.schema is None else Schema.parse(dataset, source.schema)
+    samples = [_sample(store, each, -(-_SAMPLE_ROWS // len(files)), source.names) for each in files]
+    notes = [note for each in samples for note in each.notes]
+    if given is not None and source.schema is not None and source.schema["name"] != dataset:
+        notes.append(f"The schema is called {source.schema['name']!r}; the service's name for it is {dataset}.")
+    schema = given or (kept.schema if kept else None)
+    words = given is None and (kept is None or kept.missing_words)
+    names = [store.root + each.name for each in files]
+    if schema is None:
+        schema, reasons = _inferred(dataset, names, samples)
+        notes += reasons
+    if kept is not None and schema != kept.schema:
+        raise InvalidInputException(
+            f"The schema given for {dataset} differs from that of the existing rows. Only an import in the mode FULL can change it."
+        )
+    for name, each in zip(names, samples, strict=True):
+        check_header(name, each.header, schema)
+    if more := sorted({name for each in samples for name in each.header} - set(schema.names)):
+        notes.append(f"The schema of {dataset} has no {', '.join(more)}: left out.")
+    times, read = _times(schema, names, samples)
+    return Files(folder, files, Reading(schema, times, words, source.names), kept is not None, notes + read)
+
+
+def _files_of(uri: str) -> tuple[str, list[Object]]:
+    """A folder, and the files to import from it: the one that is named, or all below it that hold data."""
+    folder, prefix = split_prefix(uri)
+    store = open_store(folder)
+    found = [each for each in store.list(prefix) if each.name == prefix] or list(store.list(prefix and prefix + "/"))
+    files = [each for each in found if each.size and (each.name == prefix or not _is_litter(each.name))]
+    if not files:
+        raise DataError(f"There is nothing to import: {uri} has no file with content.")
+    return folder, files
+
+
+def _is_litter(name: str) -> bool:
+    """What Spark, macOS and Windows leave beside the data: `_SUCCESS`, `.part-0.csv.crc`, `.DS_Store`, `Thumbs.db`."""
+    file = name.rpartition("/")[2]
+    return file.startswith(_LITTER) or file in _OF_WINDOWS
+
+
+def _sample(store: Store, found: Object, rows: int, names: Mapping[str, str]) -> Sample:
+    # Of thousands of files no more is read than their first lines.
+    with io.BufferedReader(ObjectReader(store, found), HEAD) as file:
+        return sample(file, store.root + found.name, rows, names)
+
+
+def _inferred(dataset: str, names: Sequence[str], samples: Sequence[Sample]) -> tuple[Schema, list[str]]:
+    """The schema that the first rows of all files suggest, and the reasons for its types."""
+    header = samples[0].header
+    alike = [(name, each) for name, each in zip(names, samples, strict=True) if sorted(each.header) == sorted(header)]
+    columns = [list(chain(*(each.columns[each.header.index(name)] for _, each in alike))) for name in header]
+    places = list(chain(*(_places(name, each, len(names)) for name, each in alike)))
+    try:
+        found = infer(dataset, header, columns, places)
+    except InvalidInputException as error:
+        raise InvalidInputException(f"The header of {names[0]} names {', '.join(header)}. {error.message}") from error
+    return found.schema, found.reasons
+
+
+def _places(name: str, found: Sample, files: int) -> list[str]:
+    """Where each row of a sample stands."""
+    return [f"line {line} of {name}" if files > 1 else f"line {line}" for line in found.lines]
+
+
+def _times(schema: Schema, names: Sequence[str], samples: Sequence[Sample]) -> tuple[dict[str, TimeForm], list[str]]:
+    """By column, the form of its times, and what to say of it."""
+    forms, notes = {}, []
+    for column in TIMES:
+        if not schema.has(column):
+            continue
+        values, places = [], []
+        for name, each in zip(names, samples, strict=True):
+            at = zip(each.columns[each.header.index(column)], _places(name, each, len(names)), strict=True)
+            there = [(value, place) for value, place in at if value]
+            values += [value for value, _ in there]
+            places += [place for _, place in there]
+        forms[column] = form_of_column(column, values, places)
+        if (note := note_of(column, forms[column], values)) is not None:
+            notes.append(note)
+    return forms, notes

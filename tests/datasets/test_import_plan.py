@@ -1,0 +1,159 @@
+"""Imports before they start, and dry runs: all of it without Spark."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from personalize_spark.catalog.catalog import Catalog
+from personalize_spark.cli.main import main
+from personalize_spark.datasets.dry_run import try_import
+from personalize_spark.datasets.import_plan import CsvSource, plan_import
+from personalize_spark.datasets.imported import Imported
+from personalize_spark.errors import DataError, InvalidInputException
+
+CLICKS = "USER_ID,ITEM_ID,EVENT_TYPE,TIMESTAMP\n"
+
+
+def tried(folder: Path, dataset: str, files: dict[str, str | bytes], **source: object) -> Imported:
+    """What an import of the files of a folder would do."""
+    place = folder / "csv"
+    place.mkdir(exist_ok=True)
+    for name, data in files.items():
+        (place / name).write_bytes(data if isinstance(data, bytes) else data.encode())
+    given = CsvSource(f"file://{place}", **source)  # type: ignore[arg-type]
+    [imported] = try_import(plan_import(Catalog(folder / "catalog"), "shop", {dataset: given})).datasets
+    assert not (folder / "catalog" / "datasets").exists()
+    return imported
+
+
+def types(imported: Imported) -> dict[str, str]:
+    return {column.name: column.type for column in imported.schema.columns}
+
+
+def test_the_reason_of_a_type_names_value_and_line(tmp_path: Path) -> None:
+    days = ["3"] * 351 + ["No", "3", "3", "No"]
+    text = "ITEM_ID,DURATION\n" + "".join(f"i{row},{day}\n" for row, day in enumerate(days))
+    found = tried(tmp_path, "Items", {"a.csv": text})
+    assert types(found)["DURATION"] == "string"
+    assert found.notes == [
+        "DURATION is a string because of 2 of 355 values, such as 'No' in line 353; the others are integers."
+    ]
+
+
+def test_codes_keep_their_zeros(tmp_path: Path) -> None:
+    found = tried(tmp_path, "Items", {"a.csv": "ITEM_ID,ZIP\ni0,02134\ni1,2134\ni2,10001\n"})
+    assert types(found)["ZIP"] == "string"
+    [note] = found.notes
+    assert "such as '02134' in line 2 (a leading zero); the others are integers" in note
+
+
+def test_words_for_missing_values_are_counted_and_said(tmp_path: Path) -> None:
+    found = tried(tmp_path, "Items", {"a.csv": "ITEM_ID,PRICE\ni0,1.5\ni1,NaN\ni2,NULL\ni3,2\ni4,NaN\ni5,\\N\n"})
+    assert types(found)["PRICE"] == "double"
+    assert (found.rows, found.rejected) == (6, 0)
+    [note] = found.notes
+    assert note.startswith(
+        r"These values count as missing: PRICE 'NaN' (2), PRICE 'NULL' (1), PRICE '\\N' (1). With a schema"
+    )
+
+
+@pytest.mark.parametrize(
+    ("time", "said"),
+    [
+        ("1700000000.0", "a decimal point or an exponent, such as '1700000000.0', and read as epoch seconds."),
+        ("1.7E+09", "a spreadsheet has rounded the times"),
+        ("2023-11-14T22:13:20Z", "ISO 8601 with a zone, such as '2023-11-14T22:13:20Z', and read as epoch seconds."),
+    ],
+)
+def test_a_column_of_times_in_one_form_is_read_and_said(tmp_path: Path, time: str, said: str) -> None:
+    found = tried(tmp_path, "Interactions", {"a.csv": CLICKS + f"u,i,click,{time}\nu,j,click,{time}\n"})
+    assert (found.rows, found.rejected) == (2, 0)
+    [note] = found.notes
+    assert said in note
+
+
+def test_mixed_times_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        InvalidInputException, match="'1700000000' in line 2 of .*/a.csv, '2023-11-14T22:13:20Z' in line 2 of .*/b"
+    ):
+        tried(
+            tmp_path,
+            "Interactions",
+            {"a.csv": CLICKS + "u,i,click,1700000000\n", "b.csv": CLICKS + "u,i,click,2023-11-14T22:13:20Z\n"},
+        )
+
+
+def test_a_folder_as_the_world_leaves_it(tmp_path: Path) -> None:
+    files: dict[str, str | bytes] = {
+        "a.csv": CLICKS + "u,i,click,1\n",
+        "b.csv": gzip.compress((CLICKS + "u,j,click,2\n").encode()),
+        "c.csv": "TIMESTAMP;USER_ID;ITEM_ID;EVENT_TYPE\n3;u;k;click\n",
+        **dict.fromkeys(("_SUCCESS", ".DS_Store", "Thumbs.db", "desktop.ini", ".a.csv.crc"), b"\0\xff"),
+    }
+    found = tried(tmp_path, "Interactions", files)
+    assert (found.rows, found.rejected) == (3, 0)
+    assert found.notes == [f"file://{tmp_path}/csv/c.csv is separated by semicolons."]
+
+
+def test_a_schema_as_it_is_published(tmp_path: Path) -> None:
+    fields = [{"name": name, "type": "string"} for name in ("ITEM_ID", "USER_ID")] + [
+        {"name": "TIMESTAMP", "type": "long"}
+    ]
+    schema = {"type": "record", "name": "interactions", "fields": fields}
+    found = tried(tmp_path, "Interactions", {"a.csv": "USER_ID,ITEM_ID,NOTE,TIMESTAMP\nu,i,NA,7\n"}, schema=schema)
+    assert found.rows == 1
+    assert found.notes == [
+        "The schema is called 'interactions'; the service's name for it is Interactions.",
+        "The schema of Interactions has no NOTE: left out.",
+    ]
+
+
+def test_what_a_file_lacks_is_named(tmp_path: Path) -> None:
+    files: dict[str, str | bytes] = {"a.csv": CLICKS + "u,i,x,1\n", "b.csv": "USER_ID,ITEM_ID,TIMESTAMP\nu,i,1\n"}
+    with pytest.raises(
+        InvalidInputException, match=r"b.csv has the columns USER_ID, ITEM_ID, TIMESTAMP; it lacks EVENT_TYPE"
+    ):
+        tried(tmp_path, "Interactions", files)
+
+
+def test_the_rows_of_a_dry_run_are_counted_as_an_import_would(tmp_path: Path) -> None:
+    found = tried(tmp_path, "Users", {"a.csv": "USER_ID,AGE\nu,1\nv,2\nu,3\n,4\nw\n"})
+    assert (found.rows, found.replaced, found.rejected) == (2, 1, 2)
+    assert found.examples == [
+        f"file://{tmp_path}/csv/a.csv, line 5: USER_ID is missing",
+        f"file://{tmp_path}/csv/a.csv, line 6: 1 field where the header has 2",
+    ]
+
+
+def test_the_command_shows_and_prints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "users.csv").write_text("USER_ID,AGE\nu,1\nv,\n")
+    given = [
+        "import",
+        "--catalog",
+        str(tmp_path / "catalog"),
+        "--group",
+        "shop",
+        "--users",
+        str(tmp_path / "users.csv"),
+    ]
+    assert main([*given, "--dry-run"]) == 0
+    assert capsys.readouterr() == (
+        "",
+        "Users: 2 rows to import (USER_ID string, AGE long)\nDry run: nothing was written.\n",
+    )
+    assert main([*given, "--print-schema"]) == 0
+    schema = json.loads(capsys.readouterr().out)
+    assert schema["fields"] == [{"name": "USER_ID", "type": "string"}, {"name": "AGE", "type": ["null", "long"]}]
+    (tmp_path / "schema.json").write_text(json.dumps(schema))
+    assert main([*given, "--users-schema", str(tmp_path / "schema.json"), "--dry-run"]) == 0
+    assert main([*given, "--items", str(tmp_path / "users.csv"), "--print-schema"]) == 2
+    assert not (tmp_path / "catalog" / "datasets").exists()
+
+
+def test_a_file_in_utf16_is_named_before_spark_starts(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="a.csv is UTF-16: save it as UTF-8"):
+        tried(tmp_path, "Interactions", {"a.csv": (CLICKS + "u,i,click,1\n").encode("utf-16")})
