@@ -7,10 +7,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -83,11 +85,12 @@ def ids_of(objects: Sequence[Object], field: str) -> list[str]:
 
 
 def lists_of(objects: Sequence[Object], field: str) -> tuple[NDArray[np.int64], list[str]]:
-    """The ids in a required field of good lines that holds lists: int64 (Q,), how many each has, and all of them."""
+    """The ids in a required field of good lines that holds lists: int64 (Q,), how many each has, and all of them; nulls are none."""
     lists = [each[field] for each in objects]
     flat = list(chain.from_iterable(lists))
     if not set(map(type, flat)) <= {str}:
-        flat = list(map(_id_text, flat))
+        lists = [[item for item in each if item is not None] for each in lists]
+        flat = list(map(_id_text, chain.from_iterable(lists)))
     return np.fromiter(map(len, lists), np.int64, len(lists)), flat
 
 
@@ -218,12 +221,29 @@ def _read(text: bytes) -> tuple[Object, bytes] | LineError:
     try:
         value = orjson.loads(text)
         if type(value) is dict:
-            return value, orjson.dumps(value)
+            return value, _echo(value, text)
     except orjson.JSONDecodeError as error:
         return _unreadable(text, error)
     except orjson.JSONEncodeError:
         return LineError(Reason.MALFORMED_JSON, "The line is nested too deeply")
     return LineError(Reason.NOT_AN_OBJECT, "The line is not a JSON object")
+
+
+def _echo(value: Object, text: bytes) -> bytes:
+    """The line's JSON without the space around it, each number in its own digits."""
+    echo = orjson.dumps(value)
+    if echo == text or not _has_float(value):
+        return echo
+    return orjson.dumps(json.loads(text, parse_float=orjson.Fragment, parse_int=orjson.Fragment))
+
+
+def _has_float(value: object) -> bool:
+    """Whether a number in it may have lost digits: one beyond 64 bits is a float, too."""
+    if type(value) is dict:
+        return any(map(_has_float, value.values()))
+    if type(value) is list:
+        return any(map(_has_float, value))
+    return type(value) is float
 
 
 def _unreadable(text: bytes, error: orjson.JSONDecodeError) -> LineError:
@@ -258,13 +278,25 @@ def _check_id(field: str, value: object) -> LineError | None:
         return LineError(Reason.INVALID_ID, f"{field} must have 1 to {MAX_ID} characters")
     if type(value) is int:
         return None
-    return LineError(Reason.INVALID_ID, f"{field} must be a string")
+    return LineError(Reason.INVALID_ID, f"{field} must be a string{_why_no_id([value])}")
 
 
 def _check_list(field: str, value: object) -> LineError | None:
-    if type(value) is list and set(map(type, value)) <= {str, int}:
+    if type(value) is not list:
+        return LineError(Reason.INVALID_ID, f"{field} must be an array of strings")
+    if set(map(type, value)) <= {str, int, NoneType}:
         return None
-    return LineError(Reason.INVALID_ID, f"{field} must be an array of strings")
+    return LineError(Reason.INVALID_ID, f"{field} must be an array of strings{_why_no_id(value)}")
+
+
+def _why_no_id(values: Sequence[object]) -> str:
+    """What is wrong with a number that was an id once: a float of orjson's has a point or an exponent, or is beyond 64 bits."""
+    number = next((each for each in values if type(each) is float and each.is_integer()), None)
+    if number is None:
+        return ""
+    if abs(number) >= 1 << 63:
+        return ": a number beyond 64 bits must stand in quotes"
+    return ": it is a whole number with a decimal point, as pandas writes ids beside missing values; write its digits alone"
 
 
 _CHECKS: Mapping[str, Callable[[str, object], LineError | None]] = {

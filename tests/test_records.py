@@ -9,10 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from personalize_spark.records import MAX_LINE, Recommendations, ids_of, parse, render
+from personalize_spark.records import MAX_LINE, Recommendations, ids_of, lists_of, parse, render
 from personalize_spark.scoring.model import JsonTexts
 
 USER = ("userId",)
+OF_PANDAS = (
+    ": it is a whole number with a decimal point, as pandas writes ids beside missing values; write its digits alone"
+)
+LARGE = ": a number beyond 64 bits must stand in quotes"
 
 
 def only(line: bytes, required: tuple[str, ...] = USER) -> tuple[str, str | None]:
@@ -27,7 +31,11 @@ def only(line: bytes, required: tuple[str, ...] = USER) -> tuple[str, str | None
     [
         (b'{"userId": "u1"}', '{"userId":"u1"}'),
         (b'\xef\xbb\xbf {"userId":"u1"}\r', '{"userId":"u1"}'),
-        (b'{"z": [1, {"b": null}], "userId": "u", "a": 1.50}', '{"z":[1,{"b":null}],"userId":"u","a":1.5}'),
+        (b'{"z": [1, {"b": null}], "userId": "u", "a": 1.50}', '{"z":[1,{"b":null}],"userId":"u","a":1.50}'),
+        (
+            b'{"userId": "u", "n": [-123456789012345678901234567890, 1e2, {"x": 0.10}], "t": "1.50 e"}',
+            '{"userId":"u","n":[-123456789012345678901234567890,1e2,{"x":0.10}],"t":"1.50 e"}',
+        ),
         (b'{"userId": 12}', '{"userId":12}'),
         (b'{"userId": 18446744073709551615}', '{"userId":18446744073709551615}'),
         ('{"userId":"é\\u00e9"}'.encode(), '{"userId":"éé"}'),
@@ -45,8 +53,13 @@ def test_a_good_line_is_echoed_compactly(line: bytes, echo: str) -> None:
         (b'{"userId":null}', '{"userId":null}', "Required fields for the provided recipe are userId"),
         (b'{"userId":""}', '{"userId":""}', "userId must have 1 to 256 characters"),
         (b'{"userId":1.5}', '{"userId":1.5}', "userId must be a string"),
-        (b'{"userId":7.0}', '{"userId":7.0}', "userId must be a string"),
-        (b'{"userId":-9223372036854775809}', '{"userId":-9.223372036854776e+18}', "userId must be a string"),
+        (b'{"userId":7.0}', '{"userId":7.0}', f"userId must be a string{OF_PANDAS}"),
+        (
+            b'{"userId": 8120125224640029423.0}',
+            '{"userId":8120125224640029423.0}',
+            f"userId must be a string{OF_PANDAS}",
+        ),
+        (b'{"userId":-9223372036854775809}', '{"userId":-9223372036854775809}', f"userId must be a string{LARGE}"),
         (b'{"userId":1e999}', '"{\\"userId\\":1e999}"', "The line is not valid JSON at character 11"),
         (b'{"userId":"' + b"x" * 257 + b'"}', '{"userId":"' + "x" * 257 + '"}', "userId must have 1 to 256 characters"),
         (
@@ -55,7 +68,7 @@ def test_a_good_line_is_echoed_compactly(line: bytes, echo: str) -> None:
             "The line is not valid JSON at character 15",
         ),
         (b'{"userId":true}', '{"userId":true}', "userId must be a string"),
-        (b'{"userId":18446744073709551616}', '{"userId":1.8446744073709552e+19}', "userId must be a string"),
+        (b'{"userId":18446744073709551616}', '{"userId":18446744073709551616}', f"userId must be a string{LARGE}"),
         (b'{"userId":["u"]}', '{"userId":["u"]}', "userId must be a string"),
         (b"[1]", '"[1]"', "The line is not a JSON object"),
         (b'"u1"', '"\\"u1\\""', "The line is not a JSON object"),
@@ -89,6 +102,15 @@ def test_a_line_that_is_nested_too_deeply_is_no_crash() -> None:
     assert error(200) is None
     assert error(300) == error(1_000) == "The line is nested too deeply"
     assert error(2_000) == "The line is not valid JSON at character 1043"
+
+
+def test_a_null_in_a_list_is_no_item() -> None:
+    objects = parse([b'{"itemList":["a",null,7]}', b'{"itemList":[null]}'], ("itemList",)).objects
+    lengths, ids = lists_of(objects, "itemList")
+    assert (lengths.tolist(), ids) == ([2, 0], ["a", "7"])
+    _, error = only(b'{"itemList":["a",7.0]}', ("itemList",))
+    assert error == f"itemList must be an array of strings{OF_PANDAS}"
+    assert only(b'{"itemList":["a",true]}', ("itemList",))[1] == "itemList must be an array of strings"
 
 
 def test_two_required_fields_are_named_together() -> None:
