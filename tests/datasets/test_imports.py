@@ -293,7 +293,7 @@ def test_what_is_added_has_the_schema_of_what_is_there(spark: SparkSession, tmp_
     before = view_of(catalog).properties["schemas"]
     add = partial(import_files, spark, catalog, "shop", mode=ImportMode.INCREMENTAL)
     with pytest.raises(
-        InvalidInputException, match="the schema of Items needs ITEM_ID, GENRES, YEAR, CREATION_TIMESTAMP"
+        InvalidInputException, match="The schema of Items needs ITEM_ID, GENRES, YEAR, CREATION_TIMESTAMP"
     ):
         add(sources(root, Items="ITEM_ID,GENRES,PRICE\nz,drama,3\n"))
     given = {**before["Items"], "fields": before["Items"]["fields"][:2]}
