@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
-from personalize_spark.errors import InvalidInputException
+from personalize_spark.errors import InvalidInputException, missing_spark_told
 from personalize_spark.storage.location import Place, uri_of
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from personalize_spark.job.spark_executor import SparkExecutor
 
 Engine = Literal["spark", "local"]
+_LOCALLY = " Or run the job with the engine local, which needs neither Spark nor Java."
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class NewVersion:
         return [*(f"{name}: {value}" for name, value in numbers), *self.notes]
 
 
+@missing_spark_told(_LOCALLY)
 def run_batch_inference(  # noqa: PLR0913  # the command's options
     catalog: Catalog,
     request: Mapping[str, Any] | None = None,
@@ -117,6 +119,7 @@ def run_batch_inference(  # noqa: PLR0913  # the command's options
         return run_job(executor, catalog, record, progress)
 
 
+@missing_spark_told(_LOCALLY)
 def resume(
     catalog: Catalog,
     arn: str,
@@ -152,6 +155,8 @@ def resume(
 @contextmanager
 def _local_executor(engine: Engine) -> Iterator[LocalExecutor | None]:
     """The local engine, if it is the one; begun before all else, so that its processes start while a request is checked."""
+    if engine not in get_args(Engine):
+        raise InvalidInputException(f"There is no engine '{engine}': it is spark or local.")
     if engine != "local":
         yield None
         return
@@ -191,6 +196,7 @@ def validate_batch_inference(
     return {"valid": True, "inputFiles": len(inputs), "inputBytes": size, "notes": job.notes}
 
 
+@missing_spark_told()
 def import_datasets(  # noqa: PLR0913  # the command's options
     catalog: Catalog,
     group: str,
@@ -251,6 +257,7 @@ def import_datasets(  # noqa: PLR0913  # the command's options
     return replace(report, refreshed={str(arn): users for arn, users in refreshed.items()})
 
 
+@missing_spark_told()
 def train(  # noqa: PLR0913  # the command's options
     catalog: Catalog,
     group: str,
@@ -293,6 +300,7 @@ def train(  # noqa: PLR0913  # the command's options
     return _new_version(catalog, train_version(session, catalog, found, hyperparameters))
 
 
+@missing_spark_told()
 def import_model(  # noqa: PLR0913  # the command's options
     catalog: Catalog,
     solution: str,

@@ -27,7 +27,8 @@ All errors carry one message and survive pickling, so that Spark can bring them 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 _QUOTED = 60
 """Characters of a text that a message shows."""
@@ -108,6 +109,27 @@ class DataError(PersonalizeSparkError):
 
 class EnvironmentProblem(PersonalizeSparkError):
     """Something that this machine must have is missing."""
+
+
+_OF_SPARK = {"delta", "pandas", "pyspark"}
+"""What a plain install lacks."""
+
+
+@contextmanager
+def missing_spark_told(instead: str = "") -> Iterator[None]:
+    """Say what a plain install lacks; `instead` is another way.
+
+    Raises:
+        EnvironmentProblem: in place of ModuleNotFoundError.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name not in _OF_SPARK:
+            raise
+        raise EnvironmentProblem(
+            f"This needs {error.name}, which is not installed: pip install 'personalize-spark[spark]'.{instead}"
+        ) from error
 
 
 class TaskFailed(PersonalizeSparkError):

@@ -237,7 +237,8 @@ def _check_text(shape: _Shape, value: str, path: str) -> Iterator[str]:
 
 def _check_location(value: str, path: str) -> Iterator[str]:
     if not _LOCATION.fullmatch(value):
-        yield _failed(value, path, "Member must satisfy regular expression pattern: (s3|http|https)://.+ or file:///.+")
+        must = "Member must satisfy regular expression pattern: (s3|http|https)://.+ or file:///.+"
+        yield _failed(value, path, must) + " A local file is written file:///folder/file"
     elif value.startswith("http"):
         yield _failed(value, path, "Member must be an s3://bucket/key path (or file:///path)")
 

@@ -30,6 +30,19 @@ def test_a_plain_install_needs_no_pyspark() -> None:
 
 
 @pytest.mark.slow
+def test_what_a_plain_install_lacks_is_an_error_of_the_package_in_python(tmp_path: Path) -> None:
+    program = f"""{BLOCKED}
+import personalize_spark as ps
+try:
+    ps.train(ps.Catalog(sys.argv[1]), "g", "aws-sims", "s")
+except ps.PersonalizeSparkError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert done.stdout == "This needs pyspark, which is not installed: pip install 'personalize-spark[spark]'.\n"
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["import --interactions x.csv", "train --recipe aws-sims --solution s"])
 def test_what_a_plain_install_lacks_is_said_in_a_sentence(command: str, tmp_path: Path) -> None:
     program = f"{BLOCKED}\nimport personalize_spark.cli.main as cli; sys.exit(cli.main(sys.argv[1:]))"

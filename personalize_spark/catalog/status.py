@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Status(StrEnum):
-    """Where a resource stands between its creation and its deletion."""
+    """Where a resource stands between its creation and its deletion; here a resource is deleted at once."""
 
     PENDING = "CREATE PENDING"
     IN_PROGRESS = "CREATE IN_PROGRESS"

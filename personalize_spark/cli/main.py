@@ -24,12 +24,10 @@ from personalize_spark.cli import (
     run,
     serve,
 )
-from personalize_spark.errors import PersonalizeSparkError, ServiceError
+from personalize_spark.errors import PersonalizeSparkError, ServiceError, missing_spark_told
 
 DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 
-_OF_SPARK = {"delta", "pandas", "pyspark"}
-"""What a plain install lacks."""
 _COMMANDS = (run, models, evaluate, compare, explain_filter, report, gc, demo, serve, operations)
 
 
@@ -43,17 +41,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     with contextlib.suppress(ValueError):  # a notebook's thread gets no signals
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # what a platform sends before it kills
     try:
-        arguments.command(arguments)
+        with missing_spark_told():
+            arguments.command(arguments)
     except ServiceError as error:
         return _tell(f"An error occurred ({error.code}): {error.message}", REFUSED, *_notes(error))
     except PersonalizeSparkError as error:
         return _tell(error.message, FAILED, *_notes(error))
-    except ModuleNotFoundError as error:
-        if error.name not in _OF_SPARK:
-            raise
-        return _tell(
-            f"This needs {error.name}, which is not installed: pip install 'personalize-spark[spark]'.", FAILED
-        )
     except KeyboardInterrupt:
         return _tell("Interrupted.", INTERRUPTED)
     return DONE

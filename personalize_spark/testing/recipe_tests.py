@@ -16,13 +16,17 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from personalize_spark.answer import answer
 from personalize_spark.recipes.recipe import Recipe, RecipeType, Settings
+from personalize_spark.scoring.masks import Masks
 from personalize_spark.scoring.model import Model
+from personalize_spark.scoring.ragged import Ragged
+from personalize_spark.scoring.selection import Selection
 from personalize_spark.testing.toy import World, model_of, random_world
 
 
@@ -110,6 +114,20 @@ class RecipeTests:
             items, scores = line["output"]["recommendedItems"], line["output"].get("scores")
             assert len(set(items)) == len(items) == 50
             assert scores is None or scores == sorted(scores, reverse=True)
+
+    def test_no_line_gets_an_item_that_its_selection_forbids(self, recipe: Recipe, model: Model) -> None:
+        objects = [json.loads(line) for line in good_lines(recipe)]
+        known, lines = len(model.item_ids_json), np.arange(len(objects))
+        odd = np.packbits(np.arange(known) % 2 == 1)
+        even = np.packbits(np.arange(known) % 2 == 0)
+        excluded, also = (
+            Ragged.of_lengths(np.ones(len(lines), np.int64), np.full(len(lines), row, np.int32)) for row in (1, 2)
+        )
+        selection = Selection(Masks(np.stack([odd, even]), lines % 2), excluded, also)
+        lists = recipe.recommend(model, objects, Settings(25), selection).items
+        of, items = np.repeat(lines, np.diff(lists.indptr)), lists.values
+        assert len(items) > 0
+        assert selection.allows(of[items < known], items[items < known]).all()
 
     def test_a_small_catalogue_gives_a_short_list(self, recipe: Recipe, tmp_path: Path) -> None:
         model = self.model_from(random_world(items=3), recipe, tmp_path)

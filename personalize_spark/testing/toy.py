@@ -99,7 +99,11 @@ def golden_version(catalog: Catalog, recipe: str = "aws-user-personalization", *
 
 
 def golden_group(catalog: Catalog, name: str = "shop") -> Record:
-    """A dataset group of the golden toy's items and one that is new; all but `b` cost 1. Its versions must name it themselves."""
+    """A dataset group of the golden toy's items and one that is new; all but `b` cost 1.
+
+    A filter or exploration finds it where the version's record names it:
+    ``catalog.update(catalog.read(version), datasetGroupArn=str(group.arn))``.
+    """
     store = catalog.store.at(f"views/{name}/1")
     ids = [*GOLDEN, "new"]
     columns = {
