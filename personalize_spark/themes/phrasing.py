@@ -81,7 +81,7 @@ def _describes(terms: Terms, number: int) -> bool:
         return False
     if terms.language.nouns_are_capital:
         return not terms.texts[number][:1].isupper()
-    return key in _DESCRIBING or (key.endswith(terms.language.adjectives) and key not in _NOUNS)
+    return key in _DESCRIBING or key[:1].isdigit() or (key.endswith(terms.language.adjectives) and key not in _NOUNS)
 
 
 def phrase_of(terms: Terms, numbers: Sequence[int], form: Form) -> str:

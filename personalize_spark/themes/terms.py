@@ -7,6 +7,7 @@ documents", 2010). A term is one to four words of a run that several items share
 
 from __future__ import annotations
 
+import re
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,6 +28,8 @@ _MAX_VALUE = 40
 _ITEMS_OF_A_TERM = 20_000
 """A term is shared by one of so many items, and by two at least."""
 _SURFACES = 8
+_YEAR = re.compile(r"\(((?:1[5-9]|20)\d)\d\)\s*$")
+"""The year behind a name, of a film, a record or a wine."""
 
 
 class TermSource(Enum):
@@ -200,6 +203,9 @@ def _occurrences(item: Texts, language: Language, common: frozenset[str]) -> Ite
         for term in _terms_of(clause, language, common):
             yield term, TermSource.TEXT
     for name in item.names:
+        if language.decade and (year := _YEAR.search(name)):
+            decade = language.decade.format(year[1])
+            yield _Occurrence(decade, decade, whole=True), TermSource.TEXT
         for clause in clauses(name):
             for term in _terms_of(clause, language, common):
                 yield term, TermSource.NAMES

@@ -17,6 +17,8 @@ from personalize_spark.themes.relevance import neighbours_of, quantised, relevan
 from personalize_spark.themes.terms import Terms
 from personalize_spark.themes.words import folded
 
+_TELLING = 1.2
+"""A phrase that is not so much more frequent in the set than in the catalogue is no better than one that is used already."""
 _AGAIN = 0.8
 """What a term is worth that an earlier theme of the file has, once more for each."""
 
@@ -89,7 +91,11 @@ class Themes:
         if not allowed:
             return Theme("", np.zeros(len(rows), np.float32), found)
         chosen = max(
-            allowed, key=lambda each: (-used[each.text], each.score * _AGAIN ** max(terms[at] for at in each.terms))
+            allowed,
+            key=lambda each: (
+                -used[each.text] - (each.lift < _TELLING),
+                each.score * _AGAIN ** max(terms[at] for at in each.terms),
+            ),
         )
         used[chosen.text] += 1
         terms.update(chosen.terms)

@@ -31,6 +31,7 @@ class Language:
         joined: two terms side by side.
         used_for: a thing and what it is for.
         alone: one term of one word.
+        decade: ten years, from their first three digits.
         nouns_are_capital: every noun begins with a capital letter.
     """
 
@@ -45,6 +46,7 @@ class Language:
     joined: str = "{} & {}"
     used_for: str = "{} & {}"
     alone: str = "{}"
+    decade: str = ""
     nouns_are_capital: bool = False
 
 
@@ -78,6 +80,7 @@ ENGLISH = Language(
     joined="{} and {}",
     used_for="{} for {}",
     alone="{} favourites",
+    decade="{}0s",
 )
 GERMAN = Language(
     "de",
