@@ -269,6 +269,7 @@ def train(  # noqa: PLR0913  # the command's options
     regularization: float | None = None,
     alpha: float | None = None,
     seed: int | None = None,
+    theme_embedding: Literal["words", "wordllama"] | None = None,
     spark: SparkSession | None = None,
 ) -> NewVersion:
     """Train a solution version on the interactions of a dataset group.
@@ -283,6 +284,7 @@ def train(  # noqa: PLR0913  # the command's options
         regularization: of ALS.
         alpha: how much confidence ALS takes from one interaction.
         seed: of the factors' first values.
+        theme_embedding: where texts lie for themes: in the space of the catalogue's own words, or in that of WordLlama.
         spark: the session to use; it needs Delta.
 
     Raises:
@@ -293,7 +295,7 @@ def train(  # noqa: PLR0913  # the command's options
     from personalize_spark.solutions.train import Hyperparameters, solution_for, train_version
 
     given: dict[str, Any] = {"rank": rank, "iterations": iterations, "regularization": regularization}
-    given |= {"alpha": alpha, "seed": seed}
+    given |= {"alpha": alpha, "seed": seed, "theme_embedding": theme_embedding}
     hyperparameters = Hyperparameters(**{name: value for name, value in given.items() if value is not None})
     found = solution_for(catalog, group, recipe, solution)  # Spark takes its time to start
     session = spark or _session(f"train {solution}", data=True)

@@ -74,7 +74,7 @@ LIBRARIES: dict[str, set[str]] = {
     "outcomes": {"numpy", "orjson"},
     "themes": {"numpy"},
     "testing": {"hypothesis", "numpy", "orjson", "pyarrow", "pytest"},
-    "training": {"numpy", "pyarrow", "pyspark", "scipy"},
+    "training": {"numpy", "pyarrow", "pyspark", "scipy", "wordllama"},
 }
 # A file name stands in two packages only where the files are the two ends of one thing.
 TWO_ENDS = {

@@ -59,6 +59,11 @@ def _add_train(commands: Commands) -> None:
     parser.add_argument("--regularization", type=float, help="ALS regularization")
     parser.add_argument("--alpha", type=float, help="ALS confidence of one interaction")
     parser.add_argument("--seed", type=int, help="random seed of the initial factors")
+    parser.add_argument(
+        "--theme-embedding",
+        choices=["words", "wordllama"],
+        help="what relevance to a theme is measured by: the catalogue's own words (default), or WordLlama (the extra themes)",
+    )
 
 
 def _add_import_model(commands: Commands) -> None:

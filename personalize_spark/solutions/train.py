@@ -30,14 +30,14 @@ from personalize_spark.solutions.versions import (
 from personalize_spark.solutions.write_model import write_model
 from personalize_spark.storage.store import Store
 from personalize_spark.training.als import train_als
-from personalize_spark.training.configuration import Events, Hyperparameters
-from personalize_spark.training.extras import require_scipy
+from personalize_spark.training.configuration import WORDLLAMA, WORDS, Events, Hyperparameters
+from personalize_spark.training.extras import require_scipy, require_wordllama
 from personalize_spark.training.interactions import Totals, keeping, read_interactions, totals
 from personalize_spark.training.item_models import train_item_factors, train_neighbours, train_words
 from personalize_spark.training.metadata import Metadata, read_metadata
 from personalize_spark.training.popularity import train_popularity
 from personalize_spark.training.sequences import train_sequences
-from personalize_spark.training.themes import Semantic, learn_themes
+from personalize_spark.training.themes import EMBEDDINGS, learn_themes
 from personalize_spark.training.training import Trainer, Training
 
 __all__ = ["FULL", "TRAINERS", "UPDATE", "Hyperparameters", "begin_version", "train", "train_version"]
@@ -118,6 +118,8 @@ def begin_version(
         InvalidInputException: UPDATE is not for the recipe, or there is nothing to update.
         ResourceNotFoundException: the dataset group has no interactions.
     """
+    if hyperparameters.theme_embedding == WORDLLAMA:
+        require_wordllama()
     recipe = recipe_of(solution.fields["recipeArn"])
     base = None
     dataset = find_dataset(catalog, Arn.parse(solution.fields["datasetGroupArn"]), INTERACTIONS)
@@ -170,14 +172,16 @@ def _train(
             "deltaVersions": version.fields["deltaVersions"],
         }
         fields = write_model(store, factors, properties)
-        return {**fields, **_learn_themes(store, metadata())} if recipe.themed else fields
+        if not recipe.themed:
+            return fields
+        return {**fields, **_learn_themes(store, metadata(), hyperparameters.theme_embedding)}
 
 
-def _learn_themes(store: Store, metadata: Metadata | None) -> Fields:
+def _learn_themes(store: Store, metadata: Metadata | None, embedding: str = WORDS) -> Fields:
     """Write what themes are made from, if there are texts; returns what the record says of it."""
     if metadata is None or not metadata.has_text:
         return {}
-    learned = learn_themes(metadata.table, metadata.columns, Semantic())
+    learned = learn_themes(metadata.table, metadata.columns, EMBEDDINGS[embedding]())
     return {"themes": asdict(write_themes(store.at("themes"), learned))}
 
 

@@ -203,12 +203,18 @@ def _occurrences(item: Texts, language: Language, common: frozenset[str]) -> Ite
         for term in _terms_of(clause, language, common):
             yield term, TermSource.TEXT
     for name in item.names:
-        if language.decade and (year := _YEAR.search(name)):
-            decade = language.decade.format(year[1])
+        if language.decade and (decade := decade_of(name)):
+            decade = language.decade.format(decade)
             yield _Occurrence(decade, decade, whole=True), TermSource.TEXT
         for clause in clauses(name):
             for term in _terms_of(clause, language, common):
                 yield term, TermSource.NAMES
+
+
+def decade_of(name: str) -> str:
+    """The first three digits of the year behind a name; empty without one."""
+    year = _YEAR.search(name)
+    return year[1] if year else ""
 
 
 def _terms_of(clause: list[str], language: Language, common: frozenset[str]) -> Iterator[_Occurrence]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import blake2b
 
@@ -17,6 +17,8 @@ from personalize_spark.themes.relevance import neighbours_of, quantised, relevan
 from personalize_spark.themes.terms import Terms
 from personalize_spark.themes.words import folded
 
+_MEANT = 0.5
+"""How much the middle of a set counts beside the phrase."""
 _TELLING = 1.2
 """A phrase that is not so much more frequent in the set than in the catalogue is no better than one that is used already."""
 _AGAIN = 0.8
@@ -30,12 +32,14 @@ class Theme:
     Attributes:
         text: the phrase; empty where nothing is known of any item.
         scores: float32 (n,), the relevance of the theme to each item of the set.
-        candidates: what was chosen from, best first.
+        candidates: what could be said of the set, best first.
+        vector: float32 (d,), where the theme lies, of the length of the scale; empty without a text.
     """
 
     text: str
     scores: NDArray[np.float32]
     candidates: Sequence[Candidate]
+    vector: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
 
 
 @dataclass(frozen=True)
@@ -99,9 +103,21 @@ class Themes:
         )
         used[chosen.text] += 1
         terms.update(chosen.terms)
-        direction = unit(self.term_vectors[list(chosen.terms)].astype(np.float64).sum(axis=0))
-        scores = relevance((self.scale * direction).astype(np.float32), self.item_vectors[rows])
-        return Theme(chosen.text, scores, allowed)
+        vector = self.vector(chosen.terms, rows)
+        return Theme(chosen.text, relevance(vector, self.item_vectors[rows]), allowed, vector)
+
+    def vector(self, terms: Sequence[int], rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """float32 (d,), of the length of the scale: where a phrase lies, as it is meant of a set.
+
+        A phrase of few words means many things; the middle of the set tells which (Rocchio, "Relevance feedback", 1971).
+
+        Args:
+            terms: of the phrase.
+            rows: of the set, ascending.
+        """
+        phrase = unit(self.term_vectors[list(terms)].astype(np.float64).sum(axis=0))
+        middle = unit(self.item_vectors[rows].astype(np.float64).sum(axis=0))
+        return (self.scale * unit(phrase + _MEANT * middle)).astype(np.float32)
 
     def _is_allowed(self, text: str) -> bool:
         [hashed] = name_hashes([text])

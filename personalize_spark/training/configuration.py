@@ -12,9 +12,12 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 
+WORDS, WORDLLAMA = "words", "wordllama"
+
+
 @dataclass(frozen=True)
 class Hyperparameters:
-    """The settings of implicit ALS; the defaults come from docs/decisions/0005-training.md.
+    """The settings of implicit ALS, whose defaults come from docs/decisions/0005-training.md, and of themes.
 
     Attributes:
         rank: dimensions of the factors.
@@ -22,6 +25,7 @@ class Hyperparameters:
         regularization: per item of a user and per user of an item.
         alpha: confidence that one event adds.
         seed: of the factors' first values.
+        theme_embedding: where texts lie for themes: `words` of the catalogue, or `wordllama`.
     """
 
     rank: int = 64
@@ -29,6 +33,7 @@ class Hyperparameters:
     regularization: float = 0.3
     alpha: float = 2.0
     seed: int = 42
+    theme_embedding: str = WORDS
 
     @classmethod
     def of(cls, given: Mapping[str, str]) -> Hyperparameters:
@@ -37,9 +42,7 @@ class Hyperparameters:
         Raises:
             InvalidInputException: one is unknown, or no number.
         """
-        kinds: dict[str, Callable[[str], float]] = {
-            each.name: int if each.type == "int" else float for each in fields(cls)
-        }
+        kinds: dict[str, Callable[[str], float | str]] = {each.name: _KINDS[str(each.type)] for each in fields(cls)}
         if unknown := given.keys() - kinds.keys():
             raise InvalidInputException(
                 f"Unknown hyperparameters: {', '.join(sorted(unknown))}; known: {', '.join(kinds)}."
@@ -54,6 +57,13 @@ class Hyperparameters:
         for name in ("rank", "iterations", "regularization", "alpha"):
             if not getattr(self, name) > 0:
                 raise InvalidInputException(f"The hyperparameter {name} must be above 0, not {getattr(self, name)}.")
+        if self.theme_embedding not in (WORDS, WORDLLAMA):
+            raise InvalidInputException(
+                f"The hyperparameter theme_embedding must be {WORDS} or {WORDLLAMA}, not {self.theme_embedding}."
+            )
+
+
+_KINDS: Mapping[str, Callable[[str], float | str]] = {"int": int, "float": float, "str": str}
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,20 @@ def require_scipy() -> None:
     Raises:
         EnvironmentProblem: it is not.
     """
-    if find_spec("scipy") is None:
+    _require("scipy", "spark")
+
+
+def require_wordllama() -> None:
+    """Check that wordllama is installed.
+
+    Raises:
+        EnvironmentProblem: it is not.
+    """
+    _require("wordllama", "themes")
+
+
+def _require(library: str, extra: str) -> None:
+    if find_spec(library) is None:
         raise EnvironmentProblem(
-            "This needs scipy, which is not installed: pip install 'personalize-spark[spark]', or scipy alone."
+            f"This needs {library}, which is not installed: pip install 'personalize-spark[{extra}]', or {library} alone."
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from personalize_spark.artifacts.themes import CatalogueThemes
 from personalize_spark.schemas import Column
 from personalize_spark.themes.relevance import SCALE, centroids
-from personalize_spark.themes.terms import Terms, Texts, find_terms
+from personalize_spark.themes.terms import Terms, Texts, decade_of, find_terms
 from personalize_spark.themes.theme import Themes, name_hashes
+from personalize_spark.training.configuration import WORDLLAMA, WORDS
 from personalize_spark.training.lsa import embed, tf_idf, words_of
+from personalize_spark.training.word_llama import WordLlama
 
 _ID = "ITEM_ID"
 _RANK, _MAX_WORDS = 64, 4_096
@@ -50,6 +52,10 @@ class Semantic:
     def terms(self, terms: Terms, items: NDArray[np.float32]) -> NDArray[np.float32]:
         """See `Embedding`."""
         return centroids(terms.items, items, len(terms.texts))
+
+
+EMBEDDINGS: Mapping[str, Callable[[], Embedding]] = {WORDS: Semantic, WORDLLAMA: WordLlama}
+"""By the value of the hyperparameter theme_embedding."""
 
 
 def learn_themes(table: pa.Table, columns: Sequence[Column], embedding: Embedding) -> CatalogueThemes:
@@ -90,5 +96,6 @@ def _are_names(column: Column, texts: Mapping[str, Sequence[str | None]]) -> boo
 
 
 def words_about(item: Texts) -> list[str]:
-    """The words that tell where an item lies; a value of a category is one."""
-    return [*words_of(" ".join([*item.names, item.text])), *(f"={value}" for value in item.values)]
+    """The words that tell where an item lies; a value of a category is one, and so is the decade behind a name."""
+    values = [*item.values, *filter(None, map(decade_of, item.names))]
+    return [*words_of(" ".join([*item.names, item.text])), *(f"={value}" for value in values)]

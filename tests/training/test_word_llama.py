@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import socket
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from personalize_spark.errors import InvalidInputException
+from personalize_spark.schemas import Column
+from personalize_spark.training.configuration import Hyperparameters
+from personalize_spark.training.themes import EMBEDDINGS, learn_themes
+from personalize_spark.training.word_llama import WordLlama
+
+pytest.importorskip("wordllama")
+
+COLUMNS = [Column("ITEM_ID", "string"), Column("TITLE", "string"), Column("TEXT", "string", textual=True)]
+TABLE = pa.table(
+    {
+        "ITEM_ID": ["a", "b", "c", "d"],
+        "TITLE": ["Pan", "Pot", "Lead", "Collar"],
+        "TEXT": ["For slow breakfasts.", "Made for slow breakfasts.", "For dogs on muddy walks.", "For dogs."],
+    }
+)
+
+
+@pytest.fixture
+def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("a download")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+@pytest.mark.usefixtures("_offline")
+def test_it_loads_without_a_download_and_knows_what_texts_are_about() -> None:
+    eggs, kettle, dog, nothing = WordLlama().texts(["breakfast eggs", "a morning meal with toast", "muddy dogs", ""])
+    assert eggs.dtype == np.float32
+    assert np.linalg.norm([eggs, kettle, dog], axis=1) == pytest.approx(1, abs=1e-6)
+    assert eggs @ kettle > eggs @ dog
+    assert not nothing.any()
+
+
+def test_the_hyperparameter_chooses_it() -> None:
+    chosen = Hyperparameters.of({"theme_embedding": "wordllama"}).theme_embedding
+    themes = learn_themes(TABLE, COLUMNS, EMBEDDINGS[chosen]()).themes
+    assert isinstance(EMBEDDINGS[chosen](), WordLlama)
+    at = themes.terms.texts.index("slow breakfasts")
+    near = themes.item_vectors @ themes.term_vectors[at]
+    assert near[:2].min() > near[2:].max()
+
+
+def test_an_embedding_that_is_not_known_is_refused() -> None:
+    with pytest.raises(InvalidInputException, match="must be words or wordllama, not glove"):
+        Hyperparameters.of({"theme_embedding": "glove"})
