@@ -31,6 +31,7 @@ __all__ = [
     "compare",
     "evaluate",
     "explain_filter",
+    "explain_theme",
     "import_datasets",
     "import_model",
     "report",
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from personalize_spark.quality.evaluate import evaluate
     from personalize_spark.service.batch_inference_jobs import report
     from personalize_spark.service.explain import explain_filter
+    from personalize_spark.service.explain_theme import explain_theme
 else:
     _MODULES = {
         "Catalog": "catalog.catalog",
@@ -58,6 +60,7 @@ else:
         "compare": "quality.compare",
         "evaluate": "quality.evaluate",
         "explain_filter": "service.explain",
+        "explain_theme": "service.explain_theme",
         "import_datasets": "api",
         "import_model": "api",
         "report": "service.batch_inference_jobs",

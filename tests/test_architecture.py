@@ -81,6 +81,7 @@ TWO_ENDS = {
     "compare": {"cli", "quality"},  # the command, and what it calls
     "evaluate": {"cli", "quality"},
     "run": {"cli", "job"},
+    "explain_theme": {"cli", "service"},
     "report": {"cli", "job"},
     "operations": {"cli", "service"},
     "serve": {"cli", "server"},

@@ -17,6 +17,7 @@ from personalize_spark.cli import (
     demo,
     evaluate,
     explain_filter,
+    explain_theme,
     gc,
     models,
     operations,
@@ -28,7 +29,7 @@ from personalize_spark.errors import PersonalizeSparkError, ServiceError, missin
 
 DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 
-_COMMANDS = (run, models, evaluate, compare, explain_filter, report, gc, demo, serve, operations)
+_COMMANDS = (run, models, evaluate, compare, explain_filter, explain_theme, report, gc, demo, serve, operations)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

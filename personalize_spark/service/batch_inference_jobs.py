@@ -275,8 +275,12 @@ def _theme_problems(
     elif not column.is_text:
         yield f"itemName is '{name}', a column of type {column.type}; the names of items must be of type string."
     elif not _has_learned_themes(version, name):
+        imported = "imported" in Pinned(**version.fields["model"]).open().properties
         yield (
-            f"The solution version {version.arn} was trained before the Items dataset had what themes need, a textual field and "
+            f"The solution version {version.arn} was imported from a model, which brings no themes: train aws-similar-items on the "
+            "dataset group instead."
+            if imported
+            else f"The solution version {version.arn} was trained before the Items dataset had what themes need, a textual field and "
             f"{name}: train it again."
         )
 

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from personalize_spark.answer import answer
-from personalize_spark.artifacts.artifact import Pinned
+from personalize_spark.artifacts.artifact import Pinned, finish, write_column, write_table
 from personalize_spark.artifacts.model import read_model
 from personalize_spark.artifacts.themes import ModelThemes
 from personalize_spark.catalog.arns import Arn
@@ -31,6 +31,7 @@ from personalize_spark.scoring.masks import Masks
 from personalize_spark.scoring.model import JsonTexts
 from personalize_spark.scoring.selection import Selection
 from personalize_spark.service.batch_inference_jobs import create_batch_inference_job
+from personalize_spark.service.filters import create_filter
 from personalize_spark.testing.toy import request, themed_version
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -166,3 +167,44 @@ def test_an_item_that_the_catalogue_had_not_has_no_relevance(tmp_path: Path) -> 
     assert theme.text == "Long summer evenings"
     assert scores[0] == 0.0
     assert (scores[1:] > 0.1).all()
+
+
+def filtered(catalog: Catalog, version: Arn, keep: str) -> str:
+    """A filter that keeps the items of one group of the file, as the group's view knows them."""
+    fields = catalog.read(version).fields
+    ids = sorted(read_model(Pinned(**fields["model"]).open()).item_ids())
+    store = catalog.store.at("views/toy/1")
+    columns = {
+        "id": pa.array([each.encode() for each in ids], pa.binary()),
+        "creation_timestamp": np.full(len(ids), 86_400),
+        "dated": np.ones(len(ids), np.bool_),
+        "interactions": np.zeros(len(ids), np.int64),
+        "impressions": np.zeros(len(ids), np.int64),
+    }
+    entries = [write_table(store, "items", pa.RecordBatch.from_pydict(columns))]
+    entries.append(write_column(store, "items/KEPT", np.array([int(each[0] == keep) for each in ids])))
+    entries.append(write_column(store, "items/KEPT.valid", np.ones(len(ids), np.bool_)))
+    schema = Schema(ITEMS, (Column("ITEM_ID", "string"), Column("KEPT", "long")))
+    properties = {"schemas": {ITEMS: schema.avro()}, "eventTypes": [], "items": len(ids), "latestTimestamp": 86_400}
+    group = catalog.read(Arn.parse(fields["datasetGroupArn"]))
+    catalog.update(group, view=vars(finish(store, entries, properties)))
+    asked = {"name": "kept", "datasetGroupArn": str(group.arn)}
+    asked["filterExpression"] = "INCLUDE ItemID WHERE Items.KEPT = 1"
+    return str(create_filter(catalog, asked)["filterArn"])
+
+
+def test_a_filter_holds_through_a_whole_themed_job(local: LocalExecutor, tmp_path: Path) -> None:
+    catalog = Catalog(f"file://{tmp_path}/catalog")
+    version = version_of(catalog, "english")
+    arn, source = filtered(catalog, version, "b"), tmp_path / "items.json"
+    source.write_text('{"itemId":"a00"}\n{"itemId":"unheard of"}\n')
+    job = create_batch_inference_job(catalog, themed(version, source, tmp_path / "out", filterArn=arn))
+    run_job(local, catalog, job, lambda _: None)
+    first, second = [json.loads(line)["output"] for line in (tmp_path / "out/items.json.out").open()]
+    assert first["theme"] == "Long summer evenings"
+    for output in (first, second):
+        assert {each[0] for each in output["recommendedItems"]} == {"b"}
+        assert output["theme"]
+        scores = output["itemsThemeRelevanceScores"]
+        assert len(scores) == len(output["recommendedItems"]) == 5
+        assert scores == sorted(scores, reverse=True)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from personalize_spark.artifacts.artifact import Pinned, finish
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.catalog.resources import dataset_arn
@@ -165,6 +166,20 @@ def test_themes_need_names_and_texts(catalog: Catalog, columns: list[Column], na
     version = in_group(catalog, golden_version(catalog, "aws-similar-items"), *columns)
     with pytest.raises(InvalidInputException, match=said):
         create_batch_inference_job(catalog, ask(version, **themes(name)))
+
+
+def test_a_version_of_an_imported_model_has_no_themes(catalog: Catalog) -> None:
+    version = in_group(catalog, golden_version(catalog, "aws-similar-items"), ITEM_ID, TITLE, TEXT)
+    with pytest.raises(InvalidInputException, match="was trained before .*: train it again"):
+        create_batch_inference_job(catalog, ask(version, **themes("TITLE")))
+    record = catalog.read(version)
+    trained, store = Pinned(**record.fields["model"]).open(), catalog.store.at("models/imported")
+    about = finish(store, [], {**trained.properties, "imported": {"items": "items.npy"}})
+    catalog.update(record, model=vars(about))
+    with pytest.raises(
+        InvalidInputException, match="was imported from a model, which brings no themes: train aws-similar"
+    ):
+        create_batch_inference_job(catalog, ask(version, **themes("TITLE")))
 
 
 def test_themes_need_a_dataset_group(catalog: Catalog) -> None:

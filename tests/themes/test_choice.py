@@ -44,3 +44,10 @@ def test_two_words_that_describe_are_not_joined() -> None:
 def test_what_a_few_of_many_have_does_not_name_them() -> None:
     many = [Texts(text="For muddy walks.")] * 2 + [Texts(text="For long evenings.")] * 23
     assert set(candidates(*many, others=60)) == {"Long evenings"}
+
+
+def test_the_decade_of_the_names_describes() -> None:
+    films = [Texts([f"Film {year} ({year})"], "A tale.", ["Comedy"]) for year in (1991, 1995, 1999)]
+    found = candidates(*films, Texts(["Old (1941)"], values=["Comedy"]), Texts(["New (2004)"], values=["Drama"]))
+    assert "1990s comedy" in found
+    assert "1990s" not in found

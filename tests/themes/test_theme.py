@@ -67,6 +67,26 @@ def test_relevance_is_that_of_each_item(themes: Themes, groups: NDArray[np.int64
     assert turned.scores.tolist() == theme.scores[::-1].tolist()
 
 
+def test_the_set_tells_in_which_sense_a_phrase_is_meant(themes: Themes, groups: NDArray[np.int64]) -> None:
+    rows = np.flatnonzero(groups == 2)[:8]
+    [theme] = themes.of([rows], [-1])
+    assert np.linalg.norm(theme.vector) == pytest.approx(themes.scale)
+    breakfast = themes.terms.texts.index("slow Sunday breakfasts")
+    meant = themes.vector([breakfast], rows)
+    alone = themes.scale * themes.term_vectors[breakfast]
+    middle = themes.item_vectors[rows].mean(axis=0)
+    assert meant @ middle > alone @ middle + 0.1
+
+
+def test_a_phrase_that_tells_nothing_is_no_better_than_one_that_is_used() -> None:
+    items = [Texts(text="A dark comedy.", values=["Film"]) for _ in range(6)]
+    items += [Texts(text="A story.", values=["Film"]) for _ in range(5)]
+    themes = themes_of([*items, Texts(text="A poem.")], np.array([0] * 6 + [1] * 6))
+    found = themes.of([np.arange(5), np.arange(1, 6), np.arange(6)], [-1] * 3)
+    assert [each.text for each in found] == ["Dark comedy", "Dark comedy and film", "Dark comedy"]
+    assert "Film favourites" in {each.text for each in found[2].candidates}
+
+
 def test_sets_of_one_file_have_themes_of_their_own_and_equal_sets_the_same(
     themes: Themes, groups: NDArray[np.int64]
 ) -> None:
