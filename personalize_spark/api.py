@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
-from personalize_spark.errors import InvalidInputException, missing_spark_told
+from personalize_spark.errors import InvalidInputException, JobFailed, missing_spark_told
 from personalize_spark.storage.location import Place, uri_of
 
 if TYPE_CHECKING:
@@ -192,6 +192,8 @@ def validate_batch_inference(
     job = check_batch_inference_job(catalog, request, assume_role=assume_role, service_limits=limits == "service")
     inputs = find_inputs(job.input_path, job.output_path, job.access)
     check_inputs(job, inputs)
+    if refused := [each.refused for each in inputs if each.refused]:
+        raise JobFailed(refused[0])
     size = sum(each.source.size for each in inputs)
     return {"valid": True, "inputFiles": len(inputs), "inputBytes": size, "notes": job.notes}
 

@@ -157,7 +157,14 @@ def counted(number: int, noun: str) -> str:
 
 
 def reason_of(error: BaseException) -> str:
-    """The `failureReason` of what an error ended; of a foreign error it is cut, as Spark's messages end with pages of stack."""
+    """The `failureReason` of what an error ended: of this tree its message, of the system what and where, of another one its type too.
+
+    It is cut, as Spark's messages end with pages of stack.
+    """
     if isinstance(error, KeyboardInterrupt):
         return "The driver was stopped."
-    return error.message if isinstance(error, PersonalizeSparkError) else f"{type(error).__name__}: {error}"[:1000]
+    if isinstance(error, PersonalizeSparkError):
+        return error.message
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror}."
+    return f"{type(error).__name__}: {error}"[:1000]

@@ -191,6 +191,8 @@ def _check(reference: _Reference, value: Any, path: str) -> Iterator[str]:
     shape = _service_model().shapes[reference.shape]
     if not _is_a(value, shape.type):
         yield _failed(value, path, f"Member must be of type {shape.type}")
+    elif isinstance(value, str) and not _is_unicode(value):
+        yield _failed(value, path, "Member must be valid Unicode")
     elif shape.type == "structure":
         yield from _check_structure(shape, value, path)
     elif shape.type == "map":
@@ -257,13 +259,22 @@ def _check_range(value: float, path: str, least: float | None, most: float | Non
         yield _failed(value, path, f"Member must have value less than or equal to {most}")
 
 
+def _is_unicode(text: str) -> bool:
+    """Whether a text can be stored: odd bytes of a command line and halves of surrogate pairs cannot."""
+    return _shown(text) == text
+
+
+def _shown(value: object) -> str:
+    return str(value).encode(errors="backslashreplace").decode()
+
+
 def _failed(value: object, path: str, constraint: str) -> str:
-    text = "null" if value is None else f"'{value}'"
-    return f"Value {text} at '{path}' failed to satisfy constraint: {constraint}"
+    text = "null" if value is None else f"'{_shown(value)}'"
+    return f"Value {text} at '{_shown(path)}' failed to satisfy constraint: {constraint}"
 
 
 def _unknown(name: str, members: list[str], path: str) -> str:
-    where = f"'{path}'" if path else "the request"
+    where, name = f"'{_shown(path)}'" if path else "the request", _shown(name)
     return f"Unknown parameter '{name}' in {where}{did_you_mean(name, members)}, must be one of: {', '.join(members)}"
 
 

@@ -143,7 +143,7 @@ def _column(avro: Any, problems: list[str]) -> Column:
         problems.append(f"{avro} is not a field")
         return Column("?", "string")
     written = avro.get("type")
-    types = [written] if isinstance(written, str) else list(written or [])
+    types = written if isinstance(written, list) else [written]
     kinds = [each for each in types if each != "null"]
     if len(kinds) != 1 or kinds[0] not in TYPES:
         problems.append(f"{avro['name']} must have one of the types {', '.join(TYPES)}, optionally with null")

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 from personalize_spark.errors import EnvironmentProblem, TaskFailed
 
 if TYPE_CHECKING:
+    from pyspark import SparkContext
     from pyspark.sql import SparkSession
 
 # Under these the platform has configured Spark, and the session is taken as it is.
@@ -67,6 +68,8 @@ _WANTED = "".join(f"{line}\n" for line in (*_PACKAGES, *(f"without {each}" for e
 _STAMP = "resolved"
 _START_SPARK = "from pyspark.sql import SparkSession; SparkSession.builder.master('local[1]').getOrCreate().stop()"
 
+_RAISED = re.compile(r"[A-Za-z_][\w.]*: ")
+"""Begins the line of a traceback that names the error."""
 _TO_END_SECONDS = 3.0
 """Spark gives a Python worker that is to end two seconds (`spark.python.task.killTimeout`)."""
 
@@ -181,7 +184,7 @@ def running_tasks(spark: SparkSession) -> Iterator[None]:
         yield
     except BaseException as error:
         # by another thread: this one may have been interrupted in the middle of a word to the JVM
-        cancelling = threading.Thread(target=context.cancelJobsWithTag, args=(tag,))
+        cancelling = threading.Thread(target=_cancel, args=(context, tag))
         cancelling.start()
         cancelling.join(_TO_END_SECONDS)
         time.sleep(_TO_END_SECONDS)
@@ -191,10 +194,23 @@ def running_tasks(spark: SparkSession) -> Iterator[None]:
     context.removeJobTag(tag)
 
 
+def _cancel(context: SparkContext, tag: str) -> None:
+    with contextlib.suppress(Exception):  # the JVM may be what is gone
+        context.cancelJobsWithTag(tag)
+
+
 def _root_cause(error: Exception) -> str:
-    """What a Python worker raised, out of Spark's long message; else the message's first line."""
+    """What a Python worker raised outside of our work, out of Spark's long message; else the message's first line.
+
+    What work raises comes home as data (`job.executor.carry_out`).
+    """
+    if isinstance(error, ConnectionError) or type(error).__name__ == "Py4JNetworkError":
+        return (
+            "The JVM of the driver is gone: it was killed, or ended by itself. Most often memory was short "
+            "(spark.driver.memory, and the limit of the machine or container)."
+        )
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    raised = [line for line in lines if ": " in line and not line.startswith(("at ", "File ", "Caused by"))]
+    raised = [line for line in lines if _RAISED.match(line)]
     return (raised or lines or [type(error).__name__])[0][:500]
 
 

@@ -23,6 +23,7 @@ from personalize_spark.artifacts.cache import local_path
 from personalize_spark.errors import ArtifactError, ObjectNotFound
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.storage.documents import decoded
+from personalize_spark.storage.file import on_local_disk
 from personalize_spark.storage.location import open_store
 from personalize_spark.storage.store import Store
 
@@ -131,7 +132,7 @@ class Artifact:
 
 def write_column(store: Store, name: str, array: NDArray[Any]) -> Entry:
     """Write an array as `NAME.npy`."""
-    with tempfile.TemporaryDirectory() as folder:
+    with on_local_disk(), tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "column.npy"
         np.save(path, np.ascontiguousarray(array), allow_pickle=False)
         return _put(store, f"{name}.npy", path, len(array))
@@ -144,7 +145,7 @@ def write_ragged(store: Store, name: str, rows: Ragged[Any]) -> list[Entry]:
 
 def write_table(store: Store, name: str, batch: pa.RecordBatch) -> Entry:
     """Write a record batch as the Arrow IPC file `NAME.arrow`."""
-    with tempfile.TemporaryDirectory() as folder:
+    with on_local_disk(), tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "table.arrow"
         with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, batch.schema) as writer:
             writer.write_batch(batch)

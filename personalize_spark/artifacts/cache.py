@@ -16,8 +16,8 @@ import time
 import uuid
 from pathlib import Path
 
-from personalize_spark.errors import ArtifactError
-from personalize_spark.storage.file import FileStore
+from personalize_spark.errors import ArtifactError, StorageError
+from personalize_spark.storage.file import FileStore, on_local_disk
 from personalize_spark.storage.store import Store, stream
 
 # Databricks mounts object storage here: a path, but no local disk to map.
@@ -34,12 +34,14 @@ def cache_folder() -> Path:
 
     Raises:
         ArtifactError: somebody else made it, or may write there.
+        StorageError: it cannot be made.
     """
     local = os.environ.get("LOCAL_DIRS") or os.environ.get("SPARK_LOCAL_DIRS") or tempfile.gettempdir()
     folder = Path(local.split(",")[0]) / f"personalize-spark-cache-{os.getuid()}"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(FileExistsError):
-        folder.mkdir(mode=0o700)
+    with on_local_disk(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
     state = (
         folder.lstat()
     )  # its name can be guessed: a link would lead elsewhere, and files of a stranger would be taken for ours
@@ -66,7 +68,7 @@ def local_path(store: Store, name: str, sha256: str) -> Path:
         return path
     folder = cache_folder()
     path = folder / sha256
-    with (folder / f"{sha256}.lock").open("w") as lock:
+    with on_local_disk(folder), (folder / f"{sha256}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # of the workers of a host, one fetches and the others wait
         if not (path.exists() and _sound(path, sha256)):
             _make_room(folder)
@@ -79,7 +81,7 @@ def _sound(path: Path, sha256: str) -> bool:
     """Whether the file has this SHA-256; it is read once on a host, until its inode, size or time of change is another."""
     line = _line(path, sha256)
     if line not in _checked:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, StorageError):
             _checked.update((cache_folder() / _LOG).read_text(errors="replace").splitlines(keepends=True))
     if line in _checked:
         return True
@@ -97,7 +99,10 @@ def _line(path: Path, sha256: str) -> str:
 
 def _remember(line: str) -> None:
     _checked.add(line)
-    with contextlib.suppress(OSError), (cache_folder() / _LOG).open("a") as file:  # a full disk: it is hashed again
+    with (
+        contextlib.suppress(OSError, StorageError),
+        (cache_folder() / _LOG).open("a") as file,
+    ):  # a full disk: it is hashed again
         if file.tell() > _MAX_LOG:
             file.truncate(0)
         file.write(line)

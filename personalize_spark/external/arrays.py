@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import math
+import struct
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
-from personalize_spark.errors import DataError, ObjectNotFound
+from personalize_spark.errors import DataError, ObjectNotFound, counted
 from personalize_spark.storage.location import open_store, split_prefix
 from personalize_spark.storage.store import Object, ObjectReader, Store
 
@@ -106,20 +107,24 @@ def open_npz(uri: str) -> dict[str, StoredArray]:
     folder, file, store = _find(uri)
     stream = _stream(store, file)
     try:
-        members = zipfile.ZipFile(stream).infolist()
-    except zipfile.BadZipFile as error:
+        places = {member: _start(stream, member) for member in zipfile.ZipFile(stream).infolist()}
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, OverflowError, OSError, struct.error) as error:
         raise DataError(f"{uri} is not an .npz file: write it with implicit's save or with numpy.savez.") from error
     arrays = {}
-    for member in members:
+    for member, place in places.items():
         if member.compress_type != zipfile.ZIP_STORED:
             raise DataError(f"{uri} is compressed: write it with numpy.savez instead of numpy.savez_compressed.")
-        stream.seek(member.header_offset)
-        header = stream.read(_LOCAL_HEADER)
-        lengths = [int.from_bytes(header[at : at + 2], "little") for at in (26, 28)]
-        stream.seek(member.header_offset + _LOCAL_HEADER + sum(lengths))
+        stream.seek(place)
         name = member.filename.removesuffix(".npy")
         arrays[name] = _array(folder, file, stream, f"{name} of {uri}")
     return arrays
+
+
+def _start(stream: BinaryIO, member: zipfile.ZipInfo) -> int:
+    """Where the bytes of a member begin."""
+    stream.seek(member.header_offset)
+    header = stream.read(_LOCAL_HEADER)
+    return member.header_offset + _LOCAL_HEADER + sum(int.from_bytes(header[at : at + 2], "little") for at in (26, 28))
 
 
 def _find(uri: str) -> tuple[str, Object, Store]:
@@ -140,10 +145,15 @@ def _array(folder: str, file: Object, stream: BinaryIO, name: str) -> StoredArra
     try:
         version = _npy.read_magic(stream)
         shape, fortran, dtype = _READERS[version](stream)
-    except (KeyError, ValueError) as error:
+    except Exception as error:  # numpy reads the header as Python's text, and anything may come of that
         raise DataError(f"{name} is not an array that numpy.save has written: {error}.") from error
+    if min(shape, default=0) < 0:
+        raise DataError(f"{name} has the shape {shape}: save it again.")
     if dtype.hasobject:
         raise DataError(f"{name} holds Python objects, which only pickle can read: save plain numbers or texts.")
     if fortran and len(shape) > 1:
         raise DataError(f"{name} is in Fortran order: save numpy.ascontiguousarray(...) of it.")
+    missing = stream.tell() + dtype.itemsize * math.prod(shape) - file.size
+    if missing > 0:
+        raise DataError(f"{name} is truncated: it lacks the last {counted(missing, 'byte')}; copy or save it again.")
     return StoredArray(folder, file, stream.tell(), dtype.str, shape, name)

@@ -35,6 +35,7 @@ _TEXT = re.compile(
 """,
     re.DOTALL | re.VERBOSE,
 )
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _QUOTED_PARAMETER = re.compile(r"\$[A-Za-z0-9_]+")
 _WORDS = {
     "ACTION": "INCLUDE or EXCLUDE",
@@ -77,6 +78,8 @@ def parse(text: str) -> Filter:
     """
     if not 1 <= len(text) <= MAX_EXPRESSION:
         raise InvalidInputException(f"A filter expression has 1 to {MAX_EXPRESSION} characters, not {len(text)}.")
+    if _SURROGATE.search(text):
+        raise InvalidInputException(f"The filter expression is not valid Unicode: {text!a}.")
     if _depth(_TEXT.sub("", text)) > _MAX_DEPTH:
         raise InvalidInputException(f"The filter expression is nested more than {_MAX_DEPTH} levels deep.")
     try:

@@ -6,26 +6,36 @@ A range [start, end) owns the bytes [boundary(start), boundary(end)): every line
 
 from __future__ import annotations
 
+import os
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import BinaryIO
 
 import pyarrow as pa
 
-from personalize_spark.errors import StorageError
+from personalize_spark.errors import InvalidInputException, StorageError
 from personalize_spark.records import MAX_LINE
 from personalize_spark.storage.store import READ_CHUNK, Object, Store, stream
 
 COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
+MAX_RATIO, MAX_INFLATED = 200, 1 << 40
+"""Lines of distinct users inflate to 20 times their size, gzip's worst case is 1,032."""
+_HARMLESS = 16 << 20
+"""Bytes that any object may inflate to."""
+_GZIP, _GZIP_CHUNK = 16 + zlib.MAX_WBITS, 32 << 10
+"""How zlib is told the format; bytes that are inflated at once, to a thousand times as many at the worst."""
 _LOOK_AHEAD = 64 << 10
 
 
 @dataclass(frozen=True)
 class ByteRange:
-    """Bytes [start, end) of an object; a compressed object is one split, of all its bytes."""
+    """Bytes [start, end) of an object; a compressed object is one split, of all its bytes, which inflate to `most` at the most."""
 
     source: Object
     start: int
     end: int
+    most: int | None = None
 
 
 def compression(name: str) -> str | None:
@@ -36,8 +46,31 @@ def compression(name: str) -> str | None:
 def cut(found: Object, target: int) -> list[ByteRange]:
     """Splits of about `target` bytes (all of equal length but the last); none for an empty object."""
     if compression(found.name):
-        return [ByteRange(found, 0, found.size)] if found.size else []
+        return [ByteRange(found, 0, found.size, most_inflated(found.size))]
     return [ByteRange(found, start, min(start + target, found.size)) for start in range(0, found.size, target)]
+
+
+def most_inflated(size: int) -> int | None:
+    """The bytes that a compressed object of so many may inflate to: a bomb of kilobytes is not to fill the disk with answers.
+
+    `PERSONALIZE_SPARK_MAX_INFLATION` is the limit of the ratio, `PERSONALIZE_SPARK_MAX_INFLATED` that of the bytes; 0 is none.
+
+    Raises:
+        InvalidInputException: one of them is no whole number.
+    """
+    ratio, most = (
+        _limit("PERSONALIZE_SPARK_MAX_INFLATION", MAX_RATIO),
+        _limit("PERSONALIZE_SPARK_MAX_INFLATED", MAX_INFLATED),
+    )
+    limits = [max(_HARMLESS, size * ratio)] if ratio else []
+    return min([*limits, most] if most else limits, default=None)
+
+
+def _limit(name: str, default: int) -> int:
+    given = os.environ.get(name, str(default))
+    if not (given.isascii() and given.isdigit()):
+        raise InvalidInputException(f"{name} must be a whole number, not '{given}'; 0 is no limit.")
+    return int(given)
 
 
 def blocks(store: Store, part: ByteRange) -> Iterator[bytes]:
@@ -45,7 +78,7 @@ def blocks(store: Store, part: ByteRange) -> Iterator[bytes]:
 
     A line that is longer than `MAX_LINE` may come without its end, but longer than `MAX_LINE` still: memory stays bounded.
     """
-    chunks = _inflated(store, part.source) if compression(part.source.name) else _owned(store, part)
+    chunks = _inflated(store, part) if compression(part.source.name) else _owned(store, part)
     pending: list[bytes] = []  # of one unfinished line: joined once, so that a long line costs linear time
     size = 0
     for chunk in chunks:
@@ -94,16 +127,42 @@ def _ranges(store: Store, source: Object, start: int, end: int) -> Iterator[byte
         yield store.read(source.name, first, min(first + READ_CHUNK, end), source.etag)
 
 
-def _inflated(store: Store, source: Object) -> Iterator[bytes]:
+def _inflated(store: Store, part: ByteRange) -> Iterator[bytes]:
     """The text of a compressed object, all its members."""
-    with (
-        stream(store, source) as packed,
-        pa.CompressedInputStream(pa.PythonFile(packed, "r"), compression(source.name)) as text,
-    ):
+    source, codec, size = part.source, compression(part.source.name), 0
+    if not source.size:
+        raise StorageError(f"{store.root}{source.name} is not a complete {codec} file: it is empty.")
+    with stream(store, source) as packed:
         try:
-            while chunk := text.read(READ_CHUNK):
+            for chunk in _gunzipped(packed) if codec == "gzip" else _unpacked(packed, codec):
+                size += len(chunk)
+                if part.most is not None and size > part.most:
+                    raise StorageError(
+                        f"{store.root}{source.name} inflates from {source.size:,} to more than {part.most:,} bytes. If that is right, "
+                        "raise PERSONALIZE_SPARK_MAX_INFLATION (ratio) or PERSONALIZE_SPARK_MAX_INFLATED (bytes); 0 is no limit."
+                    )
                 yield chunk
-        except OSError as error:
-            raise StorageError(
-                f"{store.root}{source.name} is not a complete {compression(source.name)} file: {error}"
-            ) from error
+        except (OSError, zlib.error) as error:
+            raise StorageError(f"{store.root}{source.name} is not a complete {codec} file: {error}") from error
+
+
+def _gunzipped(packed: BinaryIO) -> Iterator[bytes]:
+    """All members; zeros behind one are padding, as tapes and block devices leave it and `gzip` takes it."""
+    member = zlib.decompressobj(_GZIP)
+    while data := packed.read(_GZIP_CHUNK):
+        while data:
+            if member.eof:
+                data = data.lstrip(b"\0")
+                if not data:
+                    break
+                member = zlib.decompressobj(_GZIP)
+            yield member.decompress(data)
+            data = member.unused_data  # nothing before its end
+    if not member.eof:
+        raise OSError("Truncated compressed stream")
+
+
+def _unpacked(packed: BinaryIO, codec: str | None) -> Iterator[bytes]:
+    with pa.CompressedInputStream(pa.PythonFile(packed, "r"), codec) as text:
+        while chunk := text.read(READ_CHUNK):
+            yield chunk

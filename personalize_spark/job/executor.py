@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
+
+from personalize_spark.errors import reason_of
 from personalize_spark.storage.store import Store
 
 if TYPE_CHECKING:
@@ -15,6 +18,23 @@ Work = Callable[[Store, int], Iterable[str]]
 
 A function of a module, or a `partial` of one with plain values: its name travels, not its code. It may run more than once for a number.
 """
+
+
+class Ended(msgspec.Struct):
+    """How a task or a stage ended: what the work reported, and what it died of."""
+
+    failures: list[str] = []
+    died: str | None = None
+
+
+def carry_out(work: Work, staging: Store, number: int) -> Ended:
+    """Do the work for a number. Whatever it raises comes home as data: nobody has to find it in a traceback."""
+    failures: list[str] = []
+    try:
+        failures.extend(work(staging, number))
+    except Exception as error:  # noqa: BLE001
+        return Ended(failures, reason_of(error))
+    return Ended(failures)
 
 
 class Executor(Protocol):

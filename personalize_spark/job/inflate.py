@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from personalize_spark.errors import JobFailed, PersonalizeSparkError
-from personalize_spark.job.byte_ranges import ByteRange, blocks, compression
+from personalize_spark.job.byte_ranges import ByteRange, blocks, compression, most_inflated
 from personalize_spark.job.executor import Executor
 from personalize_spark.job.inputs import Input, read_inputs
 from personalize_spark.job.plan import Plan
@@ -33,7 +33,11 @@ def inflate(executor: Executor, staging: Store, inputs: Sequence[Input]) -> dict
     large = [n for n, each in enumerate(inputs) if compression(each.source.name) and each.source.size > INFLATE_ABOVE]
     if not large:
         return {}
-    if failures := executor.run(staging, len(large), partial(_inflate, large)):
+    if failures := executor.run(
+        staging,
+        len(large),
+        partial(_inflate, [(number, most_inflated(inputs[number].source.size)) for number in large]),
+    ):
         raise JobFailed(failures[0])
     return {number: read_document(staging, _list(number), list[Object]) for number in large}
 
@@ -42,9 +46,10 @@ def _list(number: int) -> str:
     return f"inflated/{number:06d}.json"
 
 
-def _inflate(large: Sequence[int], staging: Store, task: int) -> Iterator[str]:
+def _inflate(large: Sequence[tuple[int, int | None]], staging: Store, task: int) -> Iterator[str]:
     """Write the text of one input, and last the list of its objects: of several attempts, only one that is whole counts."""
-    source, folder = read_inputs(staging)[large[task]].source, f"inflated/{large[task]:06d}-{uuid.uuid4().hex}"
+    number, most = large[task]
+    source, folder = read_inputs(staging)[number].source, f"inflated/{number:06d}-{uuid.uuid4().hex}"
     written: list[Object] = []
 
     def write(text: bytes) -> None:
@@ -53,12 +58,12 @@ def _inflate(large: Sequence[int], staging: Store, task: int) -> Iterator[str]:
 
     try:
         buffer = io.BytesIO()
-        for block in blocks(Plan.read(staging).input(), ByteRange(source, 0, source.size)):
+        for block in blocks(Plan.read(staging).input(), ByteRange(source, 0, source.size, most)):
             buffer.write(block)
             if buffer.tell() >= _OBJECT_BYTES:
                 write(buffer.getvalue())
                 buffer = io.BytesIO()
         write(buffer.getvalue())
-        write_document(staging, _list(large[task]), written)
+        write_document(staging, _list(number), written)
     except PersonalizeSparkError as error:
         yield error.message

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import accumulate, chain, takewhile
@@ -12,6 +13,7 @@ from personalize_spark.job.byte_ranges import ByteRange, blocks, compression, cu
 from personalize_spark.job.plan import CHECK, REPORTS, STAGING
 from personalize_spark.records import count_records
 from personalize_spark.storage.documents import read_document, write_document
+from personalize_spark.storage.file import FileStore
 from personalize_spark.storage.location import open_store, split_prefix
 from personalize_spark.storage.store import Access, Object, Store
 
@@ -24,10 +26,11 @@ _LINE = 32.0
 
 @dataclass(frozen=True)
 class Input:
-    """An input object and the name of its output."""
+    """An input object and the name of its output; `refused` says why it is not read, if it is not."""
 
     source: Object
     output: str
+    refused: str = ""
 
     @property
     def errors(self) -> str:
@@ -54,7 +57,8 @@ def find_inputs(input_path: str, output_path: str, access: Access, only: Sequenc
     names = {each.name for each in found}
     found = [each for each in found if _checksum_of(each.name) not in names]
     common = len(_common_folder([each.name for each in found]))
-    inputs = [Input(each, each.name[common:] + OUT) for each in found]
+    refusal = _refuser(store, prefix)
+    inputs = [Input(each, each.name[common:] + OUT, refusal(each.name)) for each in found]
     return inputs if only is None else _named(inputs, only, store.root)
 
 
@@ -63,6 +67,24 @@ def _named(inputs: Sequence[Input], only: Sequence[str], root: str) -> list[Inpu
     if missing := [name for name in only if name not in by_name]:
         raise JobFailed(f"{root}{missing[0]} is no longer there; it is one of {len(only)} files to answer again.")
     return sorted((by_name[name] for name in only), key=lambda each: each.source.name)
+
+
+def _refuser(store: Store, prefix: str) -> Callable[[str], str]:
+    """Says of an object below the prefix why it is not read; nothing of one that is."""
+    if not isinstance(store, FileStore):
+        return lambda _: ""
+    top = store.path(prefix)
+    inside = os.path.realpath(top if top.is_dir() else store.folder)
+
+    def refusal(name: str) -> str:
+        shown = os.fsencode(name).decode(errors="backslashreplace")
+        if shown != name:
+            return f"The name of {store.root}{shown} is not UTF-8: rename the file."
+        if name != prefix and not os.path.realpath(store.path(name)).startswith(inside.rstrip("/") + "/"):
+            return f"{store.root}{name} is behind a link that leads out of the input folder: copy it there, or name it itself."
+        return ""
+
+    return refusal
 
 
 def _common_folder(names: Sequence[str]) -> str:
@@ -93,6 +115,16 @@ def write_inputs(staging: Store, inputs: Sequence[Input]) -> None:
 def read_inputs(staging: Store) -> list[Input]:
     """The frozen list of inputs."""
     return read_document(staging, "inputs.json", list[Input])
+
+
+def write_refusals(staging: Store, inputs: Sequence[Input]) -> None:
+    """Freeze why some inputs are not read."""
+    write_document(staging, "refused.json", [each.refused for each in inputs])
+
+
+def read_refusals(staging: Store) -> list[str]:
+    """Why some inputs are not read."""
+    return read_document(staging, "refused.json", list[str])
 
 
 def check_records(store: Store, inputs: Sequence[Input], most: int) -> None:

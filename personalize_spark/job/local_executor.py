@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 
 from personalize_spark.errors import TaskFailed
-from personalize_spark.job.local_workers import Ended, Stage, ending
+from personalize_spark.job.executor import Ended
+from personalize_spark.job.local_workers import Stage, ending
 
 if TYPE_CHECKING:  # the foreman is to import these while the driver does
     from personalize_spark.job.executor import Work

@@ -11,16 +11,16 @@ import os
 import select
 import signal
 import socket
-import traceback
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from typing import Any, NoReturn
 
 import msgspec
 
+from personalize_spark.job.executor import Ended, carry_out
 from personalize_spark.storage.location import open_store
-from personalize_spark.storage.store import Access
+from personalize_spark.storage.store import Access, Store
 
 MAX_DEATHS = 4
 """As often as Spark tries a task."""
@@ -34,13 +34,6 @@ class Stage(msgspec.Struct):
     tasks: int
     function: str
     arguments: list[Any]
-
-
-class Ended(msgspec.Struct):
-    """How a task or a stage ended: what the work reported, and what it died of."""
-
-    failures: list[str] = []
-    died: str | None = None
 
 
 class _Order(msgspec.Struct):
@@ -161,10 +154,10 @@ def _work(orders: socket.socket) -> NoReturn:
 
 def _carry_out(order: _Order) -> Ended:
     stage = order.stage
-    try:
-        module, _, name = stage.function.partition(":")
-        work = getattr(import_module(module), name)
-        failures = work(*stage.arguments, open_store(stage.staging, stage.access), order.number)
-        return Ended(list(failures))
-    except Exception as error:  # noqa: BLE001  # whatever it is, the driver is to say it
-        return Ended(died=traceback.format_exception_only(error)[-1].strip())
+    module, _, name = stage.function.partition(":")
+
+    def work(staging: Store, number: int) -> Iterable[str]:
+        found: Callable[..., Iterable[str]] = getattr(import_module(module), name)
+        return found(*stage.arguments, staging, number)
+
+    return carry_out(work, open_store(stage.staging, stage.access), order.number)

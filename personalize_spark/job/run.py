@@ -13,11 +13,20 @@ import msgspec
 from personalize_spark.catalog.catalog import Catalog, Record
 from personalize_spark.catalog.lease import RESUMABLE, Lease, way_on
 from personalize_spark.catalog.status import Status
-from personalize_spark.errors import JobFailed, ObjectNotFound, PersonalizeSparkError, StorageError, counted
+from personalize_spark.errors import JobFailed, ObjectNotFound, PersonalizeSparkError, StorageError, counted, reason_of
 from personalize_spark.job.attempts import Ledger, Progress, run_attempts
 from personalize_spark.job.executor import Executor
 from personalize_spark.job.inflate import inflate
-from personalize_spark.job.inputs import Input, check_records, find_inputs, mean_line_bytes, read_inputs, write_inputs
+from personalize_spark.job.inputs import (
+    Input,
+    check_records,
+    find_inputs,
+    mean_line_bytes,
+    read_inputs,
+    read_refusals,
+    write_inputs,
+    write_refusals,
+)
 from personalize_spark.job.job import Job
 from personalize_spark.job.plan import Plan
 from personalize_spark.job.preflight import preflight
@@ -62,7 +71,7 @@ def run_job(executor: Executor, catalog: Catalog, record: Record, show: Callable
         lease.update(status=Status.FAILED, failureReason=f"The driver was stopped. {way_on(catalog, record)}")
         raise
     except BaseException as error:
-        lease.update(status=Status.FAILED, failureReason=f"{type(error).__name__}: {error}", **{RESUMABLE: None})
+        lease.update(status=Status.FAILED, failureReason=reason_of(error), **{RESUMABLE: None})
         _clean(plan)
         raise
     if report.failure is not None:
@@ -102,11 +111,13 @@ def _run(executor: Executor, plan: Plan, lease: Lease, show: Callable[[Progress]
         report.notes.append(
             f"The job was resumed: {there} of {counted(len(ledger.splits), 'split')} were answered before."
         )
-    if not (broken := sorted({split.file for split in ledger.missing()})):
+    broken, refused = sorted({split.file for split in ledger.missing()}), read_refusals(staging)
+    if not broken and not refused:
         return replace(report, failure=_too_many_errors(report, plan.job.tolerated_failures))
     # what could be answered is there all the same
     named = [inputs[each].source.name for each in broken[:MAX_NAMED]]
-    return replace(report, failed_files=named, failure=_why(broken, inputs, ledger))
+    why = _why(len(broken) + len(refused), len(inputs) + len(refused), [*refused, *ledger.failures])
+    return replace(report, failed_files=named, failure=why)
 
 
 def _too_many_errors(report: Report, tolerated: float | None) -> str | None:
@@ -120,13 +131,13 @@ def _too_many_errors(report: Report, tolerated: float | None) -> str | None:
     )
 
 
-def _why(broken: Sequence[int], inputs: Sequence[Input], ledger: Ledger) -> str:
-    failures = list(dict.fromkeys(ledger.failures)) or ["The tasks gave no reason"]
-    if len(inputs) == 1:
+def _why(broken: int, files: int, reasons: Sequence[str]) -> str:
+    failures = list(dict.fromkeys(reasons)) or ["The tasks gave no reason"]
+    if files == 1:
         return failures[0]
     more = f" And {len(failures) - _SHOWN} more." if len(failures) > _SHOWN else ""
     return (
-        f"{len(broken)} of {len(inputs)} input files could not be answered; the others have their output: "
+        f"{broken} of {files} input files could not be answered; the others have their output: "
         f"{' '.join(failures[:_SHOWN])}{more}"
     )
 
@@ -136,10 +147,12 @@ def _plan(plan: Plan) -> list[Input]:
     job = plan.job
     with _invalid_output(plan), contextlib.suppress(ObjectNotFound):
         return read_inputs(plan.staging())
-    inputs = find_inputs(job.input_path, job.output_path, job.access, job.only)
+    found = find_inputs(job.input_path, job.output_path, job.access, job.only)
+    inputs = [each for each in found if not each.refused]
     check_inputs(job, inputs)
     with _invalid_output(plan):
         plan.write()
+        write_refusals(plan.staging(), [each for each in found if each.refused])
         write_inputs(plan.staging(), inputs)
     return inputs
 

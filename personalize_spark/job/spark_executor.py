@@ -11,14 +11,15 @@ from zipimport import zipimporter
 import pyarrow as pa
 from pyspark.sql import SparkSession
 
-from personalize_spark.job.executor import Work
+from personalize_spark.errors import TaskFailed
+from personalize_spark.job.executor import Work, carry_out
 from personalize_spark.job.gather import gather
 from personalize_spark.job.splits import Split
 from personalize_spark.spark import running_tasks
 from personalize_spark.storage.location import open_store
 from personalize_spark.storage.store import Store
 
-_FAILURES = pa.schema({"failure": pa.string()})
+_ENDED = pa.schema({"failures": pa.list_(pa.string()), "died": pa.string()})
 
 
 class SparkExecutor:
@@ -36,13 +37,18 @@ class SparkExecutor:
             _freeze()
             staging = open_store(root, access)
             for batch in batches:
-                for number in batch.column(0).to_pylist():
-                    yield pa.RecordBatch.from_pydict({"failure": list(work(staging, number))}, _FAILURES)
+                ended = [carry_out(work, staging, number) for number in batch.column(0).to_pylist()]
+                rows = {name: [getattr(each, name) for each in ended] for name in _ENDED.names}
+                yield pa.RecordBatch.from_pydict(rows, _ENDED)
             _forget_finders()
 
         with running_tasks(self._spark):
-            failures = self._spark.range(0, tasks, 1, tasks).mapInArrow(run, "failure string").collect()
-        return [row["failure"] for row in failures]
+            ended = (
+                self._spark.range(0, tasks, 1, tasks).mapInArrow(run, "failures array<string>, died string").collect()
+            )
+        if died := [row["died"] for row in ended if row["died"] is not None]:
+            raise TaskFailed(died[0])
+        return [failure for row in ended for failure in row["failures"]]
 
     def gather(self, staging: Store, splits: Sequence[Split]) -> list[Split]:
         """As `Executor.gather`: one Spark job with two shuffles."""

@@ -37,6 +37,7 @@ from personalize_spark.records import parse as parse_lines
 from personalize_spark.scoring.kernel import kernel
 from personalize_spark.scoring.model import Model
 from personalize_spark.storage.documents import write_document
+from personalize_spark.storage.file import on_local_disk
 from personalize_spark.storage.location import open_store
 from personalize_spark.storage.store import Access, Object, Store
 
@@ -170,7 +171,11 @@ class Worker:
         if split.number == 0:
             piece.form, text = peeked(text)
         apart = self.plan.job.errors_to is not None
-        with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file, tempfile.SpooledTemporaryFile(_IN_MEMORY) as errors:
+        with (
+            on_local_disk(),
+            tempfile.SpooledTemporaryFile(_IN_MEMORY) as file,
+            tempfile.SpooledTemporaryFile(_IN_MEMORY) as errors,
+        ):
             for lines in self._lines(text):
                 answers = answer(
                     self.recipe, self.model, self.plan.job.settings, lines, self.line_filter, self.themes, apart=apart

@@ -9,6 +9,7 @@ import io
 import os
 import shutil
 import stat
+import tempfile
 import uuid
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -202,6 +203,25 @@ class FileStore:
             ) from error
         except OSError as error:
             raise StorageError(f"{self.root}{name}: {error.strerror}.") from error
+
+
+@contextlib.contextmanager
+def on_local_disk(folder: Path | None = None) -> Iterator[None]:
+    """Around work on files for the time being: what the system says of them, with the way on.
+
+    Args:
+        folder: where they lie; `None`: in that for temporary files.
+
+    Raises:
+        StorageError: in place of an `OSError`.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"{folder or tempfile.gettempdir()}: {error.strerror or error}. Free some space there, or name another "
+            "local folder (spark.local.dir, TMPDIR without Spark)."
+        ) from error
 
 
 def _without_waiting(path: str, flags: int) -> int:

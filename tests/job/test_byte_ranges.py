@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from personalize_spark.errors import ObjectChanged, StorageError
+from personalize_spark.errors import InvalidInputException, ObjectChanged, StorageError
 from personalize_spark.job import byte_ranges
 from personalize_spark.job.byte_ranges import blocks, cut
 from personalize_spark.records import MAX_LINE
@@ -111,6 +111,41 @@ def test_an_object_that_changes_under_the_reader_is_said(tmp_path: Path, name: s
 
 def test_an_empty_object_has_no_split(tmp_path: Path) -> None:
     store = FileStore(str(tmp_path))
-    for name in ("a", "a.gz"):
-        store.write(name, b"")
-    assert [cut(found, 10) for found in store.list()] == [[], []]
+    store.write("a", b"")
+    assert cut(next(store.list()), 10) == []
+
+
+def test_a_bomb_is_stopped_where_the_limit_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = FileStore(str(tmp_path))
+    store.write("bomb.gz", gzip.compress(b"1\n" * (20 << 20)))
+    store.write("small.gz", gzip.compress(b"1\n" * (1 << 20)))
+    small, bomb = (cut(found, 1)[0] for found in sorted(store.list(), key=lambda found: found.size))
+    assert sum(map(len, blocks(store, small))) == 2 << 20
+    lengths: list[int] = []
+    with pytest.raises(
+        StorageError, match=r"/bomb\.gz inflates from 40,\d+ to more than 16,777,216 bytes. If that is right"
+    ):
+        lengths.extend(map(len, blocks(store, bomb)))
+    assert sum(lengths) <= 16 << 20
+    monkeypatch.setenv("PERSONALIZE_SPARK_MAX_INFLATION", "0")
+    assert sum(map(len, blocks(store, cut(bomb.source, 1)[0]))) == 40 << 20
+    monkeypatch.setenv("PERSONALIZE_SPARK_MAX_INFLATED", "1000000")
+    with pytest.raises(StorageError, match="to more than 1,000,000 bytes"):
+        list(blocks(store, cut(small.source, 1)[0]))
+    monkeypatch.setenv("PERSONALIZE_SPARK_MAX_INFLATED", "1g")
+    with pytest.raises(InvalidInputException, match="PERSONALIZE_SPARK_MAX_INFLATED must be a whole number, not '1g'"):
+        cut(small.source, 1)
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".bz2", ".zst"])
+def test_an_empty_object_is_no_compressed_one(tmp_path: Path, suffix: str) -> None:
+    store = FileStore(str(tmp_path))
+    store.write(f"a{suffix}", b"")
+    with pytest.raises(StorageError, match=f"/a{suffix} is not a complete .* file: it is empty"):
+        list(blocks(store, cut(next(store.list()), 1)[0]))
+
+
+def test_zeros_behind_a_gzip_file_are_padding(tmp_path: Path) -> None:
+    store = FileStore(str(tmp_path))
+    store.write("a.gz", gzip.compress(b"one\n") + gzip.compress(b"two\n") + bytes(1_000))
+    assert b"".join(blocks(store, cut(next(store.list()), 1)[0])) == b"one\ntwo\n"

@@ -227,6 +227,51 @@ def test_one_flipped_bit_of_a_model_fails_the_job(name: str, root: str, local: L
     assert names(root) == ["in/users.json", "out/_CHECK"]
 
 
+def test_odd_files_do_not_cost_the_others_their_answers(local: LocalExecutor, tmp_path: Path) -> None:
+    catalog = Catalog(f"file://{tmp_path}/catalog")
+    folder = tmp_path / "in"
+    (folder / "sub").mkdir(parents=True)
+    (tmp_path / "secret.json").write_bytes(b"a secret")
+    odd = b"new\nline %2e%2e \xe2\x98\x83 e\xcc\x81.json"
+    for name in (b"good.json", odd, b"caf\xe9.json", b"n" * 248 + b".json"):
+        (folder / os.fsdecode(name)).write_bytes(b'{"userId":"u1"}\n')
+    os.mkfifo(folder / "pipe")
+    (folder / "sub/link.json").symlink_to(tmp_path / "secret.json")
+    (folder / "sub/inside.json").symlink_to(folder / "good.json")
+    params = request(golden_version(catalog), f"file://{folder}/", f"file://{tmp_path}/out/", numResults=3)
+    with pytest.raises(JobFailed) as failed:
+        run_job(local, catalog, create_batch_inference_job(catalog, params), lambda _: None)
+    answered = {os.fsencode(found.name) for found in open_store(f"file://{tmp_path}/out/").list()}
+    assert answered == {b"good.json.out", odd + b".out", b"sub/inside.json.out", b"_CHECK"}
+    assert (tmp_path / "out/good.json.out").read_bytes() == GOOD
+    said = failed.value.message
+    assert "nnn.json.out: File name too long." in said
+
+    (folder / ("n" * 248 + ".json")).unlink()
+    with pytest.raises(JobFailed) as failed:
+        run_job(local, catalog, create_batch_inference_job(catalog, {**params, "jobName": "again"}), lambda _: None)
+    said = failed.value.message
+    assert said.startswith("2 of 5 input files could not be answered; the others have their output: ")
+    assert f"The name of file://{folder}/caf\\xe9.json is not UTF-8: rename the file." in said
+    assert "/sub/link.json is behind a link that leads out of the input folder: copy it there" in said
+
+
+def test_an_input_that_is_named_may_be_a_link(local: LocalExecutor, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/users.json").write_bytes(b'{"userId":"u1"}\n')
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "one.json").symlink_to(tmp_path / "elsewhere/users.json")
+    catalog = Catalog(f"file://{tmp_path}/catalog")
+    for source, name in (("link/", "users"), ("link", "users"), ("one.json", "one")):
+        params = request(
+            golden_version(catalog), f"file://{tmp_path}/{source}", f"file://{tmp_path}/out/", numResults=3
+        )
+        run_job(local, catalog, create_batch_inference_job(catalog, params), lambda _: None)
+        answers = tmp_path / f"out/{name}.json.out"
+        assert answers.read_bytes() == GOOD
+        answers.unlink()
+
+
 def test_the_services_limits_are_kept_on_demand(run: Run, root: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("personalize_spark.job.run.MAX_BYTES", 10)
     open_store(root).write("in/users.json", b'{"userId":"u1"}\n')

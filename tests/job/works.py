@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 from personalize_spark.errors import DataError, ObjectExists
 from personalize_spark.storage.store import Store
@@ -35,6 +36,16 @@ def refuse(_: Store, __: int) -> Iterator[str]:
     """Raise an error of ours after a report."""
     yield "so far"
     raise DataError("The rest is damaged.")
+
+
+def fill(_: Store, __: int) -> list[str]:
+    """Write to a disk that is full."""
+    try:
+        Path("/dev/full").write_bytes(b"x")
+    except OSError as error:
+        error.filename = "/dev/full"
+        raise
+    return []
 
 
 def die_once(staging: Store, number: int) -> list[str]:
