@@ -57,7 +57,7 @@ from personalize_spark.scoring.selection import Selection
 from personalize_spark.scoring.softmax import log_normaliser
 from personalize_spark.solutions.train import Hyperparameters, train
 from personalize_spark.spark import open_session
-from personalize_spark.training.temperature import fit_temperature
+from personalize_spark.training.temperature import fit_scale
 
 RESULTS = Path(__file__).parent / "results" / "quality.json"
 N = 25
@@ -241,7 +241,7 @@ def _als(split: Split, regularization: float, alpha: float) -> Measures:
     model.fit(split.counts, show_progress=False)
     vectors = model.user_factors[np.searchsorted(list(split.past), list(split.first))]
     targets = np.searchsorted(split.items, list(split.first.values()))
-    loss = fit_temperature(vectors, targets, model.item_factors).log_loss
+    loss = fit_scale(vectors, targets, model.item_factors).log_loss
     return measures(split, _recommended(split, model), loss)
 
 

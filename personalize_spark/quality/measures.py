@@ -13,7 +13,8 @@ Every user has the same weight. H is the set of a user's held-out items; the lis
 
 Coverage, MRR, NDCG and precision are those of the service's `GetSolutionMetrics` (developer guide, "Evaluating a solution
 version with metrics"). The score is a softmax over all items, also for recipes whose jobs score only some of them: the items
-that a user has seen keep their share of it. The score of "popularity" is an item's share of the interactions; that of
+that a user has seen keep their share of it. The calibration is about what is compared: there a score is divided by what the
+items that the user has not seen have together. The score of "popularity" is an item's share of the interactions; that of
 "random" is the same for all items.
 """
 
@@ -71,7 +72,7 @@ class Bin:
     """A tenth of all places that the model fills, see `Evaluation.calibration`.
 
     Attributes:
-        predicted: the mean score.
+        predicted: the mean chance that the score gives it.
         frequency: the mean chance that the recommended item is the held-out one.
         shown: how many places.
     """
@@ -89,9 +90,11 @@ class Evaluation:
         users: how many users have held-out items.
         items: how many items there are.
         rankings: "model", "popularity" and "random".
-        calibration: all places of the model's first 25, in the order of their scores, cut into ten bins of equal size. A place
+        calibration: all places of the model's first 25, in the order of their chances (the score, among the items that the user
+            has not seen), cut into ten bins of equal size. A place
             counts as 1 / |H| if its item is among the |H| held-out items of its user, else as 0: that is the chance that a
-            held-out item drawn at random is the recommended one, so a calibrated score predicts its mean.
+            held-out item drawn at random is the recommended one, so a calibrated chance predicts its mean.
+        seen_share: the mean share of the scores that the items that a user has seen keep.
         solution_version_arn: the solution version that was evaluated; empty for a model that is none yet.
         notes: what to know before one reads the numbers.
     """
@@ -100,6 +103,7 @@ class Evaluation:
     items: int
     rankings: dict[str, Measures]
     calibration: list[Bin]
+    seen_share: float = 0.0
     solution_version_arn: str = ""
     notes: tuple[str, ...] = ()
 
@@ -112,6 +116,13 @@ class Evaluation:
             **{f"normalized_discounted_cumulative_gain_at_{depth}": value for depth, value in model.ndcg.items()},
             **{f"precision_at_{depth}": value for depth, value in model.precision.items()},
         }
+
+    def calibration_error(self) -> float:
+        """The expected calibration error: the mean over all places of how far a bin's chance is from its frequency."""
+        bins = self.calibration
+        return sum(each.shown * abs(each.predicted - each.frequency) for each in bins) / sum(
+            each.shown for each in bins
+        )
 
     def rows(self) -> dict[str, list[float]]:
         """The measures by their names, each of the three rankings."""
@@ -129,13 +140,20 @@ class Evaluation:
         """As plain values."""
         values = asdict(self)
         arn = values.pop("solution_version_arn")
-        return {"solutionVersionArn": arn, "metrics": self.solution_metrics(), **values}
+        error = self.calibration_error()
+        return {"solutionVersionArn": arn, "metrics": self.solution_metrics(), "calibration_error": error, **values}
 
     def __str__(self) -> str:
         head = f"{self.users:,} users, {self.items:,} items\n\n{'':<14}"
         names = "".join(f"{name:>12}" for name in self.rankings)
         rows = [f"{name:<14}" + "".join(f"{each:>12.4f}" for each in values) for name, values in self.rows().items()]
-        return "\n".join([head + names, *rows])
+        return "\n".join([head + names, *rows, "", *self._reliability()])
+
+    def _reliability(self) -> list[str]:
+        """How often a score came true, bin by bin."""
+        rows = [f"{each.predicted:>14.4%}{each.frequency:>12.4%}{each.shown:>12,}" for each in self.calibration]
+        error = f"expected calibration error {self.calibration_error():.4%}; items seen keep {self.seen_share:.1%} of the scores"
+        return [f"{'predicted':>14}{'held out':>12}{'places':>12}", *rows, error]
 
 
 def measure(
@@ -178,8 +196,11 @@ def measure(
         "random": (_random(len(shares), seen), np.full(len(lines), np.log(len(shares)))),
     }
     measured = {name: _measured(lists, losses, targets, shares) for name, (lists, losses) in rankings.items()}
+    seen_share = _shares(vectors, factors, seen, normalisers, temperature)
     scores = probabilities(best.products, normalisers, temperature)
-    return Evaluation(len(wanted), len(shares), measured, _calibration(best.items, scores, targets))
+    chances = scores / np.maximum(1 - seen_share, scores.sum(axis=1))[:, None]
+    calibration = _calibration(best.items, chances, targets)
+    return Evaluation(len(wanted), len(shares), measured, calibration, float(seen_share.mean()))
 
 
 def known_shares(
@@ -197,6 +218,20 @@ def known_shares(
         counts -= np.bincount(targets.values, minlength=len(counts))
     known: NDArray[np.float64] = counts / counts.sum()
     return known
+
+
+def _shares(
+    vectors: NDArray[np.float32],
+    factors: NDArray[np.float32],
+    items: Ragged[np.int32],
+    normalisers: NDArray[np.float64],
+    temperature: float,
+) -> NDArray[np.float64]:
+    """Float64 (H,): the sum of the scores of some items of each user."""
+    users = items.row_ids()
+    products = paired_products(vectors, users, factors, items.values.astype(np.int64))
+    scores: NDArray[np.float64] = np.exp(temperature * products - normalisers[users])
+    return np.bincount(users, scores, len(vectors)).astype(np.float64)
 
 
 def _best(

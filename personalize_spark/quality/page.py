@@ -56,8 +56,10 @@ def page_of(evaluation: Evaluation) -> str:
 </header>
 <main>
 {panels}<section class="wide"><h2>Calibration</h2>
-<p>All places of the model's first 25, by score, in ten bins of equal size: how often the recommended item is a held-out one,
-against the mean score. On the dashed line the scores are probabilities; below it they are too high.
+<p>All places of the model's first 25, by chance, in ten bins of equal size: how often the recommended item is a held-out one,
+against the mean chance. On the dashed line the scores are probabilities; below it they are too high.
+The chance is the score among the items that the user has not seen: those seen keep {evaluation.seen_share:.1%} of the scores, and
+nothing that was held out is one of them. The expected calibration error is {evaluation.calibration_error():.4%}.
 A hollow point marks a bin without any held-out item.</p>
 {_calibration(evaluation.calibration)}</section>
 <section class="wide"><h2>All numbers</h2>

@@ -1,4 +1,4 @@
-"""Scores become probabilities: the temperature that explains best what users chose, and how well it does."""
+"""Scores become probabilities: the scale that explains best what users chose, and how well it does."""
 
 from __future__ import annotations
 
@@ -14,51 +14,46 @@ from personalize_spark.quality.measures import measure as measure_model
 from personalize_spark.scoring.topn import ItemMatrix
 from personalize_spark.solutions.write_users import inverse
 from personalize_spark.training.factors import Choices
-from personalize_spark.training.temperature import fit_temperature
+from personalize_spark.training.temperature import Scale, fit_scale
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """The temperature, and how good the scores are as probabilities."""
+    """The scale, and how good the scores are as probabilities."""
 
-    temperature: float
+    scale: Scale
     metrics: dict[str, Any] = field(default_factory=dict)
 
 
 def calibrate_choices(
     choices: Choices | None, matrix: ItemMatrix, prior: NDArray[np.float64] | None = None
 ) -> Calibration:
-    """The temperature that explains what users chose; 1 where that is not known.
+    """The scale that explains what users chose; a temperature of 1 where that is not known.
 
     Args:
         choices: users and what they chose.
         matrix: the items.
-        prior: float64 (I,), added to the exponent of each row whatever the temperature.
+        prior: float64 (I,), what popularity adds to the exponent of each row, times its share; `None`: nothing.
     """
     if choices is None:
-        return Calibration(1.0)
+        return Calibration(Scale(1.0))
     found = _fit(choices.vectors, inverse(matrix.ranks)[choices.items].astype(np.int64), matrix, prior)
     return replace(found, metrics={"calibratingUsers": len(choices.items), **found.metrics})
 
 
-def calibrate_held_out(
-    out: HeldOut, matrix: ItemMatrix, counts: NDArray[np.int64], prior: NDArray[np.float64] | None = None
-) -> Calibration:
-    """The temperature that explains what was held out; 1 where nothing was.
+def calibrate_held_out(out: HeldOut, matrix: ItemMatrix, prior: NDArray[np.float64]) -> Calibration:
+    """The scale that explains what was held out; where nothing was, a temperature of 1 and a full share of popularity.
 
     Args:
         out: users and what they met next.
         matrix: the items.
-        counts: int64 (I,), the interactions of each row, with those that are held out.
-        prior: see `calibrate_choices`.
+        prior: float64 (I,), ``log(1 + n)`` of the interactions of each row that are not held out.
     """
     targets = out.targets.values.astype(np.int64)
     if not len(targets):
-        return Calibration(1.0, {"heldOutUsers": 0})
+        return Calibration(Scale(1.0, 1.0), {"heldOutUsers": 0})
     found = _fit(out.vectors, targets, matrix, prior)
-    # plus one, as the held-out interaction of an item may be its only one
-    popularity = counts + 1 - np.bincount(targets, minlength=len(counts))
-    loss = float(np.mean(np.log(popularity.sum()) - np.log(popularity[targets])))
+    loss = float(np.log(np.exp(prior).sum()) - np.mean(prior[targets]))
     return replace(found, metrics={"heldOutUsers": len(targets), **found.metrics, "logLossPopularity": loss})
 
 
@@ -81,7 +76,7 @@ def measure(out: HeldOut, matrix: ItemMatrix, counts: NDArray[np.int64], tempera
 def _fit(
     vectors: NDArray[np.float32], targets: NDArray[np.int64], matrix: ItemMatrix, prior: NDArray[np.float64] | None
 ) -> Calibration:
-    """The temperature, and the mean loss in nats of the targets, beside that of equal scores."""
-    fitted = fit_temperature(vectors, targets, matrix.factors, prior)
+    """The scale, and the mean loss in nats of the targets, beside that of equal scores."""
+    fitted = fit_scale(vectors, targets, matrix.factors, prior)
     uniform = float(np.log(len(matrix.factors)))
-    return Calibration(fitted.temperature, {"logLoss": fitted.log_loss, "logLossUniform": uniform})
+    return Calibration(fitted.scale, {"logLoss": fitted.log_loss, "logLossUniform": uniform})

@@ -1,7 +1,7 @@
 """trainingMode UPDATE: a new solution version from an older one, without fitting again; ALS's equations are solved once more.
 
 Users are folded in with the items that the model knows, then its new items with these users (the same equation with the sides
-exchanged, see `fold_in`), then all users again with all items. The temperature stays.
+exchanged, see `fold_in`), then all users again with all items. The scale of the scores stays.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from personalize_spark.artifacts.model import read_model
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.solutions.refresh_users import numbers_of
 from personalize_spark.solutions.write_users import UserSide, fold_in_users
-from personalize_spark.training.als import POPULARITY
 from personalize_spark.training.factors import Factors, UserSource
 from personalize_spark.training.fold_in import AlsFoldIn, Histories, gram
 from personalize_spark.training.interactions import collect_items, number_items
+from personalize_spark.training.temperature import Scale
 from personalize_spark.training.training import Training
 from personalize_spark.training.vectors import as_lists, as_matrix
 
@@ -52,8 +52,8 @@ def update(spark: SparkSession, training: Training, *, base: Artifact) -> Factor
         _factors(items, base, _new_items(new, _gram(users), settings)),
         users=UserSource(pairs, training.totals.users, fold_in),
         sample=_without_last(users.orderBy("user_id").limit(_SAMPLE).toArrow().column("vector")),
-        popularity=POPULARITY,
-        temperature=side.temperature,
+        popular=True,
+        scale=Scale(side.temperature, base.properties["popularityShare"]),
         properties={name: base.properties[name] for name in ("hyperparameters", "metrics")} | {"updated": base.sha256},
     )
 

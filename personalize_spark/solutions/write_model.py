@@ -31,7 +31,7 @@ def write_model(store: Store, factors: Factors, properties: Mapping[str, Any]) -
 
     Args:
         store: an empty folder.
-        factors: what is written; where users have no temperature yet, it is fitted.
+        factors: what is written; where their scores have no scale yet, it is fitted.
         properties: what the manifest says of the model's origin.
 
     Returns:
@@ -58,9 +58,9 @@ def _in_order(factors: Factors) -> tuple[ItemMatrix | None, NDArray[np.int64]]:
     wide, sample = factors.factors, factors.sample
     if sample is None:
         sample = (wide if factors.queries is None else factors.queries)[popular[:_SAMPLE]]
-    if factors.popularity:
-        popularity = np.log1p(counts)
-        wide = np.column_stack([wide, popularity / popularity.max()]).astype(np.float32)
+    if factors.popular:
+        prior = factors.prior()
+        wide = np.column_stack([wide, prior / prior.max()]).astype(np.float32)
         # what the users' vectors end with is not known yet; an equal share of the length is near it
         last = np.sqrt(np.mean(sample**2)) if len(sample) else 1.0
         sample = np.column_stack([sample, np.full(len(sample), last, np.float32)])
@@ -83,34 +83,37 @@ def _item_side(factors: Factors, matrix: ItemMatrix | None, order: NDArray[np.in
 def _write_users(
     store: Store, factors: Factors, users: UserSource, matrix: ItemMatrix, items: list[Entry]
 ) -> tuple[list[Entry], dict[str, Any]]:
-    """Write the users, and those that the temperature was fitted to; returns the files, and what the manifest says."""
+    """Write the users, and those that the scale was fitted to; returns the files, and what the manifest says."""
     counts = factors.counts()[matrix.ranks]  # an item's number is its rank
-    prior = factors.popularity * np.log1p(counts) if factors.popularity else None
+    prior = factors.prior()[matrix.ranks]
     side, entries = _user_side(store, factors, users, matrix, items)
-    if factors.temperature is not None:
-        calibration, out = Calibration(factors.temperature), None
+    if factors.scale is not None:
+        calibration, out = Calibration(factors.scale), None
     elif side.fold_in is None:
-        calibration, out = calibrate_choices(users.choices, matrix, prior), None
+        calibration, out = calibrate_choices(users.choices, matrix, prior if factors.popular else None), None
     else:
         out = held_out(users.rows, side)
-        calibration = calibrate_held_out(out, matrix, counts, prior)
-    last = None if prior is None else float(prior.max()) / calibration.temperature
-    side = replace(side, last=last, temperature=calibration.temperature)
+        calibration = calibrate_held_out(out, matrix, prior)
+    scale = calibration.scale
+    last = None if not factors.popular else scale.popularity * float(prior.max()) / scale.temperature
+    side = replace(side, last=last, temperature=scale.temperature)
     metrics = calibration.metrics
     if out is not None:
         out = out if last is None else replace(out, vectors=with_last(out.vectors[:, :-1], last))
         entries += write_held_out(store, out)
-        metrics |= measure(out, matrix, counts, calibration.temperature)
+        metrics |= measure(out, matrix, counts, scale.temperature)
     entries += write_users(users.rows, users.count, side, store)
-    about = {"users": users.count, "temperature": calibration.temperature, **side.properties()}
+    about = {"users": users.count, "temperature": scale.temperature, **side.properties()}
+    if factors.popular:
+        about["popularityShare"] = scale.popularity
     return entries, about | ({"metrics": metrics} if metrics else {})
 
 
 def _user_side(
     store: Store, factors: Factors, users: UserSource, matrix: ItemMatrix, items: list[Entry]
 ) -> tuple[UserSide, list[Entry]]:
-    """How users become rows, as long as there is no temperature; and the files that it adds to those of the items."""
-    last, own = (0.0, matrix.factors[:, :-1]) if factors.popularity else (None, matrix.factors)
+    """How users become rows, as long as there is no scale; and the files that it adds to those of the items."""
+    last, own = (0.0, matrix.factors[:, :-1]) if factors.popular else (None, matrix.factors)
     fold_in = None if users.fold_in is None else users.fold_in(own)
     columns = {} if fold_in is None else fold_in.columns()
     entries = [write_column(store, name, column) for name, column in columns.items()]

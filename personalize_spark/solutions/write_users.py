@@ -97,7 +97,8 @@ class _OpenSide:
 
     def __init__(self, side: UserSide) -> None:
         self._side, self.matrix = side, side.matrix()
-        self._source = side.column("queries") if "queries.npy" in side.entries else self.matrix.factors
+        own = self.matrix.factors if side.last is None else self.matrix.factors[:, :-1]
+        self._source = side.column("queries") if "queries.npy" in side.entries else own
         self.rows = inverse(self.matrix.ranks)  # of each item number, which is the item's rank
 
     def histories(self, batch: pa.RecordBatch) -> Histories:
@@ -111,9 +112,8 @@ class _OpenSide:
         side = self._side
         if side.fold_in is None:
             return as_matrix(batch.column("vector"))
-        if side.last is None:
-            return side.fold_in.vectors(self._source, self.histories(batch))
-        return with_last(side.fold_in.vectors(self._source[:, :-1], self.histories(batch)), side.last)
+        vectors = side.fold_in.vectors(self._source, self.histories(batch))
+        return vectors if side.last is None else with_last(vectors, side.last)
 
 
 def held_out(pairs: DataFrame, side: UserSide) -> HeldOut:

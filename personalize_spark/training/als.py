@@ -1,7 +1,4 @@
-"""Implicit ALS by Spark ML, with a share of the items' popularity; why it is so is in docs/decisions/0005-training.md.
-
-The exponent of the score is ``t x_u . y_i + POPULARITY log(1 + n_i)``, of the n_i interactions of an item.
-"""
+"""Implicit ALS by Spark ML; why it is so is in docs/decisions/0005-training.md."""
 
 from __future__ import annotations
 
@@ -24,8 +21,6 @@ from personalize_spark.training.vectors import as_matrix
 
 _PAIRS_PER_BLOCK = 500_000
 _REMEDY = "lower --alpha or raise --regularization."
-POPULARITY = 0.3
-"""How much a popular item is preferred: the share of its log popularity that joins the exponent."""
 _SAMPLE = 4096
 
 
@@ -40,7 +35,7 @@ def train_als(training: Training) -> Factors:
         _item_factors(model, items.num_rows),
         users=UserSource(pairs, training.totals.users, fold_in),
         sample=_sample_of_users(model),
-        popularity=POPULARITY,
+        popular=True,
         properties={"hyperparameters": asdict(settings)},
     )
 

@@ -13,6 +13,7 @@ from pyspark.sql import DataFrame
 
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.training.fold_in import FoldIn
+from personalize_spark.training.temperature import Scale
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,10 @@ class UserSource:
 
     Attributes:
         rows: (user_id string, vector array<float>), a row a user; or, with `fold_in`, (user_id, item, events, newest), all
-            that the users did, and `target`, see `interactions`, where a temperature is to be fitted.
+            that the users did, and `target`, see `interactions`, where the scale is to be fitted.
         count: how many users there are.
         fold_in: makes the fold-in from the items' factors, in the order in which they are written.
-        choices: what the temperature of known vectors is fitted to; `None`: it is 1.
+        choices: what the scale of known vectors is fitted to; `None`: the temperature is 1.
     """
 
     rows: DataFrame
@@ -51,7 +52,8 @@ class Factors:
     """A model, as it was learned or loaded. An item's number is its rank by the UTF-8 bytes of its id; I items.
 
     Attributes:
-        items: the table (item_id, events) by number; events are the item's interactions.
+        items: the table (item_id, events) by number; events are the item's interactions. With `known`, those that are not held
+            out, if any are.
         factors: float32 (I, d), by number; `None` where the recipe reads no factors.
         queries: float32 (I, d), by number: what the product with other items' factors compares; where there are users too,
             what their vectors are folded in from. `None`: the factors.
@@ -59,9 +61,9 @@ class Factors:
         users: where their vectors come from; `None` where the recipe reads none.
         sample: float32 (any number, d), vectors like those that will be asked with, from which the search learns its bounds;
             `None`: the queries of the most popular items.
-        popularity: how much of ``log(1 + events)`` is added to each item's exponent, whatever the temperature.
+        popular: the items' popularity joins the exponents, see `temperature`; it becomes a last column of the factors.
         scored: how many items of a user have a score; `None`: all.
-        temperature: of the scores; `None`: it is fitted to what users chose.
+        scale: of the scores; `None`: it is fitted to what users chose.
         properties: what the manifest says besides.
     """
 
@@ -71,12 +73,18 @@ class Factors:
     neighbours: Ragged[np.int32] | None = None
     users: UserSource | None = None
     sample: NDArray[np.float32] | None = None
-    popularity: float = 0.0
+    popular: bool = False
     scored: int | None = None
-    temperature: float | None = None
+    scale: Scale | None = None
     properties: dict[str, Any] = field(default_factory=dict)
 
     def counts(self) -> NDArray[np.int64]:
         """int64 (I,): the interactions of each item."""
         counts: NDArray[np.int64] = self.items.column("events").to_numpy()
         return counts
+
+    def prior(self) -> NDArray[np.float64]:
+        """float64 (I,): ``log(1 + n)`` of the interactions of each item that are not held out."""
+        known = "known" if "known" in self.items.column_names else "events"
+        prior: NDArray[np.float64] = np.log1p(self.items.column(known).to_numpy())
+        return prior

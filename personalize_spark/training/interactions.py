@@ -89,6 +89,16 @@ def number_pairs(pairs: DataFrame, items: DataFrame) -> DataFrame:
         return numbered.join(users, "user_id").select("user_id", "key", "user", "item", "events", "newest", "target")
 
 
+def count_known(pairs: DataFrame, items: pa.Table) -> pa.Table:
+    """The table of `collect_items` with the column `known`: the events of each item that are not held out."""
+    held_out = (
+        pairs.where(F.col("item") == F.col("target")).groupBy("item").agg(F.sum("events").alias("events")).toArrow()
+    )
+    counts = items.column("events").to_numpy().copy()
+    counts[held_out.column("item").to_numpy()] -= held_out.column("events").to_numpy()
+    return items.append_column("known", pa.array(counts))
+
+
 def known(pairs: DataFrame) -> DataFrame:
     """The pairs without those that are held out."""
     return pairs.where(F.col("target").isNull() | (F.col("item") != F.col("target")))

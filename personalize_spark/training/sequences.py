@@ -2,7 +2,7 @@
 
 The matrix of `cooccurrence` is factorised, ``s = V diag(l) V'``; a user's vector adds up the rows of V of the newest items
 (`fold_in.RecentFoldIn`), an item's factors are its row of ``V diag(l)``. So the product is what the items of the history say
-of an item, the newest one loudest.
+of an item, the newest one loudest. The items' popularity joins it, see `temperature`.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ def train_sequences(training: Training) -> Factors:
         (vectors * values).astype(np.float32),
         queries=vectors.astype(np.float32),
         users=UserSource(pairs, training.totals.users, lambda _: RecentFoldIn(_HALF_LIFE)),
+        popular=True,
         scored=training.recipe.scored,
         properties={"hyperparameters": asdict(training.hyperparameters)},
     )

@@ -1,116 +1,136 @@
-"""The temperature: the t > 0 under which ``softmax(t w_u . w_j)`` over all items j explains held-out interactions best.
+"""Scores that are probabilities: how much the products of the vectors say of what users do next, and how much the items' popularity does.
 
-The mean loss ``log sum_j exp(t p_uj) - t p_u*`` is convex in t; its first two derivatives are the mean over users of
-``E[p] - p_u*`` and ``Var[p]`` under the softmax. So the one minimum is where the first is 0.
+The exponent of user u and item i is ``t w_u . w_i + a log(1 + n_i)``, of the n_i interactions of the item. The temperature t > 0 and
+the share a >= 0 are those under which the softmax over all items explains held-out interactions best. The mean loss
+``log sum_j exp(e_uj) - e_u*`` is convex in both, and at t = 0, a = 1 it is that of popularity with one more interaction an
+item. The search starts beside that point and only descends, so the scores never explain less than popularity does (by more than 1e-5 nats, which t > 0 costs).
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 _USERS = 128
-_TILE_SCORES = 1 << 18
-"""Float64 products per tile: 2 MiB."""
-_TOLERANCE = 1e-9
-"""Of the temperature's logarithm."""
-_LOWEST, _HIGHEST = 1e-3, 1e4
+_TILE_ITEMS = 1 << 11
+"""A tile of float64 products has 2 MiB."""
+_LOWEST, _HIGHEST = 1e-5, 1e4
 """In units of 1 / (standard deviation of the products): below, products say nothing; above, they say everything."""
+_TOLERANCE = 1e-7
+"""Of the slopes, in nats."""
 
 
 @dataclass(frozen=True)
-class TemperatureFit:
-    """A fitted temperature, and the mean loss in nats of the held-out interactions under it."""
+class Scale:
+    """How products become scores.
+
+    Attributes:
+        temperature: t > 0.
+        popularity: the share a >= 0.
+    """
 
     temperature: float
+    popularity: float = 0.0
+
+
+@dataclass(frozen=True)
+class ScaleFit:
+    """A fitted scale, and the mean loss in nats of the held-out interactions under it."""
+
+    scale: Scale
     log_loss: float
 
 
-@dataclass(frozen=True)
-class _Point:
-    """The mean loss and its first two derivatives at a temperature."""
-
-    loss: float
-    slope: float
-    curvature: float
-
-
-def fit_temperature(
+def fit_scale(
     users: NDArray[np.float32],
     targets: NDArray[np.int64],
     items: NDArray[np.float32],
-    offsets: NDArray[np.float64] | None = None,
-) -> TemperatureFit:
-    """Fit the temperature by maximum likelihood, in constant memory.
+    prior: NDArray[np.float64] | None = None,
+) -> ScaleFit:
+    """Fit temperature and share by maximum likelihood, in constant memory.
 
     Args:
         users: float32 (H, d), learned without the targets; H >= 1.
         targets: int64 (H,), the row of ``items`` that each user came to next.
         items: float32 (I, d); may be a memory map.
-        offsets: float64 (I,), added to each item's exponent whatever the temperature; `None`: nothing.
+        prior: float64 (I,), ``log(1 + n_i)``; `None`: popularity has no share, and only the temperature is fitted.
 
     Returns:
-        The optimum; where the products say nothing (or are all equal) a temperature at which the scores are nearly uniform.
+        The optimum; where the products say nothing (or are all equal) a temperature at which they hardly count.
     """
-    from scipy.optimize import brentq
+    from scipy.optimize import minimize
 
-    if offsets is None:
-        offsets = np.zeros(len(items))
+    spread = _spread(users, items)
+    unit = 1.0 / spread if spread > 0 else 1.0
+    offsets = np.zeros(len(items)) if prior is None else prior
 
-    @cache
-    def at(log_temperature: float) -> _Point:
-        return _point(users, targets, items, offsets, math.exp(log_temperature))
+    def loss(point: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        share = point[1] if len(point) > 1 else 0.0
+        value, *slopes = _mean_loss(users, targets, items, offsets, Scale(point[0] * unit, share))
+        return value, np.array([slopes[0] * unit, slopes[1]])[: len(point)]
 
-    start = _point(users, targets, items, offsets, 0.0)
-    if start.curvature <= 0.0:
-        return TemperatureFit(1.0, start.loss)
-    low, high = (math.log(bound / math.sqrt(start.curvature)) for bound in (_LOWEST, _HIGHEST))
-    if at(low).slope >= 0.0:
-        best = low
-    elif at(high).slope <= 0.0:
-        best = high
-    else:
-        best = brentq(lambda log_temperature: at(log_temperature).slope, low, high, xtol=_TOLERANCE)
-    return TemperatureFit(math.exp(best), at(best).loss)
+    start = [_LOWEST] if prior is None else [_LOWEST, 1.0]
+    bounds = [(_LOWEST, _HIGHEST), (0.0, None)][: len(start)]
+    if spread <= 0:
+        start[0], bounds[0] = 1.0, (1.0, 1.0)
+    options = {"ftol": 0.0, "gtol": _TOLERANCE}
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+    return ScaleFit(Scale(*([float(found.x[0]) * unit, *map(float, found.x[1:])])), float(found.fun))
 
 
-def _point(
+def _spread(users: NDArray[np.float32], items: NDArray[np.float32]) -> float:
+    """The root of the mean over users of the variance of their products."""
+    centre, width = items.mean(axis=0, dtype=np.float64), items.shape[1]
+    of_items = np.zeros((width, width))
+    for tile in _tiles(items):
+        of_items += (tile - centre).T @ (tile - centre)
+    wide = users.astype(np.float64)
+    return float(np.sqrt(max(0.0, np.sum((wide.T @ wide) * of_items) / len(users) / len(items))))
+
+
+def _mean_loss(
     users: NDArray[np.float32],
     targets: NDArray[np.int64],
     items: NDArray[np.float32],
-    offsets: NDArray[np.float64],
-    temperature: float,
-) -> _Point:
+    prior: NDArray[np.float64],
+    scale: Scale,
+) -> list[float]:
+    """The mean loss and its slopes in temperature and share."""
     total = np.zeros(3)
     for start in range(0, len(users), _USERS):
         rows = slice(start, start + _USERS)
-        total += _block(users[rows].astype(np.float64), targets[rows], items, offsets, temperature)
-    loss, slope, curvature = (total / len(users)).tolist()
-    return _Point(loss, slope, curvature)
+        total += _block(users[rows].astype(np.float64), targets[rows], items, prior, scale)
+    means: list[float] = (total / len(users)).tolist()
+    return means
 
 
 def _block(
     users: NDArray[np.float64],
     targets: NDArray[np.int64],
     items: NDArray[np.float32],
-    offsets: NDArray[np.float64],
-    temperature: float,
+    prior: NDArray[np.float64],
+    scale: Scale,
 ) -> NDArray[np.float64]:
-    """Float64 (3,): loss, slope and curvature, summed over some users."""
+    """Float64 (3,): loss and slopes, summed over some users."""
     chosen = np.einsum("ij,ij->i", users, items[targets].astype(np.float64))
-    peak, sums = np.full(len(users), -np.inf), np.zeros((3, len(users)))
-    for start in range(0, len(items), _TILE_SCORES // _USERS):
-        # relative to the chosen item: the variance does not suffer from products that are large and alike
-        gaps = users @ items[start : start + _TILE_SCORES // _USERS].astype(np.float64).T - chosen[:, None]
-        exponents = temperature * gaps + offsets[None, start : start + len(gaps[0])] - offsets[targets][:, None]
+    peak, sums, start = np.full(len(users), -np.inf), np.zeros((3, len(users))), 0
+    for tile in _tiles(items):
+        # relative to the chosen item: what is large and alike in the products takes no digits away
+        gaps = users @ tile.T - chosen[:, None]
+        lead = prior[start : start + len(tile)] - prior[targets][:, None]
+        exponents = scale.temperature * gaps + scale.popularity * lead
         higher = np.maximum(peak, exponents.max(axis=1))
         weights = np.exp(exponents - higher[:, None])
         sums *= np.exp(peak - higher)
-        sums += weights.sum(axis=1), np.einsum("ij,ij->i", weights, gaps), np.einsum("ij,ij,ij->i", weights, gaps, gaps)
-        peak = higher
-    mean, square = sums[1:] / sums[0]
-    return np.array([(peak + np.log(sums[0])).sum(), mean.sum(), (square - mean**2).sum()])
+        sums += weights.sum(axis=1), np.einsum("ij,ij->i", weights, gaps), np.einsum("ij,ij->i", weights, lead)
+        peak, start = higher, start + len(tile)
+    slopes = sums[1:] / sums[0]
+    return np.array([(peak + np.log(sums[0])).sum(), *slopes.sum(axis=1)])
+
+
+def _tiles(items: NDArray[np.float32]) -> Iterator[NDArray[np.float64]]:
+    for start in range(0, len(items), _TILE_ITEMS):
+        yield items[start : start + _TILE_ITEMS].astype(np.float64)

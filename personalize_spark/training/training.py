@@ -11,7 +11,14 @@ from pyspark.sql import DataFrame
 from personalize_spark.recipes import Recipe
 from personalize_spark.training.configuration import Hyperparameters
 from personalize_spark.training.factors import Factors
-from personalize_spark.training.interactions import Keep, Totals, collect_items, number_items, number_pairs
+from personalize_spark.training.interactions import (
+    Keep,
+    Totals,
+    collect_items,
+    count_known,
+    number_items,
+    number_pairs,
+)
 from personalize_spark.training.metadata import Metadata
 
 
@@ -36,9 +43,10 @@ class Training:
     keep: Keep
 
     def numbered(self) -> tuple[pa.Table, DataFrame]:
-        """The table of `interactions.collect_items`, and the frame of `interactions.number_pairs`, persisted."""
+        """The table of `interactions.count_known`, and the frame of `interactions.number_pairs`, persisted."""
         numbered = self.keep(number_items(self.pairs))
-        return collect_items(numbered), self.keep(number_pairs(self.pairs, numbered))
+        pairs = self.keep(number_pairs(self.pairs, numbered))
+        return count_known(pairs, collect_items(numbered)), pairs
 
 
 Trainer = Callable[[Training], Factors]

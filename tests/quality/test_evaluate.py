@@ -113,19 +113,25 @@ def test_it_prints_as_a_table_of_the_three_rankings(catalog: Catalog) -> None:
     lines = str(evaluate(catalog, write(catalog))).splitlines()
     assert lines[0] == "12 users, 60 items"
     assert lines[2].split() == ["model", "popularity", "random"]
-    assert [line.split()[0] for line in lines[3:]] == [
+    end = lines.index("", 3)
+    assert [line.split()[0] for line in lines[3:end]] == [
         *("NDCG@5", "NDCG@10", "NDCG@25", "precision@5", "precision@10", "precision@25"),
         *("recall@5", "recall@10", "recall@25", "MRR@25", "coverage", "novelty", "popularity", "log-loss"),
     ]
     measures = expected(one_each(SEEN, RANKS), learned=False).rankings
     assert lines[3].split()[1:3] == ["1.0000", f"{measures['popularity'].ndcg[5]:.4f}"]
-    assert lines[-1].split()[-1] == f"{np.log(ITEMS):.4f}"
+    assert lines[end - 1].split()[-1] == f"{np.log(ITEMS):.4f}"
+    assert lines[end + 1].split() == ["predicted", "held", "out", "places"]
+    assert lines[-1].startswith("expected calibration error ")
 
 
 def test_it_is_plain_values(catalog: Catalog) -> None:
     arn = write(catalog)
     plain = json.loads(json.dumps(evaluate(catalog, arn).to_dict()))
-    assert list(plain) == ["solutionVersionArn", "metrics", "users", "items", "rankings", "calibration", "notes"]
+    assert list(plain) == [
+        *("solutionVersionArn", "metrics", "calibration_error", "users", "items", "rankings", "calibration"),
+        *("seen_share", "notes"),
+    ]
     assert (plain["solutionVersionArn"], plain["metrics"]["mean_reciprocal_rank_at_25"]) == (arn, 1)
     assert plain["rankings"]["model"]["recall"]["25"] == 1
 

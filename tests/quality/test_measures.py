@@ -61,10 +61,18 @@ def test_popularity_breaks_ties_by_id_and_is_as_worked_by_hand() -> None:
 def test_the_calibration_is_as_worked_by_hand() -> None:
     bins = golden().calibration
     assert [each.predicted for each in bins] == sorted(each.predicted for each in bins)
-    assert sorted((round(15 * each.predicted, 9), each.frequency, each.shown) for each in bins) == [
-        *((1, 0, 1), (1, 0.5, 1), (2, 0, 1), (2, 0, 1)),
-        *((4, 0, 1), (4, 1, 1), (8, 0.5, 1)),
+    # the first user's scores are 8, 4, 2, 1 of 15, and the first of them is seen: what is left are 7
+    assert sorted((round(each.predicted, 9), each.frequency, each.shown) for each in bins) == [
+        *((round(1 / 15, 9), 0.5, 1), (round(2 / 15, 9), 0, 1), (round(1 / 7, 9), 0, 1), (round(4 / 15, 9), 0, 1)),
+        *((round(2 / 7, 9), 0, 1), (round(8 / 15, 9), 0.5, 1), (round(4 / 7, 9), 1, 1)),
     ]
+    assert golden().seen_share == pytest.approx(8 / 15 / 2)
+
+
+def test_the_calibration_error_is_the_mean_distance_of_chance_and_frequency() -> None:
+    distances = [0.5 - 1 / 15, 2 / 15, 1 / 7, 4 / 15, 2 / 7, 8 / 15 - 0.5, 1 - 4 / 7]
+    assert golden().calibration_error() == pytest.approx(sum(distances) / 7)
+    assert "expected calibration error 24.6259%" in str(golden())
 
 
 def test_the_service_has_names_for_it() -> None:
@@ -114,8 +122,10 @@ def test_it_is_what_the_definitions_say(seed: int, items: int, users: int, rank:
         measured = asdict(evaluation.rankings[name])
         for name_, value in definitions(ranking, targets, shares.tolist(), of_ranking).items():
             assert measured[name_] == pytest.approx(value, abs=1e-9), (name, name_)
+    unseen = [1 - math.fsum(line[item] for item in gone) for line, gone in zip(scores, seen, strict=True)]
+    chances = [[each / left for each in line] for line, left in zip(scores, unseen, strict=True)]
     assert [tuple(asdict(each).values()) for each in evaluation.calibration] == [
-        pytest.approx(each, abs=1e-9) for each in tenths(lists, targets, scores)
+        pytest.approx(each, abs=1e-9) for each in tenths(lists, targets, chances)
     ]
 
 
@@ -229,4 +239,4 @@ def test_a_user_without_a_target_is_refused() -> None:
 def test_a_bin_holds_at_least_one_place() -> None:
     shares, ranks = np.array([0.5, 0.5]), np.arange(2, dtype=np.int32)
     evaluation = measure(column(0), column(1, 2), ragged([1]), ragged([0]), shares, 1.0, ranks)
-    assert evaluation.calibration == [Bin(0.5, 1.0, 1)]
+    assert evaluation.calibration == [Bin(1.0, 1.0, 1)]

@@ -33,7 +33,7 @@ from personalize_spark.solutions import write_model
 from personalize_spark.solutions.import_model import LOADERS, Sources, Target, import_model
 from personalize_spark.storage.location import hadoop_uri, open_store
 from personalize_spark.testing.toy import World
-from personalize_spark.training.temperature import fit_temperature
+from personalize_spark.training.temperature import fit_scale
 from tests.external.factors import (
     ITEMS,
     USERS,
@@ -244,7 +244,7 @@ def test_the_temperature_is_fitted_to_everybodys_newest_item(columns: int, load:
     sources = {"items": write_parquet(tmp_path, model.items, "i"), "users": write_parquet(tmp_path, model.users, "u")}
     imported = load(model, fit=True, interactions=uri, **sources)
     targets = np.array([list(model.items).index(newest[user]) for user in model.users])
-    fitted = fit_temperature(matrix(model.users), targets, matrix(model.items))
+    fitted = fit_scale(matrix(model.users), targets, matrix(model.items)).scale
     assert fitted.temperature > 1.2, "no fit, the test shows nothing"
     assert imported.temperature == pytest.approx(fitted.temperature, rel=1e-4)
     met: dict[str, int] = dict.fromkeys(model.items, 0)

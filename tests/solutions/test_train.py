@@ -230,7 +230,9 @@ def test_the_newest_item_of_a_user_calibrates_the_scores(learned: Artifact) -> N
     metrics = properties["metrics"]
     assert metrics["heldOutUsers"] == sum(len(items) >= 3 for items in users.values())
     assert metrics["logLoss"] < metrics["logLossUniform"] == pytest.approx(np.log(25))
+    assert metrics["logLoss"] <= metrics["logLossPopularity"] + 1e-5
     assert properties["temperature"] > 0
+    assert properties["popularityShare"] >= 0
 
 
 def test_users_of_one_item_can_be_learned_from(learn: Learn, caplog: pytest.LogCaptureFixture) -> None:

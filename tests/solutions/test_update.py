@@ -71,5 +71,5 @@ def test_new_items_and_users_are_folded_in_and_known_items_stay(spark: SparkSess
         np.testing.assert_allclose(found.vectors[0, :-1], solved(factors, met(name, 0, factors)), rtol=1e-4, atol=1e-6)
     exponent = updated.properties["temperature"] * found.vectors[0, -1] * new.matrix.factors[:, -1]
     counts = [sum(item == name for _, item, _ in rows) for name in ids(new)]
-    np.testing.assert_allclose(exponent, 0.3 * np.log1p(counts), rtol=1e-5)
+    np.testing.assert_allclose(exponent, base.properties["popularityShare"] * np.log1p(counts), rtol=1e-5)
     assert new.users.lookup(["hermit"]).known.all()

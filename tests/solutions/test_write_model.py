@@ -56,7 +56,7 @@ def test_factors_and_queries_lie_in_one_order_by_norm(tmp_path: Path) -> None:
 
 def test_popularity_becomes_a_column_of_the_factors(tmp_path: Path) -> None:
     factors = np.zeros((3, 2), np.float32)
-    model = written(tmp_path, Factors(ITEMS, factors, popularity=0.3))
+    model = written(tmp_path, Factors(ITEMS, factors, popular=True))
     assert model.matrix is not None
     shares = dict(zip(model.item_ids(), model.matrix.factors[:, 2].tolist(), strict=True))
     assert shares["b"] == shares["ä"] == 1.0

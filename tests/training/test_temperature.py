@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from personalize_spark.training.temperature import fit_temperature
+from personalize_spark.training.temperature import fit_scale
 
 Choices = tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]
 
@@ -26,16 +26,16 @@ def loss(vectors: NDArray[np.float32], targets: NDArray[np.int64], factors: NDAr
 
 @pytest.mark.parametrize("temperature", [0.05, 1.0, 7.0])
 def test_the_temperature_of_choices_is_found_again(temperature: float) -> None:
-    assert fit_temperature(*drawn(temperature)).temperature == pytest.approx(temperature, rel=0.15)
+    assert fit_scale(*drawn(temperature)).scale.temperature == pytest.approx(temperature, rel=0.15)
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
 def test_no_other_temperature_explains_the_choices_better(scale: float) -> None:
     vectors, targets, factors = drawn(1.5)
     vectors = vectors * np.float32(scale)
-    found = fit_temperature(vectors, targets, factors)
-    assert found.log_loss == pytest.approx(loss(vectors, targets, factors, found.temperature), rel=1e-12)
-    grid = found.temperature * np.linspace(0.9, 1.1, 21)
+    found = fit_scale(vectors, targets, factors)
+    assert found.log_loss == pytest.approx(loss(vectors, targets, factors, found.scale.temperature), rel=1e-12)
+    grid = found.scale.temperature * np.linspace(0.9, 1.1, 21)
     assert min(loss(vectors, targets, factors, t) for t in grid) >= found.log_loss - 1e-12
 
 
@@ -44,26 +44,55 @@ def test_many_tiles_give_the_same_as_the_definition() -> None:
     rng = np.random.default_rng(1)
     vectors, factors = (rng.standard_normal((n, 3)).astype(np.float32) for n in (300, 5000))
     targets = np.argmax(vectors @ factors.T + rng.gumbel(size=(300, 5000)), axis=1)
-    found = fit_temperature(vectors, targets, factors)
-    assert found.log_loss == pytest.approx(loss(vectors, targets, factors, found.temperature), rel=1e-12)
+    found = fit_scale(vectors, targets, factors)
+    assert found.log_loss == pytest.approx(loss(vectors, targets, factors, found.scale.temperature), rel=1e-12)
 
 
 def test_products_that_mislead_give_nearly_uniform_scores() -> None:
     vectors, targets, factors = drawn(1.0)
-    found = fit_temperature(-vectors, targets, factors)
-    assert found.temperature > 0
-    assert type(found.temperature) is float  # it goes into JSON
+    found = fit_scale(-vectors, targets, factors)
+    assert found.scale.temperature > 0
+    assert type(found.scale.temperature) is float  # it goes into JSON
     assert found.log_loss == pytest.approx(np.log(50), abs=1e-2)
 
 
 def test_products_that_are_all_equal_give_uniform_scores() -> None:
-    found = fit_temperature(np.ones((5, 2), np.float32), np.arange(5), np.ones((7, 2), np.float32))
-    assert found.temperature == 1.0
+    found = fit_scale(np.ones((5, 2), np.float32), np.arange(5), np.ones((7, 2), np.float32))
+    assert found.scale.temperature == 1.0
     assert found.log_loss == pytest.approx(np.log(7))
 
 
 def test_choices_that_are_always_the_best_end_at_a_finite_temperature() -> None:
     vectors = np.eye(4, dtype=np.float32)
-    found = fit_temperature(vectors, np.arange(4), vectors)
-    assert 1.0 < found.temperature < 1e6
+    found = fit_scale(vectors, np.arange(4), vectors)
+    assert 1.0 < found.scale.temperature < 1e6
     assert found.log_loss == pytest.approx(0.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4, 1.3])
+def test_temperature_and_share_of_choices_are_found_again(share: float) -> None:
+    vectors, _, factors = drawn(1.0)
+    prior = np.log1p(np.arange(50.0))
+    gumbel = np.random.default_rng(3).gumbel(size=(len(vectors), 50))
+    targets = np.argmax(0.5 * (vectors @ factors.T) + share * prior + gumbel, axis=1)
+    found = fit_scale(vectors, targets, factors, prior)
+    assert found.scale.temperature == pytest.approx(0.5, rel=0.15)
+    assert found.scale.popularity == pytest.approx(share, abs=0.1)
+    offsets = np.column_stack([factors, prior]).astype(np.float32), found.scale.temperature
+    near = [
+        loss(np.column_stack([vectors, np.full(len(vectors), each / offsets[1])]).astype(np.float32), targets, *offsets)
+        for each in found.scale.popularity + np.array([0.0, 0.02, -0.02])
+    ]
+    assert near[0] == pytest.approx(found.log_loss, rel=1e-6)
+    if share:
+        assert found.log_loss <= min(near[1:])
+
+
+def test_products_that_mislead_leave_the_scores_to_popularity() -> None:
+    """Everybody hates what the products praise, and takes what is popular."""
+    vectors, _, factors = drawn(1.0)
+    prior = np.log1p(np.arange(50.0))
+    gumbel = np.random.default_rng(3).gumbel(size=(len(vectors), 50))
+    targets = np.argmax(prior - 0.5 * (vectors @ factors.T) + gumbel, axis=1)
+    popularity = float(np.log(np.exp(prior).sum()) - prior[targets].mean())
+    assert fit_scale(vectors, targets, factors, prior).log_loss <= popularity + 1e-5
