@@ -21,7 +21,7 @@ from personalize_spark.filters.selector import Group, Lines, LineUsers, Selector
 from personalize_spark.records import Object, ids_of
 from personalize_spark.schemas import ITEMS, schemas_of
 from personalize_spark.scoring import model as scoring
-from personalize_spark.scoring.exploration import MASS_PER_WEIGHT, MAX_ITEMS, Cold, hashes
+from personalize_spark.scoring.exploration import MAX_ITEMS, Cold, hashes
 from personalize_spark.scoring.ragged import Ragged
 
 _DAY = 86_400
@@ -136,9 +136,7 @@ def with_exploration(model: scoring.Model, view: View, exploration: Exploration,
     rows[new] = len(model.item_ids_json) + np.arange(len(new))
     order = np.argsort(rows)
     number = int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8])
-    cold = Cold(
-        rows[order], exposures[young][order], hashes(names)[order], exploration.weight * MASS_PER_WEIGHT, number
-    )
+    cold = Cold(rows[order], exposures[young][order], hashes(names)[order], exploration.weight, number)
     texts = scoring.JsonTexts.of([orjson.dumps(names[each]) for each in new])
     return replace(model.with_items(texts), cold=cold)
 

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from personalize_spark.recipes.recipe import USER_ID, Settings
 from personalize_spark.records import Object, Recommendations, ids_of
-from personalize_spark.scoring.exploration import Audience, Cold, explored, hashes
+from personalize_spark.scoring.exploration import PLACE, Audience, Cold, explored, hashes
 from personalize_spark.scoring.items import ItemMatrix
 from personalize_spark.scoring.model import Model
-from personalize_spark.scoring.selection import Selection, best_of, popular_of
+from personalize_spark.scoring.selection import EVERYTHING, Selection, best_of, popular_of
 from personalize_spark.scoring.softmax import probabilities
 from personalize_spark.scoring.users import UserRows
 
@@ -64,11 +64,25 @@ def _relevant(model: Model, matrix: ItemMatrix, query: _Query) -> _Scored:
 
 def _exploring(model: Model, matrix: ItemMatrix, cold: Cold, query: _Query) -> _Scored:
     """The items in scope of exploration are taken out of the search, and put in again with their bonus."""
-    others = query.selection.without_items(cold.rows, len(model.item_ids_json), len(query.ids))
-    relevant = _relevant(model, matrix, replace(query, selection=others.below(len(matrix.factors))))
-    shrunk = np.where(relevant.items < 0, -np.inf, relevant.scores / (1 + cold.mass))
-    audience = Audience(hashes(query.ids), query.users, model.temperature)
-    items, scores = explored(audience, matrix, cold, query.selection, query.n)
-    items, scores = np.concatenate([relevant.items, items], axis=1), np.concatenate([shrunk, scores], axis=1)
+    others, everything = (
+        each.without_items(cold.rows, len(model.item_ids_json), len(query.ids)).below(len(matrix.factors))
+        for each in (query.selection, EVERYTHING)
+    )
+    relevant = _relevant(model, matrix, replace(query, selection=others))
+    same = query.n == PLACE and query.selection.is_everything
+    best = relevant if same else _relevant(model, matrix, replace(query, n=PLACE, selection=everything))
+    marks = _last_of(best, 1 / len(matrix.factors))
+    audience = Audience(hashes(query.ids), query.users, marks, model.temperature)
+    found = explored(audience, matrix, cold, query.selection, query.n)
+    shrunk = np.where(relevant.items < 0, -np.inf, relevant.scores / (1 + found.masses)[:, None])
+    items = np.concatenate([relevant.items, found.items], axis=1)
+    scores = np.concatenate([shrunk, found.scores], axis=1)
     order = np.argsort(-scores, axis=1, kind="stable")[:, : query.n]
     return _Scored(np.take_along_axis(items, order, axis=1), np.take_along_axis(scores, order, axis=1))
+
+
+def _last_of(best: _Scored, default: float) -> NDArray[np.float64]:
+    """Float64 (U,): the last score of each list; of an empty one the default."""
+    there = np.count_nonzero(best.items >= 0, axis=1)
+    last = best.scores[np.arange(len(there)), np.maximum(there - 1, 0)]
+    return np.where(there > 0, last, default)

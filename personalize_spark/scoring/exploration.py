@@ -1,15 +1,16 @@
-"""Exploration: new items take a share of the probability, which item gets how much differs from user to user.
+"""Exploration: new items get a part of the probability, which item how much differs from user to user.
 
 Let Z_u be the normaliser of a user, and C the items in scope: younger than the cut-off. The exponential of an item e of C
 becomes
 
-    exp(t w_u . w_e) + g Z_u a_ue / sum_C a_uc,     a_ue = 1 / ((1 + n_e) x_ue),     g = weight / 4
+    exp(t w_u . w_e) + weight Z_u s_u (PLACES q_e / x_ue)^(1/4),     q_e = h_e / (1 + sum_C h_c),     h_e = 1 / (1 + n_e)
 
-where n_e is how often it was met: its interactions, and the impressions that it was in and not chosen from; and x_ue is uniform in (0, 1], drawn from a hash of user, item and seed; an item that the model
-has not learned has the exponential 0 before. The new normaliser is ``(1 + g) Z_u``. So weight 0 changes nothing, the order of
-the other items never changes, their scores shrink by one factor, and what items in scope hold grows with the weight.
-That is what two runs of the service show whose outputs are published; there, cold items held 6.5 % on average at the default
-weight 0.3: g = 0.23 times the weight. The tail of 1 / x is heavy: few items get most of it, and they reach the lists.
+where s_u is the score at place 25 of the items that are not in scope, before any filter; n_e is how often e was met: its
+interactions, and the impressions that it was in and not chosen from; and x_ue is uniform in (0, 1], drawn from a hash of user,
+item and seed; an item that the model has not learned has the exponential 0 before. So weight 0 changes nothing, the order of
+the other items never changes, and their scores shrink by one factor a user. An item gets more than s_u with the probability
+``PLACES weight^4 q_e``: the new items of a list of 25 are few however many are in scope, and fewer if each is met often. The
+power keeps the tail short, as a user's best scores must not be passed. docs/decisions/0007-models.md has the measurements.
 """
 
 from __future__ import annotations
@@ -26,7 +27,10 @@ from personalize_spark.scoring.products import paired_products
 from personalize_spark.scoring.selection import Selection
 from personalize_spark.scoring.users import UserRows
 
-MASS_PER_WEIGHT = 0.25
+PLACES = 5.0
+"""New items above place 25, at most and in the mean, at weight 1."""
+PLACE = 25
+"""Where the score is that new items are measured with."""
 MAX_ITEMS = 1_000
 """Items in scope, at most: those that were met least, then the newest, then by id."""
 _CELLS = 1 << 18
@@ -43,39 +47,65 @@ class Cold:
         rows: int64 (E,), rows of the model's items, ascending; those that the model has not learned come behind its matrix.
         exposures: int64 (E,), interactions and impressions.
         keys: uint64 (E,), a hash of each id.
-        mass: g, see above.
+        weight: 0.0 to 1.0.
         seed: of the hash.
     """
 
     rows: NDArray[np.int64]
     exposures: NDArray[np.int64]
     keys: NDArray[np.uint64]
-    mass: float
+    weight: float
     seed: int
 
-    def bonuses(self, users: NDArray[np.uint64]) -> NDArray[np.float64]:
-        """Float64 (U, E): ``g a_ue / sum_C a_uc``, in units of the user's normaliser.
+    def bonuses(self, users: NDArray[np.uint64], marks: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Float64 (U, E): what is added to the exponentials, in units of the user's normaliser.
 
         Args:
             users: uint64 (U,), a hash of each user's id.
+            marks: float64 (U,), s_u, see above.
         """
         drawn = _mixed(_mixed(users + np.uint64(self.seed))[:, None] ^ self.keys) >> np.uint64(11)
-        appeal = 2.0**53 / ((drawn + np.uint64(1)).astype(np.float64) * (1.0 + self.exposures))
-        bonuses: NDArray[np.float64] = appeal * (self.mass / appeal.sum(axis=1))[:, None]
+        little = 1.0 / (1.0 + self.exposures)
+        chances = 2.0**53 / (drawn + np.uint64(1)).astype(np.float64) * (PLACES * little / (1.0 + little.sum()))
+        # two square roots, which every machine rounds alike
+        bonuses: NDArray[np.float64] = np.sqrt(np.sqrt(chances)) * (self.weight * marks)[:, None]
         return bonuses
 
 
 @dataclass(frozen=True)
 class Audience:
-    """Users that explore: `keys` uint64 (U,), a hash of each id; all `users` are known; temperature t > 0."""
+    """Users that explore.
+
+    Attributes:
+        keys: uint64 (U,), a hash of each id.
+        users: all of them are known.
+        marks: float64 (U,), s_u, see above.
+        temperature: t > 0.
+    """
 
     keys: NDArray[np.uint64]
     users: UserRows
+    marks: NDArray[np.float64]
     temperature: float
 
     def take(self, rows: NDArray[np.int64]) -> Audience:
         """Some of them."""
-        return Audience(self.keys[rows], self.users.take(rows), self.temperature)
+        return Audience(self.keys[rows], self.users.take(rows), self.marks[rows], self.temperature)
+
+
+@dataclass(frozen=True)
+class Explored:
+    """The best items in scope of each user.
+
+    Attributes:
+        items: int64 (U, n), rows of the items, best first; -1 past the end.
+        scores: float64 (U, n); -inf past the end.
+        masses: float64 (U,), what all items in scope got, in units of the user's normaliser.
+    """
+
+    items: NDArray[np.int64]
+    scores: NDArray[np.float64]
+    masses: NDArray[np.float64]
 
 
 def hashes(ids: Sequence[str]) -> NDArray[np.uint64]:
@@ -83,10 +113,8 @@ def hashes(ids: Sequence[str]) -> NDArray[np.uint64]:
     return _mixed(np.fromiter((zlib.crc32(each.encode()) for each in ids), np.uint64, len(ids)))
 
 
-def explored(
-    audience: Audience, matrix: ItemMatrix, cold: Cold, selection: Selection, n: int
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The best n items in scope of each user: (rows of the items, scores), each (U, n), best first; -1 and -inf past the end.
+def explored(audience: Audience, matrix: ItemMatrix, cold: Cold, selection: Selection, n: int) -> Explored:
+    """The best n items in scope of each user.
 
     Args:
         audience: the users.
@@ -96,16 +124,19 @@ def explored(
         n: length of the lists.
     """
     users, count = len(audience.keys), len(cold.rows)
-    items, scores = np.full((users, n), -1, np.int64), np.full((users, n), -np.inf)
+    items, scores, masses = np.full((users, n), -1, np.int64), np.full((users, n), -np.inf), np.empty(users)
     step = max(1, _CELLS // max(count, 1))
     for start in range(0, users, step):
         some = np.arange(start, min(start + step, users))
-        found = _scores(audience.take(some), matrix, cold, _allowed(selection.take(some), cold, len(some)), n)
+        part = audience.take(some)
+        bonuses = cold.bonuses(part.keys, part.marks)
+        masses[some] = bonuses.sum(axis=1)
+        found = _scores(part, matrix, cold, bonuses, _allowed(selection.take(some), cold, len(some)), n)
         order = np.argsort(-found, axis=1, kind="stable")[:, :n]
         best = np.take_along_axis(found, order, axis=1)
         items[some, : order.shape[1]] = np.where(best > -np.inf, cold.rows[order], -1)
         scores[some, : order.shape[1]] = best
-    return items, scores
+    return Explored(items, scores / (1 + masses)[:, None], masses)
 
 
 def _allowed(selection: Selection, cold: Cold, users: int) -> NDArray[np.bool_]:
@@ -115,14 +146,18 @@ def _allowed(selection: Selection, cold: Cold, users: int) -> NDArray[np.bool_]:
 
 
 def _scores(
-    audience: Audience, matrix: ItemMatrix, cold: Cold, allowed: NDArray[np.bool_], n: int
+    audience: Audience,
+    matrix: ItemMatrix,
+    cold: Cold,
+    bonuses: NDArray[np.float64],
+    allowed: NDArray[np.bool_],
+    n: int,
 ) -> NDArray[np.float64]:
-    """Float64 (U, E): the scores, exact where one can be among the best n; -inf where an item must not be.
+    """Float64 (U, E): the scores, in units of the user's normaliser, exact where one can be among the best n; -inf where an item must not be.
 
     A product by BLAS differs from the exact one in its last bits, and not in every block alike: what is near the n-th best
     score or above it is multiplied again.
     """
-    bonuses = cold.bonuses(audience.keys)
     learned = np.flatnonzero(cold.rows < len(matrix.factors))
     factors = matrix.factors[cold.rows[learned]]
     products = audience.users.vectors.astype(np.float64) @ factors.T.astype(np.float64)
@@ -134,7 +169,7 @@ def _scores(
     users, items = np.nonzero((scores[:, learned] >= cut[:, None]) & allowed[:, learned])
     exact = paired_products(audience.users.vectors, users, factors, items)
     scores[users, learned[items]] = bonuses[users, learned[items]] + _exponentials(audience, exact, users)
-    return scores / (1 + cold.mass)
+    return scores
 
 
 def _exponentials(audience: Audience, products: NDArray[np.float64], users: NDArray[np.int64]) -> NDArray[np.float64]:

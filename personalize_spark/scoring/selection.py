@@ -30,6 +30,11 @@ class Selection:
     also_included: Ragged[np.int32] | None = None
     unknown_items: NDArray[np.bool_] | None = None
 
+    @property
+    def is_everything(self) -> bool:
+        """Whether every line may get every item."""
+        return all(each is None for each in vars(self).values())
+
     def take(self, lines: NDArray[np.int64]) -> Selection:
         """What some of the lines may get; `lines` are ascending."""
         excluded, also_included = (part and part.take(lines) for part in (self.excluded, self.also_included))

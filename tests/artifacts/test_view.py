@@ -10,7 +10,7 @@ import pytest
 
 from personalize_spark.artifacts.artifact import Artifact, finish, write_table
 from personalize_spark.artifacts.view import Exploration, View, with_exploration
-from personalize_spark.scoring.exploration import MASS_PER_WEIGHT, MAX_ITEMS
+from personalize_spark.scoring.exploration import MAX_ITEMS
 from personalize_spark.scoring.model import JsonTexts, Model
 from personalize_spark.storage.location import open_store
 
@@ -45,7 +45,7 @@ def test_items_younger_than_the_cut_off_are_explored_by_how_often_they_were_met(
     assert found.cold is not None
     met = dict(zip([found.item_ids()[row] for row in found.cold.rows], found.cold.exposures.tolist(), strict=True))
     assert met == {"d": 2, "b": 2, "c": 5}  # interactions and impressions
-    assert found.cold.mass == 0.3 * MASS_PER_WEIGHT
+    assert found.cold.weight == 0.3
     assert found.cold.rows.tolist() == [0, 2, 3]
 
 

@@ -15,12 +15,12 @@ from personalize_spark.answer import answer
 from personalize_spark.filters.selector import Group
 from personalize_spark.recipes import RECIPES, Settings
 from personalize_spark.records import Object
-from personalize_spark.scoring.exploration import MASS_PER_WEIGHT, Cold, hashes
+from personalize_spark.scoring.exploration import Cold, hashes
 from personalize_spark.scoring.masks import Masks
 from personalize_spark.scoring.model import JsonTexts, Model
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.selection import Selection
-from personalize_spark.testing.toy import model_of, random_world
+from personalize_spark.testing.toy import GOLDEN, model_of, random_world
 from tests.recipes.test_golden_pairs import model_of as golden_model
 
 UP = RECIPES["aws-user-personalization"]
@@ -32,7 +32,7 @@ def exploring(model: Model, young: Sequence[str], new: Sequence[str], weight: fl
     more = model.with_items(JsonTexts.of([json.dumps(name).encode() for name in new]))
     names = sorted([*young, *new], key=lambda name: int(more.rows_of([name])[0]))
     interactions = np.arange(len(names)) % 3
-    return replace(more, cold=Cold(more.rows_of(names), interactions, hashes(names), weight * MASS_PER_WEIGHT, seed))
+    return replace(more, cold=Cold(more.rows_of(names), interactions, hashes(names), weight, seed))
 
 
 def expected(model: Model, user: str, n: int, drop: Sequence[str] = ()) -> tuple[list[str], list[float]]:
@@ -44,9 +44,10 @@ def expected(model: Model, user: str, n: int, drop: Sequence[str] = ()) -> tuple
         w.temperature * float(np.dot(w.users[user], w.items[name])) if name in w.items else -np.inf for name in names
     ]
     shares = np.exp(logits) / np.exp(logits).sum()
-    bonus = cold.bonuses(hashes([user]))[0]
+    others = np.sort(np.delete(shares, cold.rows))
+    bonus = cold.bonuses(hashes([user]), others[-25:][:1])[0]
     shares[cold.rows] += bonus
-    shares /= 1 + cold.mass
+    shares /= 1 + bonus.sum()
     order = [row for row in np.argsort(-shares, kind="stable") if names[row] not in drop][:n]
     return [names[row] for row in order], [round(float(shares[row]), 7) for row in order]
 
@@ -114,7 +115,11 @@ def test_filters_count_for_items_in_scope_too(learned: Model) -> None:
 
 
 def test_the_golden_cold_item(tmp_path: Path) -> None:
+    """Its exponential is a quarter of the sum of the others'."""
     model = exploring(golden_model(tmp_path, UP.name), [], ["e"], 1.0)
+    assert model.cold is not None
+    bonus = model.cold.bonuses(hashes(["u1"]), np.array([GOLDEN["d"]]))[0, 0]
+    model = replace(model, cold=replace(model.cold, weight=0.25 / bonus))
     assert b'"recommendedItems":["a","e","b"],"scores":[0.6759379,0.2,0.1166522]' in (
         answer(UP, model, Settings(3), [b'{"userId":"u1"}']).data
     )
@@ -129,10 +134,38 @@ def test_a_bonus_depends_on_nothing_but_user_and_items(learned: Model) -> None:
     cold = exploring(learned, YOUNG, NEW, 0.3).cold
     assert cold is not None
     users = hashes([f"u{n}" for n in range(50)])
-    together = cold.bonuses(users)
-    np.testing.assert_array_equal(np.concatenate([cold.bonuses(users[n : n + 1]) for n in range(50)]), together)
-    np.testing.assert_allclose(together.sum(axis=1), cold.mass, rtol=1e-12)
-    assert (together != replace(cold, seed=8).bonuses(users)).all()
+    marks = np.linspace(0.01, 0.1, 50)
+    together = cold.bonuses(users, marks)
+    one_by_one = [cold.bonuses(users[n : n + 1], marks[n : n + 1]) for n in range(50)]
+    np.testing.assert_array_equal(np.concatenate(one_by_one), together)
+    assert (together != replace(cold, seed=8).bonuses(users, marks)).all()
+
+
+def test_an_item_passes_the_mark_as_often_as_the_formula_says(learned: Model) -> None:
+    """Nine items that nobody has met have a tenth each of the 5 w^4 places, and little of them once all are known."""
+    cold = exploring(learned, YOUNG, NEW, 0.8).cold
+    assert cold is not None
+    fresh = replace(cold, exposures=np.zeros(9, np.int64))
+    users = hashes([f"u{n}" for n in range(20_000)])
+    above = (fresh.bonuses(users, np.ones(20_000)) > 1).mean(axis=0)
+    np.testing.assert_allclose(above, 5 * 0.8**4 / (1 + 9), atol=0.015)
+    known = replace(cold, exposures=np.full(9, 99))
+    assert (known.bonuses(users, np.ones(20_000)) > 1).mean() == pytest.approx(5 * 0.8**4 * 0.01 / 1.09, rel=0.1)
+
+
+def test_the_others_shrink_by_one_factor_and_a_filter_changes_no_score(learned: Model) -> None:
+    model = exploring(learned, YOUNG, NEW, 0.6)
+    plain, found = out(learned, ["u1", "u2"], 300), out(model, ["u1", "u2"], 304)
+    keep = np.arange(len(model.item_ids_json)) % 3 > 0
+    filtered = out(model, ["u1", "u2"], 30, Selection(Masks.same(keep, 2)))
+    for before, after, some in zip(plain, found, filtered, strict=True):
+        scores = dict(zip(*after, strict=True))
+        factors = [
+            scores[item] / score for item, score in zip(*before, strict=True) if item not in YOUNG and score > 1e-3
+        ]
+        assert max(factors) == pytest.approx(min(factors), rel=1e-3)
+        assert max(factors) < 1
+        assert all(scores[item] == score for item, score in zip(*some, strict=True))
 
 
 def test_the_share_of_items_in_scope_grows_with_the_weight(learned: Model) -> None:
@@ -148,5 +181,5 @@ def test_the_share_of_items_in_scope_grows_with_the_weight(learned: Model) -> No
 def test_items_that_many_have_met_are_explored_less(learned: Model) -> None:
     cold = exploring(learned, [], NEW, 0.3).cold
     assert cold is not None
-    mean: NDArray[np.float64] = np.median(cold.bonuses(hashes([f"u{n}" for n in range(2000)])), axis=0)
-    assert mean[0] > 1.5 * mean[1] > 1.8 * mean[2]
+    mean: NDArray[np.float64] = np.mean(cold.bonuses(hashes([f"u{n}" for n in range(2000)]), np.ones(2000)), axis=0)
+    np.testing.assert_allclose(mean[1:3] / mean[0], np.array([1 / 2, 1 / 3]) ** 0.25, rtol=0.02)
