@@ -185,7 +185,7 @@ def validate_batch_inference(
         ServiceError: the request would be refused.
         JobFailed: the job would fail: there is no input, more than the managed service takes, or too many records for themes.
     """
-    from personalize_spark.job.inputs import find_inputs
+    from personalize_spark.job.inputs import find_inputs, note_of_litter
     from personalize_spark.job.run import check_inputs
     from personalize_spark.service.batch_inference_jobs import check_batch_inference_job
 
@@ -195,7 +195,8 @@ def validate_batch_inference(
     if refused := [each.refused for each in inputs if each.refused]:
         raise JobFailed(refused[0])
     size = sum(each.source.size for each in inputs)
-    return {"valid": True, "inputFiles": len(inputs), "inputBytes": size, "notes": job.notes}
+    notes = [*job.notes, *note_of_litter(job.input_path, job.access)]
+    return {"valid": True, "inputFiles": len(inputs), "inputBytes": size, "notes": notes}
 
 
 @missing_spark_told()
@@ -209,6 +210,7 @@ def import_datasets(  # noqa: PLR0913  # the command's options
     interactions_schema: Mapping[str, Any] | None = None,
     items_schema: Mapping[str, Any] | None = None,
     users_schema: Mapping[str, Any] | None = None,
+    map: Mapping[str, str] | None = None,  # noqa: A002  # the command's option
     import_mode: Literal["FULL", "INCREMENTAL"] = "FULL",
     dry_run: bool = False,
     spark: SparkSession | None = None,
@@ -227,6 +229,7 @@ def import_datasets(  # noqa: PLR0913  # the command's options
         interactions_schema: the Avro schema of the interactions; inferred from the file if left out.
         items_schema: the same of the items.
         users_schema: the same of the users.
+        map: by name of a column, such as USER_ID, the one that the files have for it.
         import_mode: FULL replaces the datasets; INCREMENTAL adds interactions, and updates items and users by id.
         dry_run: read and check all rows, report what would be imported, and write nothing; needs no Spark.
         spark: the session to use; it needs Delta.
@@ -243,7 +246,7 @@ def import_datasets(  # noqa: PLR0913  # the command's options
         from personalize_spark.solutions.refresh_users import refresh_users
     places = {"Interactions": interactions, "Items": items, "Users": users}
     schemas = {"Interactions": interactions_schema, "Items": items_schema, "Users": users_schema}
-    sources = {name: CsvSource(uri_of(place), schemas[name]) for name, place in places.items() if place is not None}
+    sources = {name: CsvSource(uri_of(at), schemas[name], map or {}) for name, at in places.items() if at is not None}
     if not sources:
         raise InvalidInputException("Nothing to import: give at least one of interactions, items and users.")
     if import_mode not in [*ImportMode]:
@@ -253,9 +256,7 @@ def import_datasets(  # noqa: PLR0913  # the command's options
         return try_import(plan)
     session = spark or _session(f"import {group}", data=True)
     report = run_import(session, catalog, plan)
-    if "Interactions" not in sources:
-        return report
-    refreshed = refresh_users(session, catalog, group)
+    refreshed = refresh_users(session, catalog, group) if "Interactions" in sources else {}
     return replace(report, refreshed={str(arn): users for arn, users in refreshed.items()})
 
 

@@ -35,6 +35,12 @@ def _add_import(commands: Commands) -> None:
         parser.add_argument(f"--{name}", metavar="CSV", help=f"file or folder of the {name} dataset")
         parser.add_argument(f"--{name}-schema", metavar="JSON", help="its Avro schema; inferred if left out")
     parser.add_argument(
+        "--map",
+        metavar="NAME=COLUMN",
+        action="append",
+        help="a column that the files name otherwise, such as USER_ID=customer_id; may be repeated",
+    )
+    parser.add_argument(
         "--import-mode",
         choices=["FULL", "INCREMENTAL"],
         default="FULL",
@@ -90,6 +96,10 @@ def _import(arguments: argparse.Namespace) -> None:
     options = options_of(arguments)
     for name in (f"{dataset}_schema" for dataset in _DATASETS):
         options[name] = json_of(options[name]) if options[name] else None
+    pairs = [each.partition("=") for each in options["map"] or []]
+    if wrong := next(("".join(each) for each in pairs if not (each[0] and each[2])), None):
+        raise InvalidInputException(f"--map {wrong} is no NAME=COLUMN, such as USER_ID=customer_id.")
+    options["map"] = {name: column for name, _, column in pairs}
     print_schema = options.pop("print_schema")
     if print_schema and len([name for name in _DATASETS if options[name]]) != 1:
         raise InvalidInputException(

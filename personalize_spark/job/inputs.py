@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import accumulate, chain, takewhile
 
-from personalize_spark.errors import JobFailed, StorageError
+from personalize_spark.errors import JobFailed, StorageError, quoted
 from personalize_spark.job.byte_ranges import ByteRange, blocks, compression, cut
 from personalize_spark.job.plan import CHECK, REPORTS, STAGING
 from personalize_spark.records import count_records
@@ -18,6 +19,8 @@ from personalize_spark.storage.location import open_store, split_prefix
 from personalize_spark.storage.store import Access, Object, Store
 
 OUT, ERRORS = ".out", ".errors"
+_LITTER = re.compile(r"(?:^|(?<=/))(?:\.|_SUCCESS$|_committed_|_started_|Thumbs\.db$|desktop\.ini$)")
+"""Hidden files and folders; what Spark, Databricks and Windows leave beside data."""
 _SAMPLE = 64 << 10
 _READERS = 8
 _LINE = 32.0
@@ -39,7 +42,9 @@ class Input:
 
 
 def find_inputs(input_path: str, output_path: str, access: Access, only: Sequence[str] | None = None) -> list[Input]:
-    """All objects whose URI starts with the input path, but what a job itself leaves under the output path, and Hadoop's checksums.
+    """All objects whose URI starts with the input path, but what a job itself leaves under the output path, and litter.
+
+    Litter are hidden files, and what Spark and Windows leave beside data: see `note_of_litter`.
 
     With `only` they are those of these names; their outputs have the names that they have among all.
 
@@ -50,12 +55,12 @@ def find_inputs(input_path: str, output_path: str, access: Access, only: Sequenc
     store = open_store(folder, access)
     own = open_store(output_path, access).root
     found = [
-        each for each in store.list(prefix) if each.name == prefix or not _left_by_a_job(store.root + each.name, own)
+        each
+        for each in store.list(prefix)
+        if each.name == prefix or not (_is_litter(each.name, prefix) or _left_by_a_job(store.root + each.name, own))
     ]
     if not found:
         raise JobFailed(f"Invalid S3 input path: no object's name starts with {input_path}.")
-    names = {each.name for each in found}
-    found = [each for each in found if _checksum_of(each.name) not in names]
     common = len(_common_folder([each.name for each in found]))
     refusal = _refuser(store, prefix)
     inputs = [Input(each, each.name[common:] + OUT, refusal(each.name)) for each in found]
@@ -94,10 +99,19 @@ def _common_folder(names: Sequence[str]) -> str:
     return first[: first.rfind("/", 0, alike) + 1]
 
 
-def _checksum_of(name: str) -> str | None:
-    """The file that a `.NAME.crc` belongs to: Spark leaves one beside every file that it writes on a local disk."""
-    folder, slash, file = name.rpartition("/")
-    return f"{folder}{slash}{file[1:-4]}" if file.startswith(".") and file.endswith(".crc") else None
+def note_of_litter(input_path: str, access: Access) -> list[str]:
+    """The note that names files under the input path that are no inputs; none if there are none."""
+    folder, prefix = split_prefix(input_path)
+    found = [each.name for each in open_store(folder, access).list(prefix) if _is_litter(each.name, prefix)]
+    if not found:
+        return []
+    what = "hidden file or marker is" if len(found) == 1 else "hidden files and markers are"
+    return [f"{len(found):,} {what} no input, such as {quoted(found[0])}."]
+
+
+def _is_litter(name: str, prefix: str) -> bool:
+    """Whether a name is hidden or a marker, beyond the prefix: who spells a hidden folder out wants it."""
+    return _LITTER.search(name, len(prefix)) is not None
 
 
 def _left_by_a_job(uri: str, output_root: str) -> bool:

@@ -22,6 +22,7 @@ from personalize_spark.job.inputs import (
     check_records,
     find_inputs,
     mean_line_bytes,
+    note_of_litter,
     read_inputs,
     read_refusals,
     write_inputs,
@@ -107,6 +108,7 @@ def _run(executor: Executor, plan: Plan, lease: Lease, show: Callable[[Progress]
         outputs.publish()
     timing = Timing(time.monotonic() - started, ready - started, before.lines)
     report = report_of(plan, [each.source.name for each in inputs], ledger, timing)
+    report.notes.extend(note_of_litter(plan.job.input_path, plan.job.access))
     if there:
         report.notes.append(
             f"The job was resumed: {there} of {counted(len(ledger.splits), 'split')} were answered before."

@@ -154,6 +154,15 @@ def test_the_command_shows_and_prints(tmp_path: Path, capsys: pytest.CaptureFixt
     assert not (tmp_path / "catalog" / "datasets").exists()
 
 
+def test_columns_are_mapped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "clicks.csv").write_text("customer,sku,TIMESTAMP\nu,i,1\n")
+    given = ["import", "--catalog", str(tmp_path), "--group", "g", "--interactions", str(tmp_path / "clicks.csv")]
+    assert main([*given, "--dry-run", "--map", "USER_ID=customer", "--map", "ITEM_ID=sku"]) == 0
+    assert "Interactions: 1 row to import (USER_ID string, ITEM_ID string, TIMESTAMP long)" in capsys.readouterr().err
+    assert main([*given, "--dry-run", "--map", "USER_ID"]) == 2
+    assert "--map USER_ID is no NAME=COLUMN" in capsys.readouterr().err
+
+
 def test_a_file_in_utf16_is_named_before_spark_starts(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="a.csv is UTF-16: save it as UTF-8"):
         tried(tmp_path, "Interactions", {"a.csv": (CLICKS + "u,i,click,1\n").encode("utf-16")})

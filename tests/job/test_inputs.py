@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from personalize_spark.errors import JobFailed
-from personalize_spark.job.inputs import Input, check_records, find_inputs, mean_line_bytes
+from personalize_spark.job.inputs import Input, check_records, find_inputs, mean_line_bytes, note_of_litter
 from personalize_spark.storage.file import FileStore
 from personalize_spark.storage.store import Access
 
@@ -35,9 +35,20 @@ def test_a_slash_confines_the_input_to_one_folder(tmp_path: Path) -> None:
     assert outputs(root, "in/", "out/") == {"a.json": "a.json.out"}
 
 
-def test_checksums_beside_their_files_are_no_input(tmp_path: Path) -> None:
-    root = write(tmp_path, "in/part-0.json", "in/.part-0.json.crc", "in/.alone.crc", "in/x/.y.crc")
-    assert set(outputs(root, "in/", "out/")) == {"part-0.json", ".alone.crc", "x/.y.crc"}
+def test_hidden_files_and_markers_are_no_input(tmp_path: Path) -> None:
+    litter = ["in/.part-0.json.crc", "in/.DS_Store", "in/x/.y.json", "in/.git/z.json", "in/_SUCCESS", "in/Thumbs.db"]
+    root = write(tmp_path, "in/part-0.json", "in/_users.json", "in/a_SUCCESS", *litter)
+    assert set(outputs(root, "in/", "out/")) == {"part-0.json", "_users.json", "a_SUCCESS"}
+    assert set(outputs(root, "in", "out/")) == {"in/part-0.json", "in/_users.json", "in/a_SUCCESS"}
+    assert note_of_litter(f"{root}in/", AMBIENT) == ["6 hidden files and markers are no input, such as '.DS_Store'."]
+    assert note_of_litter(f"{root}in/part", AMBIENT) == []
+
+
+def test_what_is_hidden_is_an_input_if_it_is_spelled_out(tmp_path: Path) -> None:
+    root = write(tmp_path, "in/.a/b.json", "in/.c.json")
+    assert set(outputs(root, "in/.a/", "out/")) == {"b.json"}
+    assert set(outputs(root, "in/.c", "out/")) == {".c.json"}
+    assert note_of_litter(f"{root}in/", AMBIENT) == ["2 hidden files and markers are no input, such as '.a/b.json'."]
 
 
 def test_outputs_are_named_below_the_longest_common_folder(tmp_path: Path) -> None:
