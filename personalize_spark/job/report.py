@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from typing import Any
 
 from personalize_spark.errors import counted
@@ -12,12 +13,13 @@ from personalize_spark.job.attempts import Ledger
 from personalize_spark.job.forms import remedy
 from personalize_spark.job.plan import Plan
 from personalize_spark.job.task import Piece
+from personalize_spark.job.themed import ThemedList
 from personalize_spark.outcomes import Outcomes, Remark
 
 VERSION = 1
 MAX_NAMED = 1_000
 """Files of a kind that a report names."""
-_SLOWEST = 5
+_SLOWEST, _THEMES = 5, 100
 _NEAR_MISSES = 10
 _CUT = 60
 """Characters of a line that the summary shows."""
@@ -85,6 +87,7 @@ class Report:
         error_files: inputs with error lines, and how many; the thousand with the most.
         failed_files: inputs that have no output, the first thousand.
         failure: the job's `failureReason`, if it failed.
+        themes: of a job with themes, each with its items by descending relevance; the first thousand.
     """
 
     output: str
@@ -116,6 +119,7 @@ class Report:
     error_files: dict[str, int] = field(default_factory=dict)
     failed_files: list[str] = field(default_factory=list)
     failure: str | None = None
+    themes: list[ThemedList] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values."""
@@ -131,6 +135,8 @@ class Report:
                 f"  {counted(count, 'line')}: {_TOLD[Remark(kind)]}{self._first(kind)}"
                 for kind, count in self.remarks.items()
             ),
+            *(f"  theme: {each}" for each in self.themes[:_THEMES]),
+            *([f"  and {len(self.themes) - _THEMES} more themes"] if len(self.themes) > _THEMES else []),
             *(f"  note: {note}" for note in self.notes),
             f"output: {self.output}",
         ]
@@ -193,6 +199,7 @@ def report_of(plan: Plan, names: Sequence[str], ledger: Ledger, timing: Timing) 
         slow_splits=_slow(names, ordered),
         start_seconds=round(timing.start, 3),
         error_files=_error_files(names, ordered),
+        themes=list(islice((each for piece in ordered for each in piece.themes), MAX_NAMED)),
         lines_per_second=round((total.answered - timing.before) / working, 1) if working > 0 else 0.0,
     )
 

@@ -29,6 +29,7 @@ from personalize_spark.job.inputs import ERRORS
 from personalize_spark.job.near_misses import known_users, near_misses
 from personalize_spark.job.plan import Plan
 from personalize_spark.job.splits import MAX_LINES, Split, read_task
+from personalize_spark.job.themed import ThemedList, themed_lists
 from personalize_spark.outcomes import Outcomes
 from personalize_spark.recipes import RECIPES
 from personalize_spark.recipes.recipe import ITEM_ID, USER_ID
@@ -72,6 +73,7 @@ class Piece:
         form: what the file seems to be instead of JSON Lines; a file's first split knows.
         near_misses: by unknown id the known one that it may mean, some of them.
         kernel: what searched for the best items; empty where nothing is searched.
+        themes: of its lines, where they have some.
     """
 
     key: str
@@ -84,6 +86,7 @@ class Piece:
     form: str | None = None
     near_misses: dict[str, str] = field(default_factory=dict)
     kernel: str = ""
+    themes: list[ThemedList] = field(default_factory=list)
 
     @property
     def file(self) -> int:
@@ -183,6 +186,8 @@ class Worker:
                 file.write(answers.data)
                 errors.write(answers.errors)
                 piece.outcomes.add(answers.outcomes)
+                if self.themes is not None:
+                    piece.themes += themed_lists(answers.data)
             if piece.outcomes.unknown_ids and not split.gathered:
                 piece.near_misses = near_misses(piece.outcomes.unknown_ids, self._known)
             piece.bytes = file.tell()

@@ -21,11 +21,9 @@ from personalize_spark.catalog.status import Status
 from personalize_spark.errors import InvalidInputException, ResourceNotFoundException, did_you_mean
 from personalize_spark.recipes import Settings, recipe_of
 from personalize_spark.themes.choice import Candidate
-from personalize_spark.themes.relevance import ordered
+from personalize_spark.themes.relevance import RELEVANT, ordered
 
 SHOWN = 10
-RELEVANT = 0.1
-"""The service's guide advises to drop items below."""
 
 
 @dataclass(frozen=True)

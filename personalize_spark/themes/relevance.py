@@ -16,6 +16,8 @@ _STEPS = 127
 """Whole numbers of a quantised component: d of their squares stay below 2^24 up to d = 1,040."""
 SCALE = 0.6
 """Of cosines in the space of a catalogue's own words, to the range of the service: about -0.1 to 0.6."""
+RELEVANT = 0.1
+"""The service's guide advises to drop items below."""
 _OPPOSITE = 0.25
 """Of cosines below 0: how far an item is from a phrase says less than how near it is."""
 

@@ -92,12 +92,28 @@ def test_themes_give_their_golden_file(executor: Executor, tmp_path: Path, langu
     assert (tmp_path / "out/themes-input.json.out").read_bytes() == (GOLDEN / f"themes-{language}.out").read_bytes()
 
 
+def test_the_report_lists_each_theme_with_its_items(local: LocalExecutor, tmp_path: Path) -> None:
+    catalog = Catalog(f"file://{tmp_path}/catalog")
+    source = GOLDEN / "themes-input.json"
+    job = create_batch_inference_job(catalog, themed(version_of(catalog, "english"), source, tmp_path / "out"))
+    report = run_job(local, catalog, job, lambda _: None)
+    outputs = [json.loads(line) for line in (GOLDEN / "themes-english.out").open()]
+    good = [each for each in outputs if each["error"] is None]
+    assert [each.item for each in report.themes] == [each["input"]["itemId"] for each in good]
+    assert [each.theme for each in report.themes] == [each["output"]["theme"] for each in good]
+    assert [[*each.relevance] for each in report.themes] == [each["output"]["recommendedItems"] for each in good]
+    assert report.to_dict()["themes"][0]["relevance"]["a04"] == good[0]["output"]["itemsThemeRelevanceScores"][0]
+    said = str(report)
+    assert "  theme: Slow Sunday breakfasts (like a00): a04 0.50, a01 0.49" in said
+    assert "b04 0.33, [b02 -0.02]" in said
+
+
 def test_a_job_without_themes_answers_as_before(local: LocalExecutor, tmp_path: Path) -> None:
     catalog = Catalog(f"file://{tmp_path}/catalog")
     source = tmp_path / "items.json"
     source.write_text('{"itemId":"a00"}\n')
     plain = request(version_of(catalog, "english"), f"file://{source}", f"file://{tmp_path}/out/", numResults=5)
-    run_job(local, catalog, create_batch_inference_job(catalog, plain), lambda _: None)
+    assert run_job(local, catalog, create_batch_inference_job(catalog, plain), lambda _: None).themes == []
     output = json.loads((tmp_path / "out/items.json.out").read_text())["output"]
     assert list(output) == ["recommendedItems"]
 
