@@ -62,7 +62,7 @@ def _in_order(factors: Factors) -> tuple[ItemMatrix | None, NDArray[np.int64]]:
         prior = factors.prior()
         wide = np.column_stack([wide, prior / prior.max()]).astype(np.float32)
         # what the users' vectors end with is not known yet; an equal share of the length is near it
-        last = np.sqrt(np.mean(sample**2)) if len(sample) else 1.0
+        last = np.sqrt(np.mean(sample**2)) if sample.size else 1.0
         sample = np.column_stack([sample, np.full(len(sample), last, np.float32)])
     return ItemMatrix.sort(wide, np.arange(len(wide), dtype=np.int32), sample)  # an item's number is its rank
 

@@ -76,7 +76,7 @@ class RecentFoldIn:
         users, ages = items.row_ids(), items.place_in_row()
         order = np.lexsort((-items.values, -histories.newest, users))
         result = np.zeros((len(items), source.shape[1]))
-        step = max(1, _TERMS // source.shape[1])
+        step = max(1, _TERMS // max(1, source.shape[1]))
         for start in range(0, len(order), step):
             part = slice(start, start + step)
             terms = 0.5 ** (ages[part] / self.half_life)[:, None] * source[items.values[order[part]]]

@@ -80,8 +80,10 @@ def factors_of(symmetric: Any, rank: int) -> tuple[NDArray[np.float64], NDArray[
 def _largest(symmetric: Any, rank: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The eigenpairs of the largest eigenvalues, descending, the largest component of each vector positive."""
     count = symmetric.shape[0]
-    if rank == 0 or count <= rank + 1:
-        values, vectors = np.linalg.eigh(symmetric.toarray() if count else np.zeros((0, 0)))
+    if not symmetric.nnz:  # nothing to find, and ARPACK would fail
+        values, vectors = np.zeros(0), np.zeros((count, 0))
+    elif rank == 0 or count <= rank + 1:
+        values, vectors = np.linalg.eigh(symmetric.toarray())
     else:
         from scipy.sparse.linalg import eigsh
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
 from personalize_spark.artifacts.artifact import Pinned
 from personalize_spark.artifacts.model import read_model
@@ -61,3 +62,12 @@ def test_popularity_becomes_a_column_of_the_factors(tmp_path: Path) -> None:
     shares = dict(zip(model.item_ids(), model.matrix.factors[:, 2].tolist(), strict=True))
     assert shares["b"] == shares["ä"] == 1.0
     assert shares["a"] == np.float32(np.log(2) / np.log(6))
+
+
+@pytest.mark.filterwarnings("error")
+def test_items_of_which_only_the_popularity_is_known_lie_by_it(tmp_path: Path) -> None:
+    nothing = np.zeros((3, 0), np.float32)
+    model = written(tmp_path, Factors(ITEMS, nothing, queries=nothing, popular=True))
+    assert model.matrix is not None
+    assert model.item_ids() == ["b", "ä", "a"]
+    assert model.matrix.factors.shape == (3, 1)

@@ -78,3 +78,8 @@ def test_the_newest_items_count_most(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_allclose(RecentFoldIn(1.0).vectors(source, histories), expected)
     monkeypatch.setattr(fold_in, "_TERMS", 8)  # two rows at a time: users are cut in two
     np.testing.assert_allclose(RecentFoldIn(1.0).vectors(source, histories), expected)
+
+
+def test_items_that_lead_nowhere_make_vectors_without_components() -> None:
+    histories = Histories(Ragged(np.array([0, 2]), np.array([1, 0], np.int32)), np.ones(2, np.float32), np.arange(2))
+    assert RecentFoldIn(1.0).vectors(np.zeros((2, 0), np.float32), histories).shape == (1, 0)

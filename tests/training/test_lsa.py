@@ -63,3 +63,9 @@ def test_factors_are_the_best_positive_ones(count: int) -> None:
     again, same = factors_of(csr_array(dense), 5)
     np.testing.assert_array_equal(vectors, same)
     np.testing.assert_array_equal(values, again)
+
+
+@pytest.mark.parametrize("count", [3, 40])
+def test_a_matrix_without_entries_has_no_factors(count: int) -> None:
+    values, vectors = factors_of(csr_array((count, count)), 5)
+    assert (values.shape, vectors.shape) == ((0,), (count, 0))
