@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from html import escape
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.errors import InvalidInputException, JobFailed, missing_spark_told
+from personalize_spark.quality.template import fragment, section, table
 from personalize_spark.storage.location import Place, uri_of
 
 if TYPE_CHECKING:
@@ -48,6 +50,13 @@ class NewVersion:
 
     def __str__(self) -> str:
         return "\n".join([*self.remarks(), self.arn])
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (name, f"{value:,}" if isinstance(value, int) else f"{value:.4f}") for name, value in self.metrics.items()
+        ]
+        notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
+        return fragment(section("Solution version", f"<p><code>{escape(self.arn)}</code></p>{notes}{table((), rows)}"))
 
     def remarks(self) -> list[str]:
         """The metrics and the notes, a line each."""

@@ -16,6 +16,7 @@ from personalize_spark.records import Object, Recommendations, Records, places_o
 
 _SHOWN = 200
 """Bytes of a line that an example shows."""
+SCORE_BINS, _LEAST = 14, 1e-7
 _IDS, _VALUES = 5, 20
 """Unknown ids that are kept of a split, and values of filters that left nothing."""
 
@@ -56,12 +57,14 @@ class Expected:
         learned: items of a line's own list from this row on are unknown; `None` where lines have no lists.
         field: the key of the id that a line is about, `None` where all lines get the same.
         filtered: lines may have values for a filter.
+        deciles: int8 (I,), the tenth of all items by popularity that each is in, 0 for the most popular ones.
     """
 
     items: int
     learned: int | None = None
     field: str | None = None
     filtered: bool = False
+    deciles: NDArray[np.int8] | None = None
 
 
 @dataclass
@@ -75,6 +78,8 @@ class Outcomes:
         remarks: lines by `Remark`.
         values: lines without any item by their `filterValues`, as JSON.
         unknown_ids: some ids that the model does not know.
+        scores: how many lists have a first item of each score: half a decade each, from below 10 ** -6.5 to 1.
+        popularity: how many lists have a first item of each tenth of the items, the most popular ones first.
     """
 
     read: int = 0
@@ -83,6 +88,8 @@ class Outcomes:
     remarks: dict[str, Finding] = field(default_factory=dict)
     values: dict[str, int] = field(default_factory=dict)
     unknown_ids: list[str] = field(default_factory=list)
+    scores: list[int] = field(default_factory=lambda: [0] * SCORE_BINS)
+    popularity: list[int] = field(default_factory=lambda: [0] * 10)
 
     @property
     def error_lines(self) -> int:
@@ -108,9 +115,21 @@ class Outcomes:
         for kind, holds in kinds.items():
             if count := int(np.count_nonzero(holds)):
                 outcomes.remarks[kind.value] = Finding(count, block.example(int(records.good[np.argmax(holds)])))
+        outcomes._judge(answers, lengths, expected)
         if expected.filtered and Remark.EMPTY.value in outcomes.remarks:
             outcomes.values = _values_of(records.objects[each] for each in np.flatnonzero(lengths == 0).tolist())
         return outcomes
+
+    def _judge(self, answers: Recommendations, lengths: NDArray[np.int64], expected: Expected) -> None:
+        """Look at the first item of each list: one number a line costs next to nothing."""
+        first = answers.items.indptr[:-1][lengths > 0]
+        if answers.scores is not None:
+            halves = np.floor(2 * np.log10(np.maximum(answers.scores[first], _LEAST))).astype(np.int64) + SCORE_BINS
+            self.scores = np.bincount(halves.clip(0, SCORE_BINS - 1), minlength=SCORE_BINS).tolist()
+        if expected.deciles is not None:
+            items = answers.items.values[first]
+            known = items[items < len(expected.deciles)]
+            self.popularity = np.bincount(expected.deciles[known], minlength=10).tolist()
 
     def add(self, later: Outcomes) -> None:
         """Count the lines that follow, too."""
@@ -123,6 +142,8 @@ class Outcomes:
                     mine[kind] = Finding(found.lines, Example(first.line + self.read, first.text, first.message))
         self.read += later.read
         self.answered += later.answered
+        self.scores = [one + other for one, other in zip(self.scores, later.scores, strict=True)]
+        self.popularity = [one + other for one, other in zip(self.popularity, later.popularity, strict=True)]
         if later.values:
             self.values = dict((Counter(self.values) + Counter(later.values)).most_common(_VALUES))
         if later.unknown_ids:

@@ -87,6 +87,17 @@ def test_empty_and_short_lists_and_what_filter_values_left_nothing() -> None:
     assert found.values == {'{"GENRE":"\'Drama\'"}': 1, '{"GENRE":"\\"x\\""}': 1}
 
 
+def test_the_first_item_of_each_list_is_looked_at() -> None:
+    lines = [b'{"userId":"u"}'] * 4
+    lists = Ragged.of_lengths(np.array([2, 1, 0, 1]), np.array([0, 9, 9, 4]))
+    scores = np.array([1.0, 0.5, 0.0, 0.04])
+    deciles = np.arange(10, dtype=np.int8)
+    expected = Expected(2, None, "userId", deciles=deciles)
+    found = Outcomes.of(lines, parse(lines, ["userId"]), Recommendations(lists, scores), expected)
+    assert {bin_: count for bin_, count in enumerate(found.scores) if count} == {0: 1, 11: 1, 13: 1}
+    assert found.popularity == [1, 0, 0, 0, 1, 0, 0, 0, 0, 1]
+
+
 @pytest.mark.parametrize("recipe", sorted(RECIPES))
 def test_every_recipe_says_what_it_does_not_know(recipe: str, tmp_path: Path) -> None:
     catalog = Catalog(f"file://{tmp_path}/catalog")

@@ -36,7 +36,9 @@ def add(commands: Commands) -> None:
         "--errors-to", metavar="PREFIX", help="write error lines there, as NAME.errors; the .out files then have none"
     )
     run.add_argument(
-        "--report-files", action="store_true", help="write report.json beside the outputs, too, in _report/JOBNAME/"
+        "--report-files",
+        action="store_true",
+        help="write report.json and report.html beside the outputs, too, in _report/JOBNAME/",
     )
     for command in (run, resume, check):
         add_catalog(command)

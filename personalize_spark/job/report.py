@@ -12,15 +12,19 @@ from personalize_spark.errors import counted
 from personalize_spark.job.attempts import Ledger
 from personalize_spark.job.forms import remedy
 from personalize_spark.job.plan import Plan
+from personalize_spark.job.report_page import report_body
 from personalize_spark.job.task import Piece
 from personalize_spark.job.themed import ThemedList
 from personalize_spark.outcomes import Outcomes, Remark
+from personalize_spark.quality.template import fragment, printable
 
 VERSION = 1
 MAX_NAMED = 1_000
 """Files of a kind that a report names."""
 _SLOWEST, _THEMES = 5, 100
 _NEAR_MISSES = 10
+_PARTS = 40
+"""Of the timeline."""
 _CUT = 60
 """Characters of a line that the summary shows."""
 
@@ -84,6 +88,10 @@ class Report:
         slow_splits: those that took longest.
         start_seconds: of `seconds`, the time before the first line could be answered.
         lines_per_second: of the lines that this driver answered, without the start.
+        timeline: lines a second, in equal parts of the time between the start of the first split and the end of the last one.
+        timeline_seconds: that time.
+        scores: lists by the score of their first item: half a decade each, from below 10 ** -6.5 to 1; zeros without scores.
+        popularity: lists by the popularity of their first item: tenths of the items, the most popular ones first.
         error_files: inputs with error lines, and how many; the thousand with the most.
         failed_files: inputs that have no output, the first thousand.
         failure: the job's `failureReason`, if it failed.
@@ -116,6 +124,10 @@ class Report:
     slow_splits: list[SlowSplit]
     start_seconds: float
     lines_per_second: float
+    timeline: list[float] = field(default_factory=list)
+    timeline_seconds: float = 0.0
+    scores: list[int] = field(default_factory=list)
+    popularity: list[int] = field(default_factory=list)
     error_files: dict[str, int] = field(default_factory=dict)
     failed_files: list[str] = field(default_factory=list)
     failure: str | None = None
@@ -142,9 +154,12 @@ class Report:
         ]
         return "\n".join(lines)
 
+    def _repr_html_(self) -> str:
+        return fragment(report_body(self))
+
     def _first(self, kind: str) -> str:
         first = self.first[kind]
-        text = "".join(each if each.isprintable() else "\ufffd" for each in first.text[:_CUT])
+        text = printable(first.text[:_CUT])
         text += "..." if len(first.text) > _CUT else ""
         return f" (first: {first.file}, line {first.line}: {text})"
 
@@ -170,6 +185,7 @@ def report_of(plan: Plan, names: Sequence[str], ledger: Ledger, timing: Timing) 
     ordered = [ledger.pieces[key] for key in sorted(ledger.pieces)]
     total, first = _added(names, ordered)
     near = _near(ordered)
+    timeline, span = _timeline(ordered)
     job = plan.job
     working = timing.seconds - timing.start
     return Report(
@@ -198,6 +214,10 @@ def report_of(plan: Plan, names: Sequence[str], ledger: Ledger, timing: Timing) 
         retried=len(ledger.retried),
         slow_splits=_slow(names, ordered),
         start_seconds=round(timing.start, 3),
+        timeline=timeline,
+        timeline_seconds=round(span, 3),
+        scores=total.scores,
+        popularity=total.popularity,
         error_files=_error_files(names, ordered),
         themes=list(islice((each for piece in ordered for each in piece.themes), MAX_NAMED)),
         lines_per_second=round((total.answered - timing.before) / working, 1) if working > 0 else 0.0,
@@ -237,6 +257,21 @@ def _near(pieces: Iterable[Piece]) -> dict[str, str]:
         if len(near) >= _NEAR_MISSES:
             break
     return dict(list(near.items())[:_NEAR_MISSES])
+
+
+def _timeline(pieces: Sequence[Piece]) -> tuple[list[float], float]:
+    """Lines a second in `_PARTS` equal parts of a time, and that time; the lines of a piece count evenly over its own time."""
+    timed = [(piece.ended - piece.seconds, piece.ended, piece.outcomes.answered) for piece in pieces if piece.ended]
+    start, end = min((each[0] for each in timed), default=0.0), max((each[1] for each in timed), default=0.0)
+    if end <= start:
+        return [], 0.0
+    part, lines = (end - start) / _PARTS, [0.0] * _PARTS
+    for begun, ended, count in timed:
+        first, last = (min(_PARTS - 1, int((each - start) / part)) for each in (begun, ended))
+        for number in range(first, last + 1):
+            overlap = min(ended, start + (number + 1) * part) - max(begun, start + number * part)
+            lines[number] += count * overlap / (ended - begun) if ended > begun else count
+    return [round(each / part, 1) for each in lines], end - start
 
 
 def _slow(names: Sequence[str], pieces: Iterable[Piece]) -> list[SlowSplit]:

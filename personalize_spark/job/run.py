@@ -33,6 +33,7 @@ from personalize_spark.job.plan import Plan
 from personalize_spark.job.preflight import preflight
 from personalize_spark.job.publish import Publisher
 from personalize_spark.job.report import MAX_NAMED, Report, Timing, report_of
+from personalize_spark.job.report_page import report_page
 from personalize_spark.job.splits import Split, mean_answer_bytes, read_splits, splits_of, write_splits
 from personalize_spark.storage.documents import converted
 from personalize_spark.storage.location import open_store, split_prefix
@@ -187,6 +188,7 @@ def _write_report(plan: Plan, report: Report) -> list[str]:
     """Write the report's files; the notes of what could not be written."""
     try:
         plan.output().write(f"{plan.report_name}report.json", msgspec.json.format(msgspec.json.encode(report)))
+        plan.output().write(f"{plan.report_name}report.html", report_page(report).encode())
     except StorageError as error:  # the record has it, and the answers are none the worse
         return [f"The report could not be written beside the outputs: {error.message}"]
     return []

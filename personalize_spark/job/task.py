@@ -68,6 +68,7 @@ class Piece:
         etag: of the object.
         bytes: of the object.
         seconds: that the split took.
+        ended: when that was, in epoch seconds of its host's clock.
         outcomes: what became of its lines.
         apart: the object of its error lines, where they are apart and there are any.
         form: what the file seems to be instead of JSON Lines; a file's first split knows.
@@ -81,6 +82,7 @@ class Piece:
     etag: str = ""
     bytes: int = 0
     seconds: float = 0.0
+    ended: float = 0.0
     outcomes: Outcomes = field(default_factory=Outcomes)
     apart: Object | None = None
     form: str | None = None
@@ -195,7 +197,7 @@ class Worker:
                 piece.apart = Object(
                     f"{piece.name}{ERRORS}", size, _store(self.staging, f"{piece.name}{ERRORS}", errors)
                 )
-            piece.seconds = time.perf_counter() - started
+            piece.seconds, piece.ended = time.perf_counter() - started, time.time()
             if 0 < piece.bytes <= _SMALL:
                 file.seek(0)
                 return writers.submit(self._written, piece, file.read())

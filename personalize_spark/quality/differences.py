@@ -10,15 +10,20 @@ Everything but the numbers of lines and errors is measured on the lines that bot
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from html import escape
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from personalize_spark.quality.lists import Lists
+from personalize_spark.quality.template import fragment, section, table
 
 DEPTHS = (1, 5, 10, 25)
 """The K of overlap@K."""
+
+
+_HEAD = ("", "old", "new", "both")
 
 
 @dataclass(frozen=True)
@@ -93,10 +98,10 @@ class OutputComparison:
         """As plain values."""
         return {**asdict(self), "notes": self.notes}
 
-    def __str__(self) -> str:
+    def rows(self) -> list[tuple[str, str, str, str]]:
+        """The measures by their names, of the old output, of the new one, and of both together."""
         old, new, both = self.old, self.new, self.both
-        rows = [
-            ("", "old", "new", "both"),
+        return [
             ("lines", f"{old.lines:,}", f"{new.lines:,}", f"{both.lines:,}"),
             ("  only there", f"{old.only:,}", f"{new.only:,}", ""),
             ("  errors", f"{old.errors:,}", f"{new.errors:,}", f"{both.errors:,}"),
@@ -109,7 +114,14 @@ class OutputComparison:
             ("identical lists", "", "", _told(self.identical)),
             ("score difference", "", "", _told(self.difference, 7)),
         ]
+
+    def __str__(self) -> str:
+        rows = [_HEAD, *self.rows()]
         return "\n".join(f"{name:<22}{one:>14}{two:>14}{three:>14}".rstrip() for name, one, two, three in rows)
+
+    def _repr_html_(self) -> str:
+        notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
+        return fragment(section("Comparison", notes + table(_HEAD, self.rows())))
 
 
 class Tally:

@@ -21,11 +21,13 @@ items that the user has not seen have together. The score of "popularity" is an 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from html import escape
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from personalize_spark.quality.template import fragment, section, table
 from personalize_spark.scoring.products import paired_products
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.selection import Selection, best_of, first_of, popular_of
@@ -154,6 +156,12 @@ class Evaluation:
         rows = [f"{each.predicted:>14.4%}{each.frequency:>12.4%}{each.shown:>12,}" for each in self.calibration]
         error = f"expected calibration error {self.calibration_error():.4%}; items seen keep {self.seen_share:.1%} of the scores"
         return [f"{'predicted':>14}{'held out':>12}{'places':>12}", *rows, error]
+
+    def _repr_html_(self) -> str:
+        rows = [(name, *(f"{each:.4f}" for each in values)) for name, values in self.rows().items()]
+        about = f"<p>{escape(self.solution_version_arn)}</p><p>{self.users:,} users, {self.items:,} items</p>"
+        notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
+        return fragment(section("Evaluation", about + notes + table(("", *self.rankings), rows)))
 
 
 def measure(

@@ -6,8 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from personalize_spark.quality.charts import BLUE, GREY, GRID, INK, ORANGE, SOFT, Bar, Frame, bars, circle, path, svg
+from personalize_spark.quality.charts import BLUE, GREY, ORANGE, SOFT, Bar, Frame, bars, circle, path, svg
 from personalize_spark.quality.measures import DEPTHS, Bin, Evaluation
+from personalize_spark.quality.template import document
 
 _COLOURS = (BLUE, ORANGE, GREY)
 """Of the rankings."""
@@ -39,16 +40,7 @@ def page_of(evaluation: Evaluation) -> str:
         for name, values in rows.items()
     )
     columns = "".join(f"<th>{name}</th>" for name in evaluation.rankings)
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Evaluation of {escape(arn)}</title>
-<style>{_STYLE}</style>
-</head>
-<body>
-<header>
+    body = f"""<header>
 <h1>Evaluation</h1>
 <p><code>{escape(arn)}</code></p>
 <p>{evaluation.users:,} users, whose held-out items are to be found among {evaluation.items:,} items.</p>
@@ -66,9 +58,8 @@ A hollow point marks a bin without any held-out item.</p>
 <table><thead><tr><th></th>{columns}</tr></thead><tbody>
 {cells}</tbody></table></section>
 </main>
-</body>
-</html>
 """
+    return document(f"Evaluation of {arn}", body)
 
 
 def _bars(groups: Mapping[str, Sequence[float]], rankings: Sequence[str]) -> str:
@@ -110,27 +101,3 @@ def _calibration(bins: Sequence[Bin]) -> str:
         title = f"mean score {part.predicted:.4%}, held out {part.frequency:.4%}, {part.shown:,} places"
         shapes.append(circle(*point, BLUE, title, hollow=not part.frequency))
     return svg(frame.left + frame.width + 24, frame.top + frame.height + 52, shapes)
-
-
-_STYLE = f"""
-:root {{ color-scheme: light; }}
-body {{ margin: 0 auto; max-width: 1180px; padding: 40px 24px; background: #f5f6f8; color: {INK};
-  font: 15px/1.5 system-ui, sans-serif; }}
-h1 {{ margin: 0 0 8px; font-size: 28px; }}
-h2 {{ margin: 0; font-size: 16px; }}
-p {{ margin: 0 0 12px; color: {SOFT}; }}
-code {{ font-size: 13px; overflow-wrap: anywhere; }}
-ul {{ display: flex; gap: 20px; margin: 16px 0; padding: 0; list-style: none; }}
-li::before {{ content: ""; display: inline-block; width: 12px; height: 12px; margin-right: 8px; border-radius: 3px;
-  background: var(--colour); vertical-align: -1px; }}
-main {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(264px, 1fr)); gap: 16px; }}
-section {{ min-width: 0; padding: 18px; border: 1px solid {GRID}; border-radius: 10px; background: #fff; }}
-section p {{ font-size: 13px; }}
-.wide {{ grid-column: span 2; }}
-@media (max-width: 640px) {{ .wide {{ grid-column: auto; }} }}
-svg {{ display: block; max-width: 100%; height: auto; }}
-table {{ width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; }}
-th, td {{ padding: 4px 0; border-bottom: 1px solid {GRID}; text-align: right; font-weight: 400; }}
-thead th {{ color: {SOFT}; }}
-th:first-child {{ text-align: left; }}
-"""

@@ -95,6 +95,13 @@ class Model:
         return self.item_ids_json.decoded()
 
     @cached_property
+    def deciles(self) -> NDArray[np.int8]:
+        """int8 (I,): the tenth of all items by popularity that each row is in, 0 for the most popular ones."""
+        deciles = np.empty(len(self.popularity_order), np.int8)
+        deciles[self.popularity_order] = np.arange(len(deciles)) * 10 // max(1, len(deciles))
+        return deciles
+
+    @cached_property
     def _rows(self) -> dict[str, int]:
         return {name: row for row, name in enumerate(self.item_ids())}
 

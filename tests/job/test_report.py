@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
+import xml.etree.ElementTree as ET
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +21,10 @@ from personalize_spark.job.forms import form_of, peeked
 from personalize_spark.job.inputs import find_inputs
 from personalize_spark.job.local_executor import LocalExecutor
 from personalize_spark.job.near_misses import near_misses
-from personalize_spark.job.report import FirstLine, Report
+from personalize_spark.job.report import FirstLine, Report, _timeline
 from personalize_spark.job.run import run_job
+from personalize_spark.job.task import Piece
+from personalize_spark.outcomes import Outcomes
 from personalize_spark.service.batch_inference_jobs import (
     check_batch_inference_job,
     create_batch_inference_job,
@@ -179,6 +183,42 @@ def test_the_report_lies_beside_the_outputs_on_demand(local: LocalExecutor, tmp_
     assert find_inputs(f"file://{tmp_path}/out/", f"file://{tmp_path}/elsewhere/", Access())
     with pytest.raises(JobFailed, match="no object's name starts with"):
         find_inputs(f"file://{tmp_path}/out/", f"file://{tmp_path}/out/", Access())
+
+
+def test_the_page_stands_alone_and_shows_what_the_report_says(
+    local: LocalExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(splits, "_MIN_LINES", 1)
+    monkeypatch.setattr(splits, "MAX_LINES", 10)
+    write(tmp_path, users=b'{"userId":"u1"}\n' * 40 + b'<script>\x00\n{"userId":"user-u1"}\n')
+    done = run(local, tmp_path, report_files=True)
+    page = (tmp_path / "out" / "_report" / done.job.rpartition("/")[2] / "report.html").read_text(encoding="utf-8")
+    assert not re.search(r"<script|<link|<img|src=|href=|@import|url\(", page)
+    root = ET.fromstring(re.sub(r"(<meta [^>]*)>", r"\1/>", page.removeprefix("<!doctype html>\n")))  # noqa: S314  # our own
+    cards = {str(each.findtext("h2")): each for each in root.iter("section")}
+    assert list(cards)[:5] == ["Lines", "Answered", "Rate", "Notes", "Errors and remarks, with the first line of each"]
+    told = ["".join(row.itertext()) for row in cards["Errors and remarks, with the first line of each"].iter("tr")]
+    assert told[1] == "MalformedJson1users.json, line 41<script>\ufffdThe line is not valid JSON at character 1"
+    assert [len(row) for row in cards["Unknown ids, and what they may mean"].iter("tr")] == [2, 2]
+    assert "prefers-color-scheme: dark" in page
+    assert "max-width: 640px" in page
+    assert done._repr_html_().startswith("<style>")
+    assert "<script" not in done._repr_html_()
+    counts = [int(str(bar[2].text)) for bar in cards["Score of each list's first item"].iter("div")]
+    assert sum(counts) == sum(done.scores) == sum(done.popularity) == 41
+
+
+def test_the_timeline_holds_all_lines() -> None:
+    def piece(ended: float, seconds: float, lines: int) -> Piece:
+        return Piece("000000/000000", "", seconds=seconds, ended=ended, outcomes=Outcomes(answered=lines))
+
+    rates, span = _timeline([piece(10.0, 5.0, 100), piece(15.0, 5.0, 300), piece(15.0, 0.0, 8)])
+    assert span == 10.0
+    assert len(rates) == 40
+    assert rates[:20] == [20.0] * 20
+    assert rates[20:39] == [60.0] * 19
+    assert sum(rates) * span / 40 == pytest.approx(408)
+    assert _timeline([]) == ([], 0.0)
 
 
 def test_more_errors_than_tolerated_fail_the_job_and_keep_its_outputs(local: LocalExecutor, tmp_path: Path) -> None:
