@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from personalize_spark.artifacts.artifact import Pinned
+from personalize_spark.artifacts.artifact import Artifact, Pinned
 from personalize_spark.catalog.catalog import Catalog, Fields, Record
 from personalize_spark.catalog.lease import running
 from personalize_spark.catalog.resources import find
 from personalize_spark.catalog.status import Status
 from personalize_spark.errors import InvalidInputException, ResourceInUseException
 from personalize_spark.filters.binding import BoundFilter, bind
-from personalize_spark.filters.expression import ITEM_ID, Filter
+from personalize_spark.filters.expression import ITEM_ID, Field, Filter
+from personalize_spark.filters.unmatched import unmatched_values
 from personalize_spark.job.job import KIND as JOB
 from personalize_spark.request import validate
-from personalize_spark.schemas import Schema, schemas_of
+from personalize_spark.schemas import EVENT_TYPE, INTERACTIONS, ITEMS, Schema, schemas_of
 from personalize_spark.service.pages import page_of, shown
+
+_log = logging.getLogger(__name__)
 
 KIND = "filter"
 _LISTED = ("name", "filterArn", "creationDateTime", "lastUpdatedDateTime", "datasetGroupArn", "failureReason", "status")
@@ -24,7 +29,7 @@ _DESCRIBED = (*_LISTED, "filterExpression")
 
 
 def create_filter(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
-    """Compile an expression against the dataset group's schemas and keep it.
+    """Compile an expression against the dataset group's schemas and keep it; texts in it that no row has are warned of.
 
     Raises:
         InvalidInputException: the expression is not one, or does not fit the group.
@@ -33,15 +38,28 @@ def create_filter(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
     """
     validate("CreateFilter", params)
     group = find(catalog, params["datasetGroupArn"], "dataset group")
-    parsed, schemas = _parsed(params["filterExpression"]), _schemas(group)
+    parsed, view = _parsed(params["filterExpression"]), _view(group)
     try:
-        bind(parsed, schemas)
+        bound = bind(parsed, schemas_of(view.properties["schemas"].values()))
     except InvalidInputException as error:
         raise InvalidInputException(f"Could not create filter. {error.message}") from error
     arn = group.arn.sibling(KIND, params["name"])
     fields = {name: params[name] for name in ("name", "datasetGroupArn", "filterExpression")}
     catalog.create(arn, {**fields, "filterArn": str(arn), "tags": params.get("tags", []), "status": Status.ACTIVE})
+    for warning in unmatched_values(bound, partial(_values_of, view)):
+        _log.warning("%s", warning)
     return {"filterArn": str(arn)}
+
+
+def _values_of(view: Artifact, field: Field) -> Sequence[str] | None:
+    """The event types of a view, or the distinct texts of an attribute of its items."""
+    if field == Field(INTERACTIONS, EVENT_TYPE):
+        events: list[str] = view.properties["eventTypes"]
+        return events
+    name = f"items/{field.name}.texts"
+    if field.dataset != ITEMS or f"{name}.arrow" not in view.entries:
+        return None
+    return [text.decode() for text in view.table(name).column("text").to_pylist()]
 
 
 def describe_filter(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
@@ -105,7 +123,10 @@ def _parsed(expression: str) -> Filter:
 
 
 def _schemas(group: Record) -> Mapping[str, Schema]:
+    return schemas_of(_view(group).properties["schemas"].values())
+
+
+def _view(group: Record) -> Artifact:
     if "view" not in group.fields:
         raise InvalidInputException(f"{group.arn} has no data yet: import datasets before creating a filter.")
-    view = Pinned(**group.fields["view"]).open()
-    return schemas_of(view.properties["schemas"].values())
+    return Pinned(**group.fields["view"]).open()
