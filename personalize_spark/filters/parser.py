@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import time
 from collections.abc import Iterable
 from functools import cache
 from typing import Any, cast
@@ -36,6 +37,7 @@ _TEXT = re.compile(
     re.DOTALL | re.VERBOSE,
 )
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_NOW = re.compile(r"\bNOW\s*\(", re.IGNORECASE)
 _QUOTED_PARAMETER = re.compile(r"\$[A-Za-z0-9_]+")
 _WORDS = {
     "ACTION": "INCLUDE or EXCLUDE",
@@ -44,6 +46,10 @@ _WORDS = {
     "PARAMETER": "a $PLACEHOLDER",
     "NUMBER": "a number",
     "TEXT": 'a "text"',
+    "NOW": "NOW()",
+    "SIGN": "+ or -",
+    "COUNT": "a whole number",
+    "UNIT": "SECONDS, MINUTES, HOURS, DAYS or WEEKS",
     "OPERATOR": "=, !=, <, <=, > or >=",
     "NOT": "NOT IN",
     "_IN": "IN",
@@ -59,7 +65,7 @@ _HINTS = [
     for left, right, hint in (
         (r"\bNOT\s+$", r"\w", 'Write NOT before IN: Items.GENRES NOT IN ("drama").'),
         (r"\$\w+\"?\s*$", r",", "One placeholder can stand for several values."),
-        (r"\d{4}$", r"-\d", "Times are numbers here: seconds since 1970, such as 1577836800."),
+        (r"\d{4}$", r"-\d", "Times are numbers here: seconds since 1970, such as 1577836800, or NOW() - 30 DAYS."),
         (r"", r";", "Leave the semicolon out."),
         (r"", r"\"[^\"]*$|'[^']*$", "The quote is not closed."),
         (r"[(=,]\s*[A-Za-z_]\w*\s*$", r"", "Write texts in quotes."),
@@ -70,8 +76,16 @@ _HINTS = [
 _SUBJECTS = {"ITEMID": "ItemID", "USERID": "UserID", "ACTIONID": "ActionID"}
 
 
+_SECONDS = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400, "week": 604_800}
+
+
+def frozen(text: str) -> str:
+    """The expression with the time in place of each `NOW()`; any other expression is returned as it is."""
+    return str(parse(text)) if _NOW.search(_TEXT.sub("", text)) else text
+
+
 def parse(text: str) -> Filter:
-    """Read a filter expression.
+    """Read a filter expression; `NOW()`, which the service has not, becomes the number of seconds since 1970.
 
     Raises:
         InvalidInputException: where the text stops being one, and what could stand there.
@@ -133,6 +147,10 @@ def _flat(kind: type[And | Or], parts: Iterable[Condition]) -> tuple[Condition, 
 class _Builder(Transformer[Token, Any]):
     """Lark's tree into ours; a method for each rule of the grammar."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.time = int(time.time())
+
     def filter(self, expressions: list[Expression]) -> Filter:
         return Filter(tuple(expressions))
 
@@ -176,6 +194,12 @@ class _Builder(Transformer[Token, Any]):
             return int(whole)
         value = float(parts[0])
         return value if math.isfinite(value) else int(whole)
+
+    def now(self, parts: list[Token | None]) -> Literal:
+        _, sign, count, unit = parts
+        if sign is None or count is None or unit is None:
+            return self.time
+        return self.time + int(sign + count) * _SECONDS[unit.lower().removesuffix("s")]
 
     def text(self, parts: list[Token]) -> Literal:
         return re.sub(r"\\(.)", r"\1", parts[0][1:-1], flags=re.DOTALL)

@@ -98,8 +98,8 @@ def check_batch_inference_job(
     expression = None
     if "filterArn" in request:
         record = find(catalog, request["filterArn"], "filter")
-        expression = record.fields["filterExpression"]
-        if bind_for_job(record, group).needs_item and "itemId" not in recipe.required:
+        expression = _expression(record, service_limits=service_limits)
+        if bind_for_job(record, group, expression).needs_item and "itemId" not in recipe.required:
             problems.append(
                 f"The filter {record.arn} compares with CurrentItem, but lines of {recipe.name} have no item."
             )
@@ -221,6 +221,17 @@ def list_batch_inference_jobs(catalog: Catalog, params: Mapping[str, Any]) -> Fi
     records = [each for each in catalog.list(KIND) if version in (None, each.fields.get("solutionVersionArn"))]
     page, rest = page_of(records, params)
     return {"batchInferenceJobs": [shown(record, _LISTED) for record in reap(catalog, page)], **rest}
+
+
+def _expression(record: Record, *, service_limits: bool) -> str:
+    """A filter's expression as it holds for the whole job."""
+    from personalize_spark.filters.parser import frozen  # lark costs 0.1 s: not for jobs without a filter
+
+    written: str = record.fields["filterExpression"]
+    expression = frozen(written)
+    if service_limits and expression != written:
+        raise InvalidInputException(f"The filter {record.arn} has NOW(), which the managed service does not know.")
+    return expression
 
 
 def _settings(request: Fields) -> Settings:

@@ -94,8 +94,13 @@ def delete_filter(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
     return {}
 
 
-def bind_for_job(record: Record, group: Record | None) -> BoundFilter:
+def bind_for_job(record: Record, group: Record | None, expression: str) -> BoundFilter:
     """A filter as a job on a solution version of that dataset group uses it: bound to the schemas of the group's current view.
+
+    Args:
+        record: of the filter.
+        group: of the solution version.
+        expression: the filter's, `parser.frozen`.
 
     Raises:
         InvalidInputException: it is another group's, it is not for items, or it no longer fits the group's schemas.
@@ -106,7 +111,7 @@ def bind_for_job(record: Record, group: Record | None) -> BoundFilter:
             f"The filter {text} belongs to a different dataset group than the solution version."
         )
     try:
-        bound = bind(_parsed(record.fields["filterExpression"]), _schemas(group))
+        bound = bind(_parsed(expression), _schemas(group))
     except InvalidInputException as error:  # an import has changed the schemas since
         raise InvalidInputException(f"The filter {text} no longer fits its dataset group. {error.message}") from error
     if bound.subject != ITEM_ID:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from personalize_spark.filters.expression import (
     Parameter,
     Values,
 )
-from personalize_spark.filters.parser import parse
+from personalize_spark.filters.parser import frozen, parse
 
 CORPUS = (Path(__file__).parent / "corpus.txt").read_text().splitlines()
 
@@ -183,3 +184,41 @@ def test_hostile_texts_of_full_length_cost_little(unit: str) -> None:
         with pytest.raises(InvalidInputException):
             parse((head + unit * 2_500)[:2_500])
     assert time.process_time() - started < 5  # seconds where a quadratic reader would need minutes
+
+
+def test_now_is_the_time_of_reading() -> None:
+    before = int(time.time())
+    texts = {"NOW()": 0, "now ( ) - 30 DAYS": -30 * 86_400, "NOW() + 2 hours": 7_200, "(NOW()-1 Week)": -604_800}
+    for text, seconds in texts.items():
+        [expression] = parse(f"INCLUDE ItemID WHERE Items.T > {text} AND Items.U = 1").expressions
+        assert isinstance(expression.condition, And)
+        [comparison, _] = expression.condition.parts
+        assert isinstance(comparison, Comparison)
+        assert isinstance(comparison.operand, Values)
+        [literal] = comparison.operand.literals
+        assert isinstance(literal, int)
+        assert before <= literal - seconds <= time.time()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("NOW", "'.'"),
+        ("NOW() - DAYS", "a whole number"),
+        ("NOW() - 30", "SECONDS, MINUTES, HOURS, DAYS or WEEKS"),
+        ("NOW() 30 DAYS", "+ or -"),
+        ("NOW() - 1.5 DAYS", "SECONDS, MINUTES"),
+    ],
+)
+def test_what_is_no_relative_time_is_refused(text: str, expected: str) -> None:
+    with pytest.raises(InvalidInputException) as error:
+        parse(f"INCLUDE ItemID WHERE Items.T > {text}")
+    assert expected in error.value.message.partition("expected one of")[2]
+
+
+def test_only_what_has_now_is_frozen() -> None:
+    written = 'include itemid where Items.G in ("NOW()")'
+    assert frozen(written) is written
+    assert re.fullmatch(
+        r"INCLUDE ItemID WHERE Items\.T > \d{10}", frozen("include itemid where Items.T > now() - 1 day")
+    )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,9 @@ from personalize_spark.service.batch_inference_jobs import (
     describe_batch_inference_job,
     list_batch_inference_jobs,
 )
+from personalize_spark.service.filters import create_filter
 from personalize_spark.storage.store import Access
-from personalize_spark.testing.toy import golden_version, request
+from personalize_spark.testing.toy import golden_group, golden_version, request
 
 
 @pytest.fixture
@@ -247,3 +249,17 @@ def test_describe_wants_the_arn_of_a_job(catalog: Catalog) -> None:
         describe_batch_inference_job(catalog, {"batchInferenceJobArn": str(golden_version(catalog))})
     with pytest.raises(InvalidInputException, match="not the ARN of an Amazon Personalize resource"):
         describe_batch_inference_job(catalog, {"batchInferenceJobArn": "arn:aws:personalize:x:y:../../etc"})
+
+
+def test_a_job_freezes_the_time_of_its_filter(catalog: Catalog) -> None:
+    group, version = golden_group(catalog), golden_version(catalog)
+    catalog.update(catalog.read(version), datasetGroupArn=str(group.arn))
+    expression = "INCLUDE ItemID WHERE Items.PRICE < NOW() - 30 DAYS"
+    params = {"name": "recent", "datasetGroupArn": str(group.arn), "filterExpression": expression}
+    asked = {**ask(version), **create_filter(catalog, params)}
+    frozen = Job.of(create_batch_inference_job(catalog, asked)).filter
+    assert frozen is not None
+    seconds = int(frozen.removeprefix("INCLUDE ItemID WHERE Items.PRICE < "))
+    assert 0 <= time.time() - 30 * 86_400 - seconds < 3_600
+    with pytest.raises(InvalidInputException, match=r"has NOW\(\), which the managed service does not know"):
+        check_batch_inference_job(catalog, ask(version) | {"filterArn": asked["filterArn"]}, service_limits=True)
