@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.errors import InvalidInputException
+from personalize_spark.storage.location import open_store, split_prefix
 
 CATALOG = "PERSONALIZE_SPARK_CATALOG"
 
@@ -58,23 +59,26 @@ def options_of(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def json_of(source: str) -> dict[str, Any]:
-    """A JSON object: the text itself, a path, or `file://PATH` as in the AWS CLI.
+    """A JSON object: the text itself, a path, `file://PATH` as in the AWS CLI, or an object `s3://BUCKET/KEY`.
 
     Raises:
         InvalidInputException: it cannot be read, or is no object.
+        StorageError: S3 refuses it.
     """
     try:
-        text = (
-            source
-            if source.lstrip().startswith("{")
-            else Path(source.removeprefix("file://")).read_text(encoding="utf-8-sig")
-        )
-        value = json.loads(text)
+        value = json.loads(source if source.lstrip().startswith("{") else _read(source))
     except (OSError, ValueError, RecursionError) as error:
         raise InvalidInputException(f"{source[:_SHOWN]} cannot be read as JSON: {error}") from error
     if not isinstance(value, dict):
         raise InvalidInputException(f"{source} does not contain a JSON object.")
     return value
+
+
+def _read(place: str) -> str:
+    if place.startswith(("s3://", "s3a://")):
+        folder, name = split_prefix(place)
+        return open_store(folder).read(name).decode("utf-8-sig")
+    return Path(place.removeprefix("file://")).read_text(encoding="utf-8-sig")
 
 
 class Result(Protocol):

@@ -29,13 +29,17 @@ from personalize_spark.errors import PersonalizeSparkError, ServiceError, missin
 
 DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 
+_GLUE = ("--JOB_NAME", "--JOB_RUN_ID")
+"""AWS Glue gives a script its own options beside the script's, these among them; whatever else it adds is passed over."""
 _COMMANDS = (run, models, evaluate, compare, explain_filter, explain_theme, report, gc, demo, serve, operations)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     commands = parser()
-    arguments = commands.parse_args(argv)
+    arguments, unknown = commands.parse_known_args(argv)
+    if unknown and not {*_GLUE} & {*(sys.argv if argv is None else argv)}:
+        commands.error(f"unrecognized arguments: {' '.join(unknown)}")
     if not hasattr(arguments, "command"):
         commands.print_help()
         return DONE

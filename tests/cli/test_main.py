@@ -16,6 +16,7 @@ from personalize_spark import __version__
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.cli.main import main
 from personalize_spark.service.batch_inference_jobs import create_batch_inference_job
+from personalize_spark.storage.location import write_to
 from personalize_spark.testing.toy import golden_version, request
 
 Refuse = Callable[..., tuple[int, str]]
@@ -82,6 +83,17 @@ def test_a_request_that_is_none_is_refused(
         path.write_text(text)
     assert main(["run", "--request", str(path), "--catalog", catalog.uri]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_request_may_lie_on_s3(
+    s3: str, job: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_to(f"{s3}/requests/job.json", b"\xef\xbb\xbf" + json.dumps(job).encode())  # with a mark of its encoding
+    assert main(["validate", "--request", f"{s3}/requests/job.json"]) == 0
+    assert main(["validate", "--request", f"{s3.replace('s3:', 's3a:')}/requests/job.json"]) == 0
+    capsys.readouterr()
+    assert main(["validate", "--request", f"{s3}/requests/none.json"]) == 1
+    assert "requests/none.json" in capsys.readouterr().err
 
 
 def test_without_a_catalog_the_user_is_told_how_to_name_one(

@@ -1,0 +1,139 @@
+"""What conf/ holds is what the services' own models take, and what our commands take; nothing of it was run on a platform."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+import pytest
+import yaml
+from botocore.validate import ParamValidator
+
+from personalize_spark import __version__
+from personalize_spark.cli.main import main, parser
+
+ROOT = Path(__file__).parents[1]
+CONF = ROOT / "conf"
+REQUESTS = {
+    "emr-ec2.yaml": ("emr", "AddJobFlowSteps"),
+    "emr-serverless.yaml": ("emr-serverless", "StartJobRun"),
+    "emr-on-eks.yaml": ("emr-containers", "StartJobRun"),
+    "glue.yaml": ("glue", "CreateJob"),
+}
+ARCHIVES = "personalize_spark-0.1.0-environment-x86_64.tar.gz#environment"
+
+
+def read(name: str) -> Any:
+    return yaml.safe_load((CONF / name).read_text())
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_a_request_is_one_of_the_service(name: str) -> None:
+    service, operation = REQUESTS[name]
+    assert problems(service, operation, read(name)) == ""
+
+
+def problems(service: str, operation: str, request: Any) -> str:
+    shape: Any = botocore.session.Session().get_service_model(service).operation_model(operation).input_shape
+    return str(ParamValidator().validate(request, shape).generate_report())
+
+
+def test_the_check_finds_a_slip() -> None:
+    assert "Unknown parameter" in problems("glue", "CreateJob", read("glue.yaml") | {"Workers": 3})
+
+
+def of_job() -> Mapping[str, list[str]]:
+    """What the script gets, on each platform."""
+    step = read("emr-ec2.yaml")["Steps"][0]["HadoopJarStep"]["Args"]
+    glue = read("glue.yaml")["DefaultArguments"]
+    bundle = read("databricks.yml")["resources"]["jobs"]["weekly_homepage"]["tasks"][0]
+    airflow = re.search(r"ARGUMENTS = (\[.*\])", (CONF / "airflow_dag.py").read_text())
+    assert airflow is not None
+    added = {"--JOB_NAME": "weekly-homepage", "--JOB_ID": "j_1", "--job-bookmark-option": "job-bookmark-disable"}
+    return {
+        "emr-ec2": step[step.index("s3://acme-recs/dist/batch_inference.py") + 1 :],
+        "emr-serverless": read("emr-serverless.yaml")["jobDriver"]["sparkSubmit"]["entryPointArguments"],
+        "emr-on-eks": read("emr-on-eks.yaml")["jobDriver"]["sparkSubmitJobDriver"]["entryPointArguments"],
+        "glue": [part for pair in (added | glue).items() for part in pair],
+        "databricks": bundle["spark_python_task"]["parameters"],
+        "kubernetes": read("kubernetes.yaml")["spec"]["arguments"],
+        "airflow": json.loads(airflow[1].replace("'", '"')),
+    }
+
+
+@pytest.mark.parametrize("platform", of_job())
+def test_the_arguments_are_those_of_the_command(platform: str) -> None:
+    arguments, unknown = parser().parse_known_args(["run", *of_job()[platform]])
+    assert arguments.request.endswith("/requests/weekly-homepage.json")
+    assert arguments.catalog == "s3://acme-recs/catalog"
+    assert bool(unknown) == (platform == "glue")
+
+
+def test_what_glue_adds_is_passed_over_and_a_slip_elsewhere_is_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["list-recipes", "--catalog", str(tmp_path)]
+    assert main([*command, "--JOB_NAME", "j", "--enable-metrics", "true", "--TempDir", "s3://b/t"]) == 0
+    with pytest.raises(SystemExit, match="2"):
+        main([*command, "--enable-metrics", "true"])
+    assert "unrecognized arguments: --enable-metrics true" in capsys.readouterr().err
+
+
+def test_the_files_of_the_release_are_named_as_make_dist_names_them() -> None:
+    for path in CONF.iterdir():
+        for version in re.findall(r"personalize_spark-([\d.]+\d)-", path.read_text()):
+            assert version == __version__, path
+
+
+def test_the_environment_is_unpacked_where_python_is_looked_for() -> None:
+    """The name behind # is a folder beside the working directory of driver and executors."""
+    for name in ("emr-ec2.yaml", "emr-serverless.yaml", "emr-on-eks.yaml", "step-functions.yaml", "airflow_dag.py"):
+        text = (CONF / name).read_text()
+        assert ARCHIVES in text
+        assert set(re.findall(r"\./\S+?/bin/\w+", text)) == {"./environment/bin/python"}, name
+
+
+def test_the_state_machine_waits_for_a_request_that_emr_serverless_takes() -> None:
+    machine = read("step-functions.yaml")
+    state = machine["States"][machine["StartAt"]]
+    assert state["End"]
+    assert state["Resource"].endswith("emr-serverless:startJobRun.sync")
+
+    def plain(value: Any) -> Any:
+        """As the service gets it: names begin small, and a path's value is some text."""
+        if not isinstance(value, dict):
+            return value
+        return {
+            name[0].lower() + name[1:].removesuffix(".$"): ["x"] if name == "EntryPointArguments.$" else plain(each)
+            for name, each in value.items()
+        }
+
+    asked = plain(state["Parameters"]) | {"clientToken": "of the integration"}
+    assert problems("emr-serverless", "StartJobRun", asked) == ""
+
+
+@pytest.mark.parametrize("name", ["iam-job.json", "iam-submit.json"])
+def test_a_policy_allows_single_actions_on_named_resources(name: str) -> None:
+    policy = json.loads((CONF / name).read_text())
+    assert policy["Version"] == "2012-10-17"
+    assert len({each["Sid"] for each in policy["Statement"]}) == len(policy["Statement"])
+    for statement in policy["Statement"]:
+        assert statement.keys() <= {"Sid", "Effect", "Action", "Resource", "Condition"}
+        assert re.fullmatch(r"[A-Za-z0-9]+", statement["Sid"])
+        for action in listed(statement["Action"]):
+            assert re.fullmatch(r"[a-z0-9-]+:[A-Z][A-Za-z]+", action)
+        for resource in listed(statement["Resource"]):
+            assert re.fullmatch(r"arn:aws:[a-z0-9-]+:[a-z0-9-]*:\d*:[^*]+\*?", resource)
+
+
+def listed(value: str | list[str]) -> Iterator[str]:
+    yield from [value] if isinstance(value, str) else value
+
+
+def test_the_documents_name_every_file() -> None:
+    text = (ROOT / "docs" / "platforms.md").read_text()
+    assert not [path.name for path in CONF.iterdir() if f"conf/{path.name}" not in text]
