@@ -15,6 +15,7 @@ from personalize_spark.errors import InvalidInputException
 from personalize_spark.storage.location import open_store, split_prefix
 
 CATALOG = "PERSONALIZE_SPARK_CATALOG"
+EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 refused, 130 interrupted."
 
 _SHOWN = 200
 """Characters of a text that is no JSON."""
@@ -27,7 +28,7 @@ def add_command(
     commands: Commands, name: str, run: Callable[[argparse.Namespace], None], text: str
 ) -> argparse.ArgumentParser:
     """A command that `run` carries out."""
-    added: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
+    added: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text, epilog=EXIT_CODES)
     added.set_defaults(command=run)
     return added
 

@@ -25,6 +25,7 @@ from personalize_spark.cli import (
     run,
     serve,
 )
+from personalize_spark.cli.arguments import EXIT_CODES
 from personalize_spark.errors import PersonalizeSparkError, ServiceError, missing_spark_told
 
 DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
@@ -60,7 +61,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     """All commands and their options."""
     parser = argparse.ArgumentParser(
-        "personalize-spark", description="Amazon Personalize's batch inference on your own Spark."
+        "personalize-spark",
+        description="Amazon Personalize's batch inference on your own Spark.",
+        epilog=EXIT_CODES,
     )
     what = "print the version, and what runs the search for the best items"
     parser.add_argument("--version", action=_Version, nargs=0, default=argparse.SUPPRESS, help=what)

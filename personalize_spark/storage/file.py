@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import io
@@ -19,6 +20,8 @@ from typing import BinaryIO
 from personalize_spark.errors import AccessDenied, ObjectChanged, ObjectExists, ObjectNotFound, StorageError
 from personalize_spark.storage.store import READ_CHUNK, Access, Object, Store, checked
 
+_LACKING = {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK}
+"""What a file system answers that does not know a call."""
 _UNFINISHED = ".unfinished~"
 _KERNEL_CHUNK = 1 << 30
 
@@ -86,7 +89,8 @@ class FileStore:
         with self._says_where(name), self._unfinished(name) as path:
             path.write_bytes(data)
             _sync(path)
-            os.link(path, self.path(name))  # unlike a rename, a link never replaces
+            with self._can("hard links"):
+                os.link(path, self.path(name))  # unlike a rename, a link never replaces
         return _version(data)
 
     def replace(self, name: str, data: bytes, version: str) -> str:
@@ -186,8 +190,22 @@ class FileStore:
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         with (self.folder / f".lock{_UNFINISHED}").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            with self._can("locks"):
+                fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+    @contextlib.contextmanager
+    def _can(self, what: str) -> Iterator[None]:
+        """A file system of an object store, such as /Volumes and /dbfs of Databricks, lacks what conditional writes are made of."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in _LACKING:
+                raise
+            raise StorageError(
+                f"The file system of {self.root} has no {what}, without which a record is not safe from a second writer. "
+                "Keep catalogs and outputs on s3:// or on a disk; inputs may lie there."
+            ) from error
 
     @contextlib.contextmanager
     def _says_where(self, name: str) -> Iterator[None]:

@@ -96,6 +96,13 @@ def test_a_request_may_lie_on_s3(
     assert "requests/none.json" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", [[], ["run"], ["train"]])
+def test_the_help_gives_the_exit_codes(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main([*command, "--help"])
+    assert "Exit codes: 0 done, 1 failed, 2 refused, 130 interrupted." in capsys.readouterr().out
+
+
 def test_without_a_catalog_the_user_is_told_how_to_name_one(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Any
@@ -121,3 +122,22 @@ def test_pipes_are_no_objects_and_nothing_waits_for_them(tmp_path: Path) -> None
         store.load("pipe")
     store.delete("")
     assert not tmp_path.exists()
+
+
+@pytest.mark.parametrize(("call", "lacking"), [("os.link", "hard links"), ("fcntl.flock", "locks")])
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_file_system_of_an_object_store_is_refused_in_plain_words(
+    call: str, lacking: str, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No machine has one by itself: what such a mount answers is all that is put on here."""
+    store = open_store(f"file://{tmp_path}")
+    version = store.create("record", b"1")
+
+    def lacks(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(call, lacks)
+    with pytest.raises(StorageError, match=rf"has no {lacking}, .* Keep catalogs and outputs on s3:// or on a disk"):
+        store.create("another", b"2") if call == "os.link" else store.replace("record", b"2", version)
+    assert [each.name for each in store.list()] == ["record"]
+    assert store.read("record") == b"1"
