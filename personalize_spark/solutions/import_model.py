@@ -21,7 +21,7 @@ from personalize_spark.external.load import (
     load_item_factors,
     load_user_factors,
 )
-from personalize_spark.external.tables import names_below
+from personalize_spark.external.tables import check_place
 from personalize_spark.recipes import RECIPES, ModelKind, recipe_of
 from personalize_spark.schemas import INTERACTIONS
 from personalize_spark.solutions.versions import (
@@ -123,7 +123,7 @@ def check_import(catalog: Catalog, target: Target, sources: Sources, *, fit: boo
     check_solution(catalog, solution)
     for name, uri in asdict(sources).items():
         if uri and name != "form":
-            names_below(uri)
+            check_place(uri)
     return arn, solution
 
 
