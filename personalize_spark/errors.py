@@ -10,6 +10,7 @@
     │   ├── ResourceNotFoundException
     │   └── TooManyTagsException
     ├── StorageError                     the world below a URI
+    │   ├── BucketNotFound
     │   ├── ObjectNotFound
     │   ├── ObjectExists                 a conditional create lost: somebody else's object is there
     │   ├── ObjectChanged                the object is not the one that was listed or read before
@@ -81,6 +82,10 @@ class TooManyTagsException(ServiceError):
 
 class StorageError(PersonalizeSparkError):
     """Reading or writing an object failed."""
+
+
+class BucketNotFound(StorageError):
+    """There is no bucket of that name."""
 
 
 class ObjectNotFound(StorageError):

@@ -9,7 +9,8 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -67,34 +68,82 @@ def standalone_cluster(folder: Path, memory: str) -> Iterator[tuple[str, list[in
 
 @contextmanager
 def unreliable(url: str, harms: Sequence[tuple[str, str]]) -> Iterator[str]:
-    """A server that passes requests on to another one, and breaks an answer for each harm, in their order; gives its URL.
+    """A server that passes requests on to another one, and does each harm once, in their order; gives its URL.
 
     Args:
         url: the other server's.
-        harms: pairs of an HTTP method and what becomes of the answer: it is "lost", or "cut" in the middle of its body.
+        harms: pairs of an HTTP method and what becomes of the next request by it; see `_harmful`.
     """
-    target, left = urlsplit(url), list(harms)
+    left = list(harms)
+
+    def choose(method: str) -> str | None:
+        return left.pop(0)[1] if left and left[0][0] == method else None
+
+    with _harmful(url, choose) as server:
+        yield server
+        assert not left, "not all harm was done"
+
+
+@contextmanager
+def unreliable_at_random(url: str, rates: Mapping[str, float], seed: int) -> Iterator[tuple[str, Counter[str]]]:
+    """As `unreliable`, but each harm befalls this share of all requests; gives the URL, and counts the harm that was done."""
+    chance, done = random.Random(seed), Counter[str]()
+
+    def choose(_: str) -> str | None:
+        dice = chance.random()
+        for harm, rate in rates.items():
+            if dice < rate:
+                done[harm] += 1
+                return harm
+            dice -= rate
+        return None
+
+    with _harmful(url, choose) as server:
+        yield server, done
+
+
+@contextmanager
+def _harmful(url: str, choose: Callable[[str], str | None]) -> Iterator[str]:
+    """A server that passes requests on to another one, and harms those that are chosen by their method; gives its URL.
+
+    A harm is what becomes of a request: "reset", closed before it has an effect; "lost", closed afterwards; "cut", an answer that
+    breaks off in the middle of its body; "short", one whose length fits with the half that is there; "503 SlowDown", that error
+    instead of an effect; "503 SlowDown after", that error in spite of the effect. A 200 may be an error, too.
+    """
+    target, turn = urlsplit(url), threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def _pass(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            with turn:
+                kind, code, after = (*(choose(self.command) or "none").split(" "), "", "")[:3]
+            self.close_connection = kind in {"reset", "lost", "cut"}
+            if kind == "reset":
+                return
+            if kind.isdigit() and not after:
+                self._answer(int(kind), [], _error(code))
+                return
             with closing(HTTPConnection(target.hostname or "", target.port)) as other:
                 other.request(self.command, self.path, body, dict(self.headers))
                 answer = other.getresponse()
-                data = answer.read()
-            harm = left.pop(0)[1] if left and left[0][0] == self.command else None
-            self.close_connection = harm is not None
-            if harm == "lost":
-                return
-            self.send_response_only(answer.status)
-            for name, value in answer.getheaders():
-                if name.lower() not in {"transfer-encoding", "content-length", "connection"}:
-                    self.send_header(name, value)
-            self.send_header("Content-Length", answer.getheader("Content-Length") or str(len(data)))
+                data, length = answer.read(), answer.getheader("Content-Length") or ""
+            if kind.isdigit():
+                self._answer(int(kind), [], _error(code))
+            elif kind != "lost":
+                sent = data[: len(data) // 2] if kind in {"cut", "short"} else data
+                self._answer(answer.status, answer.getheaders(), sent, "" if kind == "short" else length)
+
+        def _answer(self, status: int, headers: Sequence[tuple[str, str]], body: bytes, length: str = "") -> None:
+            self.send_response_only(status)
+            own = {"transfer-encoding", "content-length", "connection"}
+            for name, value in (each for each in headers if each[0].lower() not in own):
+                self.send_header(name, value)
+            self.send_header("Content-Length", length or str(len(body)))
             self.end_headers()
-            self.wfile.write(data[: len(data) // 2] if harm == "cut" else data)
+            if self.command != "HEAD":
+                self.wfile.write(body)
 
         do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _pass  # noqa: N815
 
@@ -105,9 +154,14 @@ def unreliable(url: str, harms: Sequence[tuple[str, str]]) -> Iterator[str]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
             yield f"http://127.0.0.1:{server.server_port}"
-            assert not left, "not all harm was done"
         finally:
             server.shutdown()
+
+
+def _error(code: str) -> bytes:
+    """The body of S3's answer to a request that fails; `CODE=MESSAGE`, with `_` for blanks, tells the message too."""
+    code, _, message = code.partition("=")
+    return f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{message.replace('_', ' ')}</Message></Error>".encode()
 
 
 @contextmanager

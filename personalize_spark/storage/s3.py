@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import re
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, BinaryIO
+from functools import lru_cache, partial
+from itertools import count
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import boto3
 from botocore.config import Config
@@ -17,17 +21,12 @@ from botocore.credentials import (
     CredentialResolver,
     DeferredRefreshableCredentials,
 )
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    IncompleteReadError,
-    ReadTimeoutError,
-    ResponseStreamingError,
-)
+from botocore.exceptions import BotoCoreError, ClientError, IncompleteReadError
 from botocore.session import get_session
 
-from personalize_spark.errors import AccessDenied, ObjectChanged, ObjectExists, ObjectNotFound, StorageError
-from personalize_spark.storage.store import Access, Object, Store, checked
+from personalize_spark.errors import AccessDenied, ObjectChanged, ObjectExists, StorageError
+from personalize_spark.storage.s3_requests import CHANGED, code_of, in_plain_words, patiently
+from personalize_spark.storage.store import Access, Object, Store
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -36,10 +35,16 @@ if TYPE_CHECKING:
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 MIN_PART = 5 << 20
 MAX_COPY = 5 << 30
+MAX_PARTS = 10_000
 _CONNECTIONS = 16
-_TRIES = 4
-_BROKEN_OFF = (ResponseStreamingError, ReadTimeoutError, IncompleteReadError)
+_SENDERS, _SENT_PART = 4, 8 << 20
+"""Parts of a file that are sent, and so held in memory, at once; bytes of each."""
+_MARK = "personalize-spark-upload"
+"""Metadata of an object: by which upload it was made."""
+_SPAN = re.compile(r"bytes (\d+)-(\d+)/")
 
+T = TypeVar("T")
+P = TypeVar("P")
 Span = tuple[Object, int, int]
 """A piece and the range [start, end) of its bytes."""
 
@@ -49,17 +54,17 @@ class S3Store:
 
     def __init__(self, bucket: str, prefix: str, access: Access) -> None:
         self.bucket, self.access = bucket, access
-        self.prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
+        self.prefix = f"{prefix.removesuffix('/')}/" if prefix else ""  # an empty folder is one too
         self.root = f"s3://{bucket}/{self.prefix}"
 
     def at(self, folder: str) -> S3Store:
         """See `Store.at`."""
-        return S3Store(self.bucket, self.prefix + checked(folder), self.access)
+        return S3Store(self.bucket, self.prefix + folder, self.access)
 
     def list(self, prefix: str = "") -> Iterator[Object]:
         """See `Store.list`; folder markers (empty objects whose key ends in `/`) are not objects here."""
         for found in self._listed(prefix):
-            if not found["Key"].endswith("/"):
+            if found["Size"] or not found["Key"].endswith("/"):
                 yield Object(found["Key"][len(self.prefix) :], found["Size"], found["ETag"])
 
     def newest(self, prefix: str) -> float | None:
@@ -67,12 +72,13 @@ class S3Store:
         return max((found["LastModified"].timestamp() for found in self._listed(prefix)), default=None)
 
     def _listed(self, prefix: str) -> Iterator[ObjectTypeDef]:
-        pages = self._client.get_paginator("list_objects_v2").paginate(
-            Bucket=self.bucket, Prefix=self.prefix + checked(prefix)
-        )
-        with self._says_where(prefix, "s3:ListBucket"):
-            for page in pages:
-                yield from page.get("Contents", [])
+        wanted: Any = {"Bucket": self.bucket, "Prefix": self.prefix + prefix}
+        while True:
+            page = self._ask(prefix, "s3:ListBucket", lambda: self._client.list_objects_v2(**wanted))
+            yield from page.get("Contents", [])
+            if not page.get("IsTruncated"):
+                return
+            wanted["ContinuationToken"] = page["NextContinuationToken"]
 
     def read(self, name: str, start: int = 0, end: int | None = None, etag: str | None = None) -> bytes:
         """See `Store.read`."""
@@ -89,10 +95,20 @@ class S3Store:
 
     def upload(self, name: str, source: BinaryIO) -> str:
         """See `Store.upload`; large files go up in parts."""
+        size = source.seek(0, io.SEEK_END)
+        step = max(_SENT_PART, -(-size // MAX_PARTS))
         source.seek(0)
-        with self._says_where(name, "s3:PutObject"):
-            self._client.upload_fileobj(source, self.bucket, self._key(name), ExtraArgs=self._encryption)
-            return self._client.head_object(**self._at(name))["ETag"]
+        if size <= step:
+            return self.write(name, source.read())
+        reading = threading.Lock()
+
+        def send(where: Any, start: int) -> str:
+            with reading:
+                source.seek(start)
+                body = source.read(step)
+            return self._sent(name, where, body)
+
+        return self._assembled(name, range(0, size, step), send, _SENDERS)
 
     def load(self, name: str) -> tuple[bytes, str]:
         """See `Store.load`."""
@@ -122,70 +138,121 @@ class S3Store:
         if not any(_is_copy(part) for part in parts) and len(parts) <= 1:
             self.write(name, b"".join(source.span(*span) for part in parts for span in part))
             return
-        with self._says_where(name, "s3:PutObject"):
-            upload = self._client.create_multipart_upload(**self._at(name), **self._encryption)["UploadId"]
-            try:
-                with ThreadPoolExecutor(_CONNECTIONS) as pool:
-                    numbers = range(1, len(parts) + 1)
-                    done = pool.map(lambda number, part: self._part(name, upload, number, source, part), numbers, parts)
-                    uploaded: Any = {"Parts": list(done)}
-                self._client.complete_multipart_upload(**self._at(name), UploadId=upload, MultipartUpload=uploaded)
-            except BaseException:
-                self._client.abort_multipart_upload(**self._at(name), UploadId=upload)
-                raise
+        self._assembled(name, parts, partial(self._part, name, source), _CONNECTIONS)
+
+    def _assembled(self, name: str, parts: Sequence[P], send: Callable[[Any, P], str], threads: int) -> str:
+        """Make an object of parts, by a multipart upload, and return its ETag.
+
+        Args:
+            name: of the object.
+            parts: what `send` takes, in order.
+            send: sends a part, given the keyword arguments that say where it belongs; returns the part's ETag.
+            threads: how many parts are sent at once.
+        """
+        mark = uuid.uuid4().hex
+        more: Any = {**self._encryption, "Metadata": {_MARK: mark}}
+        begun = self._ask(name, "s3:PutObject", lambda: self._client.create_multipart_upload(**self._at(name), **more))
+        where = {**self._at(name), "UploadId": begun["UploadId"]}
+
+        def numbered(number: int, part: P) -> dict[str, Any]:
+            return {"PartNumber": number, "ETag": send({**where, "PartNumber": number}, part)}
+
+        try:
+            with ThreadPoolExecutor(threads) as pool:
+                sent = list(pool.map(numbered, range(1, len(parts) + 1), parts))
+            return self._ask(name, "s3:PutObject", lambda: self._complete(where, sent, mark))
+        except BaseException as error:
+            left = self._abort(where)
+            if left and isinstance(error, StorageError):
+                raise type(error)(f"{error.message} {left}") from error
+            raise
+
+    def _complete(self, where: Any, parts: Any, mark: str) -> str:
+        """Complete an upload; an object that carries its mark shows that an earlier try did, whose answer was lost."""
+        try:
+            return self._client.complete_multipart_upload(**where, MultipartUpload={"Parts": parts})["ETag"]
+        except (BotoCoreError, ClientError):
+            with contextlib.suppress(BotoCoreError, ClientError):
+                there = self._client.head_object(Bucket=where["Bucket"], Key=where["Key"])
+                if there["Metadata"].get(_MARK) == mark:
+                    return there["ETag"]
+            raise
+
+    def _abort(self, where: Any) -> str | None:
+        """Remove an upload that failed; what to say if that may not be."""
+        try:
+            self._client.abort_multipart_upload(**where)
+        except (BotoCoreError, ClientError) as error:
+            return (
+                f"Its unfinished upload {where['UploadId']} could not be removed, and costs storage: grant "
+                f"s3:AbortMultipartUpload, or let a lifecycle rule abort incomplete uploads ({error})."
+            )
+        return None
 
     def delete(self, prefix: str) -> None:
         """See `Store.delete`."""
         names = [found.name for found in self.list(prefix)]
         for first in range(0, len(names), 1000):
             keys: Any = [{"Key": self._key(name)} for name in names[first : first + 1000]]
-            with self._says_where(prefix, "s3:DeleteObject"):
-                answer = self._client.delete_objects(Bucket=self.bucket, Delete={"Objects": keys, "Quiet": True})
-            if refused := answer.get("Errors"):
-                raise AccessDenied(f"{self.root}{prefix}: {refused[0].get('Code')}; grant s3:DeleteObject there.")
+            self._ask(prefix, "s3:DeleteObject", partial(self._deleted, keys))
+
+    def _deleted(self, keys: Any) -> None:
+        answer = self._client.delete_objects(Bucket=self.bucket, Delete={"Objects": keys, "Quiet": True})
+        if refused := answer.get("Errors"):
+            error: Any = {"Error": refused[0], "ResponseMetadata": answer["ResponseMetadata"]}
+            raise ClientError(error, "DeleteObjects")
 
     def span(self, piece: Object, start: int, end: int) -> bytes:
         """The bytes [start, end) of a piece, pinned to its etag."""
         return self.read(piece.name, start, end, piece.etag)
 
-    def _part(self, name: str, upload: str, number: int, source: S3Store, part: Sequence[Span]) -> dict[str, Any]:
-        where: Any = {**self._at(name), "UploadId": upload, "PartNumber": number}
+    def _part(self, name: str, source: S3Store, where: Any, part: Sequence[Span]) -> str:
         if not _is_copy(part):
-            body = b"".join(source.span(*span) for span in part)
-            return {"PartNumber": number, "ETag": self._client.upload_part(**where, Body=body)["ETag"]}
+            return self._sent(name, where, b"".join(source.span(*span) for span in part))
         [(piece, start, end)] = part
-        copied = self._client.upload_part_copy(
-            **where,
-            CopySource={"Bucket": source.bucket, "Key": source._key(piece.name)},  # same class
-            CopySourceIfMatch=piece.etag,
-            CopySourceRange=f"bytes={start}-{end - 1}",
-        )
-        return {"PartNumber": number, "ETag": copied["CopyPartResult"]["ETag"]}
+        copied: Any = {
+            "CopySource": {"Bucket": source.bucket, "Key": source._key(piece.name)},  # same class
+            "CopySourceIfMatch": piece.etag,
+            "CopySourceRange": f"bytes={start}-{end - 1}",
+        }
+        answer = self._ask(name, "s3:PutObject", lambda: self._client.upload_part_copy(**where, **copied))
+        return answer["CopyPartResult"]["ETag"]
+
+    def _sent(self, name: str, where: Any, body: bytes) -> str:
+        return self._ask(name, "s3:PutObject", lambda: self._client.upload_part(**where, Body=body)["ETag"])
 
     def _get(self, name: str, **wanted: Any) -> tuple[bytes, str]:
-        """The bytes and the ETag. A request that fails is made again by botocore, one whose body breaks off here."""
-        with self._says_where(name, "s3:GetObject"):
-            for _ in range(_TRIES - 1):
-                with contextlib.suppress(*_BROKEN_OFF):
-                    return self._got(name, wanted)
-            return self._got(name, wanted)
+        """The bytes and the ETag."""
+        return self._ask(name, "s3:GetObject", lambda: self._got(name, wanted))
 
     def _got(self, name: str, wanted: Any) -> tuple[bytes, str]:
         answer = self._client.get_object(**self._at(name), **wanted)
-        return answer["Body"].read(), answer["ETag"]
+        data = answer["Body"].read()
+        if span := _SPAN.match(
+            answer.get("ContentRange", "")
+        ):  # a length that fits with the header may still be too short
+            expected = int(span[2]) - int(span[1]) + 1
+            if len(data) != expected:
+                raise IncompleteReadError(actual_bytes=len(data), expected_bytes=expected)
+        return data, answer["ETag"]
 
     def _put(self, name: str, data: bytes, **condition: Any) -> str:
-        with self._says_where(name, "s3:PutObject"):
+        tries = count()
+
+        def put() -> str:
+            again = next(tries) > 0
             try:
                 return self._client.put_object(**self._at(name), Body=data, **self._encryption, **condition)["ETag"]
             except ClientError as error:
-                if not (condition and error.response["ResponseMetadata"].get("RetryAttempts")):
+                if not again or code_of(error) not in CHANGED:
                     raise
-                # an earlier attempt may have been carried out and its answer lost: then it is our own object that is in the way
+                # an earlier try may have been carried out and its answer lost: then it is our own object that is in the way
                 there, etag = self._got(name, {})
                 if there != data:
                     raise
                 return etag
+
+        return self._ask(name, "s3:PutObject", put)
 
     @property
     def _client(self) -> S3Client:
@@ -197,40 +264,17 @@ class S3Store:
         return {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": key} if key else {}
 
     def _key(self, name: str) -> str:
-        return self.prefix + checked(name)
+        return self.prefix + name
 
     def _at(self, name: str) -> Any:  # keyword arguments for any of the client's methods
         return {"Bucket": self.bucket, "Key": self._key(name)}
 
-    @contextlib.contextmanager
-    def _says_where(self, name: str, action: str) -> Iterator[None]:
+    def _ask(self, name: str, action: str, request: Callable[[], T]) -> T:
+        """The answer to a request, which is made again if it fails for a reason that passes; errors are ours."""
         try:
-            yield
-        except ClientError as error:
-            raise _translate(error, f"{self.root}{name}", action, self.access) from error
-        except BotoCoreError as error:
-            raise StorageError(f"{self.root}{name}: {error}") from error
-
-
-def _translate(error: ClientError, uri: str, action: str, access: Access) -> StorageError:
-    code = error.response["Error"].get("Code", "")
-    if error.operation_name == "AssumeRole":
-        return AccessDenied(
-            f"The role {access.role_arn} could not be assumed ({code}). Its trust policy may name only "
-            "personalize.amazonaws.com: add the identity that runs Spark as a principal for sts:AssumeRole."
-        )
-    if code == "NoSuchBucket":
-        return ObjectNotFound(f"The bucket of {uri} does not exist.")
-    if code in {"NoSuchKey", "404"}:
-        return ObjectNotFound(f"{uri} does not exist.")
-    if code in {"PreconditionFailed", "412", "ConditionalRequestConflict"}:
-        return ObjectChanged(f"{uri} has changed since it was last read.")
-    if code in {"AccessDenied", "403", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"}:
-        who = f"The role {access.role_arn}" if access.role_arn else "The identity in use"
-        return AccessDenied(
-            f"{who} lacks the permission {action} on {uri} ({code}). Add it to the policies of the role and the bucket."
-        )
-    return StorageError(f"{uri}: {error}")
+            return patiently(request, f"{self.root}{name}")
+        except (BotoCoreError, ClientError) as error:
+            raise in_plain_words(error, f"{self.root}{name}", action, self.access) from error
 
 
 def _parts(pieces: Iterable[Object]) -> Iterator[list[Span]]:
@@ -283,7 +327,8 @@ def _cached_client(role_arn: str | None) -> S3Client:
     session = get_session()
     if role_arn is not None:
         session.register_component("credential_provider", CredentialResolver([_Role(role_arn)]))
-    config = Config(max_pool_connections=_CONNECTIONS, retries={"mode": "standard", "max_attempts": 8})
+    # a request that fails is made again by `patiently`, which waits longer than botocore does
+    config = Config(max_pool_connections=_CONNECTIONS, retries={"mode": "standard", "total_max_attempts": 1})
     return boto3.session.Session(botocore_session=session).client("s3", config=config)
 
 

@@ -88,7 +88,7 @@ class Store(Protocol):
 
 
 def checked(name: str) -> str:
-    """The name itself, if it stays below the root.
+    """The name itself, if it stays below the root of a file system; keys of S3 are taken as they are.
 
     Raises:
         StorageError: the name is absolute or climbs out.

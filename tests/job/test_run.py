@@ -24,7 +24,9 @@ from personalize_spark.job.report import Report
 from personalize_spark.job.run import run_job
 from personalize_spark.service.batch_inference_jobs import create_batch_inference_job, describe_batch_inference_job
 from personalize_spark.storage.location import open_store
+from personalize_spark.storage.s3 import forget_clients
 from personalize_spark.testing.toy import golden_version, request
+from tests.servers import unreliable_at_random
 
 GOOD = b'{"input":{"userId":"u1"},"output":{"recommendedItems":["a","b","c"],"scores":[0.8449224,0.1458153,0.008885]},"error":null}\n'
 MISSING = (
@@ -213,7 +215,8 @@ def test_a_damaged_model_fails_the_job_before_any_work(run: Run, root: str, loca
 
 
 @pytest.mark.parametrize("name", ["factors.npy", "users/00000.arrow"])
-def test_one_flipped_bit_of_a_model_fails_the_job(name: str, root: str, local: LocalExecutor) -> None:
+def test_one_flipped_bit_of_a_model_fails_the_job(name: str, local: LocalExecutor, tmp_path: Path) -> None:
+    root = f"file://{tmp_path}/"  # on S3 the host's cache may still have the right bytes
     store, catalog = open_store(root), Catalog(f"{root}catalog")
     store.write("in/users.json", b'{"userId":"u1"}\n')
     version = golden_version(catalog)
@@ -270,6 +273,39 @@ def test_an_input_that_is_named_may_be_a_link(local: LocalExecutor, tmp_path: Pa
         answers = tmp_path / f"out/{name}.json.out"
         assert answers.read_bytes() == GOOD
         answers.unlink()
+
+
+@pytest.mark.s3
+def test_keys_of_s3_are_taken_as_they_are(local: LocalExecutor, s3: str) -> None:
+    keys = ["in//users.json", "in/../x", "in/%2e%2e/x", "in/e\u0301", "in/\u00e9", "in/slash/", "in/."]
+    store, catalog = open_store(s3), Catalog(f"{s3}/catalog")
+    for key in [*keys, "x"]:
+        store.write(key, b'{"userId":"u1"}\n')
+    boto3.client("s3").put_object(Bucket=s3.removeprefix("s3://"), Key="in/marker/")
+    params = request(golden_version(catalog), f"{s3}/in/", f"{s3}/out/", numResults=3)
+    run_job(local, catalog, create_batch_inference_job(catalog, params), lambda _: None)
+    answers = {found.name: store.read(found.name) for found in store.list("out/")}
+    assert answers == {f"out/{key[3:]}.out": GOOD for key in keys} | {"out/_CHECK": b""}
+
+
+@pytest.mark.s3
+def test_a_job_outlives_what_passes(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, catalog = open_store(s3), Catalog(f"{s3}/catalog")
+    for number in range(4):
+        store.write(f"in/{number}.json", b'{"userId":"u1"}\n' * 2_000)
+    params = request(golden_version(catalog), f"{s3}/in/", f"{s3}/out/", numResults=3)
+    job = create_batch_inference_job(catalog, params)
+    harms = ("503 SlowDown", "500 InternalError after", "409 OperationAborted", "reset", "lost", "cut")
+    with unreliable_at_random(os.environ["AWS_ENDPOINT_URL"], dict.fromkeys(harms, 0.03), seed=7) as (url, done):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        forget_clients()
+        with LocalExecutor(2) as executor:
+            run_job(executor, catalog, job, lambda _: None)
+    monkeypatch.undo()
+    forget_clients()
+    assert done.total()
+    assert {found.name for found in store.list("out/")} == {"out/_CHECK", *(f"out/{n}.json.out" for n in range(4))}
+    assert {store.read(f"out/{number}.json.out") for number in range(4)} == {GOOD * 2_000}
 
 
 def test_the_services_limits_are_kept_on_demand(run: Run, root: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import random
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,8 +15,9 @@ from pathlib import Path
 import boto3
 import pytest
 
-from personalize_spark.errors import AccessDenied, ObjectChanged, ObjectExists, ObjectNotFound, StorageError
+from personalize_spark.errors import AccessDenied, BucketNotFound, ObjectChanged, ObjectExists, StorageError
 from personalize_spark.storage import s3 as s3_module
+from personalize_spark.storage import s3_requests
 from personalize_spark.storage.location import open_store
 from personalize_spark.storage.s3 import MIN_PART, forget_clients
 from personalize_spark.storage.store import Access, Object, Store
@@ -121,7 +123,7 @@ def test_a_missing_bucket_is_said(s3: str) -> None:
         lambda: store.create("a", b""),
     ]
     for action in actions:
-        with pytest.raises(ObjectNotFound, match="The bucket of s3://no-such-bucket-here/a does not exist"):
+        with pytest.raises(BucketNotFound, match="The bucket of s3://no-such-bucket-here/a does not exist"):
             action()
 
 
@@ -195,20 +197,118 @@ def breaking(s3: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Breaking]:
         forget_clients()
 
 
-@pytest.mark.parametrize("harm", ["cut", "lost"])
-def test_a_body_that_breaks_off_is_asked_for_again(breaking: Breaking, s3: str, harm: str) -> None:
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pause between tries, and not many of them."""
+    monkeypatch.setattr(s3_requests, "_LONGEST_PAUSE", 0.01)
+    monkeypatch.setattr(s3_requests, "_FIRST_PAUSE", 0.01)
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize(
+    "harm", ["cut", "short", "lost", "reset", "503 SlowDown", "500 InternalError", "409 OperationAborted"]
+)
+def test_what_passes_is_asked_for_again(breaking: Breaking, s3: str, harm: str) -> None:
     etag = open_store(s3).write("a", b"0123456789")
-    store = breaking([("GET", harm)] * 3)
+    store = breaking([("GET", harm)] * 5)
     assert store.read("a", 1, 9, etag) == b"12345678"
 
 
-def test_a_body_that_always_breaks_off_is_an_error(breaking: Breaking, s3: str) -> None:
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize("harm", ["cut", "503 SlowDown"])
+def test_what_does_not_pass_is_an_error_in_the_end(
+    breaking: Breaking, s3: str, harm: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3_requests, "PATIENCE", 0)
     open_store(s3).write("a", b"0123456789")
-    store = breaking([("GET", "cut")] * 4)
+    store = breaking([("GET", harm)])
     with pytest.raises(StorageError, match="/a: "):
         store.read("a")
 
 
+@pytest.mark.usefixtures("hasty")
+def test_an_outage_is_said(
+    breaking: Breaking, s3: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(s3_requests, "_SAID_AFTER", 0)
+    open_store(s3).write("a", b"0123456789")
+    assert breaking([("GET", "reset")] * 3).read("a") == b"0123456789"
+    [said] = [record.getMessage() for record in caplog.records if record.name == s3_requests.__name__]
+    assert said.startswith(f"{s3}/a: ")
+    assert said.endswith(" It is tried again for 180 seconds.")
+
+
+SAID = {
+    "400 ExpiredToken": r"The credentials for s3://.*/a have expired \(ExpiredToken\): renew them",
+    "403 RequestTimeTooSkewed": "the clock of this host differs from that of AWS by more than 15 minutes",
+    "403 SignatureDoesNotMatch": r"access key is not accepted for s3://.*/a \(SignatureDoesNotMatch\): check AWS_ACCESS_KEY_ID",
+    "400 AuthorizationHeaderMalformed=the_region_'us-east-1'_is_wrong;_expecting_'eu-west-3'": "set AWS_REGION to eu-west-3",
+    "403 AccessDenied=not_authorized_to_perform:_kms:GenerateDataKey_on_resource:_arn:aws:kms:eu-west-3:111122223333:key/0f0f": (
+        r"may not use the key arn:aws:kms:eu-west-3:111122223333:key/0f0f for s3://.*/a \(AccessDenied\): grant kms:GenerateDataKey"
+    ),
+    "400 KMS.DisabledException": "may not use the key of the bucket for .*The key must be enabled",
+    "403 AccessDenied": "lacks the permission s3:GetObject on s3://.*/a ",
+}
+
+
+@pytest.mark.parametrize("harm", SAID)
+def test_a_refusal_is_told_with_its_remedy(breaking: Breaking, harm: str) -> None:
+    with pytest.raises(AccessDenied, match=SAID[harm]):
+        breaking([("GET", harm)]).read("a")
+
+
+def large(store: Store) -> list[Object]:
+    """Pieces that S3 copies."""
+    for number in range(2):
+        store.write(f"p/{number}", b"x" * MIN_PART)
+    return list(store.list("p/"))
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize("harm", ["lost", "503 SlowDown after", "200 InternalError after"])
+@pytest.mark.parametrize("action", ["compose", "upload"])
+def test_a_lost_answer_to_the_last_request_of_an_upload_is_no_failure(
+    breaking: Breaking, s3: str, harm: str, action: str
+) -> None:
+    pieces, data = large(open_store(s3)), random.Random(0).randbytes(9 << 20)
+    store = breaking([("POST", "none"), ("POST", harm)])  # to create, to complete
+    if action == "upload":
+        etag = store.upload("a", io.BytesIO(data))
+        assert store.read("a", etag=etag) == data
+    else:
+        store.compose("a", store, pieces)
+        assert store.read("a") == b"x" * (2 * MIN_PART)
+    assert "Uploads" not in boto3.client("s3").list_multipart_uploads(Bucket=s3.removeprefix("s3://"))
+
+
+@pytest.mark.usefixtures("hasty")
+def test_an_upload_that_fails_and_stays_is_said(breaking: Breaking, s3: str) -> None:
+    pieces = large(open_store(s3))
+    store = breaking([("POST", "none"), ("POST", "403 AccessDenied"), ("DELETE", "403 AccessDenied")])
+    with pytest.raises(
+        AccessDenied,
+        match=r"s3:PutObject on .*/a .* Its unfinished upload \S+ could not be removed.*s3:AbortMultipartUpload",
+    ):
+        store.compose("a", store, pieces)
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_part_that_is_refused_for_a_while_is_sent_again(breaking: Breaking, s3: str) -> None:
+    data = random.Random(0).randbytes(9 << 20)
+    store = breaking([("PUT", "503 SlowDown"), ("PUT", "lost"), ("PUT", "500 InternalError after")])
+    store.upload("a", io.BytesIO(data))
+    assert store.read("a") == data
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_deletion_or_a_listing_that_fails_for_a_while_is_made_again(breaking: Breaking, s3: str) -> None:
+    open_store(s3).write("a", b"")
+    store = breaking([("GET", "503 SlowDown"), ("GET", "short"), ("POST", "500 InternalError"), ("POST", "lost")])
+    store.delete("a")
+    assert list(store.list()) == []
+
+
+@pytest.mark.usefixtures("hasty")
 def test_a_lost_answer_is_not_taken_for_somebody_else(breaking: Breaking) -> None:
     store = breaking([("PUT", "lost"), ("PUT", "lost")])
     first = store.create("a", b"one")
@@ -216,6 +316,7 @@ def test_a_lost_answer_is_not_taken_for_somebody_else(breaking: Breaking) -> Non
     assert store.load("a") == (b"two", second)
 
 
+@pytest.mark.usefixtures("hasty")
 def test_somebody_else_behind_a_lost_answer_is_seen(breaking: Breaking, s3: str) -> None:
     open_store(s3).write("a", b"another one's")
     store = breaking([("PUT", "lost"), ("PUT", "lost")])

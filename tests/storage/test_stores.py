@@ -13,7 +13,7 @@ from personalize_spark.errors import StorageError
 from personalize_spark.storage.file import FileStore
 from personalize_spark.storage.location import open_store
 from personalize_spark.storage.s3 import MIN_PART, S3Store
-from personalize_spark.storage.store import Store
+from personalize_spark.storage.store import Object, Store
 from personalize_spark.testing.store_tests import StoreTests
 
 
@@ -31,6 +31,16 @@ class TestS3(StoreTests):
     @pytest.fixture
     def store(self, s3: str) -> Store:
         return open_store(f"{s3}/folder")
+
+    @pytest.mark.parametrize("name", ["../x", "a/../../x", "/etc/passwd", "//", "a//b", "a%2e%2e/b", "e\u0301", "."])
+    def test_a_name_never_leaves_the_folder(self, store: Store, name: str) -> None:
+        """A key is taken as it is: no part of it means another folder."""
+        etag = store.write(name, name.encode())
+        assert list(store.list()) == [Object(name, len(name.encode()), etag)]
+        assert store.read(name, etag=etag) == name.encode()
+        store.compose("whole", store, list(store.list()))
+        store.delete(name)
+        assert store.read("whole") == name.encode()
 
     @pytest.mark.parametrize("size", [5, MIN_PART])
     def test_pieces_that_went_make_no_object(self, store: Store, size: int) -> None:

@@ -1,0 +1,186 @@
+"""Requests to S3: which failures pass, how long they are waited for, and the others in plain words."""
+
+from __future__ import annotations
+
+import logging
+import random
+import re
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionError,  # noqa: A004  # botocore's own, no OSError
+    CredentialRetrievalError,
+    FlexibleChecksumError,
+    HTTPClientError,
+    IncompleteReadError,
+    ResponseStreamingError,
+)
+from botocore.parsers import ResponseParserError
+
+from personalize_spark.errors import AccessDenied, BucketNotFound, ObjectChanged, ObjectNotFound, StorageError
+from personalize_spark.storage.store import Access
+
+T = TypeVar("T")
+
+PATIENCE = 180.0
+"""Seconds for which a request that fails is made again."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 20.0
+_SAID_AFTER = 10.0
+"""Seconds of an outage before it is said."""
+
+_UNREACHED = (HTTPClientError, ConnectionError, IncompleteReadError, FlexibleChecksumError, CredentialRetrievalError)
+# https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+_PASSING = {
+    "ConditionalRequestConflict",  # another conditional write at the same moment: the next answer says who won
+    "InternalError",
+    "OperationAborted",
+    "RequestTimeout",
+    "ServiceUnavailable",
+    "SlowDown",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequests",
+}
+CHANGED = {"PreconditionFailed", "412"}
+_UNACCEPTED = {
+    (
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "RequestExpired",
+        "TokenRefreshRequired",
+    ): "The credentials for {uri} have expired ({code}): renew them, then run it again or resume it. "
+    "Those of a role that the host has itself are renewed without you.",
+    ("RequestTimeTooSkewed",): "{uri} is refused, as the clock of this host differs from that of AWS by more than "
+    "15 minutes ({code}): set it.",
+    (
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "SignatureDoesNotMatch",
+        "UnrecognizedClientException",
+    ): "The access key is not accepted for {uri} ({code}): check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the "
+    "profile, and AWS_ENDPOINT_URL.",
+    (
+        "301",
+        "307",
+        "PermanentRedirect",
+        "AuthorizationHeaderMalformed",
+        "IllegalLocationConstraintException",
+    ): "The bucket of {uri} lies in another region than requests go to ({code}): set AWS_REGION to {region}.",
+}
+"""By code, why a request is refused whoever makes it."""
+_DENIED = {"AccessDenied", "AllAccessDisabled", "403"}
+
+_log = logging.getLogger(__name__)
+_random = random.SystemRandom()
+
+
+def patiently(request: Callable[[], T], uri: str) -> T:
+    """Make a request again while its failure is one that passes, with pauses of a random length that doubles.
+
+    Exponential backoff with full jitter (Brooker 2015, AWS Architecture Blog): many tasks do not come back at the same moment.
+
+    Args:
+        request: may be made more than once.
+        uri: what a warning names.
+
+    Raises:
+        BotoCoreError, ClientError: as the last try, after `PATIENCE` seconds.
+    """
+    started, pause, said = time.monotonic(), _FIRST_PAUSE, False
+    while True:
+        try:
+            return _answer(request)
+        except (BotoCoreError, ClientError) as error:
+            waited = time.monotonic() - started
+            if not _passes(error) or waited > PATIENCE:
+                raise
+            if waited > _SAID_AFTER and not said:
+                _log.warning("%s: %s. It is tried again for %.0f seconds.", uri, error, PATIENCE)
+                said = True
+        time.sleep(_random.uniform(0, pause))
+        pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def _answer(request: Callable[[], T]) -> T:
+    try:
+        return request()
+    except ResponseParserError as error:  # half of a listing
+        raise ResponseStreamingError(error=error) from error
+
+
+def _passes(error: BotoCoreError | ClientError) -> bool:
+    if not isinstance(error, ClientError):
+        return isinstance(error, _UNREACHED)
+    return code_of(error) in _PASSING or error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500
+
+
+def code_of(error: ClientError) -> str:
+    """What S3 calls the error; of an answer without a body its HTTP status."""
+    return error.response["Error"].get("Code", "")
+
+
+def in_plain_words(error: BotoCoreError | ClientError, uri: str, action: str, access: Access) -> StorageError:
+    """An error of ours: what is wrong, where, and what to do.
+
+    Args:
+        error: of a request.
+        uri: the object.
+        action: the permission that the request needs.
+        access: what it was made with.
+    """
+    if not isinstance(error, ClientError):
+        return StorageError(f"{uri}: {error}")
+    code = code_of(error)
+    if code == "NoSuchBucket":
+        return BucketNotFound(f"The bucket of {uri} does not exist.")
+    if code in {"NoSuchKey", "404"}:
+        return ObjectNotFound(f"{uri} does not exist.")
+    if code in CHANGED:
+        return ObjectChanged(f"{uri} has changed since it was last read.")
+    told = next((words for codes, words in _UNACCEPTED.items() if code in codes), None)
+    if told is not None:
+        return AccessDenied(told.format(uri=uri, code=code, region=_region(error)))
+    denied = _denial(error, uri, action, access)
+    return AccessDenied(denied) if denied else StorageError(f"{uri}: {error}")
+
+
+def _denial(error: ClientError, uri: str, action: str, access: Access) -> str | None:
+    """Which permission is lacking, if one is."""
+    code, message = code_of(error), (error.response["Error"].get("Message") or "")
+    if error.operation_name == "AssumeRole":
+        return (
+            f"The role {access.role_arn} could not be assumed ({code}). Its trust policy may name only "
+            "personalize.amazonaws.com: add the identity that runs Spark as a principal for sts:AssumeRole."
+        )
+    who = f"The role {access.role_arn}" if access.role_arn else "The identity in use"
+    if code.startswith("KMS") or "kms:" in message:
+        key = _found(r"arn:aws[\w-]*:kms:\S*\w", message) or access.kms_key_arn or "of the bucket"
+        wanted = _found(r"\bkms:[A-Z]\w+", message) or "kms:Decrypt and kms:GenerateDataKey"
+        return (
+            f"{who} may not use the key {key} for {uri} ({code}): grant {wanted} in its policy and in the key's. "
+            "The key must be enabled."
+        )
+    if code in _DENIED:
+        return (
+            f"{who} lacks the permission {action} on {uri} ({code}). Add it to the policies of the role and the bucket."
+        )
+    return None
+
+
+def _region(error: ClientError) -> str:
+    headers: dict[str, str] = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    named: str | None = error.response["Error"].get("Region") or headers.get("x-amz-bucket-region")  # type: ignore[assignment]
+    return (
+        named
+        or _found(r"(?<=expecting ')[\w-]+", (error.response["Error"].get("Message") or ""))
+        or "that of the bucket"
+    )
+
+
+def _found(pattern: str, text: str) -> str | None:
+    match = re.search(pattern, text)
+    return match.group() if match else None
