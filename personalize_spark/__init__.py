@@ -34,6 +34,8 @@ __all__ = [
     "explain_theme",
     "import_datasets",
     "import_model",
+    "read_output",
+    "recommend",
     "report",
     "resume",
     "run_batch_inference",
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from personalize_spark.boto3_client import client
     from personalize_spark.catalog.catalog import Catalog
     from personalize_spark.errors import JobFailed, PersonalizeSparkError, ServiceError
+    from personalize_spark.frames import read_output, recommend
     from personalize_spark.quality.compare import compare
     from personalize_spark.quality.evaluate import evaluate
     from personalize_spark.service.batch_inference_jobs import report
@@ -63,6 +66,8 @@ else:
         "explain_theme": "service.explain_theme",
         "import_datasets": "api",
         "import_model": "api",
+        "read_output": "frames",
+        "recommend": "frames",
         "report": "service.batch_inference_jobs",
         "resume": "api",
         "run_batch_inference": "api",

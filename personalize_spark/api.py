@@ -72,6 +72,7 @@ def run_batch_inference(  # noqa: PLR0913  # the command's options
     request: Mapping[str, Any] | None = None,
     *,
     retry_errors: Place | None = None,
+    job_name: str | None = None,
     engine: Engine = "spark",
     assume_role: bool = False,
     limits: Literal["service"] | None = None,
@@ -89,6 +90,7 @@ def run_batch_inference(  # noqa: PLR0913  # the command's options
         request: the parameters of CreateBatchInferenceJob.
         retry_errors: instead of a request an ended job, by its ARN or its `report.json`: the files that have error lines or no
             output are answered again, as they are now, with what that job had pinned, and their outputs are replaced.
+        job_name: takes the place of the request's `jobName`.
         engine: `local` runs the job in processes of this machine and needs neither Spark nor Java; the outputs are the same bytes.
         assume_role: read and write as the request's `roleArn`, not with the ambient credentials.
         limits: `service` refuses what exceeds the managed service's quotas.
@@ -111,14 +113,13 @@ def run_batch_inference(  # noqa: PLR0913  # the command's options
 
         if not 0 <= (tolerated_failure_percentage or 0) <= 100:
             raise InvalidInputException(f"toleratedFailurePercentage is {tolerated_failure_percentage}: give 0 to 100.")
+        named = {} if job_name is None else {"jobName": job_name}
         if retry_errors is not None:
             job = job_to_retry(catalog, retry_errors)
-        elif request is not None:
-            job = check_batch_inference_job(
-                catalog, request, assume_role=assume_role, service_limits=limits == "service"
-            )
+            job = replace(job, request={**job.request, **named})
         else:
-            raise InvalidInputException("There is nothing to run: give a request, or a job whose errors to retry.")
+            asked = {**_given(request), **named}
+            job = check_batch_inference_job(catalog, asked, assume_role=assume_role, service_limits=limits == "service")
         apart = uri_of(errors_to) if errors_to is not None else job.errors_to
         job = replace(job, tolerated_failures=tolerated_failure_percentage, errors_to=apart, report_files=report_files)
         # before the job is created: a machine without Java leaves none behind
@@ -159,6 +160,12 @@ def resume(
 
         record = find_resumable_job(catalog, arn)
         return run_job(local or _spark_executor(spark or _session(record.arn.name)), catalog, record, progress)
+
+
+def _given(request: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    if request is None:
+        raise InvalidInputException("There is nothing to run: give a request, or a job whose errors to retry.")
+    return request
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from personalize_spark import api
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.cli.main import main, parser
+from personalize_spark.job.watch import watch_job
 from personalize_spark.service.garbage import collect_garbage
 from personalize_spark.testing.toy import golden_version, request
 
@@ -36,6 +37,8 @@ NAMES = {
     "explain_theme",
     "import_datasets",
     "import_model",
+    "read_output",
+    "recommend",
     "report",
     "resume",
     "run_batch_inference",
@@ -53,6 +56,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "resume arn": ps.resume,
     "run --request x": ps.run_batch_inference,
     "train --group x --recipe x --solution x": ps.train,
+    "watch arn": watch_job,
     "validate --request x": api.validate_batch_inference,
 }
 OF_PYTHON = {"spark", "created", "progress"}
@@ -136,7 +140,7 @@ def test_the_readme_calls_functions_as_they_are() -> None:
     blocks = "".join(re.findall(r"```python\n(.*?)```", README, re.DOTALL))
     calls = [node for node in ast.walk(ast.parse(blocks)) if isinstance(node, ast.Call)]
     called = [node for node in calls if isinstance(node.func, ast.Attribute) and ast.unparse(node.func.value) == "ps"]
-    assert len(called) == 5
+    assert len(called) == 6
     for node in called:
         assert isinstance(node.func, ast.Attribute)
         assert node.func.attr in NAMES
@@ -149,7 +153,7 @@ def test_the_readme_shows_commands_as_they_are() -> None:
     assert len(shown) >= 5
     for line in shown:
         parser().parse_args(shlex.split(line))
-    rows = re.findall(r"^\| (`[a-z].*?) \| (.*?) \| ", README, re.MULTILINE)
+    rows = re.findall(r"^\| (`[a-z].*? )?\| (`[a-z_]+`|) ?\| ", README, re.MULTILINE)
     functions = {name for _, name in rows if name}
     assert functions == {f"`{name}`" for name in NAMES if name.islower() and not name.startswith("_")}
     for commands, _ in rows:

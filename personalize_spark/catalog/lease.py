@@ -122,10 +122,10 @@ def reap(catalog: Catalog, records: Sequence[Record], suspect: Callable[[Record]
     return [now[number] for number in range(len(records))]
 
 
-def way_on(catalog: Catalog, record: Record) -> str:
+def way_on(record: Record) -> str:
     """What to do about a resource that has lost its driver: a sentence for its `failureReason`."""
     if RESUMABLE in record.fields:
-        return f"Continue it with: personalize-spark resume {record.arn} --catalog {catalog.uri}"
+        return f"Continue it with: personalize-spark resume {record.arn}"
     return "Create it again under a new name."
 
 
@@ -135,7 +135,7 @@ def _looks_old(record: Record) -> bool:
 
 
 def _failed(catalog: Catalog, record: Record) -> Record:
-    reason = f"Its driver is gone: it no longer sends a heartbeat. {way_on(catalog, record)}"
+    reason = f"Its driver is gone: it no longer sends a heartbeat. {way_on(record)}"
     try:
         catalog.update(record, status=Status.FAILED, failureReason=reason)
     except ResourceInUseException:  # it lives, or somebody else has said so already

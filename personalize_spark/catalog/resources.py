@@ -68,7 +68,13 @@ def find_dataset(catalog: Catalog, group: Arn, dataset: str) -> Record:
 
 
 def find_schema(catalog: Catalog, dataset: Record) -> Schema:
-    """The schema of a dataset."""
+    """The schema of a dataset's rows: the dataset's own, unless it was updated and no FULL import has followed."""
+    arn = dataset.fields.get("rowsSchemaArn") or dataset.fields["schemaArn"]
+    return Schema.read(catalog.read(Arn.parse(arn)).fields["schema"])
+
+
+def find_own_schema(catalog: Catalog, dataset: Record) -> Schema:
+    """The schema that a dataset was given last: the next FULL import is of it."""
     return Schema.read(catalog.read(Arn.parse(dataset.fields["schemaArn"])).fields["schema"])
 
 
@@ -89,6 +95,8 @@ def find_active_version(catalog: Catalog, arn: str) -> Record:
     if version.status is Status.FAILED:
         reason = version.fields.get("failureReason")
         raise InvalidInputException(f"The solution version {arn} is {version.status}: {reason}")
+    if version.status is Status.STOPPED:
+        raise InvalidInputException(f"The solution version {arn} is {version.status}: train another one.")
     if version.status is not Status.ACTIVE:
         raise ResourceInUseException(f"The solution version {arn} is {version.status}; wait until it is ACTIVE.")
     return version

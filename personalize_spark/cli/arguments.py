@@ -16,6 +16,8 @@ from personalize_spark.storage.location import open_store, split_prefix
 
 CATALOG = "PERSONALIZE_SPARK_CATALOG"
 EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 refused, 130 interrupted."
+CATALOG_BEFORE = "catalog_before"
+"""The argument of a `--catalog` that stands before the command."""
 
 _SHOWN = 200
 """Characters of a text that is no JSON."""
@@ -33,30 +35,34 @@ def add_command(
     return added
 
 
-def add_catalog(parser: argparse.ArgumentParser) -> None:
-    """The option `--catalog`."""
+def add_catalog(parser: argparse.ArgumentParser, name: str = "catalog") -> None:
+    """The option `--catalog`; `name` is that of the argument."""
     parser.add_argument(
         "--catalog",
         metavar="URI",
-        default=os.environ.get(CATALOG),
+        dest=name,
+        default=argparse.SUPPRESS if name == CATALOG_BEFORE else None,
         help=f"the catalog: file:///... or s3://...; default: ${CATALOG}",
     )
 
 
 def catalog_of(arguments: argparse.Namespace) -> Catalog:
-    """The catalog that `--catalog` or the environment names.
+    """The catalog that `--catalog`, behind the command or before it, or the environment names.
 
     Raises:
         InvalidInputException: neither does.
     """
-    if not arguments.catalog:
+    place = arguments.catalog or getattr(arguments, CATALOG_BEFORE, None) or os.environ.get(CATALOG)
+    if not place:
         raise InvalidInputException(f"No catalog is given: use --catalog URI or set {CATALOG}.")
-    return Catalog(arguments.catalog)
+    return Catalog(place)
 
 
 def options_of(arguments: argparse.Namespace) -> dict[str, Any]:
     """All other options: the function behind a command takes them by the same names."""
-    return {name: value for name, value in vars(arguments).items() if name not in {"catalog", "command"}}
+    return {
+        name: value for name, value in vars(arguments).items() if name not in {"catalog", CATALOG_BEFORE, "command"}
+    }
 
 
 def json_of(source: str) -> dict[str, Any]:

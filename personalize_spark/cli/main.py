@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -25,7 +26,7 @@ from personalize_spark.cli import (
     run,
     serve,
 )
-from personalize_spark.cli.arguments import EXIT_CODES
+from personalize_spark.cli.arguments import CATALOG_BEFORE, EXIT_CODES, add_catalog
 from personalize_spark.errors import PersonalizeSparkError, ServiceError, missing_spark_told
 
 DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
@@ -38,6 +39,10 @@ _COMMANDS = (run, models, evaluate, compare, explain_filter, explain_theme, repo
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     commands = parser()
+    if "_ARGCOMPLETE" in os.environ:  # a shell asks how the line may go on
+        import argcomplete
+
+        argcomplete.autocomplete(commands)
     arguments, unknown = commands.parse_known_args(argv)
     if unknown and not {*_GLUE} & {*(sys.argv if argv is None else argv)}:
         commands.error(f"unrecognized arguments: {' '.join(unknown)}")
@@ -53,8 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _tell(f"An error occurred ({error.code}): {error.message}", REFUSED, *_notes(error))
     except PersonalizeSparkError as error:
         return _tell(error.message, FAILED, *_notes(error))
-    except KeyboardInterrupt:
-        return _tell("Interrupted.", INTERRUPTED)
+    except KeyboardInterrupt as interrupt:
+        return _tell("Interrupted.", INTERRUPTED, *_notes(interrupt))
     return DONE
 
 
@@ -67,6 +72,7 @@ def parser() -> argparse.ArgumentParser:
     )
     what = "print the version, and what runs the search for the best items"
     parser.add_argument("--version", action=_Version, nargs=0, default=argparse.SUPPRESS, help=what)
+    add_catalog(parser, CATALOG_BEFORE)
     commands = parser.add_subparsers(metavar="COMMAND")
     for module in _COMMANDS:
         module.add(commands)
@@ -88,6 +94,6 @@ def _tell(message: str, code: int, *notes: str) -> int:
     return code
 
 
-def _notes(error: Exception) -> Sequence[str]:
+def _notes(error: BaseException) -> Sequence[str]:
     notes: Sequence[str] = getattr(error, "__notes__", ())
     return notes

@@ -1,9 +1,11 @@
-"""`run`, `resume` and `validate`: a CreateBatchInferenceJob request carried out, its job finished later, or it is only checked."""
+"""`run`, `resume`, `watch` and `validate`: a CreateBatchInferenceJob request carried out, its job finished later or followed, or it is only checked."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from personalize_spark import api
@@ -17,8 +19,11 @@ def add(commands: Commands) -> None:
     resume = add_command(
         commands, "resume", _resume, "Finish a batch inference job whose driver was killed or stopped."
     )
+    watch = add_command(commands, "watch", _watch, "Follow a batch inference job that any driver runs, to its end.")
     check = add_command(commands, "validate", _validate, "Check a request without running it.")
-    resume.add_argument("arn", metavar="ARN", help="the ARN of the job")
+    for command in (resume, watch):
+        command.add_argument("arn", metavar="ARN", help="the ARN of the job")
+    run.add_argument("--job-name", metavar="NAME", help="takes the place of the request's jobName")
     for command in (run, resume):
         command.add_argument(
             "--engine",
@@ -40,7 +45,7 @@ def add(commands: Commands) -> None:
         action="store_true",
         help="write report.json and report.html beside the outputs, too, in _report/JOBNAME/",
     )
-    for command in (run, resume, check):
+    for command in (run, resume, watch, check):
         add_catalog(command)
     for command in (run, check):
         asked = command.add_mutually_exclusive_group(required=True)
@@ -56,10 +61,14 @@ def add(commands: Commands) -> None:
 
 def _run(arguments: argparse.Namespace) -> None:
     catalog, options = catalog_of(arguments), _options(arguments)
-    with ProgressLine(sys.stderr) as line:
-        report = api.run_batch_inference(
-            catalog, **options, created=lambda arn: show({"batchInferenceJobArn": arn}), progress=line.show
-        )
+
+    def created(arn: str) -> None:
+        show({"batchInferenceJobArn": arn})
+        arns.append(arn)
+
+    arns: list[str] = []
+    with _telling_the_way_on(arns), ProgressLine(sys.stderr) as line:
+        report = api.run_batch_inference(catalog, **options, created=created, progress=line.show)
     sys.stderr.write(f"{report}\n")
 
 
@@ -68,6 +77,25 @@ def _resume(arguments: argparse.Namespace) -> None:
     with ProgressLine(sys.stderr) as line:
         report = api.resume(catalog_of(arguments), **options_of(arguments), progress=line.show)
     sys.stderr.write(f"{report}\n")
+
+
+def _watch(arguments: argparse.Namespace) -> None:
+    from personalize_spark.job.watch import watch_job
+
+    with ProgressLine(sys.stderr) as line:
+        report = watch_job(catalog_of(arguments), **options_of(arguments), progress=line.show)
+    sys.stderr.write(f"{report}\n")
+
+
+@contextlib.contextmanager
+def _telling_the_way_on(arns: Sequence[str]) -> Iterator[None]:
+    """Who interrupts a job learns that its name is taken from now on."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        for arn in arns:
+            interrupt.add_note(f"The job keeps its name. Continue it with: personalize-spark resume {arn}")
+        raise
 
 
 def _validate(arguments: argparse.Namespace) -> None:

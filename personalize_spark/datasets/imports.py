@@ -24,7 +24,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from personalize_spark.artifacts.artifact import Pinned
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Fields, Record
-from personalize_spark.catalog.resources import dataset_arn, find_dataset, find_schema
+from personalize_spark.catalog.resources import dataset_arn, find_dataset, find_own_schema
 from personalize_spark.catalog.status import Status
 from personalize_spark.datasets.build_view import build_view
 from personalize_spark.datasets.import_plan import MISSING_WORDS, CsvSource, Files, ImportMode, ImportPlan, plan_import
@@ -234,11 +234,11 @@ def _record(catalog: Catalog, group: Arn, reading: Reading, version: int | None)
     """Keep the schema and the version of the table that was written; a dataset that has this schema keeps its name."""
     schema = reading.schema
     table: Fields = {"path": f"{catalog.uri}/{table_path(group.name, schema.dataset)}", "deltaVersion": version}
-    table[MISSING_WORDS] = reading.missing_words
+    table |= {MISSING_WORDS: reading.missing_words, "rowsSchemaArn": None}  # all rows are of this schema now
     arn = dataset_arn(group, schema.dataset)
     with suppress(ResourceNotFoundException):
         dataset = catalog.read(arn)
-        if find_schema(catalog, dataset) == schema:
+        if find_own_schema(catalog, dataset) == schema:
             catalog.update(dataset, **table)
             return
     fields = {

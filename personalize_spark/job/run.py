@@ -70,7 +70,7 @@ def run_job(executor: Executor, catalog: Catalog, record: Record, show: Callable
         _clean(plan)
         raise JobFailed(error.message) from error
     except KeyboardInterrupt:
-        lease.update(status=Status.FAILED, failureReason=f"The driver was stopped. {way_on(catalog, record)}")
+        lease.update(status=Status.FAILED, failureReason=f"The driver was stopped. {way_on(record)}")
         raise
     except BaseException as error:
         lease.update(status=Status.FAILED, failureReason=reason_of(error), **{RESUMABLE: None})

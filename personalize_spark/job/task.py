@@ -5,45 +5,36 @@ A piece counts once a task manifest names it. Names hold a uuid, so that two att
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 import pyarrow as pa
 
-from personalize_spark.answer import LineFilter, answer
-from personalize_spark.artifacts.model import read_model, updated
-from personalize_spark.artifacts.shards import USERS, GatheredRows, Shards, SplitRows
-from personalize_spark.artifacts.view import View, ViewFilter, with_exploration, with_new_items
+from personalize_spark.artifacts.shards import GatheredRows
 from personalize_spark.errors import PersonalizeSparkError
-from personalize_spark.filters.binding import bind
 from personalize_spark.job.byte_ranges import blocks, compression
 from personalize_spark.job.forms import peeked
 from personalize_spark.job.inputs import ERRORS
 from personalize_spark.job.near_misses import known_users, near_misses
 from personalize_spark.job.plan import Plan
-from personalize_spark.job.splits import MAX_LINES, Split, read_task
+from personalize_spark.job.prepared import Prepared
+from personalize_spark.job.splits import Split, read_task
 from personalize_spark.job.themed import ThemedList, themed_lists
 from personalize_spark.outcomes import Outcomes
-from personalize_spark.recipes import RECIPES
 from personalize_spark.recipes.recipe import ITEM_ID, USER_ID
 from personalize_spark.records import ids_of
 from personalize_spark.records import parse as parse_lines
 from personalize_spark.scoring.kernel import kernel
-from personalize_spark.scoring.model import Model
 from personalize_spark.storage.documents import write_document
 from personalize_spark.storage.file import on_local_disk
 from personalize_spark.storage.location import open_store
 from personalize_spark.storage.store import Access, Object, Store
-
-if TYPE_CHECKING:
-    from personalize_spark.artifacts.themes import ModelThemes
 
 TASK_MANIFESTS = "manifests/"
 PIECES = "pieces/"
@@ -54,8 +45,6 @@ _SMALL = 32 << 10
 """Bytes of a split that is read before its turn, and of a piece that is written after it."""
 _REQUESTS = 8
 _MANIFEST_SECONDS = 5.0
-_SCORES_PER_BLOCK = 1 << 17
-_MAX_BLOCK, _LOOKED_UP = 8_192, 16_384
 
 
 @dataclass
@@ -100,69 +89,14 @@ class Piece:
         return [Object(self.name, self.bytes, self.etag)] if self.bytes else []
 
 
-class Worker:
+class Worker(Prepared):
     """What a Python worker keeps between the tasks of one job."""
 
     def __init__(self, staging: Store) -> None:
         self.staging = staging
         self.plan = Plan.read(staging)
         self.input = self.plan.input()
-        self.recipe = RECIPES[self.plan.job.recipe]
-
-    @cached_property
-    def row_sources(self) -> Mapping[str, SplitRows]:
-        """Where users are looked up, by the side of the plan that knows them."""
-        job = self.plan.job
-        sides = {"model": job.model, "update": job.update, "view": job.view if job.filter is not None else None}
-        return {name: SplitRows(Shards(pinned.open(), USERS)) for name, pinned in sides.items() if pinned}
-
-    @cached_property
-    def model(self) -> Model:
-        """The model, mapped at the first need of it."""
-        job = self.plan.job
-        model = read_model(job.model.open(), self.row_sources["model"])
-        if job.update is not None:
-            model = updated(model, job.update.open(), self.row_sources["update"])
-        if job.view is None:
-            return model
-        view = View(job.view.open())
-        if job.filter is not None and "itemList" in self.recipe.required:
-            model = with_new_items(model, view)
-        if job.exploration is not None:
-            model = with_exploration(model, view, job.exploration, f"{job.model.sha256}|{job.view.sha256}")
-        return model
-
-    @cached_property
-    def line_filter(self) -> LineFilter | None:
-        """The job's filter, if it has one, bound to the view that the plan pins."""
-        job = self.plan.job
-        if job.filter is None or job.view is None:
-            return None
-        from personalize_spark.filters.parser import parse as parse_filter  # lark costs 0.1 s
-
-        view = View(job.view.open(), self.row_sources["view"])
-        return ViewFilter(view, bind(parse_filter(job.filter), view.schemas), self.model)
-
-    @cached_property
-    def themes(self) -> ModelThemes | None:
-        """What names the lists, if the job has themes."""
-        job = self.plan.job
-        if job.themes is None:
-            return None
-        from personalize_spark.artifacts.themes import ModelThemes  # a tenth of a worker's start, for a few jobs
-
-        return ModelThemes(job.themes.open(), job.item_name, self.model)
-
-    @cached_property
-    def _block(self) -> int:
-        """Lines that are answered together: many where a filter cuts them into groups, so that groups are worth their cost."""
-        if self.themes is not None:
-            return sys.maxsize
-        most, scores = _MAX_BLOCK, _SCORES_PER_BLOCK
-        if self.line_filter is not None and self.line_filter.varies:
-            # fewer, where it looks at users: each may have a history of hundreds of items
-            most, scores = _LOOKED_UP if self.line_filter.required else MAX_LINES, scores << 5
-        return max(64, min(most, scores // self.plan.job.settings.num_results))
+        super().__init__(self.plan.job)
 
     def text(self, split: Split) -> Iterator[bytes]:
         """The lines of a split, in blocks that each end with a whole one."""
@@ -182,9 +116,7 @@ class Worker:
             tempfile.SpooledTemporaryFile(_IN_MEMORY) as errors,
         ):
             for lines in self._lines(text):
-                answers = answer(
-                    self.recipe, self.model, self.plan.job.settings, lines, self.line_filter, self.themes, apart=apart
-                )
+                answers = self.answer_lines(lines, apart=apart)
                 file.write(answers.data)
                 errors.write(answers.errors)
                 piece.outcomes.add(answers.outcomes)
@@ -247,8 +179,8 @@ class Worker:
         # themes of a file know of each other
         for block in text if self.themes is None else [b"".join(text)]:
             lines = block.removesuffix(b"\n").split(b"\n")
-            for first in range(0, len(lines), self._block):
-                yield lines[first : first + self._block]
+            for first in range(0, len(lines), self.block):
+                yield lines[first : first + self.block]
 
 
 def slice_name(key: str, side: str) -> str:

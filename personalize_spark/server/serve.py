@@ -54,6 +54,8 @@ def serve(catalog: Catalog, options: Options, listening: Callable[[str], None]) 
     """
     try:
         import uvicorn
+
+        from personalize_spark.server.protocol import Protocol
     except ImportError as error:
         raise EnvironmentProblem("uvicorn is not installed: pip install 'personalize-spark[serve]'.") from error
     local = _is_loopback(options.host)
@@ -72,6 +74,7 @@ def serve(catalog: Catalog, options: Options, listening: Callable[[str], None]) 
         log_level="warning",
         access_log=False,
         server_header=False,
+        http=Protocol,
         ws="none",
         timeout_graceful_shutdown=10,
         ssl_certfile=options.certfile,

@@ -10,7 +10,7 @@ from personalize_spark.artifacts.artifact import Pinned
 from personalize_spark.artifacts.view import Exploration
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Fields, Record
-from personalize_spark.catalog.lease import RESUMABLE, reap, running
+from personalize_spark.catalog.lease import RESUMABLE, reap, running, way_on
 from personalize_spark.catalog.resources import (
     find,
     find_active_version,
@@ -72,6 +72,13 @@ _LISTED = (
     "solutionVersionArn",
     "batchInferenceJobMode",
 )
+_NO_FILES: Mapping[str, Any] = {
+    "jobName": "recommend",
+    "jobInput": {"s3DataSource": {"path": "s3://none/"}},
+    "jobOutput": {"s3DataDestination": {"path": "s3://none/"}},
+    "roleArn": "arn:aws:iam::000000000000:role/none",
+}
+"""What a request must have."""
 
 
 def check_batch_inference_job(
@@ -88,6 +95,40 @@ def check_batch_inference_job(
     Raises:
         ServiceError: as the service would refuse the request.
     """
+    job = _pinned(catalog, params, assume_role=assume_role, service_limits=service_limits)
+    if catalog.holds(job.arn):
+        raise ResourceAlreadyExistsException(_taken(catalog.read(job.arn)))
+    if service_limits and sum(1 for _ in running(catalog, KIND)) >= MAX_RUNNING:
+        raise LimitExceededException(f"More than {MAX_RUNNING} resources with PENDING or IN_PROGRESS status.")
+    return job
+
+
+def _taken(record: Record) -> str:
+    """That the name of a job is taken, by what, and how to go on."""
+    text = f"Another resource with Arn {record.arn} already exists. It is {record.status}"
+    if record.status.unfinished:
+        return f"{text}: wait for its end, or use another jobName."
+    if RESUMABLE in record.fields:
+        return f"{text}. {way_on(record)}. Or use another jobName."
+    return f"{text}: use another jobName."
+
+
+def check_recommendation(catalog: Catalog, params: Mapping[str, Any]) -> Job:
+    """The job that answers lines which lie in no files: it is never created.
+
+    Args:
+        catalog: holds the solution version and the filter.
+        params: the parameters of CreateBatchInferenceJob that say what is recommended.
+
+    Raises:
+        ServiceError: as the service would refuse the request.
+    """
+    return _pinned(catalog, {**_NO_FILES, **params})
+
+
+def _pinned(
+    catalog: Catalog, params: Mapping[str, Any], *, assume_role: bool = False, service_limits: bool = False
+) -> Job:
     validate("CreateBatchInferenceJob", params)
     given = {name: value for name, value in params.items() if value is not None}
     request: Fields = {"batchInferenceJobMode": BATCH_INFERENCE, "tags": [], **given}
@@ -106,7 +147,7 @@ def check_batch_inference_job(
     if problems:
         raise InvalidInputException(" ".join(problems))
     exploration = _exploration(catalog, version, group, request) if recipe.explores else None
-    job = Job(
+    return Job(
         request=request,
         recipe=recipe.name,
         settings=_settings(request),
@@ -120,11 +161,6 @@ def check_batch_inference_job(
         notes=list(_notes(catalog, request, recipe, group)),
         service_limits=service_limits,
     )
-    if catalog.holds(job.arn):
-        raise ResourceAlreadyExistsException(f"Another resource with Arn {job.arn} already exists.")
-    if service_limits and sum(1 for _ in running(catalog, KIND)) >= MAX_RUNNING:
-        raise LimitExceededException(f"More than {MAX_RUNNING} resources with PENDING or IN_PROGRESS status.")
-    return job
 
 
 def create_batch_inference_job(

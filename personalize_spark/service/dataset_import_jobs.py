@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Fields, Record
 from personalize_spark.catalog.lease import Lease, reap
-from personalize_spark.catalog.resources import find, find_schema
+from personalize_spark.catalog.resources import find, find_own_schema
 from personalize_spark.catalog.status import Status
 from personalize_spark.errors import InvalidInputException, reason_of
 from personalize_spark.request import validate
@@ -85,7 +85,7 @@ def _import_rows(spark: SparkSession, catalog: Catalog, record: Record) -> Field
 
     dataset = find(catalog, record.fields["datasetArn"], "dataset")
     kind, group = dataset.fields["datasetType"], Arn.parse(dataset.fields["datasetGroupArn"]).name
-    source = CsvSource(record.fields["dataSource"]["dataLocation"], find_schema(catalog, dataset).avro())
+    source = CsvSource(record.fields["dataSource"]["dataLocation"], find_own_schema(catalog, dataset).avro())
     plan = plan_import(catalog, group, {kind: source}, ImportMode(record.fields["importMode"]))
     [imported] = run_import(spark, catalog, plan).datasets
     if kind == INTERACTIONS:

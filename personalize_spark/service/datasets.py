@@ -1,23 +1,25 @@
-"""CreateDataset, DescribeDataset, ListDatasets, DeleteDataset."""
+"""CreateDataset, UpdateDataset, DescribeDataset, ListDatasets, DeleteDataset."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Fields
 from personalize_spark.catalog.lease import running
-from personalize_spark.catalog.resources import dataset_arn, find
+from personalize_spark.catalog.resources import dataset_arn, find, find_own_schema
 from personalize_spark.catalog.status import Status
 from personalize_spark.errors import InvalidInputException, ResourceInUseException
 from personalize_spark.request import validate
+from personalize_spark.schemas import Schema
 from personalize_spark.service.dataset_import_jobs import KIND as IMPORT
 from personalize_spark.service.pages import page_of, shown
 
 KIND = "dataset"
 _LISTED = ("name", "datasetArn", "datasetType", "status", "creationDateTime", "lastUpdatedDateTime")
-_DESCRIBED = (*_LISTED, "datasetGroupArn", "schemaArn")
+_DESCRIBED = (*_LISTED, "datasetGroupArn", "schemaArn", "latestDatasetUpdate")
 
 
 def create_dataset(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
@@ -39,6 +41,35 @@ def create_dataset(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
     fields = {"datasetArn": str(arn), "datasetType": kind, "tags": params.get("tags") or [], "status": Status.ACTIVE}
     catalog.create(arn, given | fields)
     return {"datasetArn": str(arn)}
+
+
+def update_dataset(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
+    """Give a dataset a schema with more columns. Its rows stay as they are until the next FULL import, which must have them.
+
+    Raises:
+        InvalidInputException: the schema is for another dataset type, lacks a column, or adds one that may not be null.
+        ResourceNotFoundException: there is no such dataset or schema.
+    """
+    validate("UpdateDataset", params)
+    dataset, schema = find(catalog, params["datasetArn"], KIND), find(catalog, params["schemaArn"], "schema")
+    old, new = find_own_schema(catalog, dataset), Schema.read(schema.fields["schema"])
+    if old.dataset != new.dataset:
+        raise InvalidInputException(f"The schema {schema.arn} is for {new.dataset}, not for {old.dataset}.")
+    if lost := [each.name for each in old.columns if each not in new.columns]:
+        raise InvalidInputException(f"The schema {schema.arn} must have the field {lost[0]} as it is in {old.dataset}.")
+    if strict := [each.name for each in new.columns if each not in old.columns and not each.nullable]:
+        raise InvalidInputException(f'The new field {strict[0]} must be nullable: give it the type ["null", ...].')
+    now = time.time()
+    update = {
+        "schemaArn": str(schema.arn),
+        "status": Status.ACTIVE,
+        "creationDateTime": now,
+        "lastUpdatedDateTime": now,
+    }
+    rows = dataset.fields.get("rowsSchemaArn") or dataset.fields["schemaArn"]
+    kept = {"rowsSchemaArn": rows} if "deltaVersion" in dataset.fields else {}
+    catalog.update(dataset, schemaArn=str(schema.arn), latestDatasetUpdate=update, **kept)
+    return {"datasetArn": str(dataset.arn)}
 
 
 def describe_dataset(catalog: Catalog, params: Mapping[str, Any]) -> Fields:

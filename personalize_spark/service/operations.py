@@ -16,13 +16,14 @@ _FUNCTIONS: Mapping[str, tuple[str, ...]] = {
     "batch_inference_jobs": ("CreateBatchInferenceJob", "DescribeBatchInferenceJob", "ListBatchInferenceJobs"),
     "dataset_groups": ("CreateDatasetGroup", "DescribeDatasetGroup", "ListDatasetGroups", "DeleteDatasetGroup"),
     "dataset_import_jobs": ("CreateDatasetImportJob", "DescribeDatasetImportJob", "ListDatasetImportJobs"),
-    "datasets": ("CreateDataset", "DescribeDataset", "ListDatasets", "DeleteDataset"),
+    "datasets": ("CreateDataset", "UpdateDataset", "DescribeDataset", "ListDatasets", "DeleteDataset"),
     "filters": ("CreateFilter", "DescribeFilter", "ListFilters", "DeleteFilter"),
     "recipes": ("DescribeRecipe", "ListRecipes", "DescribeAlgorithm", "DescribeFeatureTransformation"),
     "schemas": ("CreateSchema", "DescribeSchema", "ListSchemas", "DeleteSchema"),
     "solutions": (
-        *("CreateSolution", "DescribeSolution", "ListSolutions", "DeleteSolution"),
-        *("CreateSolutionVersion", "DescribeSolutionVersion", "ListSolutionVersions", "GetSolutionMetrics"),
+        *("CreateSolution", "UpdateSolution", "DescribeSolution", "ListSolutions", "DeleteSolution"),
+        *("CreateSolutionVersion", "StopSolutionVersionCreation", "DescribeSolutionVersion", "ListSolutionVersions"),
+        "GetSolutionMetrics",
     ),
     "tags": ("TagResource", "UntagResource", "ListTagsForResource"),
 }

@@ -57,7 +57,7 @@ def delete_schema(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
     record = find(catalog, params["schemaArn"], KIND)
     for group in catalog.list("dataset-group"):
         for dataset in catalog.list("dataset", group.arn.name):
-            if dataset.fields["schemaArn"] == str(record.arn):
+            if str(record.arn) in {dataset.fields["schemaArn"], dataset.fields.get("rowsSchemaArn")}:
                 raise ResourceInUseException(f"{record.arn} is in use by {dataset.arn}; delete the dataset first.")
     catalog.delete(record)
     return {}

@@ -1,7 +1,8 @@
-"""CreateSolution, CreateSolutionVersion and what tells of them: Describe, List, GetSolutionMetrics, DeleteSolution."""
+"""CreateSolution, CreateSolutionVersion and what changes and tells of them: Update, Stop, Describe, List, GetSolutionMetrics, Delete."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,7 +23,7 @@ KIND = "solution"
 _LISTED = ("name", "solutionArn", "status", "creationDateTime", "lastUpdatedDateTime", "recipeArn")
 _DESCRIBED = (
     *(*_LISTED, "datasetGroupArn", "performHPO", "performAutoML", "performAutoTraining"),
-    *("eventType", "solutionConfig"),
+    *("performIncrementalUpdate", "eventType", "solutionConfig", "latestSolutionUpdate"),
 )
 _CONFIG = ("algorithmHyperParameters", "eventValueThreshold")
 _VERSIONS = (
@@ -32,6 +33,7 @@ _VERSION = (
     *("name", "solutionVersionArn", "solutionArn", "recipeArn", "datasetGroupArn", "eventType", "solutionConfig"),
     *("trainingHours", "trainingMode", "status", "failureReason", "creationDateTime", "lastUpdatedDateTime"),
 )
+_OFF = {"performHPO": False, "performAutoML": False, "performIncrementalUpdate": False, "trainingType": "MANUAL"}
 _METRICS = (
     "coverage",
     "mean_reciprocal_rank_at_25",
@@ -53,7 +55,7 @@ def create_solution(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
     config = params.get("solutionConfig") or {}
     refuse(params, "performAutoML", "choose the recipe with recipeArn")
     refuse(params, "performHPO", "set algorithmHyperParameters")
-    refuse(params, "performAutoTraining", "training does not start automatically, call CreateSolutionVersion")
+    _refuse_automatic(params)
     for name in sorted(config.keys() - set(_CONFIG)):
         refuse(config, name, f"solutionConfig takes {' and '.join(_CONFIG)}")
     if not params.get("recipeArn"):
@@ -70,11 +72,37 @@ def create_solution(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
         "performHPO": False,
         "performAutoML": False,
         "performAutoTraining": False,
+        "performIncrementalUpdate": False,
         "tags": params.get("tags", []),
         "status": Status.ACTIVE,
     }
     catalog.create(arn, fields | {name: params[name] for name in ("eventType", "solutionConfig") if params.get(name)})
     return {"solutionArn": str(arn)}
+
+
+def update_solution(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
+    """Keep a solution as it is: what the service would turn on is refused, and all of it is off already.
+
+    Raises:
+        InvalidInputException: training is to start automatically.
+        ResourceNotFoundException: there is no such solution.
+    """
+    validate("UpdateSolution", params)
+    solution = find(catalog, params["solutionArn"], "solution")
+    _refuse_automatic(params)
+    refuse(params, "solutionUpdateConfig", "training does not start automatically, and eventType chooses the events")
+    now = time.time()
+    off = {"performAutoTraining": False, "performIncrementalUpdate": False}
+    catalog.update(
+        solution,
+        latestSolutionUpdate={"status": Status.ACTIVE, **off, "creationDateTime": now, "lastUpdatedDateTime": now},
+    )
+    return {"solutionArn": str(solution.arn)}
+
+
+def _refuse_automatic(params: Mapping[str, Any]) -> None:
+    refuse(params, "performAutoTraining", "training does not start automatically, call CreateSolutionVersion")
+    refuse(params, "performIncrementalUpdate", "call CreateSolutionVersion with the trainingMode UPDATE")
 
 
 def begin_solution_version(catalog: Catalog, params: Mapping[str, Any], begin: Begin) -> Fields:
@@ -92,9 +120,29 @@ def begin_solution_version(catalog: Catalog, params: Mapping[str, Any], begin: B
     mode = params.get("trainingMode", FULL)
     if mode not in (FULL, UPDATE):
         raise InvalidInputException(f"The trainingMode {mode} is not supported; supported: {FULL} and {UPDATE}.")
-    version, work = begin_version(catalog, solution, hyperparameters, mode)
+    named = {name: params[name] for name in ("name", "tags") if params.get(name)}
+    version, work = begin_version(catalog, solution, hyperparameters, mode, **named)
     begin(version, lambda compute: work(compute.session()))
     return {"solutionVersionArn": str(version.arn)}
+
+
+def stop_solution_version_creation(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
+    """Stop a training: the version is CREATE STOPPED from now on, and its driver stops its tasks within a heartbeat.
+
+    Raises:
+        InvalidInputException: the training has ended.
+        ResourceNotFoundException: there is no such version.
+    """
+    validate("StopSolutionVersionCreation", params)
+    version = find(catalog, params["solutionVersionArn"], "solution version")
+    while version.status.unfinished:
+        try:
+            catalog.update(version, status=Status.STOPPED)
+        except ResourceInUseException:  # its heartbeat came between
+            version = catalog.read(version.arn)
+        else:
+            return {}
+    raise InvalidInputException(f"{version.arn} is {version.status}: only a training that goes on can be stopped.")
 
 
 def describe_solution(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
@@ -144,7 +192,7 @@ def describe_solution_version(catalog: Catalog, params: Mapping[str, Any]) -> Fi
     """A solution version."""
     validate("DescribeSolutionVersion", params)
     [version] = reap(catalog, [find(catalog, params["solutionVersionArn"], "solution version")])
-    return {"solutionVersion": shown(version, _VERSION)}
+    return {"solutionVersion": _OFF | shown(version, _VERSION)}
 
 
 def list_solution_versions(catalog: Catalog, params: Mapping[str, Any]) -> Fields:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Literal
 
+from personalize_spark.catalog import lease
 from personalize_spark.catalog.catalog import Catalog, Record
 from personalize_spark.catalog.lease import Lease, way_on
 from personalize_spark.catalog.status import Status
@@ -141,7 +142,7 @@ class Background:
             thread.join(max(0.0, until - time.monotonic()))
             if thread.is_alive():
                 with contextlib.suppress(Exception):  # nothing must keep the process from ending
-                    _end(self._catalog, record, f"The driver was stopped. {way_on(self._catalog, record)}")
+                    _end(self._catalog, record, f"The driver was stopped. {way_on(record)}")
                     self._compute.stop(record)
 
     def _do(self, record: Record, waiting: Lease, work: Work) -> None:
@@ -151,6 +152,7 @@ class Background:
                     turn.enter_context(self._turns)
                     self._compute.prepare(record.arn.kind)
                 turn.enter_context(self._compute.tasks_of(record))
+                turn.enter_context(self._stopping(record))
                 work(self._compute)
         except BaseException as error:  # noqa: BLE001  # whatever it was, the record says it
             if not isinstance(error, PersonalizeSparkError):
@@ -159,6 +161,26 @@ class Background:
         finally:
             with self._changing:
                 del self._threads[threading.current_thread()]
+
+    @contextmanager
+    def _stopping(self, record: Record) -> Iterator[None]:
+        """Stop the tasks of a record when somebody has marked it as stopped."""
+        done = threading.Event()
+
+        def watch() -> None:
+            while not done.wait(lease.BEAT_SECONDS):
+                with contextlib.suppress(PersonalizeSparkError):  # the next look may get through
+                    if self._catalog.read(record.arn).status is Status.STOPPED:
+                        self._compute.stop(record)
+                        done.set()
+
+        watching = threading.Thread(target=watch, daemon=True)
+        watching.start()
+        try:
+            yield
+        finally:
+            done.set()
+            watching.join()
 
 
 class Foreground:

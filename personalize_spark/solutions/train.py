@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import cache, partial
+from typing import Any
 
 from pyspark.sql import SparkSession
 
@@ -110,9 +111,9 @@ def train_version(spark: SparkSession, catalog: Catalog, solution: Record, hyper
 
 
 def begin_version(
-    catalog: Catalog, solution: Record, hyperparameters: Hyperparameters, mode: str = FULL
+    catalog: Catalog, solution: Record, hyperparameters: Hyperparameters, mode: str = FULL, **named: Any
 ) -> tuple[Record, Callable[[SparkSession], None]]:
-    """A new version of a solution, CREATE PENDING, and the training that makes it ACTIVE.
+    """A new version of a solution, CREATE PENDING, and the training that makes it ACTIVE; `named` are more fields of its record.
 
     Raises:
         InvalidInputException: UPDATE is not for the recipe, or there is nothing to update.
@@ -134,7 +135,9 @@ def begin_version(
             )
         base = Pinned(**full.fields["model"]).open()
     delta_versions = {INTERACTIONS.upper(): dataset.fields["deltaVersion"]}
-    version = create_version(catalog, new_version_arn(solution.arn), solution, mode, deltaVersions=delta_versions)
+    version = create_version(
+        catalog, new_version_arn(solution.arn), solution, mode, deltaVersions=delta_versions, **named
+    )
 
     def work(spark: SparkSession) -> None:
         trainer = TRAINERS[recipe.model] if base is None else partial(update, spark, base=base)

@@ -69,7 +69,7 @@ def create_version(catalog: Catalog, arn: Arn, solution: Record, mode: str, **mo
     if catalog.holds(arn):
         catalog.delete(catalog.read(arn))
     shared = {name: solution.fields[name] for name in _SHARED if name in solution.fields}
-    own = {"solutionVersionArn": str(arn), "trainingMode": mode, "status": Status.PENDING}
+    own = {"name": arn.name, "solutionVersionArn": str(arn), "trainingMode": mode, "status": Status.PENDING}
     return catalog.create(arn, {**shared, **own, **more})
 
 

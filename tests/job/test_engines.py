@@ -121,6 +121,7 @@ def test_a_stopped_run_leaves_no_processes_and_goes_on_later(number: int, tmp_pa
     _, said = driver.communicate()
     assert driver.returncode == 130, said
     assert "Interrupted." in said
+    assert "The job keeps its name. Continue it with: personalize-spark resume arn:" in said
     assert "Traceback" not in said
     assert processes(mark["STOPPED_RUN"]) == []
     [record] = catalog.list("batch-inference-job")
@@ -128,7 +129,7 @@ def test_a_stopped_run_leaves_no_processes_and_goes_on_later(number: int, tmp_pa
     reason, _, command = record.fields["failureReason"].partition(" Continue it with: personalize-spark ")
     assert reason == "The driver was stopped."
     assert not list(tmp_path.glob("out/*.out"))
-    assert main([*command.split(), "--engine", "local"]) == 0
+    assert main([*command.split(), "--engine", "local", "--catalog", catalog.uri]) == 0
     assert {path.name for path in (tmp_path / "out").rglob("*")} == {"_CHECK", "users.json.out"}
     with (tmp_path / "out" / "users.json.out").open("rb") as answers:
         assert sum(1 for _ in answers) == 300_000

@@ -10,7 +10,7 @@ import pytest
 
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Record
-from personalize_spark.catalog.resources import find_dataset
+from personalize_spark.catalog.resources import find_dataset, find_own_schema, find_schema
 from personalize_spark.catalog.status import Status
 from personalize_spark.errors import (
     InvalidInputException,
@@ -23,7 +23,11 @@ from personalize_spark.service.operations import perform
 from personalize_spark.service.work import Work
 
 FIELDS = [{"name": "USER_ID", "type": "string"}, {"name": "ITEM_ID", "type": "string"}]
-AVRO = {"type": "record", "name": "Interactions", "fields": [*FIELDS, {"name": "TIMESTAMP", "type": "long"}]}
+AVRO: dict[str, Any] = {
+    "type": "record",
+    "name": "Interactions",
+    "fields": [*FIELDS, {"name": "TIMESTAMP", "type": "long"}],
+}
 ROLE = "arn:aws:iam::111122223333:role/PersonalizeBatch"
 
 
@@ -174,3 +178,50 @@ def test_what_is_being_created_cannot_be_tagged(service: Service) -> None:
 def test_what_a_batch_system_has_not_is_refused_by_name(service: Service) -> None:
     with pytest.raises(InvalidInputException, match="CreateCampaign is not supported: .* CreateBatchInferenceJob"):
         service("CreateCampaign")
+
+
+def test_a_dataset_gets_a_schema_with_more_columns(service: Service) -> None:
+    arns = service.dataset()
+    wider = {**AVRO, "fields": [*AVRO["fields"], {"name": "DEVICE", "type": ["null", "string"]}]}
+    new = service("CreateSchema", name="wider", schema=json.dumps(wider))["schemaArn"]
+    changed = {"datasetArn": arns["dataset"], "schemaArn": new}
+    assert service("UpdateDataset", **changed) == {"datasetArn": arns["dataset"]}
+    described = service("DescribeDataset", datasetArn=arns["dataset"])["dataset"]
+    assert described["schemaArn"] == new
+    update = described["latestDatasetUpdate"]
+    assert (update["schemaArn"], update["status"]) == (new, "ACTIVE")
+    with pytest.raises(InvalidInputException, match="must have the field DEVICE"):
+        service("UpdateDataset", datasetArn=arns["dataset"], schemaArn=arns["schema"])
+    assert service("DeleteSchema", schemaArn=arns["schema"]) == {}  # no row has it
+
+
+def test_rows_keep_their_schema_until_a_full_import(service: Service) -> None:
+    arns = service.dataset()
+    dataset = service.catalog.read(Arn.parse(arns["dataset"]))
+    service.catalog.update(dataset, deltaVersion=0)
+    wider = {**AVRO, "fields": [*AVRO["fields"], {"name": "DEVICE", "type": ["null", "string"]}]}
+    new = service("CreateSchema", name="wider", schema=json.dumps(wider))["schemaArn"]
+    service("UpdateDataset", datasetArn=arns["dataset"], schemaArn=new)
+    dataset = service.catalog.read(dataset.arn)
+    assert "DEVICE" not in find_schema(service.catalog, dataset).names
+    assert "DEVICE" in find_own_schema(service.catalog, dataset).names
+    with pytest.raises(ResourceInUseException):
+        service("DeleteSchema", schemaArn=arns["schema"])
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "said"),
+    [
+        (
+            "Interactions",
+            [*AVRO["fields"], {"name": "DEVICE", "type": "string"}],
+            "The new field DEVICE must be nullable",
+        ),
+        ("Items", [{"name": "ITEM_ID", "type": "string"}, {"name": "PRICE", "type": "long"}], "is for Items, not for"),
+    ],
+)
+def test_a_dataset_keeps_what_it_is(service: Service, name: str, fields: list[Any], said: str) -> None:
+    arns = service.dataset()
+    new = service("CreateSchema", name="new", schema=json.dumps({**AVRO, "name": name, "fields": fields}))["schemaArn"]
+    with pytest.raises(InvalidInputException, match=said):
+        service("UpdateDataset", datasetArn=arns["dataset"], schemaArn=new)

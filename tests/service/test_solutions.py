@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ from personalize_spark.errors import (
 )
 from personalize_spark.service import solutions
 from personalize_spark.service.batch_inference_jobs import create_batch_inference_job
-from personalize_spark.service.work import Compute, Work
+from personalize_spark.service.work import Background, Compute, Work
+from personalize_spark.solutions.versions import creation
 from personalize_spark.testing.toy import golden_version, request
 
 GROUP = Arn("aws", "us-east-1", "000000000000", "dataset-group", "shop")
@@ -70,6 +72,7 @@ def test_a_solution_is_created_described_listed_and_deleted(catalog: Catalog) ->
         ({"solutionConfig": {"eventValueThreshold": "3"}}, "needs an eventType"),
         ({"eventType": "w", "solutionConfig": {"eventValueThreshold": "x"}}, "must be a number"),
         ({"performAutoTraining": True}, "call CreateSolutionVersion"),
+        ({"performIncrementalUpdate": True}, "CreateSolutionVersion with the trainingMode UPDATE"),
         ({"solutionConfig": {"optimizationObjective": {"itemAttribute": "PRICE"}}}, "solutionConfig takes"),
     ],
 )
@@ -140,3 +143,45 @@ def test_a_version_learns_from_what_the_configuration_says_and_is_updated(spark:
     fields = catalog.read(Arn.parse(second)).fields
     assert (fields["trainingMode"], fields["status"]) == ("UPDATE", "ACTIVE")
     assert set(read_model(Pinned(**fields["model"]).open()).item_ids()) == {*names, "brand new"}
+
+
+def test_an_update_turns_nothing_on(catalog: Catalog) -> None:
+    arn = {"solutionArn": solutions.create_solution(catalog, params())["solutionArn"]}
+    assert solutions.update_solution(catalog, {**arn, "performAutoTraining": False}) == arn
+    update = solutions.describe_solution(catalog, arn)["solution"]["latestSolutionUpdate"]
+    assert (update["status"], update["performAutoTraining"]) == ("ACTIVE", False)
+    schedule = {"autoTrainingConfig": {"schedulingExpression": "rate(7 days)"}}
+    for more in ({"performAutoTraining": True}, {"solutionUpdateConfig": schedule}):
+        with pytest.raises(InvalidInputException, match="training does not start automatically"):
+            solutions.update_solution(catalog, {**arn, **more})
+
+
+def test_a_training_is_stopped_and_its_tasks_too(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("personalize_spark.catalog.lease.BEAT_SECONDS", 0.02)
+    arn = GROUP.sibling("solution", "home", "1a2b3c4d")
+    version = catalog.create(arn, {"solutionVersionArn": str(arn), "status": "CREATE PENDING"})
+    stopped = threading.Event()
+
+    class Stoppable(Compute):
+        def stop(self, record: Record) -> None:
+            assert record.arn == arn
+            stopped.set()
+
+    def work(_: Compute) -> None:
+        with creation(catalog, version):
+            begun.set()
+            assert stopped.wait(60)
+
+    begun, background = threading.Event(), Background(catalog, Stoppable("local", data=False))
+    monkeypatch.setattr(background._compute, "prepare", lambda _: None)
+    background.begin(version, work)
+    assert begun.wait(60)
+    assert solutions.stop_solution_version_creation(catalog, {"solutionVersionArn": str(arn)}) == {}
+    background.close(60)
+    assert stopped.is_set()
+    described = solutions.describe_solution_version(catalog, {"solutionVersionArn": str(arn)})["solutionVersion"]
+    assert described["status"] == "CREATE STOPPED"
+    with pytest.raises(InvalidInputException, match="only a training that goes on can be stopped"):
+        solutions.stop_solution_version_creation(catalog, {"solutionVersionArn": str(arn)})
+    with pytest.raises(InvalidInputException, match="CREATE STOPPED: train another one"):
+        create_batch_inference_job(catalog, request(arn, "s3://acme/in/", "s3://acme/out/"))
