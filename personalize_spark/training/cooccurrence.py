@@ -2,8 +2,10 @@
 
 The items of a user stand in the order in which the user last met them. For items i and j, which n_i and n_j users met,
 
-    d_ij = sum over users who met both of 2^-(gap / half_life)        gap: places between them, at most 64
+    d_ij = sum over users who met both of w 2^-(gap / half_life)      gap: places between them, at most 64
     s_ij = d_ij / ((n_i n_j)^power + shrinkage)
+
+where w is 1 if j followed i, `backward` if j came before i, and between the two if both came at once.
 
 The denominator corrects for popularity; with power 0.5 and without gaps it is the cosine of binary vectors, with the shrinkage
 of Bell and Koren ("Lessons from the Netflix Prize Challenge", 2007). Measurements are in docs/decisions/0007-models.md.
@@ -36,11 +38,12 @@ _UNIT = 1 << 20
 
 @dataclass(frozen=True)
 class Closeness:
-    """The constants of s; `half_life` in places."""
+    """The constants of s; `half_life` in places. With `backward` 1 the direction does not count."""
 
     half_life: float
     power: float
     shrinkage: float
+    backward: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -50,12 +53,16 @@ class Cooccurrences:
     items: Ragged[np.int32]
     scores: NDArray[np.float64]
 
-    def symmetric(self) -> csr_array:
-        """All s as a sparse float64 (I, I): what either item of a pair keeps."""
+    def kept(self) -> csr_array:
+        """All s that are kept, as a sparse float64 (I, I): row i has what i leads to."""
         from scipy.sparse import csr_array
 
         count = len(self.items)
-        kept = csr_array((self.scores, self.items.values, self.items.indptr), shape=(count, count))
+        return csr_array((self.scores, self.items.values, self.items.indptr), shape=(count, count))
+
+    def symmetric(self) -> csr_array:
+        """The same, with what either item of a pair keeps."""
+        kept = self.kept()
         return kept.maximum(kept.T)
 
 
@@ -68,13 +75,10 @@ def cooccurrences(pairs: DataFrame, items: int, closeness: Closeness) -> Cooccur
         closeness: the constants.
     """
     met = pairs.groupBy("item").agg(F.count("*").alias("users"))
-    history = F.sort_array(F.collect_list(F.struct("newest", "item")))["item"].alias("items")
-    histories = pairs.groupBy("user").agg(history)
-    counted = histories.mapInArrow(partial(_count, closeness.half_life), "one int, other int, weight long").groupBy(
-        "one", "other"
-    )
-    half = counted.agg((F.sum("weight") / _UNIT).alias("weight"))
-    both = half.union(half.select(F.col("other").alias("one"), F.col("one").alias("other"), "weight"))
+    history = F.sort_array(F.collect_list(F.struct("newest", "item"))).alias("history")
+    histories = pairs.groupBy("user").agg(history).select("history.item", "history.newest")
+    counted = histories.mapInArrow(partial(_count, closeness), "one int, other int, weight long")
+    both = counted.groupBy("one", "other").agg((F.sum("weight") / _UNIT).alias("weight"))
     for side in ("one", "other"):
         both = both.join(met.select(F.col("item").alias(side), F.col("users").alias(f"users_{side}")), side)
     score = F.col("weight") / (
@@ -87,22 +91,29 @@ def cooccurrences(pairs: DataFrame, items: int, closeness: Closeness) -> Cooccur
     return Cooccurrences(others, table.column("score").to_numpy())
 
 
-def _count(half_life: float, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The pairs of some users' items, the smaller number first, and their weights."""
-    weights = np.rint(_UNIT * 0.5 ** (np.arange(_GAP + 1) / half_life)).astype(np.int64)
+def _count(closeness: Closeness, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The pairs of some users' items, both ways, and their weights."""
     for batch in batches:
-        column = batch.column("items")
-        items, users = column.flatten().to_numpy().astype(np.int64), column.value_parent_indices().to_numpy()
+        items, newest = (batch.column(name).flatten().to_numpy().astype(np.int64) for name in ("item", "newest"))
+        users = batch.column("item").value_parent_indices().to_numpy()
         keys, sums = np.empty(0, np.int64), np.empty(0, np.int64)
         for gap in range(1, min(_GAP, len(items) - 1) + 1):
-            same = np.flatnonzero(users[gap:] == users[:-gap])
-            if not len(same):
+            first = np.flatnonzero(users[gap:] == users[:-gap])
+            if not len(first):
                 break
-            low, high = np.sort([items[same], items[same + gap]], axis=0)
-            keys = np.concatenate([keys, low << 32 | high])
-            sums = np.concatenate([sums, np.full(len(same), weights[gap])])
+            one, other, at_once = items[first], items[first + gap], newest[first] == newest[first + gap]
+            forward, backward = _weights(closeness, gap, at_once)
+            keys = np.concatenate([keys, one << 32 | other, other << 32 | one])
+            sums = np.concatenate([sums, forward, backward])
         found, places = np.unique(keys, return_inverse=True)
         totals = np.zeros(len(found), np.int64)
         np.add.at(totals, places, sums)
         columns = [(found >> 32).astype(np.int32), (found & 0xFFFFFFFF).astype(np.int32), totals]
         yield pa.RecordBatch.from_arrays([pa.array(each) for each in columns], ["one", "other", "weight"])
+
+
+def _weights(closeness: Closeness, gap: int, at_once: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """int64 (n,), in units: what pairs with this gap add to the way forward and to the way back."""
+    weight, back = _UNIT * 0.5 ** (gap / closeness.half_life), closeness.backward
+    forward, backward = (np.where(at_once, (1 + back) / 2, each) for each in (1.0, back))
+    return np.rint(weight * forward).astype(np.int64), np.rint(weight * backward).astype(np.int64)

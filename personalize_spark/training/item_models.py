@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -17,19 +18,20 @@ from personalize_spark.training.lsa import embed, factors_of, tf_idf
 from personalize_spark.training.training import Training
 
 _CLOSENESS = Closeness(half_life=20.0, power=0.3, shrinkage=5.0)
+_NEXT = replace(_CLOSENESS, backward=0.3)
 _TAG_SHARE, _TAG_WEIGHT = 4, 0.3
 _MAX_TAGS, _MAX_WORDS = 20_000, 4_096
 
 
 def train_neighbours(training: Training) -> Factors:
-    """For each item the items that the same users met soon before or after."""
-    items, met = _met(training)
+    """For each item the items that the same users met soon after it, or before it, which counts less."""
+    items, met = _met(training, _NEXT)
     return Factors(items, neighbours=met.items)
 
 
 def train_item_factors(training: Training) -> Factors:
-    """Factors of what `train_neighbours` counts, and the items' categories."""
-    learned, met = _met(training)
+    """Factors of what `train_neighbours` counts, whatever the direction, and the items' categories."""
+    learned, met = _met(training, _CLOSENESS)
     rank = training.hyperparameters.rank
     values, vectors = factors_of(met.symmetric(), rank - rank // _TAG_SHARE)
     factors = vectors * np.sqrt(values)
@@ -74,9 +76,9 @@ def train_words(training: Training) -> Factors:
     return Factors(items, factors, queries=queries)
 
 
-def _met(training: Training) -> tuple[pa.Table, Cooccurrences]:
+def _met(training: Training, closeness: Closeness) -> tuple[pa.Table, Cooccurrences]:
     items, pairs = training.numbered()
-    return items, cooccurrences(pairs.select("user", "item", "newest"), items.num_rows, _CLOSENESS)
+    return items, cooccurrences(pairs.select("user", "item", "newest"), items.num_rows, closeness)
 
 
 def _all_items(learned: pa.Table, ids: Sequence[str]) -> pa.Table:

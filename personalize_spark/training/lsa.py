@@ -77,6 +77,32 @@ def factors_of(symmetric: Any, rank: int) -> tuple[NDArray[np.float64], NDArray[
     return values[values > 0], vectors[:, values > 0]
 
 
+def singular(matrix: Any, rank: int) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """The best approximation of that rank, ``left diag(values) right'``.
+
+    Args:
+        matrix: sparse (n, n).
+        rank: how many dimensions, at most.
+
+    Returns:
+        left, float64 (n, r), the values, float64 (r,), descending and above 0, and right, float64 (n, r).
+    """
+    count = matrix.shape[0]
+    if count <= rank + 1 or not matrix.nnz:
+        left, values, turned = (
+            np.linalg.svd(matrix.toarray()) if matrix.nnz else (np.eye(count), np.zeros(0), np.eye(count))
+        )
+    else:
+        from scipy.sparse.linalg import svds
+
+        left, values, turned = svds(matrix, rank, v0=_start(count), rng=0)
+    order = np.argsort(-values, kind="stable")[:rank]
+    order = order[values[order] > 0]
+    right = turned[order].T
+    signs = _signs(right)
+    return left[:, order] * signs, values[order], right * signs
+
+
 def _largest(symmetric: Any, rank: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The eigenpairs of the largest eigenvalues, descending, the largest component of each vector positive."""
     count = symmetric.shape[0]
@@ -87,10 +113,22 @@ def _largest(symmetric: Any, rank: int) -> tuple[NDArray[np.float64], NDArray[np
     else:
         from scipy.sparse.linalg import eigsh
 
-        start = np.random.default_rng(0).standard_normal(count)
-        values, vectors = eigsh(symmetric, rank, which="LA", v0=start)
+        values, vectors = eigsh(symmetric, rank, which="LA", v0=_start(count))
     order = np.argsort(-values, kind="stable")[:rank]
     values, vectors = values[order], vectors[:, order]
-    if len(order):
-        vectors = vectors * np.where(vectors[np.abs(vectors).argmax(axis=0), np.arange(len(order))] < 0, -1.0, 1.0)
-    return values, vectors
+    return values, vectors * _signs(vectors)
+
+
+def _start(count: int) -> NDArray[np.float64]:
+    """Where ARPACK starts, always the same."""
+    return np.random.default_rng(0).standard_normal(count)
+
+
+def _signs(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Float64 (r,): what makes the largest component of each column positive."""
+    columns = np.arange(vectors.shape[1])
+    return (
+        np.where(vectors[np.abs(vectors).argmax(axis=0), columns] < 0, -1.0, 1.0)
+        if vectors.size
+        else np.ones(len(columns))
+    )

@@ -82,7 +82,7 @@ def out(recipe: str, model: Model, item: str, settings: Settings) -> list[str]:
     return items
 
 
-def closeness(half_life: float, power: float, shrinkage: float) -> dict[str, dict[str, float]]:
+def closeness(half_life: float, power: float, shrinkage: float, backward: float = 1.0) -> dict[str, dict[str, float]]:
     newest: dict[str, dict[str, int]] = defaultdict(dict)
     for user, item, when in interactions():
         newest[user][item] = max(when, newest[user].get(item, 0))
@@ -95,7 +95,10 @@ def closeness(half_life: float, power: float, shrinkage: float) -> dict[str, dic
         for place, item in enumerate(ordered):
             for other_place, other in enumerate(ordered):
                 if item != other:
-                    close[item][other] += 0.5 ** (abs(place - other_place) / half_life)
+                    weight = 1.0 if place < other_place else backward
+                    if items[item] == items[other]:
+                        weight = (1 + backward) / 2
+                    close[item][other] += weight * 0.5 ** (abs(place - other_place) / half_life)
     return {
         item: {other: d / ((met[item] * met[other]) ** power + shrinkage) for other, d in others.items()}
         for item, others in close.items()
@@ -104,7 +107,7 @@ def closeness(half_life: float, power: float, shrinkage: float) -> dict[str, dic
 
 def test_sims_are_counted_as_the_formula_says(learn: Learn) -> None:
     model = learn("aws-sims")
-    expected = closeness(20.0, 0.3, 5.0)
+    expected = closeness(20.0, 0.3, 5.0, 0.3)
     for item, others in expected.items():
         found = [name for name in out("aws-sims", model, item, Settings(25)) if name in others]
         scores = [others[name] for name in found]

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
-from personalize_spark.training.lsa import embed, factors_of, tf_idf, words_of
+from personalize_spark.training.lsa import embed, factors_of, singular, tf_idf, words_of
 
 TEXTS = ["a spy in Paris", "the spy of Berlin", "cooking in Paris", "cooking at home", "", "unique"]
 
@@ -69,3 +69,19 @@ def test_factors_are_the_best_positive_ones(count: int) -> None:
 def test_a_matrix_without_entries_has_no_factors(count: int) -> None:
     values, vectors = factors_of(csr_array((count, count)), 5)
     assert (values.shape, vectors.shape) == ((0,), (count, 0))
+
+
+@pytest.mark.parametrize("count", [3, 40])
+def test_a_matrix_is_approximated_as_well_as_its_rank_allows(count: int) -> None:
+    dense = np.random.default_rng(2).standard_normal((count, count))
+    left, values, right = singular(csr_array(dense), 5)
+    u, s, v = np.linalg.svd(dense)
+    np.testing.assert_allclose(values, s[:5])
+    np.testing.assert_allclose(left * values @ right.T, u[:, :5] * s[:5] @ v[:5])
+    again = singular(csr_array(dense), 5)
+    np.testing.assert_array_equal(left, again[0])
+
+
+def test_a_matrix_without_entries_has_no_directions() -> None:
+    left, values, right = singular(csr_array((4, 4)), 2)
+    assert (left.shape, values.shape, right.shape) == ((4, 0), (0,), (4, 0))
