@@ -87,7 +87,7 @@ clean:  ## Remove the environment, the jars and all caches
 	rm -rf $(VENV) $(FLOORS) $(TOOLS) dist $(CLIENTS) .jars .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
 
 jars: java
-	@$(PYTHON) -m personalize_spark.spark >/dev/null
+	@$(PYTHON) -m personalize_spark.jars >/dev/null
 
 # After the environment, not beside it: both may have to install a package of the system, and apt lets only one in.
 java: $(READY)

@@ -1,37 +1,29 @@
-"""The Spark session, and the jars that it needs besides Spark's own: Delta, and S3 for Hadoop.
-
-`python -m personalize_spark.spark` fetches the jars. Spark's own resolver (Ivy) fetches them once into a folder,
-`$PERSONALIZE_SPARK_JARS` or a cache of the user's. The AWS SDK comes as the five modules that S3A uses: 26 MB with Delta, in place of
-a bundle of 642 MB. A job that scores needs none of them.
-"""
+"""The Spark session: found or begun, measured, and its tasks stopped with what started them; and what Spark 3.5 has no word for."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import importlib.util
 import logging
 import os
 import re
 import signal
-import subprocess
 import sys
-import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from personalize_spark.errors import EnvironmentProblem, TaskFailed
+from personalize_spark.jars import ensure_jars
 
 if TYPE_CHECKING:
-    from pyspark import SparkContext
-    from pyspark.sql import SparkSession
+    import pyarrow as pa
+    from pyspark.sql import DataFrame, SparkSession
 
 # Under these the platform has configured Spark, and the session is taken as it is.
-_PLATFORMS = ("PYSPARK_GATEWAY_PORT", "DATABRICKS_RUNTIME_VERSION")
+_PLATFORMS = ("PYSPARK_GATEWAY_PORT", "DATABRICKS_RUNTIME_VERSION", "SPARK_REMOTE")
 
 _LOGGING = f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties').as_uri()}"
 _START_FAST = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
@@ -53,23 +45,13 @@ _DELTA = {
     "spark.databricks.delta.snapshotPartitions": "2",  # 50 tasks by default, for a log of a few files
 }
 
-FOLDER = "PERSONALIZE_SPARK_JARS"
-_AWS_SDK = "2.29.52"  # what hadoop-aws 3.4.2 was built with
-_PACKAGES = (
-    "io.delta:delta-spark_4.1_2.13:4.4.0",
-    "org.apache.hadoop:hadoop-aws:3.4.2",  # must equal the Hadoop in pyspark
-    *(
-        f"software.amazon.awssdk:{module}:{_AWS_SDK}"
-        for module in ("s3", "s3-transfer-manager", "sts", "apache-client", "netty-nio-client")
-    ),
-)
-_EXCLUDED = ("software.amazon.awssdk:bundle", "org.slf4j:slf4j-api")
-_WANTED = "".join(f"{line}\n" for line in (*_PACKAGES, *(f"without {each}" for each in _EXCLUDED)))
-_STAMP = "resolved"
-_START_SPARK = "from pyspark.sql import SparkSession; SparkSession.builder.master('local[1]').getOrCreate().stop()"
-
 _RAISED = re.compile(r"[A-Za-z_][\w.]*: ")
 """Begins the line of a traceback that names the error."""
+
+_INTERRUPT = "spark.job.interruptOnCancel"
+_MANY = 1 << 20
+"""Rows of a range that is cut into as many parts as tasks run at once."""
+
 _TO_END_SECONDS = 3.0
 """Spark gives a Python worker that is to end two seconds (`spark.python.task.killTimeout`)."""
 
@@ -85,21 +67,48 @@ def open_session(app: str, *, data: bool = False, short: bool = False) -> SparkS
     Raises:
         EnvironmentProblem: there is no Java, or the running session lacks Delta though it is needed.
     """
+    running = _running_session()
+    if running is not None:
+        if data and not _on_platform():
+            check_delta(running)
+        return running
+    session = _begin({} if _on_platform() else data_settings(short=short) if data else _LOCAL, app)
+    if not _on_platform():
+        session.sparkContext.setLogLevel("ERROR")
+        with contextlib.suppress(ValueError):  # a notebook's thread gets no signals
+            # Spark's own handler speaks to the JVM, in the middle of what is being said to it
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        _say_no_interrupt()
+    return session
+
+
+def _on_platform() -> bool:
+    return any(name in os.environ for name in _PLATFORMS)
+
+
+def _running_session() -> SparkSession | None:
+    """The session of this thread, else the one of another: it is somebody else's, and nothing of it is changed."""
     from pyspark.errors import PySparkRuntimeError
     from pyspark.sql import SparkSession
 
-    builder = SparkSession.builder.appName(app)
-    on_platform = any(name in os.environ for name in _PLATFORMS)
-    running = SparkSession.getActiveSession()
-    if running is not None and data and not on_platform:
-        check_delta(running)
-    if running is None and not on_platform:
+    with contextlib.suppress(PySparkRuntimeError):
+        return SparkSession.active()
+    return None
+
+
+def _begin(settings: Mapping[str, str], app: str) -> SparkSession:
+    """A new session."""
+    from pyspark.errors import PySparkRuntimeError
+    from pyspark.sql import SparkSession
+
+    if settings:
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")  # else Spark warns of host names that resolve to it
-        for name, value in (data_settings(short=short) if data else _LOCAL).items():
-            builder = builder.config(name, value)
+    builder = SparkSession.builder.appName(app)
+    for name, value in settings.items():
+        builder = builder.config(name, value)
     try:
-        session = builder.getOrCreate()
+        return builder.getOrCreate()
     except (PySparkRuntimeError, FileNotFoundError) as error:
         if isinstance(error, PySparkRuntimeError) and "JAVA_GATEWAY" not in str(error):
             raise
@@ -107,13 +116,6 @@ def open_session(app: str, *, data: bool = False, short: bool = False) -> SparkS
         raise EnvironmentProblem(
             f"Spark cannot start its JVM: install Java 17 or 21 and set JAVA_HOME to it (now {java})."
         ) from error
-    if not on_platform:
-        session.sparkContext.setLogLevel("ERROR")
-        with contextlib.suppress(ValueError):  # a notebook's thread gets no signals
-            # Spark's own handler speaks to the JVM, in the middle of what is being said to it
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-        _say_no_interrupt()
-    return session
 
 
 def check_delta(session: SparkSession) -> None:
@@ -170,33 +172,83 @@ def _s3a_settings() -> dict[str, str]:
     return settings
 
 
+def cores_of(spark: SparkSession) -> int:
+    """How many tasks run at once, by the session's own measure; through Spark Connect, by the cut of a range, which is the same."""
+    if not _is_remote(spark):
+        return int(spark.sparkContext.defaultParallelism)
+    from pyspark.sql import functions as F  # noqa: N812  # as all of Spark's documents do
+
+    [row] = spark.range(_MANY).select(F.spark_partition_id().alias("part")).agg(F.max("part")).collect()
+    return int(row[0]) + 1
+
+
+def _is_remote(spark: SparkSession) -> bool:
+    """Whether the session speaks Spark Connect: then there is no JVM in this process, and no `sparkContext`."""
+    return ".connect." in type(spark).__module__
+
+
 @contextlib.contextmanager
 def running_tasks(spark: SparkSession) -> Iterator[None]:
     """No task outlives an error, Ctrl-C for one: it would write into a staging folder that is gone.
 
+    What is started here has a tag; afterwards the thread's own properties are what they were.
+
     Raises:
         TaskFailed: in place of Spark's own errors; the message is the cause of what the tasks died of.
     """
-    context, tag = spark.sparkContext, f"personalize-spark-{uuid.uuid4().hex}"
+    tag = f"personalize-spark-{uuid.uuid4().hex}"
+    with _tagged_remote(spark, tag) if _is_remote(spark) else _tagged(spark, tag) as cancel:
+        try:
+            yield
+        except BaseException as error:
+            # by another thread: this one may have been interrupted in the middle of a word to the JVM
+            cancelling = threading.Thread(target=_quietly, args=(cancel,))
+            cancelling.start()
+            cancelling.join(_TO_END_SECONDS)
+            time.sleep(_TO_END_SECONDS)
+            if isinstance(error, Exception):  # py4j's errors have no common base
+                raise TaskFailed(_root_cause(error)) from error
+            raise
+
+
+@contextlib.contextmanager
+def _tagged(spark: SparkSession, tag: str) -> Iterator[Callable[[], object]]:
+    """What this thread starts has the tag; gives what cancels that."""
+    context = spark.sparkContext
+    before: Any = context.getLocalProperty(_INTERRUPT)  # None is taken too, though its type says otherwise
+
+    def restore() -> None:
+        context.removeJobTag(tag)
+        context.setLocalProperty(_INTERRUPT, before)
+
     context.addJobTag(tag)
     context.setInterruptOnCancel(True)
+    with _unless_interrupted(restore):
+        yield lambda: context.cancelJobsWithTag(tag)
+
+
+@contextlib.contextmanager
+def _tagged_remote(spark: SparkSession, tag: str) -> Iterator[Callable[[], object]]:
+    """As `_tagged`, through Spark Connect."""
+    spark.addTag(tag)
+    with _unless_interrupted(lambda: spark.removeTag(tag)):
+        yield lambda: spark.interruptTag(tag)
+
+
+@contextlib.contextmanager
+def _unless_interrupted(restore: Callable[[], object]) -> Iterator[None]:
+    """Restore behind success and failure; Ctrl-C may have cut a word to the JVM in two, and then nothing more can be said to it."""
     try:
         yield
-    except BaseException as error:
-        # by another thread: this one may have been interrupted in the middle of a word to the JVM
-        cancelling = threading.Thread(target=_cancel, args=(context, tag))
-        cancelling.start()
-        cancelling.join(_TO_END_SECONDS)
-        time.sleep(_TO_END_SECONDS)
-        if isinstance(error, Exception):  # py4j's errors have no common base
-            raise TaskFailed(_root_cause(error)) from error
+    except Exception:
+        _quietly(restore)
         raise
-    context.removeJobTag(tag)
+    restore()
 
 
-def _cancel(context: SparkContext, tag: str) -> None:
+def _quietly(say: Callable[[], object]) -> None:
     with contextlib.suppress(Exception):  # the JVM may be what is gone
-        context.cancelJobsWithTag(tag)
+        say()
 
 
 def _root_cause(error: Exception) -> str:
@@ -214,105 +266,23 @@ def _root_cause(error: Exception) -> str:
     return (raised or lines or [type(error).__name__])[0][:500]
 
 
-def main() -> int:
-    """Fetch what is missing and print the folder; the exit code."""
-    try:
-        ensure_jars()
-    except EnvironmentProblem as problem:
-        sys.stderr.write(f"{problem}\n")
-        return 1
-    sys.stdout.write(f"{jars_folder()}\n")
-    return 0
+def collect_arrow(frame: DataFrame) -> pa.Table:
+    """All rows of a frame: `DataFrame.toArrow`, which Spark has since 4.0."""
+    if hasattr(frame, "toArrow"):
+        return frame.toArrow()
+    import pyarrow as pa
+    from pyspark.sql.pandas.types import to_arrow_schema
+
+    older: Any = frame
+    return pa.Table.from_batches(older._collect_as_arrow(), to_arrow_schema(frame.schema))
 
 
-def jars_folder() -> Path:
-    """Where the jars lie, or will."""
-    given = os.environ.get(FOLDER)
-    return Path(given).absolute() if given else Path.home() / ".cache" / "personalize_spark" / "jars"
+def frame_of(spark: SparkSession, table: pa.Table) -> DataFrame:
+    """The frame of a table: `createDataFrame`, which takes tables since Spark 4.0."""
+    from pyspark.sql import DataFrame
+    from pyspark.sql.pandas.types import from_arrow_schema
 
-
-def ensure_jars() -> list[Path]:
-    """The jars, fetched first if they are not there or are of another release.
-
-    Raises:
-        EnvironmentProblem: they cannot be fetched, or pyspark is not installed.
-    """
-    folder = jars_folder()
-    if not _complete(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not _complete(folder):  # nor has another process fetched them meanwhile
-                _fetch(folder)
-    return sorted(folder.glob("*.jar"))
-
-
-def _complete(folder: Path) -> bool:
-    stamp = folder / _STAMP
-    return stamp.exists() and stamp.read_text() == _WANTED
-
-
-def _fetch(folder: Path) -> None:
-    """Fill the folder; the stamp goes first and comes last, so that what is half done is done again."""
-    shipped = {_artifact(jar.name) for jar in (_spark_home() / "jars").glob("*.jar")}
-    (folder / _STAMP).unlink(missing_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as home:
-        resolved = _resolve(Path(home))
-        for old in folder.glob("*.jar"):
-            old.unlink()
-        for jar in resolved:
-            name = jar.name.partition("_")[2]  # Ivy puts the organisation before the artifact
-            if _artifact(name) not in shipped:
-                jar.rename(folder / name)
-    (folder / _STAMP).write_text(_WANTED)
-
-
-def _resolve(home: Path) -> list[Path]:
-    """All jars that Ivy finds, downloaded below `home`."""
-    settings = {
-        "spark.jars.packages": ",".join(_PACKAGES),
-        "spark.jars.excludes": ",".join(_EXCLUDED),
-        "spark.jars.ivy": str(home / "ivy"),
-        "spark.ui.enabled": "false",
-    }
-    arguments = " ".join(f"--conf '{name}={value}'" for name, value in settings.items())
-    # Ivy looks into the Maven repository of the user's home first, and stumbles over a POM there without its jar.
-    java = f"{os.environ.get('JAVA_TOOL_OPTIONS', '')} '-Duser.home={home}'".strip()
-    own = {
-        "PYSPARK_SUBMIT_ARGS": f"{arguments} pyspark-shell",
-        "SPARK_LOCAL_IP": "127.0.0.1",
-        "JAVA_TOOL_OPTIONS": java,
-    }
-    command = [sys.executable, "-c", _START_SPARK]
-    done = subprocess.run(command, env={**os.environ, **own}, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise EnvironmentProblem(_what_went_wrong(done.stderr))
-    return sorted((home / "ivy" / "jars").glob("*.jar"))
-
-
-def _what_went_wrong(log: str) -> str:
-    if "JAVA_HOME is not set" in log or "UnsupportedClassVersionError" in log:
-        return "Spark needs Java 17 or 21: install it, or set JAVA_HOME to it."
-    said = re.search(r"unresolved dependency: [^,\n]*|.*UnknownHostException.*|download failed: .*", log)
-    reason = said.group().strip() if said else log.strip()[-500:]
-    return (
-        f"The jars of Delta and S3A could not be fetched ({reason}). Behind a mirror of Maven Central, set "
-        f"DEFAULT_ARTIFACT_REPOSITORY to its URL; without a network, copy the folder {jars_folder()} of a machine that "
-        f"has one, and set {FOLDER} to it."
-    )
-
-
-def _spark_home() -> Path:
-    found = importlib.util.find_spec("pyspark")
-    if found is None or found.origin is None:
-        raise EnvironmentProblem("pyspark is not installed: pip install 'personalize-spark[spark]'.")
-    return Path(found.origin).parent
-
-
-def _artifact(jar: str) -> str:
-    """A jar's name without its version."""
-    return re.sub(r"-\d[\w.+-]*\.jar$", "", jar)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    if hasattr(DataFrame, "toArrow"):
+        return spark.createDataFrame(table)
+    rows = zip(*(column.to_pylist() for column in table.columns), strict=True)
+    return spark.createDataFrame(list(rows), from_arrow_schema(table.schema))

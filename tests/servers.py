@@ -1,4 +1,4 @@
-"""Real servers, for tests and benchmarks: an S3 server, one that breaks its answers, and a standalone Spark cluster."""
+"""Real servers, for tests and benchmarks: an S3 server, one that breaks its answers, a standalone Spark cluster, and Spark Connect."""
 
 from __future__ import annotations
 
@@ -64,6 +64,27 @@ def standalone_cluster(folder: Path, memory: str) -> Iterator[tuple[str, list[in
         _wait(lambda: socket.create_connection(("127.0.0.1", port), 1).close(), process)
         workers = [stack.enter_context(_process(worker, folder / f"worker{number}.log")) for number in (1, 2)]
         yield url, [each.pid for each in workers]
+
+
+@contextmanager
+def connect_server(folder: Path) -> Iterator[str]:
+    """A Spark Connect server on three cores of a local session; gives its URL."""
+    port = free_port()
+    settings = {
+        "spark.connect.grpc.binding.address": "127.0.0.1",
+        "spark.connect.grpc.binding.port": str(port),
+        "spark.ui.enabled": "false",
+        "spark.driver.host": "127.0.0.1",
+        "spark.sql.warehouse.dir": str(folder / "warehouse"),
+        "spark.local.dir": str(folder / "local"),
+        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+    }
+    command = [str(SPARK / "spark-submit"), "--master", "local[3]", "--driver-memory", "1g"]
+    command += [part for name, value in settings.items() for part in ("--conf", f"{name}={value}")]
+    command += ["--class", "org.apache.spark.sql.connect.service.SparkConnectServer", "spark-internal"]
+    with _process(command, folder / "connect.log") as process:
+        _wait(lambda: socket.create_connection(("127.0.0.1", port), 1).close(), process)
+        yield f"sc://127.0.0.1:{port}"
 
 
 @contextmanager

@@ -1,23 +1,24 @@
-"""Delta and S3A come with the jars, and nothing comes twice."""
+"""A session is found, measured and left as it is; Delta and S3A work in it."""
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
-import sys
-from contextlib import nullcontext
+import signal
+import threading
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import pyspark
+import pyarrow as pa
 import pytest
 from delta import DeltaTable
+from pyspark.sql import DataFrame as ParentFrame
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F  # noqa: N812  # as all of Spark's documents do
+from pyspark.sql.classic.dataframe import DataFrame
 
-from personalize_spark.errors import EnvironmentProblem
-from personalize_spark.spark import check_delta, ensure_jars, jars_folder
+from personalize_spark.errors import EnvironmentProblem, TaskFailed
+from personalize_spark.spark import check_delta, collect_arrow, frame_of, open_session, running_tasks
 
 
 @pytest.fixture(params=["files", pytest.param("s3", marks=pytest.mark.s3)])
@@ -46,43 +47,62 @@ def test_a_session_without_delta_is_told(extensions: str, *, has: bool) -> None:
         check_delta(session)
 
 
-def test_no_jar_is_one_that_spark_ships_in_any_version() -> None:
-    shipped = {_artifact(jar) for jar in (Path(pyspark.__file__).parent / "jars").glob("*.jar")}
-    assert not shipped & {_artifact(jar) for jar in ensure_jars()}
+@pytest.mark.parametrize("in_thread", [False, True])
+def test_somebody_elses_session_is_left_as_it_is(spark: SparkSession, *, in_thread: bool) -> None:
+    found: list[SparkSession] = []
+
+    def use() -> None:
+        before = thread_state(spark)
+        found.append(open_session("ours"))
+        with suppress(TaskFailed), running_tasks(found[0]):
+            spark.range(1).select(F.raise_error(F.lit("on purpose"))).collect()
+        with running_tasks(found[0]):
+            spark.range(1).collect()
+        found.extend([spark] * (thread_state(spark) == before))
+
+    spark.conf.set("spark.sql.session.timeZone", "Asia/Tokyo")
+    try:
+        before = session_state(spark)
+        if in_thread:
+            thread = threading.Thread(target=use)
+            thread.start()
+            thread.join()
+        else:
+            use()
+        assert session_state(spark) == before
+    finally:
+        spark.conf.set("spark.sql.session.timeZone", "UTC")
+    assert [each is spark for each in found] == [True, True]
 
 
-def test_the_set_is_slim() -> None:
-    assert 20e6 < sum(jar.stat().st_size for jar in ensure_jars()) < 40e6
+def session_state(spark: SparkSession) -> list[object]:
+    jvm: Any = spark.sparkContext._jvm
+    log_level = jvm.org.apache.logging.log4j.LogManager.getRootLogger().getLevel().toString()
+    return [spark.conf.getAll, log_level, signal.getsignal(signal.SIGINT), spark.sparkContext.defaultParallelism]
 
 
-def test_complete_jars_are_neither_fetched_nor_locked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ensure_jars()
-    (tmp_path / "resolved").write_text((jars_folder() / "resolved").read_text())
-    (tmp_path / "delta.jar").touch()
-    monkeypatch.setenv("PERSONALIZE_SPARK_JARS", str(tmp_path))
-    assert ensure_jars() == [tmp_path / "delta.jar"]
-    assert not (tmp_path / "lock").exists()
+def thread_state(spark: SparkSession) -> list[object]:
+    names = ("spark.job.interruptOnCancel", "spark.job.tags", "spark.jobGroup.id")
+    return [spark.sparkContext.getLocalProperty(name) for name in names]
 
 
-@pytest.mark.spark  # starts a JVM
-def test_without_the_repository_one_message_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PERSONALIZE_SPARK_JARS", str(tmp_path))
-    monkeypatch.setenv("DEFAULT_ARTIFACT_REPOSITORY", "http://127.0.0.1:9/")
-    # The one other place where Spark looks is out of reach as well.
-    monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-Dhttps.proxyHost=127.0.0.1 -Dhttps.proxyPort=9")
-    with pytest.raises(
-        EnvironmentProblem, match=r"could not be fetched.*DEFAULT_ARTIFACT_REPOSITORY.*without a network"
-    ):
-        ensure_jars()
-    assert not list(tmp_path.glob("*.jar"))
-    assert not (tmp_path / "resolved").exists()
-
-
-def test_the_command_prints_the_folder() -> None:
-    command = [sys.executable, "-m", "personalize_spark.spark"]
-    done = subprocess.run(command, env=os.environ, capture_output=True, text=True, check=True)
-    assert done.stdout == f"{jars_folder()}\n"
-
-
-def _artifact(jar: Path) -> str:
-    return re.split(r"-\d", jar.name)[0]
+@pytest.mark.parametrize("spark_3", [False, True])
+def test_tables_go_into_spark_and_come_back(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch, *, spark_3: bool
+) -> None:
+    table = pa.table(
+        {
+            "id": pa.array(["a", None, "é"]),
+            "number": pa.array([1, 2, None], pa.int64()),
+            "item": pa.array([3, 2, 1], pa.int32()),
+            "raw": pa.array([b"\xff", b"", None], pa.binary()),
+            "vector": pa.array([[0.5, -1.0], [], None], pa.list_(pa.float32())),
+        }
+    )
+    if spark_3:
+        monkeypatch.delattr(DataFrame, "toArrow")
+        monkeypatch.delattr(ParentFrame, "toArrow")
+    back = collect_arrow(frame_of(spark, table))
+    assert back.schema.names == table.schema.names
+    assert back.sort_by([("item", "descending")]).to_pydict() == table.to_pydict()
+    assert [field.type for field in back.schema][1:4] == [pa.int64(), pa.int32(), pa.binary()]

@@ -30,6 +30,7 @@ from personalize_spark.datasets.user_shards import into_shards, write_user_shard
 from personalize_spark.errors import ResourceNotFoundException
 from personalize_spark.schemas import EVENT_TYPE, INTERACTIONS, ITEMS, USERS, Column, Schema
 from personalize_spark.scoring.ragged import Ragged
+from personalize_spark.spark import collect_arrow, frame_of
 from personalize_spark.storage.location import hadoop_uri
 from personalize_spark.storage.store import Store
 
@@ -122,7 +123,7 @@ def _items(tables: _Tables, latest: int | None) -> pa.RecordBatch:
         F.coalesce("_shown", F.lit(0)).cast("long").alias("impressions"),
         *names,
     )
-    table = frame.toArrow().sort_by("id").combine_chunks()
+    table = collect_arrow(frame).sort_by("id").combine_chunks()
     keys = pa.array(keys_of(table.column("id").to_pylist()))
     batches = table.add_column(0, "key", keys).combine_chunks().to_batches()
     return batches[0] if batches else pa.RecordBatch.from_pylist([], table.add_column(0, "key", keys).schema)
@@ -223,7 +224,7 @@ def _histories(spark: SparkSession, tables: _Tables, events: list[str], items: p
         "USER_ID", "ITEM_ID", F.col("TIMESTAMP").alias("time"), _event(tables).alias("_event")
     )
     # Rows are numbered by ascending id, so their order is that of the ids.
-    coded = known.join(spark.createDataFrame(rows), F.col("ITEM_ID").cast("binary") == F.col("_id"))
+    coded = known.join(frame_of(spark, rows), F.col("ITEM_ID").cast("binary") == F.col("_id"))
     coded = coded.join(F.broadcast(codes), "_event").select("USER_ID", "time", "item", "event")
     newest = Window.partitionBy("USER_ID", "event").orderBy(F.desc("time"), "item")
     kept = coded.withColumn("_row", F.row_number().over(newest)).where(F.col("_row") <= HISTORY)

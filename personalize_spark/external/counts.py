@@ -10,6 +10,7 @@ from pyspark.sql import functions as F  # noqa: N812  # as all of Spark's docume
 
 from personalize_spark.errors import DataError
 from personalize_spark.external.tables import open_table, read_table
+from personalize_spark.spark import collect_arrow, frame_of
 from personalize_spark.training.factors import Choices
 from personalize_spark.training.vectors import as_matrix
 
@@ -61,7 +62,7 @@ def counted(counts: DataFrame, ids: pa.Array | None) -> pa.Table:
     Raises:
         DataError: nobody has met any of the items.
     """
-    table = counts.toArrow()
+    table = collect_arrow(counts)
     if ids is None:
         ids = table.column("item_id").combine_chunks()
         ids = ids.take(pc.sort_indices(ids.cast(pa.binary())))
@@ -106,9 +107,9 @@ def newest_choices(pairs: DataFrame, users: DataFrame, ids: pa.Array) -> Choices
 
 def _newest(pairs: DataFrame, users: DataFrame, ids: pa.Array) -> pa.Table:
     """(item_id, vector) of a sample of the users, by the hash of their ids."""
-    known = pairs.sparkSession.createDataFrame(pa.table({"item_id": ids}))
+    known = frame_of(pairs.sparkSession, pa.table({"item_id": ids}))
     newest = F.max(F.struct("newest", F.xxhash64("user_id", "item_id"), "item_id"))["item_id"].alias("item_id")
     theirs = pairs.join(known, "item_id", "left_semi").groupBy("user_id").agg(newest)
     both = theirs.join(users, "user_id")
     keyed = both.select(F.crc32("user_id").alias("key"), "user_id", "item_id", "vector")
-    return keyed.orderBy("key", "user_id").limit(_CALIBRATING_USERS).drop("key").toArrow()
+    return collect_arrow(keyed.orderBy("key", "user_id").limit(_CALIBRATING_USERS).drop("key"))

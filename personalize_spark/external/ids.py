@@ -16,6 +16,7 @@ from pyspark.sql import functions as F  # noqa: N812  # as all of Spark's docume
 from personalize_spark.errors import DataError
 from personalize_spark.external.arrays import StoredArray
 from personalize_spark.external.tables import EXAMPLES, read_table
+from personalize_spark.spark import frame_of
 from personalize_spark.storage.location import open_store, split_prefix
 
 LISTS = (".ids.txt", ".ids.json")
@@ -96,4 +97,4 @@ def _listed(spark: SparkSession, ids: Sequence[Any], array: StoredArray, where: 
             f"{where} holds {len(ids)} ids, {array.name} has {array.shape[0]} rows: give one id per row, in the same order."
         )
     texts = pa.array([None if each is None else str(each) for each in ids], pa.string())
-    return spark.createDataFrame(pa.table({"number": pa.array(range(len(ids)), pa.int64()), "id": texts}))
+    return frame_of(spark, pa.table({"number": pa.array(range(len(ids)), pa.int64()), "id": texts}))

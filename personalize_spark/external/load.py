@@ -16,6 +16,7 @@ from personalize_spark.errors import DataError
 from personalize_spark.external.check import check, unit
 from personalize_spark.external.counts import counted, newest_choices
 from personalize_spark.external.formats import Axis, read_factors
+from personalize_spark.spark import collect_arrow
 from personalize_spark.training.factors import Factors, UserSource
 from personalize_spark.training.interactions import Keep
 from personalize_spark.training.vectors import as_matrix
@@ -115,7 +116,7 @@ def _with_last(frame: DataFrame, last: Column) -> DataFrame:
 
 def _collect(items: DataFrame) -> tuple[pa.Array, NDArray[np.float32]]:
     """The ids, ascending by their bytes, and the vectors, float32 (I, d), on the driver."""
-    table = items.select("id", "vector").toArrow()
+    table = collect_arrow(items.select("id", "vector"))
     order = pc.sort_indices(table.column("id").cast(pa.binary()))
     return table.column("id").combine_chunks().take(order), as_matrix(table.column("vector"))[order.to_numpy()]
 
@@ -123,4 +124,4 @@ def _collect(items: DataFrame) -> tuple[pa.Array, NDArray[np.float32]]:
 def _sample_of(users: DataFrame) -> NDArray[np.float32]:
     """float32 (n, d): some vectors, chosen by the hash of the id, so that they are the same each time."""
     keyed = users.select(F.crc32("user_id").alias("key"), "user_id", "vector")
-    return as_matrix(keyed.orderBy("key", "user_id").limit(_SAMPLE).toArrow().column("vector"))
+    return as_matrix(collect_arrow(keyed.orderBy("key", "user_id").limit(_SAMPLE)).column("vector"))

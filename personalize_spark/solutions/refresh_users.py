@@ -22,6 +22,7 @@ from personalize_spark.catalog.catalog import Catalog, Record
 from personalize_spark.catalog.resources import find_dataset, find_group, latest_active_version
 from personalize_spark.schemas import INTERACTIONS
 from personalize_spark.solutions.write_users import UserSide, write_users
+from personalize_spark.spark import frame_of
 from personalize_spark.training.configuration import Events
 from personalize_spark.training.interactions import persisted, read_interactions
 
@@ -87,4 +88,4 @@ def numbers_of(spark: SparkSession, model: Artifact) -> DataFrame:
     """(item_id, item) of the items that the model knows."""
     found = read_model(model)
     assert found.matrix is not None  # noqa: S101  # what can be folded in has factors
-    return spark.createDataFrame(pa.table({"item_id": found.item_ids(), "item": found.matrix.ranks}))
+    return frame_of(spark, pa.table({"item_id": found.item_ids(), "item": found.matrix.ranks}))

@@ -20,6 +20,7 @@ from personalize_spark.artifacts.model import read_model
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.solutions.refresh_users import numbers_of
 from personalize_spark.solutions.write_users import UserSide, fold_in_users
+from personalize_spark.spark import collect_arrow
 from personalize_spark.training.factors import Factors, UserSource
 from personalize_spark.training.fold_in import AlsFoldIn, Histories, gram
 from personalize_spark.training.interactions import collect_items, number_items
@@ -51,7 +52,7 @@ def update(spark: SparkSession, training: Training, *, base: Artifact) -> Factor
         items,
         _factors(items, base, _new_items(new, _gram(users), settings)),
         users=UserSource(pairs, training.totals.users, fold_in),
-        sample=_without_last(users.orderBy("user_id").limit(_SAMPLE).toArrow().column("vector")),
+        sample=_without_last(collect_arrow(users.orderBy("user_id").limit(_SAMPLE)).column("vector")),
         popular=True,
         scale=Scale(side.temperature, base.properties["popularityShare"]),
         properties={name: base.properties[name] for name in ("hyperparameters", "metrics")} | {"updated": base.sha256},
@@ -73,7 +74,7 @@ def _factors(items: pa.Table, base: Artifact, new: dict[str, NDArray[np.float32]
 
 def _gram(users: DataFrame) -> NDArray[np.float64]:
     """``X'X`` of all users, float64 (d, d), added up where they are."""
-    parts = users.mapInArrow(_partial_grams, "gram array<double>").toArrow().column("gram").combine_chunks()
+    parts = collect_arrow(users.mapInArrow(_partial_grams, "gram array<double>")).column("gram").combine_chunks()
     flat: NDArray[np.float64] = parts.flatten().to_numpy().reshape(max(1, len(parts)), -1).sum(axis=0)
     width = int(np.sqrt(len(flat)))
     return flat.reshape(width, width)
@@ -102,7 +103,9 @@ def _new_items(
     histories = histories.select(
         "item_id", F.col("users.events").alias("events"), F.flatten("users.vector").alias("vectors")
     )
-    table = histories.mapInArrow(partial(_solve, products, settings), "item_id string, vector array<float>").toArrow()
+    table = collect_arrow(
+        histories.mapInArrow(partial(_solve, products, settings), "item_id string, vector array<float>")
+    )
     width = len(products)
     return dict(zip(table.column("item_id").to_pylist(), as_matrix(table.column("vector"), width), strict=True))
 

@@ -24,6 +24,7 @@ from personalize_spark.datasets.user_shards import into_shards, write_user_shard
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.softmax import log_normaliser
 from personalize_spark.scoring.topn import ItemMatrix, top_n
+from personalize_spark.spark import collect_arrow
 from personalize_spark.storage.location import open_store
 from personalize_spark.storage.store import Access, Store
 from personalize_spark.training.fold_in import FoldIn, Histories, fold_in_of
@@ -121,7 +122,7 @@ def held_out(pairs: DataFrame, side: UserSide) -> HeldOut:
     chosen = known(pairs.where(F.col("target").isNotNull()))
     frame = _histories(chosen, "target", "user_id")
     columns = "user_id string, target int, vector array<float>, seen array<int>"
-    table = frame.mapInArrow(partial(_without_targets, side), columns).toArrow().sort_by("user_id")
+    table = collect_arrow(frame.mapInArrow(partial(_without_targets, side), columns)).sort_by("user_id")
     vectors, seen = as_matrix(table.column("vector"), side.width), table.column("seen").combine_chunks()
     targets = Ragged(np.arange(len(vectors) + 1), table.column("target").to_numpy().astype(np.int32))
     return HeldOut(vectors, targets, Ragged.of_lengths(seen.value_lengths().to_numpy(), seen.flatten().to_numpy()))

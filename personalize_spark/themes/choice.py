@@ -122,12 +122,14 @@ def _found(terms: Terms, rows: NDArray[np.int64], outside: NDArray[np.int64], qu
 def _whole_ones(terms: Terms, numbers: NDArray[np.int32], inside: NDArray[np.bool_]) -> list[int]:
     """The places of the terms that do not mostly stand within a longer one (C-value: Frantzi et al., 2000)."""
     padded = [f" {terms.keys[each]} " for each in numbers]
-    together = inside.astype(np.float32) @ inside.T.astype(np.float32)  # of whole numbers, so exact
-    around = together >= _WITHIN * together.diagonal()[:, None]
+    together = inside.astype(np.int32) @ inside.T.astype(np.int32)
     return [
         at
         for at, key in enumerate(padded)
-        if not any(key in padded[place] and key != padded[place] for place in np.flatnonzero(around[at]).tolist())
+        if not any(
+            len(key) < len(other) and key in other and together[at, place] >= _WITHIN * together[at, at]
+            for place, other in enumerate(padded)
+        )
     ]
 
 
@@ -175,7 +177,7 @@ def _share(matrix: NDArray[np.bool_], places: tuple[int, ...]) -> float:
     """The share of the items that have all terms."""
     if not matrix.shape[1]:
         return 0.0
-    together = matrix[places[0]] if len(places) == 1 else matrix[places[0]] & matrix[places[1]]
+    together = np.logical_and.reduce([matrix[at] for at in places])
     return float(np.count_nonzero(together) / matrix.shape[1])
 
 

@@ -6,7 +6,6 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 _WORD = re.compile(r"[^\W_]+(?:['\u2019-][^\W_]+)*")
 _CLAUSE = re.compile(r"[.,;:!?|/()\[\]\"\u201c\u201d\u201e\u2013\u2014*\n\r\t]+|\s-\s")
@@ -144,7 +143,6 @@ def folded(text: str) -> str:
     return " ".join(_WORD.findall(text.lower()))
 
 
-@lru_cache(maxsize=1 << 17)
 def stem(word: str) -> str:
     """A word in lower case, its English plural undone: forms that are counted as one."""
     low = word.lower()

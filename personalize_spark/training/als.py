@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812  # as all of Spark's documents do
 
 from personalize_spark.errors import DataError
+from personalize_spark.spark import collect_arrow
 from personalize_spark.training.configuration import Hyperparameters
 from personalize_spark.training.factors import Factors, UserSource
 from personalize_spark.training.fold_in import AlsFoldIn
@@ -78,7 +79,7 @@ def _item_factors(model: ALSModel, items: int) -> NDArray[np.float32]:
     Raises:
         DataError: ALS diverged.
     """
-    table = model.itemFactors.toArrow()
+    table = collect_arrow(model.itemFactors)
     factors = np.zeros((items, model.rank), np.float32)
     factors[table.column("id").to_numpy()] = as_matrix(table.column("features"))
     if not np.isfinite(factors).all():
@@ -88,4 +89,4 @@ def _item_factors(model: ALSModel, items: int) -> NDArray[np.float32]:
 
 def _sample_of_users(model: ALSModel) -> NDArray[np.float32]:
     """Users are numbered by a hash first, so the first of them are as good as any."""
-    return as_matrix(model.userFactors.orderBy("id").limit(_SAMPLE).toArrow().column("features"))
+    return as_matrix(collect_arrow(model.userFactors.orderBy("id").limit(_SAMPLE)).column("features"))

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 from personalize_spark.scoring.ragged import Ragged
+from personalize_spark.spark import collect_arrow
 
 KEPT = 500
 """Items that are kept for each item, those with the largest s."""
@@ -86,7 +87,7 @@ def cooccurrences(pairs: DataFrame, items: int, closeness: Closeness) -> Cooccur
     )
     best = Window.partitionBy("one").orderBy(F.desc("score"), "other")
     ranked = both.select("one", "other", score.alias("score")).withColumn("place", F.row_number().over(best))
-    table = ranked.where(F.col("place") <= KEPT).toArrow().sort_by([("one", "ascending"), ("place", "ascending")])
+    table = collect_arrow(ranked.where(F.col("place") <= KEPT)).sort_by([("one", "ascending"), ("place", "ascending")])
     others = Ragged.grouped(table.column("one").to_numpy(), table.column("other").to_numpy(), items)
     return Cooccurrences(others, table.column("score").to_numpy())
 

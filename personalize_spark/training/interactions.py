@@ -18,6 +18,7 @@ from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F  # noqa: N812  # as all of Spark's documents do
 
 from personalize_spark.errors import DataError
+from personalize_spark.spark import collect_arrow
 from personalize_spark.storage.location import hadoop_uri
 from personalize_spark.training.configuration import Events
 
@@ -69,7 +70,7 @@ def number_items(pairs: DataFrame) -> DataFrame:
 
 def collect_items(items: DataFrame) -> pa.Table:
     """The frame of `number_items` on the driver, in the order of the numbers."""
-    return items.select("item", "item_id", "events").toArrow().sort_by("item")
+    return collect_arrow(items.select("item", "item_id", "events")).sort_by("item")
 
 
 def number_pairs(pairs: DataFrame, items: DataFrame) -> DataFrame:
@@ -91,8 +92,8 @@ def number_pairs(pairs: DataFrame, items: DataFrame) -> DataFrame:
 
 def count_known(pairs: DataFrame, items: pa.Table) -> pa.Table:
     """The table of `collect_items` with the column `known`: the events of each item that are not held out."""
-    held_out = (
-        pairs.where(F.col("item") == F.col("target")).groupBy("item").agg(F.sum("events").alias("events")).toArrow()
+    held_out = collect_arrow(
+        pairs.where(F.col("item") == F.col("target")).groupBy("item").agg(F.sum("events").alias("events"))
     )
     counts = items.column("events").to_numpy().copy()
     counts[held_out.column("item").to_numpy()] -= held_out.column("events").to_numpy()

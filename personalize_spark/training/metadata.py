@@ -17,6 +17,7 @@ from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.catalog.resources import find_dataset, find_schema
 from personalize_spark.errors import ResourceNotFoundException
 from personalize_spark.schemas import ITEMS, Column
+from personalize_spark.spark import collect_arrow
 from personalize_spark.storage.location import hadoop_uri
 from personalize_spark.training.lsa import words_of
 
@@ -84,5 +85,5 @@ def read_metadata(spark: SparkSession, catalog: Catalog, interactions: Arn) -> M
         return None
     schema, fields = find_schema(catalog, dataset), dataset.fields
     table = spark.read.format("delta").option("versionAsOf", fields["deltaVersion"]).load(hadoop_uri(fields["path"]))
-    rows = table.withColumn("_id", F.col("ITEM_ID").cast("binary")).toArrow().sort_by("_id").drop_columns(["_id"])
+    rows = collect_arrow(table.withColumn("_id", F.col("ITEM_ID").cast("binary"))).sort_by("_id").drop_columns(["_id"])
     return Metadata(rows, schema.columns, fields["deltaVersion"])

@@ -1,0 +1,58 @@
+"""A whole job through a real Spark Connect server, and what a client of it finds."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from personalize_spark.catalog.catalog import Catalog
+from personalize_spark.recipes import RECIPES
+from personalize_spark.testing.toy import World, request, world_version
+from tests.servers import connect_server
+
+ROOT = Path(__file__).parents[2]
+GOLDEN = ROOT / "tests" / "golden"
+
+pytestmark = [pytest.mark.spark]
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with connect_server(tmp_path_factory.mktemp("connect")) as url:
+        yield url
+
+
+def client(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    settings = {name: value for name, value in os.environ.items() if not name.startswith(("SPARK_", "PYSPARK_"))}
+    return subprocess.run(
+        [sys.executable, *arguments], env=settings | environment, capture_output=True, text=True, check=False
+    )
+
+
+def test_a_job_gives_the_golden_bytes(url: str, tmp_path: Path) -> None:
+    world = World(**json.loads((GOLDEN / "world.json").read_text()))
+    catalog = Catalog(f"file://{tmp_path}/catalog")
+    name = next(iter(RECIPES))
+    job = request(
+        world_version(catalog, world, name), f"file://{GOLDEN}/input.json", f"file://{tmp_path}/out/", numResults=5
+    )
+    (tmp_path / "request.json").write_text(json.dumps(job))
+    command = ["-m", "personalize_spark", "run", "--request", f"{tmp_path}/request.json", "--catalog", catalog.uri]
+    done = client(*command, SPARK_REMOTE=url)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "input.json.out").read_bytes() == (GOLDEN / f"{name}.out").read_bytes()
+
+
+def test_a_session_is_measured_stopped_and_left_as_it_is(url: str, tmp_path: Path) -> None:
+    done = client(str(Path(__file__).with_name("connect_client.py")), url, str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told.pop("failure").startswith("LookupError: no such shard")
+    assert "OPERATION_CANCELED" in told.pop("interrupted")
+    assert told == {"cores": 3, "found": [True, True], "tags": [], "unchanged": True}
