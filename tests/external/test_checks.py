@@ -67,7 +67,10 @@ def saved(tmp_path: Path) -> Callable[..., str]:
         ([("a", [1.0]), ("b", [-float("inf")])], "1 of 2 items have a vector or bias that is not finite"),
         ([("a", [1.0]), ("b", [None])], "1 of 2 items have a vector or bias that is not finite"),
         ([("a", [1.0]), ("b", None)], "1 of 2 items have a vector or bias that is not finite"),
-        ([("a", [1.0]), ("b", [1.0, 2.0])], "vectors of 1 to 2 numbers: all items must have as many"),
+        (
+            [("a", [1.0]), ("b", [1.0, 2.0])],
+            "vectors of 1 to 2 numbers: all items must have vectors of the same length",
+        ),
         (
             [("a", []), ("b", [])],
             "vectors of 0 to 0 numbers: all items must have vectors of the same length, at least 1.",
@@ -265,7 +268,7 @@ def test_counts_are_those_of_the_models_items(text: Text, spark: SparkSession) -
     others = read_counts(spark, text("d.csv", "id,count", "y,3", "b,0"))
     with pytest.raises(
         DataError,
-        match=r"None of the 2 counted items \(such as 'y'\) is one of the model's 2 \(such as 'a'\), or nobody has met",
+        match=r"None of the 2 counted items \(such as 'y'\) is one of the model's 2 \(such as 'a'\), or all their counts are 0",
     ):
         counted(others, ids)
 
@@ -282,7 +285,7 @@ def test_interactions_have_users_and_items(text: Text, spark: SparkSession) -> N
 def test_a_temperature_needs_somebody_of_the_model(text: Text, spark: SparkSession) -> None:
     pairs = read_pairs(spark, text("a.csv", "USER_ID,ITEM_ID", "a,i1", "u,nothing"))
     users = spark.createDataFrame([("u", [1.0])], "user_id string, vector array<float>")
-    with pytest.raises(DataError, match="No interaction is of a user and an item of the model"):
+    with pytest.raises(DataError, match="No interaction has both a user and an item of the model"):
         newest_choices(pairs, users, pa.array(["i1", "i2"]))
 
 
