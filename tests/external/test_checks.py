@@ -118,7 +118,7 @@ def test_an_array_that_cannot_be_read_by_rows_says_how_to_save_it(
     with pytest.raises(DataError, match="Fortran order: save numpy.ascontiguousarray"):
         open_npy(saved(np.asfortranarray(np.ones((3, 2)))))
     np.savez_compressed(tmp_path / "m.npz", item_factors=np.ones((3, 2)))
-    with pytest.raises(DataError, match="is compressed: write it by numpy.savez instead"):
+    with pytest.raises(DataError, match="is compressed: write it with numpy.savez instead"):
         open_npz(f"file://{tmp_path}/m.npz")
     with pytest.raises(DataError, match="is not an array that numpy.save has written"):
         open_npy(text("b.npy", "nothing"))
