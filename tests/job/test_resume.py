@@ -121,6 +121,9 @@ def test_a_killed_driver_is_told_with_the_command_that_goes_on(
     job = describe_batch_inference_job(catalog, {"batchInferenceJobArn": arn})["batchInferenceJob"]
     assert job["status"] == "CREATE FAILED"
     _, _, command = job["failureReason"].partition("personalize-spark ")
+    monkeypatch.setenv(
+        "PERSONALIZE_SPARK_CATALOG", catalog.uri
+    )  # the reason does not tell it: clients of the API read reasons
     assert main([*command.split(), "--engine", "local"]) == 0
     assert f"{LINES * len(FILES):,} lines of 2 files answered" in capsys.readouterr().err
     described = describe_batch_inference_job(catalog, {"batchInferenceJobArn": arn})["batchInferenceJob"]
