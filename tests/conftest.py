@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import sys
 import uuid
 from collections.abc import Generator, Iterator
@@ -48,6 +49,9 @@ os.environ.update(
     SPARK_LOCAL_IP="127.0.0.1",
 )
 
+
+# A shell lets what it starts in the background ignore Ctrl-C; tests send it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _THINGS = ("cluster", "spark", "s3", "movielens")
 

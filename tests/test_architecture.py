@@ -73,7 +73,7 @@ LIBRARIES: dict[str, set[str]] = {
     "service": {"orjson", "pyspark"},
     "solutions": {"numpy", "orjson", "pyarrow", "pyspark"},
     "spark": {"pyarrow", "pyspark"},
-    "storage": {"boto3", "botocore", "msgspec", "mypy_boto3_s3"},
+    "storage": {"boto3", "botocore", "msgspec", "mypy_boto3_s3", "urllib3"},
     "outcomes": {"numpy", "orjson"},
     "themes": {"numpy"},
     "testing": {"hypothesis", "numpy", "orjson", "pyarrow", "pytest"},

@@ -20,6 +20,7 @@ from botocore.exceptions import (
     ResponseStreamingError,
 )
 from botocore.parsers import ResponseParserError
+from urllib3.exceptions import HTTPError
 
 from personalize_spark.errors import AccessDenied, BucketNotFound, ObjectChanged, ObjectNotFound, StorageError
 from personalize_spark.storage.store import Access
@@ -108,7 +109,10 @@ def patiently(request: Callable[[], T], uri: str) -> T:
 def _answer(request: Callable[[], T]) -> T:
     try:
         return request()
-    except ResponseParserError as error:  # half of a listing
+    except (
+        ResponseParserError,
+        HTTPError,
+    ) as error:  # half of a listing; older releases of botocore let urllib3's own through
         raise ResponseStreamingError(error=error) from error
 
 
