@@ -88,20 +88,29 @@ def _read(place: str) -> str:
     return Path(place.removeprefix("file://")).read_text(encoding="utf-8-sig")
 
 
-class Result(Protocol):
+class Shown(Protocol):
+    """A result that prints well."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values."""
+
+
+class Result(Shown, Protocol):
     """What `evaluate` and `compare` return."""
 
     @property
     def notes(self) -> Sequence[str]:
         """What to know before one reads the result."""
 
-    def to_dict(self) -> dict[str, Any]:
-        """As plain values."""
-
 
 def show_result(result: Result, *, as_json: bool) -> None:
     """Print a result, as a table or as JSON; its notes go to stderr."""
     sys.stderr.writelines(f"{note}\n" for note in result.notes)
+    show_as(result, as_json=as_json)
+
+
+def show_as(result: Shown, *, as_json: bool) -> None:
+    """Print a result, as people read it or as JSON."""
     if as_json:
         show(result.to_dict())
     else:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
-from personalize_spark.cli.arguments import Commands, add_catalog, add_command, catalog_of, options_of, show
+from personalize_spark.cli.arguments import Commands, add_catalog, add_command, catalog_of, options_of, show_as
 
 
 def add(commands: Commands) -> None:
@@ -30,8 +29,4 @@ def _explain(arguments: argparse.Namespace) -> None:
 
     options = options_of(arguments)
     as_json = options.pop("json")
-    explanation = explain_theme(catalog_of(arguments), **options)
-    if as_json:
-        show(explanation.to_dict())
-    else:
-        sys.stdout.write(f"{explanation}\n")
+    show_as(explain_theme(catalog_of(arguments), **options), as_json=as_json)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
-from personalize_spark.cli.arguments import Commands, add_catalog, add_command, catalog_of, options_of, show
+from personalize_spark.cli.arguments import Commands, add_catalog, add_command, catalog_of, options_of, show_as
 
 
 def add(commands: Commands) -> None:
@@ -24,8 +23,4 @@ def _report(arguments: argparse.Namespace) -> None:
 
     options = options_of(arguments)
     as_json = options.pop("json")
-    found = report(catalog_of(arguments), **options)
-    if as_json:
-        show(found.to_dict())
-    else:
-        sys.stdout.write(f"{found}\n")
+    show_as(report(catalog_of(arguments), **options), as_json=as_json)

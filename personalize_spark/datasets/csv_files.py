@@ -23,6 +23,15 @@ _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 _NULL = re.compile(r"(?:(?<=^)|(?<=[,;\t]))\\N(?=[,;\t\r\n]|$)")
 _INDEX = re.compile(r"(Unnamed: [0-9]+)?")
 
+_FOREIGN = {
+    "utf-16": "is UTF-16: save it as UTF-8 (iconv -f UTF-16 -t UTF-8, or 'CSV UTF-8' in a spreadsheet)",
+    "zip": "is a ZIP archive or an Excel workbook: unpack it, or save the sheet as CSV in UTF-8",
+    "parquet": "is a Parquet file",
+    "avro": "is an Avro file: write it as text, or as Parquet",
+    "orc": "is an ORC file: write it as text, or as Parquet",
+}
+"""What a file is instead of CSV, and the cure."""
+
 csv.field_size_limit(16 << 20)
 
 
@@ -101,7 +110,7 @@ def _inflated(file: BinaryIO, name: str) -> io.BufferedReader:
     except OSError as error:
         raise DataError(f"{name} is damaged: it cannot be decompressed: {error}.") from error
     if kind is not None:
-        raise DataError(f"{name} {kind}.")
+        raise DataError(f"{name} {_FOREIGN[kind]}.")
     return plain
 
 

@@ -20,14 +20,13 @@ from personalize_spark.datasets.rows import Reading, Sample, check_header, read_
 from personalize_spark.datasets.times import TIMES, TimeForm, form_of_column, note_of
 from personalize_spark.errors import DataError, InvalidInputException, ResourceNotFoundException
 from personalize_spark.schemas import Schema
+from personalize_spark.storage.content import is_litter
 from personalize_spark.storage.location import open_store, split_prefix
 from personalize_spark.storage.store import Object, ObjectReader, Store, stream
 
 MISSING_WORDS = "missingWords"
 """Member of a dataset's record: its schema was inferred, so words for missing values count in what is added, too."""
 _SAMPLE_ROWS = 100_000
-_LITTER = ("_", ".")
-_OF_WINDOWS = {"Thumbs.db", "desktop.ini"}
 
 
 class ImportMode(StrEnum):
@@ -156,16 +155,15 @@ def _files_of(uri: str) -> tuple[str, list[Object]]:
     folder, prefix = split_prefix(uri)
     store = open_store(folder)
     found = [each for each in store.list(prefix) if each.name == prefix] or list(store.list(prefix and prefix + "/"))
-    files = [each for each in found if each.size and (each.name == prefix or not _is_litter(each.name))]
+    files = [each for each in found if each.size and (each.name == prefix or _is_data(each.name, prefix))]
     if not files:
         raise DataError(f"There is nothing to import: {uri} has no file with content.")
     return folder, files
 
 
-def _is_litter(name: str) -> bool:
-    """What Spark, macOS and Windows leave beside the data: `_SUCCESS`, `.part-0.csv.crc`, `.DS_Store`, `Thumbs.db`."""
-    file = name.rpartition("/")[2]
-    return file.startswith(_LITTER) or file in _OF_WINDOWS
+def _is_data(name: str, prefix: str) -> bool:
+    """Spark does not read what begins with `_` as part of a table, and neither does an import."""
+    return not (is_litter(name, prefix) or name.rpartition("/")[2].startswith("_"))
 
 
 def _sample(store: Store, found: Object, rows: int, names: Mapping[str, str]) -> Sample:

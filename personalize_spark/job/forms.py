@@ -5,24 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
+from personalize_spark.storage.content import codec_of, foreign_kind
+
 HEAD = 4096
 """Bytes that are looked at."""
-_MAGIC = {
-    b"\x1f\x8b": "gzip",
-    b"PAR1": "parquet",
-    b"PK\x03\x04": "zip",
-    b"BZh": "bz2",
-    b"\x28\xb5\x2f\xfd": "zstd",
-    b"\xff\xfe": "utf-16",
-    b"\xfe\xff": "utf-16",
-    b"{\x00": "utf-16",
-}
 _REMEDIES = {
     "gzip": "compressed by gzip under another name: end the name with .gz",
     "bz2": "compressed by bzip2 under another name: end the name with .bz2",
     "zstd": "compressed by zstd under another name: end the name with .zst",
     "zip": "a zip archive: unpack it",
     "parquet": "a Parquet file: write JSON Lines (Spark: df.write.json)",
+    "avro": "an Avro file: write JSON Lines (Spark: df.write.json)",
+    "orc": "an ORC file: write JSON Lines (Spark: df.write.json)",
     "utf-16": "UTF-16: save it as UTF-8",
     "array": "one JSON array: write one object a line (pandas: to_json(orient='records', lines=True))",
     "pretty": "one JSON document over many lines: write one object a line (json.dumps without indent; pandas: lines=True)",
@@ -32,9 +26,8 @@ _REMEDIES = {
 
 def form_of(head: bytes) -> str | None:
     """What a file is instead of JSON Lines, judged by its first bytes; `None` if nothing speaks against JSON Lines."""
-    for magic, form in _MAGIC.items():
-        if head.startswith(magic):
-            return form
+    if form := codec_of(head) or foreign_kind(head):
+        return form
     lines = head.removeprefix(b"\xef\xbb\xbf").strip().splitlines()
     if not lines:
         return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,14 +12,13 @@ from personalize_spark.errors import JobFailed, StorageError, quoted
 from personalize_spark.job.byte_ranges import ByteRange, blocks, compression, cut
 from personalize_spark.job.plan import CHECK, REPORTS, STAGING
 from personalize_spark.records import count_records
+from personalize_spark.storage.content import is_litter
 from personalize_spark.storage.documents import read_document, write_document
 from personalize_spark.storage.file import FileStore
 from personalize_spark.storage.location import open_store, split_prefix
 from personalize_spark.storage.store import Access, Object, Store
 
 OUT, ERRORS = ".out", ".errors"
-_LITTER = re.compile(r"(?:^|(?<=/))(?:\.|_SUCCESS$|_committed_|_started_|Thumbs\.db$|desktop\.ini$)")
-"""Hidden files and folders; what Spark, Databricks and Windows leave beside data."""
 _SAMPLE = 64 << 10
 _READERS = 8
 _LINE = 32.0
@@ -57,7 +55,7 @@ def find_inputs(input_path: str, output_path: str, access: Access, only: Sequenc
     found = [
         each
         for each in store.list(prefix)
-        if each.name == prefix or not (_is_litter(each.name, prefix) or _left_by_a_job(store.root + each.name, own))
+        if each.name == prefix or not (is_litter(each.name, prefix) or _left_by_a_job(store.root + each.name, own))
     ]
     if not found:
         raise JobFailed(f"Invalid S3 input path: no object's name starts with {input_path}.")
@@ -102,16 +100,11 @@ def _common_folder(names: Sequence[str]) -> str:
 def note_of_litter(input_path: str, access: Access) -> list[str]:
     """The note that names files under the input path that are no inputs; none if there are none."""
     folder, prefix = split_prefix(input_path)
-    found = [each.name for each in open_store(folder, access).list(prefix) if _is_litter(each.name, prefix)]
+    found = [each.name for each in open_store(folder, access).list(prefix) if is_litter(each.name, prefix)]
     if not found:
         return []
     what = "hidden file or marker is" if len(found) == 1 else "hidden files and markers are"
     return [f"{len(found):,} {what} no input, such as {quoted(found[0])}."]
-
-
-def _is_litter(name: str, prefix: str) -> bool:
-    """Whether a name is hidden or a marker, beyond the prefix: who spells a hidden folder out wants it."""
-    return _LITTER.search(name, len(prefix)) is not None
 
 
 def _left_by_a_job(uri: str, output_root: str) -> bool:

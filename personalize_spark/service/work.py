@@ -72,20 +72,25 @@ class Compute:
 
     def stop(self, record: Record) -> None:
         """Stop the tasks that Spark runs for a record."""
-        if self._spark is not None:
-            self._spark.interruptTag(_tag(record))
+        if (spark := self._tagging()) is not None:
+            spark.interruptTag(_tag(record))
 
     @contextmanager
     def tasks_of(self, record: Record) -> Iterator[None]:
         """Mark the tasks that this thread gives to Spark as those of a record."""
-        if self._spark is None or not hasattr(self._spark, "addTag"):  # a classic session has it since Spark 4
+        spark = self._tagging()
+        if spark is None:
             yield
             return
-        self._spark.addTag(_tag(record))
+        spark.addTag(_tag(record))
         try:
             yield
         finally:
-            self._spark.removeTag(_tag(record))
+            spark.removeTag(_tag(record))
+
+    def _tagging(self) -> SparkSession | None:
+        """The session, if there is one that knows tags: a classic one does since Spark 4."""
+        return self._spark if hasattr(self._spark, "addTag") else None
 
 
 Work = Callable[[Compute], object]

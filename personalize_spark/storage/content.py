@@ -1,16 +1,27 @@
-"""What a file is, by its first bytes: names lie, and objects on S3 are often compressed without a suffix."""
+"""What a file is: by its name, whether it is data at all; by its first bytes, in which form, as names often do not tell that."""
 
 from __future__ import annotations
 
+import re
+
 _CODECS = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zstd"}
-_UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _FOREIGN = {
-    b"PK\x03\x04": "is a ZIP archive or an Excel workbook: unpack it, or save the sheet as CSV in UTF-8",
-    b"PAR1": "is a Parquet file",
-    b"Obj\x01": "is an Avro file: write it as text, or as Parquet",
-    b"ORC": "is an ORC file: write it as text, or as Parquet",
+    b"PK\x03\x04": "zip",
+    b"PAR1": "parquet",
+    b"Obj\x01": "avro",
+    b"ORC": "orc",
+    b"\xff\xfe": "utf-16",
+    b"\xfe\xff": "utf-16",
 }
-_AS_UTF8 = "save it as UTF-8 (iconv -f UTF-16 -t UTF-8, or 'CSV UTF-8' in a spreadsheet)"
+_LITTER = re.compile(r"(?:^|(?<=/))(?:\.|_SUCCESS$|_committed_|_started_|Thumbs\.db$|desktop\.ini$)")
+
+
+def is_litter(name: str, prefix: str) -> bool:
+    """Whether an object is hidden, or what Spark, Databricks, macOS and Windows leave beside data.
+
+    Only what stands behind the prefix counts: who spells a hidden folder out wants it.
+    """
+    return _LITTER.search(name, len(prefix)) is not None
 
 
 def codec_of(head: bytes) -> str | None:
@@ -19,10 +30,9 @@ def codec_of(head: bytes) -> str | None:
 
 
 def foreign_kind(head: bytes) -> str | None:
-    """What the beginning of a file is, if it is no text in UTF-8, with the cure: `is UTF-16: ...`; `None` if it may be one."""
-    if head.startswith(_UTF16) or (len(head) > 1 and _every_other_is_nul(head[:4096])):
-        return f"is UTF-16: {_AS_UTF8}"
-    return next((kind for magic, kind in _FOREIGN.items() if head.startswith(magic)), None)
+    """What the beginning of a file is, if it is no text in UTF-8: zip, parquet, avro, orc or utf-16; `None` if it may be one."""
+    kind = next((kind for magic, kind in _FOREIGN.items() if head.startswith(magic)), None)
+    return kind or ("utf-16" if len(head) > 1 and _every_other_is_nul(head[:4096]) else None)
 
 
 def _every_other_is_nul(head: bytes) -> bool:

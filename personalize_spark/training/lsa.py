@@ -88,10 +88,10 @@ def singular(matrix: Any, rank: int) -> tuple[NDArray[np.float64], NDArray[np.fl
         left, float64 (n, r), the values, float64 (r,), descending and above 0, and right, float64 (n, r).
     """
     count = matrix.shape[0]
-    if count <= rank + 1 or not matrix.nnz:
-        left, values, turned = (
-            np.linalg.svd(matrix.toarray()) if matrix.nnz else (np.eye(count), np.zeros(0), np.eye(count))
-        )
+    if not matrix.nnz:
+        return np.zeros((count, 0)), np.zeros(0), np.zeros((count, 0))
+    if count <= rank + 1:
+        left, values, turned = np.linalg.svd(matrix.toarray())
     else:
         from scipy.sparse.linalg import svds
 
