@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import fcntl
 import importlib.metadata
-import importlib.util
 import os
 import re
 import subprocess
@@ -18,10 +17,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from personalize_spark.errors import EnvironmentProblem
+from personalize_spark.errors import EnvironmentProblem, missing_spark_told
 
 FOLDER = "PERSONALIZE_SPARK_JARS"
-NO_PYSPARK = "This needs pyspark, which is not installed: pip install 'personalize-spark[spark]'."
 
 _SDK_2 = ("s3", "s3-transfer-manager", "sts", "apache-client", "netty-nio-client")
 _SDK_1 = ("s3", "sts", "dynamodb")
@@ -103,10 +101,8 @@ def installed_spark() -> str:
     Raises:
         EnvironmentProblem: it is not installed.
     """
-    try:
+    with missing_spark_told():
         return importlib.metadata.version("pyspark")
-    except importlib.metadata.PackageNotFoundError:
-        raise EnvironmentProblem(NO_PYSPARK) from None
 
 
 def main() -> int:
@@ -204,10 +200,7 @@ def _what_went_wrong(log: str) -> str:
 
 
 def _spark_home() -> Path:
-    found = importlib.util.find_spec("pyspark")
-    if found is None or found.origin is None:
-        raise EnvironmentProblem(NO_PYSPARK)
-    return Path(found.origin).parent
+    return Path(str(importlib.metadata.distribution("pyspark").locate_file("pyspark")))
 
 
 def _artifact(jar: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import re
 import subprocess
@@ -12,7 +13,7 @@ import pyspark
 import pytest
 
 from personalize_spark.errors import EnvironmentProblem
-from personalize_spark.jars import RELEASES, ensure_jars, jars_folder, release_of
+from personalize_spark.jars import RELEASES, ensure_jars, installed_spark, jars_folder, release_of
 
 
 def test_each_spark_has_its_own_delta_and_hadoop(capsys: pytest.CaptureFixture[str]) -> None:
@@ -96,3 +97,12 @@ def test_the_command_prints_the_folder() -> None:
 
 def _artifact(jar: Path) -> str:
     return re.split(r"-\d", jar.name)[0]
+
+
+def test_without_pyspark_the_way_on_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    with pytest.raises(EnvironmentProblem, match=r"This needs pyspark, .* pip install 'personalize-spark\[spark\]'"):
+        installed_spark()
