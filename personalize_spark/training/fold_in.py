@@ -33,7 +33,7 @@ class Histories:
     """What U users did.
 
     Attributes:
-        items: by user rows of the items, at least one and none twice.
+        items: by user rows of the items, at least one and none twice, by ascending id.
         events: float32 (m,), how often, parallel to the values of `items`.
         newest: int64 (m,), when last.
     """
@@ -71,10 +71,10 @@ class RecentFoldIn:
         return {}
 
     def vectors(self, source: NDArray[np.float32], histories: Histories) -> NDArray[np.float32]:
-        """See `FoldIn`; of items last met at once, the one of the higher row counts as newer."""
+        """See `FoldIn`; of items last met at once, the later one in the history counts as newer."""
         items = histories.items
         users, ages = items.row_ids(), items.place_in_row()
-        order = np.lexsort((-items.values, -histories.newest, users))
+        order = np.lexsort((-ages, -histories.newest, users))
         result = np.zeros((len(items), source.shape[1]))
         step = max(1, _TERMS // max(1, source.shape[1]))
         for start in range(0, len(order), step):

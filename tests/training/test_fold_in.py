@@ -68,13 +68,13 @@ def test_the_gram_matrix_is_the_sum_of_outer_products(factors: NDArray[np.float3
 def test_the_newest_items_count_most(monkeypatch: pytest.MonkeyPatch) -> None:
     source = np.eye(4, dtype=np.float32)
     histories = Histories(
-        Ragged(np.array([0, 4, 5]), np.array([0, 1, 2, 3, 1], np.int32)),
+        Ragged(np.array([0, 4, 5]), np.array([0, 1, 3, 2, 1], np.int32)),
         np.ones(5, np.float32),
         np.array([30, 10, 20, 20, 7], np.int64),
     )
     expected = np.array(
-        [[1, 0.125, 0.25, 0.5], [0, 1, 0, 0]], np.float32
-    )  # of items met at once the one of the higher row is the newer
+        [[1, 0.125, 0.5, 0.25], [0, 1, 0, 0]], np.float32
+    )  # of items met at once the later one, which has the higher id, is the newer, whatever its row
     np.testing.assert_allclose(RecentFoldIn(1.0).vectors(source, histories), expected)
     monkeypatch.setattr(fold_in, "_TERMS", 8)  # two rows at a time: users are cut in two
     np.testing.assert_allclose(RecentFoldIn(1.0).vectors(source, histories), expected)
