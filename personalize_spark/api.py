@@ -201,7 +201,7 @@ def validate_batch_inference(
         ServiceError: the request would be refused.
         JobFailed: the job would fail: there is no input, more than the managed service takes, or too many records for themes.
     """
-    from personalize_spark.job.inputs import find_inputs, note_of_litter
+    from personalize_spark.job.inputs import find_inputs, note_of_litter, note_of_old_answers
     from personalize_spark.job.run import check_inputs
     from personalize_spark.service.batch_inference_jobs import check_batch_inference_job
 
@@ -211,7 +211,8 @@ def validate_batch_inference(
     if refused := [each.refused for each in inputs if each.refused]:
         raise JobFailed(refused[0])
     size = sum(each.source.size for each in inputs)
-    notes = [*job.notes, *note_of_litter(job.input_path, job.access)]
+    names = [each.source.name for each in inputs]
+    notes = [*job.notes, *note_of_litter(job.input_path, job.access), *note_of_old_answers(names)]
     return {"valid": True, "inputFiles": len(inputs), "inputBytes": size, "notes": notes}
 
 

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import BinaryIO
 
 import pyarrow as pa
 
 from personalize_spark.errors import InvalidInputException, StorageError
 from personalize_spark.records import MAX_LINE
+from personalize_spark.storage.content import codec_of
 from personalize_spark.storage.store import READ_CHUNK, Object, Store, stream
 
 COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
@@ -26,6 +28,8 @@ _HARMLESS = 16 << 20
 _GZIP, _GZIP_CHUNK = 16 + zlib.MAX_WBITS, 32 << 10
 """How zlib is told the format; bytes that are inflated at once, to a thousand times as many at the worst."""
 _LOOK_AHEAD = 64 << 10
+_MAGIC = 4
+"""Bytes that tell a codec."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +47,20 @@ def compression(name: str) -> str | None:
     return COMPRESSIONS.get(name[name.rfind(".") :].lower()) if "." in name else None
 
 
-def cut(found: Object, target: int) -> list[ByteRange]:
-    """Splits of about `target` bytes (all of equal length but the last); none for an empty object."""
-    if compression(found.name):
+def compressed(store: Store, found: Object) -> bool:
+    """Whether an object is compressed, by its name or its first bytes: S3 often has the one without the other."""
+    return (compression(found.name) or codec_of(store.read(found.name, 0, _MAGIC, found.etag))) is not None
+
+
+def cut(found: Object, target: int, *, packed: bool = False) -> list[ByteRange]:
+    """Splits of about `target` bytes (all of equal length but the last); none for an empty object, one for a compressed one.
+
+    Args:
+        found: the object.
+        target: bytes of a split.
+        packed: it is compressed, though its name does not say so.
+    """
+    if packed or compression(found.name):
         return [ByteRange(found, 0, found.size, most_inflated(found.size))]
     return [ByteRange(found, start, min(start + target, found.size)) for start in range(0, found.size, target)]
 
@@ -73,12 +88,22 @@ def _limit(name: str, default: int) -> int:
     return int(given)
 
 
-def blocks(store: Store, part: ByteRange) -> Iterator[bytes]:
-    """The lines of a split, as blocks that each end with a whole line; the last block may lack its newline.
+def blocks(store: Store, part: ByteRange, read: Iterable[bytes] | None = None) -> Iterator[bytes]:
+    """The lines of a split, as `lines_of` gives them, of the text where the split is a whole compressed object.
+
+    Args:
+        store: holds the object.
+        part: the split.
+        read: what `stored` gives, where that has been read.
+    """
+    return lines_of(_text(store, part, iter(stored(store, part) if read is None else read)))
+
+
+def lines_of(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """A text as blocks that each end with a whole line; the last block may lack its newline.
 
     A line that is longer than `MAX_LINE` may come without its end, but longer than `MAX_LINE` still: memory stays bounded.
     """
-    chunks = _inflated(store, part) if compression(part.source.name) else _owned(store, part)
     pending: list[bytes] = []  # of one unfinished line: joined once, so that a long line costs linear time
     size = 0
     for chunk in chunks:
@@ -94,8 +119,8 @@ def blocks(store: Store, part: ByteRange) -> Iterator[bytes]:
         yield rest
 
 
-def _owned(store: Store, part: ByteRange) -> Iterator[bytes]:
-    """The bytes [boundary(start), boundary(end)), in chunks."""
+def stored(store: Store, part: ByteRange) -> Iterator[bytes]:
+    """The bytes [boundary(start), boundary(end)) as they are stored, in chunks."""
     owning = part.start == 0
     # The byte before the end decides whether a line goes on behind it, the one before the start whose the first line is.
     position, last = max(part.start - 1, 0), part.end - 1
@@ -107,6 +132,18 @@ def _owned(store: Store, part: ByteRange) -> Iterator[bytes]:
             yield chunk[newline + 1 :]
     if owning:
         yield from _through_newline(store, part.source, last)
+
+
+def _text(store: Store, part: ByteRange, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """What the stored bytes of a split say: only the beginning of an object tells whether it is compressed under another name."""
+    if compression(part.source.name):
+        yield from _inflated(store, part)
+        return
+    first = next(chunks, b"")
+    if part.end - part.start == part.source.size and codec_of(first):
+        yield from _inflated(store, replace(part, most=most_inflated(part.source.size)))
+    else:
+        yield from chain([first], chunks)
 
 
 def _through_newline(store: Store, source: Object, position: int) -> Iterator[bytes]:
@@ -133,6 +170,7 @@ def _inflated(store: Store, part: ByteRange) -> Iterator[bytes]:
     if not source.size:
         raise StorageError(f"{store.root}{source.name} is not a complete {codec} file: it is empty.")
     with stream(store, source) as packed:
+        codec = codec_of(packed.peek(_MAGIC)) or codec
         try:
             for chunk in _gunzipped(packed) if codec == "gzip" else _unpacked(packed, codec):
                 size += len(chunk)

@@ -10,9 +10,9 @@ from personalize_spark.storage.content import codec_of, foreign_kind
 HEAD = 4096
 """Bytes that are looked at."""
 _REMEDIES = {
-    "gzip": "compressed by gzip under another name: end the name with .gz",
-    "bz2": "compressed by bzip2 under another name: end the name with .bz2",
-    "zstd": "compressed by zstd under another name: end the name with .zst",
+    "gzip": "compressed twice: compress it once",
+    "bz2": "compressed twice: compress it once",
+    "zstd": "compressed twice: compress it once",
     "zip": "a zip archive: unpack it",
     "parquet": "a Parquet file: write JSON Lines (Spark: df.write.json)",
     "avro": "an Avro file: write JSON Lines (Spark: df.write.json)",

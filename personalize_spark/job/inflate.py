@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from personalize_spark.errors import JobFailed, PersonalizeSparkError
-from personalize_spark.job.byte_ranges import ByteRange, blocks, compression, most_inflated
+from personalize_spark.job.byte_ranges import ByteRange, blocks, compressed, most_inflated
 from personalize_spark.job.executor import Executor
 from personalize_spark.job.inputs import Input, read_inputs
 from personalize_spark.job.plan import Plan
@@ -30,7 +30,11 @@ def inflate(executor: Executor, staging: Store, inputs: Sequence[Input]) -> dict
         JobFailed: an input cannot be read.
         TaskFailed: a task died.
     """
-    large = [n for n, each in enumerate(inputs) if compression(each.source.name) and each.source.size > INFLATE_ABOVE]
+    large = [n for n, each in enumerate(inputs) if each.source.size > INFLATE_ABOVE]
+    if not large:
+        return {}
+    store = Plan.read(staging).input()
+    large = [n for n in large if compressed(store, inputs[n].source)]
     if not large:
         return {}
     if failures := executor.run(

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import accumulate, chain, takewhile
 
 from personalize_spark.errors import JobFailed, StorageError, quoted
-from personalize_spark.job.byte_ranges import ByteRange, blocks, compression, cut
+from personalize_spark.job.byte_ranges import ByteRange, blocks, compressed, compression, cut
 from personalize_spark.job.plan import CHECK, REPORTS, STAGING
 from personalize_spark.records import count_records
-from personalize_spark.storage.content import is_litter
+from personalize_spark.storage.content import codec_of, is_litter
 from personalize_spark.storage.documents import read_document, write_document
 from personalize_spark.storage.file import FileStore
 from personalize_spark.storage.location import open_store, split_prefix
@@ -107,6 +107,25 @@ def note_of_litter(input_path: str, access: Access) -> list[str]:
     return [f"{len(found):,} {what} no input, such as {quoted(found[0])}."]
 
 
+def note_of_old_answers(names: Sequence[str]) -> list[str]:
+    """The note that says how many inputs, of these names, are answers to another one of them; none if there are none."""
+    there = set(names)
+    found = [name for name in names if name.endswith(OUT) and name.removesuffix(OUT) in there]
+    if not found:
+        return []
+    which = "input is the output" if len(found) == 1 else "inputs are outputs"
+    why = "What lies under the input path is answered, as by the service: keep outputs elsewhere."
+    return [f"{len(found):,} {which} of an earlier job, such as {quoted(found[0])}. {why}"]
+
+
+def packed_inside(store: Store, sources: Iterable[Object]) -> set[str]:
+    """The names of the objects that are compressed though their names do not say so."""
+    plain = [each for each in sources if not _packed(each)]
+    with ThreadPoolExecutor(_READERS) as readers:
+        found = readers.map(lambda each: compressed(store, each), plain)
+        return {each.name for each, packed in zip(plain, found, strict=True) if packed}
+
+
 def _left_by_a_job(uri: str, output_root: str) -> bool:
     if not uri.startswith(output_root):
         return False
@@ -161,10 +180,9 @@ def mean_line_bytes(store: Store, inputs: Sequence[Input]) -> float:
     if not found:
         return _LINE
     try:
-        if _packed(found[0]):
+        sample = b"" if _packed(found[0]) else store.read(found[0].name, 0, _SAMPLE, found[0].etag)
+        if not sample or codec_of(sample):
             sample = next(blocks(store, ByteRange(found[0], 0, found[0].size)), b"")[:_SAMPLE]
-        else:
-            sample = store.read(found[0].name, 0, _SAMPLE, found[0].etag)
     except StorageError:  # whoever answers it will say what is wrong with it
         return _LINE
     return len(sample) / max(1, sample.count(b"\n")) or _LINE

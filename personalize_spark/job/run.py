@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -23,6 +24,8 @@ from personalize_spark.job.inputs import (
     find_inputs,
     mean_line_bytes,
     note_of_litter,
+    note_of_old_answers,
+    packed_inside,
     read_inputs,
     read_refusals,
     write_inputs,
@@ -110,6 +113,7 @@ def _run(executor: Executor, plan: Plan, lease: Lease, show: Callable[[Progress]
     timing = Timing(time.monotonic() - started, ready - started, before.lines)
     report = report_of(plan, [each.source.name for each in inputs], ledger, timing)
     report.notes.extend(note_of_litter(plan.job.input_path, plan.job.access))
+    report.notes.extend(note_of_old_answers([each.source.name for each in inputs]))
     if there:
         report.notes.append(
             f"The job was resumed: {there} of {counted(len(ledger.splits), 'split')} were answered before."
@@ -178,7 +182,12 @@ def _cut(executor: Executor, plan: Plan, inputs: Sequence[Input], staging: Store
     there = [number in inflated for number in range(len(files))]
     answer_bytes = mean_answer_bytes(plan.job, line_bytes)
     whole = plan.job.themes is not None
-    splits = list(splits_of(files, there, line_bytes, answer_bytes, executor.cores, whole=whole))
+    cut_in = partial(splits_of, files, there, line_bytes, answer_bytes, executor.cores, whole=whole)
+    splits = list(cut_in())
+    # a split of a whole file finds out by itself what it is
+    cut = {split.file: split.range.source for split in splits if split.number > 0 and not split.inflated}
+    if packed := packed_inside(plan.input(), cut.values()):
+        splits = list(cut_in(packed=packed))
     splits = executor.gather(staging, splits)
     write_splits(staging, splits)
     return splits

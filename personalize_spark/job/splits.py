@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 
 from personalize_spark.job.byte_ranges import ByteRange, cut
@@ -63,6 +63,7 @@ def splits_of(  # what decides a split's size
     cores: int,
     *,
     whole: bool = False,
+    packed: Container[str] = (),
 ) -> Iterator[Split]:
     """Cut every input into splits: small enough to keep all cores busy, large enough to be worth an object.
 
@@ -73,6 +74,7 @@ def splits_of(  # what decides a split's size
         answer_bytes: the mean length of an answer.
         cores: how many tasks run at once.
         whole: cut nothing.
+        packed: the names of objects that are compressed though their names do not say so.
     """
     total = sum(source.size for sources in files for source in sources) / line_bytes
     fair = min(MAX_LINES, MAX_PIECE / answer_bytes, max(_MIN_LINES, total / (TASKS_PER_CORE * cores)))
@@ -80,7 +82,11 @@ def splits_of(  # what decides a split's size
         lines = sum(source.size for source in sources) / line_bytes
         # every object ends a split of its own
         target = int(max(fair, lines / max(1, MAX_PIECES + 1 - len(sources))) * line_bytes) + 1
-        ranges = [each for source in sources for each in cut(source, source.size + 1 if whole else target)]
+        ranges = [
+            each
+            for source in sources
+            for each in cut(source, source.size + 1 if whole else target, packed=source.name in packed)
+        ]
         for number, each in enumerate(ranges):
             yield Split(file, number, each, (each.end - each.start) / line_bytes, inflated[file])
 

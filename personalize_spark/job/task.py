@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from personalize_spark.artifacts.shards import GatheredRows
 from personalize_spark.errors import PersonalizeSparkError
-from personalize_spark.job.byte_ranges import blocks, compression
+from personalize_spark.job.byte_ranges import blocks, compression, lines_of, stored
 from personalize_spark.job.forms import peeked
 from personalize_spark.job.inputs import ERRORS
 from personalize_spark.job.near_misses import known_users, near_misses
@@ -98,9 +98,15 @@ class Worker(Prepared):
         self.input = self.plan.input()
         super().__init__(self.plan.job)
 
-    def text(self, split: Split) -> Iterator[bytes]:
-        """The lines of a split, in blocks that each end with a whole one."""
-        return blocks(self.staging if split.inflated else self.input, split.range)
+    def read(self, split: Split) -> list[bytes]:
+        """The bytes of a split as they are stored."""
+        return list(stored(self.staging if split.inflated else self.input, split.range))
+
+    def text(self, split: Split, read: Iterable[bytes] | None = None) -> Iterator[bytes]:
+        """The lines of a split, in blocks that each end with a whole one; `read` has its bytes, where they have been read."""
+        if split.inflated:
+            return lines_of(stored(self.staging, split.range) if read is None else read)
+        return blocks(self.input, split.range, read)
 
     def answer(self, split: Split, text: Iterable[bytes], writers: Executor) -> Future[Piece]:
         """Answer a split and store its piece: a small one by the writers, while the next split is answered."""
@@ -197,11 +203,11 @@ def answer_task(attempt: int, staging: Store, number: int) -> Iterator[str]:
     splits = read_task(staging, attempt, number)
     told = time.monotonic()
     with ThreadPoolExecutor(_REQUESTS) as pool:
-        ahead = [pool.submit(list, worker.text(split)) if _small(split) else None for split in splits]
+        ahead = [pool.submit(worker.read, split) if _small(split) else None for split in splits]
         pieces: list[Future[Piece]] = []
         for split, read in zip(splits, ahead, strict=True):
             try:
-                pieces.append(worker.answer(split, read.result() if read else worker.text(split), pool))
+                pieces.append(worker.answer(split, worker.text(split, read.result() if read else None), pool))
             except PersonalizeSparkError as error:  # of this split; the others of the task are none the worse
                 yield error.message
             if time.monotonic() - told > _MANIFEST_SECONDS:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from personalize_spark.errors import InvalidInputException, ObjectChanged, StorageError
 from personalize_spark.job import byte_ranges
-from personalize_spark.job.byte_ranges import blocks, cut
+from personalize_spark.job.byte_ranges import ByteRange, blocks, compressed, cut, stored
 from personalize_spark.records import MAX_LINE
 from personalize_spark.storage.file import FileStore
 
@@ -80,6 +80,34 @@ def test_packed_objects_are_read_with_all_their_members(
     store = FileStore(str(tmp_path))
     store.write(f"a{suffix}", packed(b"one\ntwo\n") + packed(b"three\nfour"))
     assert lines_by_split(store, 3) == [[b"one\n", b"two\n", b"three\n", b"four"]]
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".bz2", ".zst"])
+@pytest.mark.parametrize("name", ["a.json", "a", "a.gz"])
+def test_the_content_tells_the_compression_where_the_name_does_not(tmp_path: Path, name: str, suffix: str) -> None:
+    store = FileStore(str(tmp_path))
+    store.write(name, PACKERS[suffix](b"one\ntwo\n"))
+    [source] = store.list()
+    assert compressed(store, source)
+    [part] = cut(source, 1, packed=True)
+    assert b"".join(blocks(store, part)) == b"one\ntwo\n"
+    assert b"".join(blocks(store, ByteRange(source, 0, source.size))) == b"one\ntwo\n"
+    if name != "a.gz":
+        assert b"".join(blocks(store, part, list(stored(store, part)))) == b"one\ntwo\n"
+
+
+def test_a_bomb_under_another_name_is_stopped_too(tmp_path: Path) -> None:
+    store = FileStore(str(tmp_path))
+    store.write("bomb.json", gzip.compress(b"1\n" * (20 << 20)))
+    [source] = store.list()
+    with pytest.raises(StorageError, match=r"/bomb\.json inflates from 40,\d+ to more than 16,777,216 bytes"):
+        list(blocks(store, ByteRange(source, 0, source.size)))
+
+
+def test_plain_text_is_not_compressed(tmp_path: Path) -> None:
+    store = FileStore(str(tmp_path))
+    store.write("a.json", b'{"userId":"u1"}\n')
+    assert not compressed(store, next(store.list()))
 
 
 @pytest.mark.parametrize("suffix", [".gz", ".bz2", ".zst"])

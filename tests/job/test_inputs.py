@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 
 from personalize_spark.errors import JobFailed
-from personalize_spark.job.inputs import Input, check_records, find_inputs, mean_line_bytes, note_of_litter
+from personalize_spark.job.inputs import (
+    Input,
+    check_records,
+    find_inputs,
+    mean_line_bytes,
+    note_of_litter,
+    note_of_old_answers,
+)
 from personalize_spark.storage.file import FileStore
 from personalize_spark.storage.store import Access
 
@@ -42,6 +49,12 @@ def test_hidden_files_and_markers_are_no_input(tmp_path: Path) -> None:
     assert set(outputs(root, "in", "out/")) == {"in/part-0.json", "in/_users.json", "in/a_SUCCESS"}
     assert note_of_litter(f"{root}in/", AMBIENT) == ["6 hidden files and markers are no input, such as '.DS_Store'."]
     assert note_of_litter(f"{root}in/part", AMBIENT) == []
+
+
+def test_old_answers_are_inputs_and_told() -> None:
+    assert note_of_old_answers(["a.json", "b.json.out", "c.out"]) == []
+    [note] = note_of_old_answers(["in/a.json", "in/a.json.out", "in/b.json", "in/b.json.out"])
+    assert note.startswith("2 inputs are outputs of an earlier job, such as 'in/a.json.out'. What lies")
 
 
 def test_what_is_hidden_is_an_input_if_it_is_spelled_out(tmp_path: Path) -> None:
@@ -102,6 +115,7 @@ def test_the_mean_line_is_judged_by_the_largest_plain_input(tmp_path: Path) -> N
         ("a.json.gz", gzip.compress(b"123456789\n" * 1_000, mtime=0), 10),
         ("a.json.gz", b"none", 32),
         ("a.json", b"", 32),
+        ("a.json", gzip.compress(b"123456789\n" * 1_000, mtime=0), 10),
     ],
 )
 def test_the_mean_line_of_packed_inputs(tmp_path: Path, name: str, data: bytes, line: float) -> None:

@@ -97,6 +97,7 @@ def test_files_that_are_no_json_lines_are_told_once(local: LocalExecutor, tmp_pa
         array=b'[{"userId":"u1"}]',
         good=b'{"userId":"u1"}\n' * 3 + b"[\n",
         packed=gzip.compress(b'{"userId":"u1"}\n'),
+        twice=gzip.compress(gzip.compress(b'{"userId":"u1"}\n')),
         pretty=pretty,
         pretty2=pretty,
         utf16='{"userId":"u1"}\n'.encode("utf-16"),
@@ -104,7 +105,7 @@ def test_files_that_are_no_json_lines_are_told_once(local: LocalExecutor, tmp_pa
     told = {note.partition(":")[0] for note in run(local, tmp_path).notes}
     assert told == {
         "array.json is one JSON array",
-        "packed.json is compressed by gzip under another name",
+        "twice.json is compressed twice",
         "Each of 2 files, such as pretty.json, is one JSON document over many lines",
         "utf16.json is UTF-16",
     }
