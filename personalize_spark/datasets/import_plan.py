@@ -125,7 +125,7 @@ def _plan(dataset: str, source: CsvSource, kept: Reading | None) -> Files:
 
     What is added to has the `kept` schema; else it is inferred from the first rows of all files.
     """
-    folder, files = _files_of(source.uri)
+    folder, files = files_of(source.uri)
     store = open_store(folder)
     given = None if source.schema is None else Schema.parse(dataset, source.schema)
     samples = [_sample(store, each, -(-_SAMPLE_ROWS // len(files)), source.names) for each in files]
@@ -150,8 +150,12 @@ def _plan(dataset: str, source: CsvSource, kept: Reading | None) -> Files:
     return Files(folder, files, Reading(schema, times, words, source.names), kept is not None, notes + read)
 
 
-def _files_of(uri: str) -> tuple[str, list[Object]]:
-    """A folder, and the files to import from it: the one that is named, or all below it that hold data."""
+def files_of(uri: str) -> tuple[str, list[Object]]:
+    """A folder, and the files to import from it: the one that is named, or all below it that hold data.
+
+    Raises:
+        DataError: there is none with content.
+    """
     folder, prefix = split_prefix(uri)
     store = open_store(folder)
     found = [each for each in store.list(prefix) if each.name == prefix] or list(store.list(prefix and prefix + "/"))

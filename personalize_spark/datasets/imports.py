@@ -78,7 +78,7 @@ def run_import(spark: SparkSession, catalog: Catalog, plan: ImportPlan) -> Impor
     for planned, each in zip(plan.datasets, imported, strict=True):
         _record(catalog, arn, planned.reading, each.delta_version)
     view = build_view(spark, catalog, arn, ticket)
-    _point(catalog, arn, view)
+    point(catalog, arn, view)
     return ImportReport(str(arn), imported, view.uri)
 
 
@@ -271,7 +271,7 @@ def _create_or_update(catalog: Catalog, arn: Arn, fields: dict[str, Any]) -> Rec
         return record
 
 
-def _point(catalog: Catalog, group: Arn, view: Pinned) -> None:
+def point(catalog: Catalog, group: Arn, view: Pinned) -> None:
     """Make a view the group's current one; who comes later wins."""
     while True:
         try:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Fields, Record
-from personalize_spark.catalog.lease import Lease, reap
+from personalize_spark.catalog.lease import reap
 from personalize_spark.catalog.resources import find, find_own_schema
 from personalize_spark.catalog.status import Status
-from personalize_spark.errors import InvalidInputException, reason_of
+from personalize_spark.errors import InvalidInputException
 from personalize_spark.request import validate
 from personalize_spark.schemas import INTERACTIONS
+from personalize_spark.service.data_jobs import begin_data_job
 from personalize_spark.service.pages import page_of, shown
 from personalize_spark.service.refusals import refuse
-from personalize_spark.service.work import Begin, Compute
+from personalize_spark.service.work import Begin
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -27,8 +27,6 @@ _LISTED = (
     *("failureReason", "importMode"),
 )
 _DESCRIBED = (*_LISTED, "datasetArn", "dataSource", "roleArn")
-_one_at_a_time = threading.Lock()
-"""Two imports of a group would each write a view without the other's rows."""
 
 
 def begin_dataset_import_job(catalog: Catalog, params: Mapping[str, Any], begin: Begin) -> Fields:
@@ -49,7 +47,7 @@ def begin_dataset_import_job(catalog: Catalog, params: Mapping[str, Any], begin:
     fields = {"datasetImportJobArn": str(arn), "importMode": params.get("importMode") or "FULL"}
     told = {"tags": params.get("tags") or [], "status": Status.PENDING}
     record = catalog.create(arn, {**given, **fields, **told})
-    begin(record, lambda compute: _import(compute, catalog, record))
+    begin_data_job(catalog, record, begin, lambda spark: {"report": _import_rows(spark, catalog, record)})
     return {"datasetImportJobArn": str(arn)}
 
 
@@ -67,16 +65,6 @@ def list_dataset_import_jobs(catalog: Catalog, params: Mapping[str, Any]) -> Fie
     records = [each for each in catalog.list(KIND) if dataset in (None, each.fields["datasetArn"])]
     page, rest = page_of(records, params)
     return {"datasetImportJobs": [shown(record, _LISTED) for record in reap(catalog, page)], **rest}
-
-
-def _import(compute: Compute, catalog: Catalog, record: Record) -> None:
-    try:
-        with Lease(catalog, record) as lease, _one_at_a_time:
-            rows = _import_rows(compute.session(), catalog, record)
-            lease.update(status=Status.ACTIVE, report=rows)
-    except BaseException as error:
-        catalog.update(record, status=Status.FAILED, failureReason=reason_of(error))
-        raise
 
 
 def _import_rows(spark: SparkSession, catalog: Catalog, record: Record) -> Fields:

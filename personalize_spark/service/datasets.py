@@ -14,6 +14,8 @@ from personalize_spark.catalog.status import Status
 from personalize_spark.errors import InvalidInputException, ResourceInUseException
 from personalize_spark.request import validate
 from personalize_spark.schemas import Schema
+from personalize_spark.service.data_deletion_jobs import KIND as DELETION
+from personalize_spark.service.dataset_export_jobs import KIND as EXPORT
 from personalize_spark.service.dataset_import_jobs import KIND as IMPORT
 from personalize_spark.service.pages import page_of, shown
 
@@ -94,12 +96,18 @@ def delete_dataset(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
     """Delete a dataset and its rows. The group has no view until the next import, which makes one of what is left.
 
     Raises:
-        ResourceInUseException: an import or a training of the group has not ended.
+        ResourceInUseException: an import, an export, a deletion or a training of the group has not ended.
     """
     validate("DeleteDataset", params)
     dataset = find(catalog, params["datasetArn"], KIND)
     group = catalog.read(Arn.parse(dataset.fields["datasetGroupArn"]))
-    busy = [job for job in running(catalog, IMPORT) if job.fields["datasetArn"] == str(dataset.arn)]
+    busy = [
+        job
+        for kind in (IMPORT, EXPORT)
+        for job in running(catalog, kind)
+        if job.fields["datasetArn"] == str(dataset.arn)
+    ]
+    busy += [job for job in running(catalog, DELETION) if job.fields["datasetGroupArn"] == str(group.arn)]
     for solution in catalog.list("solution"):
         if solution.fields.get("datasetGroupArn") == str(group.arn):
             busy += running(catalog, "solution", solution.arn.name)

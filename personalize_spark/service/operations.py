@@ -14,6 +14,8 @@ from personalize_spark.service.work import Begin
 # Modules are imported when they are needed: most commands need but one.
 _FUNCTIONS: Mapping[str, tuple[str, ...]] = {
     "batch_inference_jobs": ("CreateBatchInferenceJob", "DescribeBatchInferenceJob", "ListBatchInferenceJobs"),
+    "data_deletion_jobs": ("CreateDataDeletionJob", "DescribeDataDeletionJob", "ListDataDeletionJobs"),
+    "dataset_export_jobs": ("CreateDatasetExportJob", "DescribeDatasetExportJob", "ListDatasetExportJobs"),
     "dataset_groups": ("CreateDatasetGroup", "DescribeDatasetGroup", "ListDatasetGroups", "DeleteDatasetGroup"),
     "dataset_import_jobs": ("CreateDatasetImportJob", "DescribeDatasetImportJob", "ListDatasetImportJobs"),
     "datasets": ("CreateDataset", "UpdateDataset", "DescribeDataset", "ListDatasets", "DeleteDataset"),
@@ -31,6 +33,8 @@ OPERATIONS: Mapping[str, str] = {name: module for module, names in _FUNCTIONS.it
 """By the operation's name, the module whose function answers it."""
 BEGINNING: Mapping[str, str] = {
     "CreateBatchInferenceJob": "begin_batch_inference_job",
+    "CreateDataDeletionJob": "begin_data_deletion_job",
+    "CreateDatasetExportJob": "begin_dataset_export_job",
     "CreateDatasetImportJob": "begin_dataset_import_job",
     "CreateSolutionVersion": "begin_solution_version",
 }

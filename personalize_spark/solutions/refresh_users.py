@@ -71,6 +71,8 @@ def _refresh(spark: SparkSession, catalog: Catalog, dataset: Record, version: Re
             about = {name: model.properties[name] for name in ("scored",) if name in model.properties}
             pinned = finish(store, entries, {"model": model.sha256, "deltaVersions": {"INTERACTIONS": now}, **about})
             catalog.update(version, update=asdict(pinned))
+        elif "update" in version.fields:  # whom it holds has interactions as before the training again, or none
+            catalog.update(version, update=None)
     return users
 
 
