@@ -1,9 +1,10 @@
-"""A boto3 client of Amazon Personalize that is answered in this process: no socket, no account, no credentials."""
+"""boto3 clients of Amazon Personalize that are answered in this process: no socket, no account, no credentials."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal, cast
+from urllib.parse import urlsplit
 
 from personalize_spark.catalog.arns import default_region
 from personalize_spark.catalog.catalog import Catalog
@@ -21,12 +22,13 @@ _NOWHERE = "https://personalize-spark.invalid"
 
 def client(
     catalog: Catalog | Place,
+    service: Literal["personalize", "personalize-events", "personalize-runtime"] = "personalize",
     *,
     engine: Literal["spark", "local"] = "spark",
     spark: SparkSession | None = None,
     region_name: str | None = None,
 ) -> Any:
-    """A boto3 `personalize` client whose service is a catalog.
+    """A boto3 client whose service is a catalog: of `personalize`, or of what feeds it events and tries its models.
 
     Paginators, `client.exceptions`, times and the checks of parameters are boto3's own. Create operations answer at once;
     imports, trainings and batch inference jobs then run in threads of this process, four at a time. At the end of the
@@ -34,6 +36,7 @@ def client(
 
     Args:
         catalog: the catalog, or where it is.
+        service: as boto3 names it.
         engine: of batch inference jobs: `local` runs them in processes of this machine. Importing and training need Spark with either.
         spark: the session, used as it is; it needs Delta to import and to train. If left out, one is opened when it is first needed.
         region_name: of the client and of new ARNs; if left out, `AWS_REGION` or `AWS_DEFAULT_REGION`, else us-east-1.
@@ -46,7 +49,7 @@ def client(
     # a session of its own, without the user's profile: neither takes anything from the other
     core = botocore.session.Session({"profile": (None, None, None, None)})
     made = boto3.session.Session(botocore_session=core).client(
-        "personalize",
+        service,
         region_name=region,
         endpoint_url=_NOWHERE,
         aws_access_key_id="none",
@@ -57,9 +60,9 @@ def client(
     def send(request: AWSPreparedRequest, **_: object) -> AWSResponse:
         return _answer(handler, request)
 
-    made.meta.events.register("before-send.personalize", send)
+    made.meta.events.register(f"before-send.{service}", send)
     # an answer from this process would be the same the next time, and a retry waits
-    made.meta.events.unregister("needs-retry.personalize", unique_id="retry-config-personalize")
+    made.meta.events.unregister(f"needs-retry.{service}", unique_id=f"retry-config-{service}")
     return made
 
 
@@ -77,7 +80,10 @@ class _Raw:
 def _answer(handler: Handler, request: AWSPreparedRequest) -> AWSResponse:
     from botocore.awsrequest import AWSResponse
 
-    target, body = request.headers["X-Amz-Target"], request.body
+    target, body = request.headers.get("X-Amz-Target"), request.body
     assert isinstance(body, bytes)  # noqa: S101  # a body of JSON is never a stream
-    reply = handler.reply(target if isinstance(target, str) else target.decode(), body)
+    if target is None:
+        reply = handler.reply_at(urlsplit(request.url).path, body)
+    else:
+        reply = handler.reply(target if isinstance(target, str) else target.decode(), body)
     return AWSResponse(request.url, reply.status, cast("Any", reply.headers), _Raw(reply.body))

@@ -6,11 +6,12 @@ are reported at once, in the service's wording. One extension: `file:///` paths 
 
 from __future__ import annotations
 
+import datetime as dt
 import gzip
 import re
 from collections.abc import Callable, Iterator, Mapping, Sized
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,7 +26,11 @@ MAX_TAGS = 50
 BATCH_INFERENCE = "BATCH_INFERENCE"
 THEME_GENERATION = "THEME_GENERATION"
 
+PERSONALIZE, EVENTS, RUNTIME = "personalize", "personalize-events", "personalize-runtime"
+"""The services, as boto3 names them."""
+
 _LOCATION = re.compile(r"(s3|s3a|https?)://.+|file:///.+")
+_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
 _TYPES: Mapping[str, tuple[type, ...]] = {
     "structure": (dict,),
     "map": (dict,),
@@ -36,6 +41,7 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "double": (int, float),
     "float": (int, float),
     "boolean": (bool,),
+    "timestamp": (int, float),
 }
 
 
@@ -63,22 +69,44 @@ class _Shape:
     max: int | float | None = None
     pattern: str | None = None
     enum: tuple[str, ...] = ()
+    error: dict[str, Any] = field(default_factory=dict)
+
+    def named(self, name: Callable[[_Reference], _Reference]) -> _Shape:
+        """The shape with other names for what it refers to."""
+        members = {member: name(each) for member, each in self.members.items()}
+        return replace(self, members=members, member=name(self.member), key=name(self.key), value=name(self.value))
 
 
 @dataclass(frozen=True)
 class _Operation:
-    """An operation of the service; `output` is left out where there is nothing to answer."""
+    """An operation of a service; `output` is left out where there is nothing to answer."""
 
     input: _Reference
+    http: dict[str, Any]
     output: _Reference = _NOTHING
+    service: str = PERSONALIZE
 
 
 @dataclass(frozen=True)
 class _ServiceModel:
-    """Amazon Personalize, as botocore describes it."""
+    """A service, as botocore describes it, or several: no two have an operation of the same name."""
 
     operations: dict[str, _Operation]
     shapes: dict[str, _Shape]
+
+    def prefixed(self, service: str) -> _ServiceModel:
+        """The model with shapes whose names tell the service, as `Arn` or `Item` is another one in each."""
+
+        def name(reference: _Reference) -> _Reference:
+            return reference if reference == _NOTHING else _Reference(f"{service}.{reference.shape}")
+
+        operations = {
+            each: replace(operation, input=name(operation.input), output=name(operation.output), service=service)
+            for each, operation in self.operations.items()
+        }
+        return _ServiceModel(
+            operations, {f"{service}.{each}": shape.named(name) for each, shape in self.shapes.items()}
+        )
 
 
 def members(operation: str) -> Mapping[str, str]:
@@ -106,9 +134,24 @@ def validate(operation: str, params: Mapping[str, Any]) -> None:
         raise InvalidInputException(f"{errors} detected: {'; '.join(problems)}")
 
 
-def is_operation(name: str) -> bool:
-    """Whether the service has an operation of this name, supported here or not."""
-    return name in _service_model().operations
+def service_of(operation: str) -> str | None:
+    """The service that has an operation of this name, supported here or not."""
+    found = _service_model().operations.get(operation)
+    return found.service if found else None
+
+
+def operation_at(path: str) -> str | None:
+    """The operation of the services with paths, events and runtime, that is `POST` to this one."""
+    operations = _service_model().operations.items()
+    found = (name for name, each in operations if each.service != PERSONALIZE and each.http["requestUri"] == path)
+    return next(found, None)
+
+
+def http_status(operation: str, code: str) -> int:
+    """The HTTP status of an error of an operation: 400, if its service does not say otherwise."""
+    shape = _service_model().shapes.get(f"{service_of(operation)}.{code}")
+    status: int = shape.error.get("httpStatusCode", 400) if shape else 400
+    return status
 
 
 def skeleton(operation: str) -> dict[str, Any]:
@@ -157,6 +200,7 @@ _SCALARS: Mapping[str, Callable[[str], Any]] = {
     "double": float,
     "float": float,
     "boolean": {"true": True, "false": False}.__getitem__,
+    "timestamp": lambda text: float(text) if _NUMBER.fullmatch(text) else dt.datetime.fromisoformat(text).timestamp(),
 }
 
 
@@ -177,11 +221,22 @@ def _with_times(reference: _Reference, value: Any, spelled: Callable[[float], An
 
 @cache
 def _service_model() -> _ServiceModel:
+    """All three services as one."""
+    personalize, *others = (_read_model(service) for service in (PERSONALIZE, EVENTS, RUNTIME))
+    prefixed = [model.prefixed(service) for service, model in zip((EVENTS, RUNTIME), others, strict=True)]
+    operations, shapes = dict(personalize.operations), dict(personalize.shapes)
+    for model in prefixed:
+        operations |= model.operations
+        shapes |= model.shapes
+    return _ServiceModel(operations, shapes)
+
+
+def _read_model(service: str) -> _ServiceModel:
     """Read from botocore's data, without botocore: to import it costs 0.2 s."""
     spec = find_spec("botocore")
     if spec is None or spec.origin is None:
         raise EnvironmentProblem("botocore is not installed: pip install boto3.")
-    newest = max((Path(spec.origin).parent / "data" / "personalize").iterdir())
+    newest = max((Path(spec.origin).parent / "data" / service).iterdir())
     packed = newest / "service-2.json.gz"
     data = gzip.decompress(packed.read_bytes()) if packed.exists() else packed.with_suffix("").read_bytes()
     return msgspec.json.decode(data, type=_ServiceModel)

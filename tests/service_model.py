@@ -5,4 +5,7 @@ from __future__ import annotations
 from botocore.loaders import Loader
 from botocore.model import ServiceModel
 
-MODEL = ServiceModel(Loader().load_service_model("personalize", "service-2"), "personalize")
+MODEL, EVENTS, RUNTIME = (
+    ServiceModel(Loader().load_service_model(name, "service-2"), name)
+    for name in ("personalize", "personalize-events", "personalize-runtime")
+)

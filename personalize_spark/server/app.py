@@ -1,4 +1,4 @@
-"""The service as an ASGI application: `POST /` for requests, `GET /health` for whoever watches it."""
+"""The services as an ASGI application: `POST /`, and the paths of events and runtime; `GET /health` for whoever watches it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
+from personalize_spark.request import operation_at
 from personalize_spark.server.sigv4 import Headers, Refused, verify
 from personalize_spark.service.handler import Handler, Reply
 from personalize_spark.service.work import Background
@@ -79,17 +80,20 @@ class App:
             return Reply.of(200, {"status": "ok"}), None
         if self._requests > MAX_REQUESTS:
             raise Refused("ThrottlingException", f"More than {MAX_REQUESTS} requests at once; try again.")
-        if (method, path, scope["query_string"]) != ("POST", "/", b""):
+        at_root = path == "/"
+        if (method, scope["query_string"]) != ("POST", b"") or not (at_root or operation_at(path)):
             raise Refused("UnknownOperationException", "All operations are POST / with the header X-Amz-Target.")
         body = await _body(receive)
         key = None
         if self._keys is not None:
-            key = verify(headers, body, self._keys)
+            key = verify(headers, body, self._keys, path=path)
         elif (
             dict(headers).get("host", "").rpartition(":")[0] not in _LOOPBACK
         ):  # a page in a browser may name us otherwise
             raise Refused("AccessDeniedException", "Without access keys, the server is for clients of this machine.")
-        return await asyncio.to_thread(self._handler.reply, target, body), key
+        if at_root:
+            return await asyncio.to_thread(self._handler.reply, target, body), key
+        return await asyncio.to_thread(self._handler.reply_at, path, body), key
 
 
 _STATUS = {
@@ -128,7 +132,7 @@ def _log(scope: Scope, target: str, reply: Reply, key: str | None, seconds: floa
         "time": round(time.time(), 3),
         "client": (scope.get("client") or ["-"])[0],
         "accessKeyId": key,
-        "operation": target.rpartition(".")[2][:64],
+        "operation": operation_at(scope["path"]) or target.rpartition(".")[2][:64],
         "status": reply.status,
         "error": reply.headers.get("x-amzn-ErrorType"),
         "milliseconds": round(seconds * 1000),

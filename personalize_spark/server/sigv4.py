@@ -22,7 +22,7 @@ _AUTHORIZATION = re.compile(
     r"AWS4-HMAC-SHA256 Credential=([^/,\s]+)/(\d{8})/([a-z0-9-]+)/([a-z0-9-]+)/aws4_request,\s*"
     r"SignedHeaders=([a-z0-9;-]+),\s*Signature=([0-9a-f]{64})"
 )
-_MUST_BE_SIGNED = {"host", "x-amz-date", "x-amz-target"}
+_MUST_BE_SIGNED = {"host", "x-amz-date"}
 _SERVICE = "personalize"
 
 Headers = Sequence[tuple[str, str]]
@@ -59,14 +59,17 @@ def read_keys(path: str) -> Mapping[str, str]:
     return keys
 
 
-def verify(headers: Headers, body: bytes, keys: Mapping[str, str], now: dt.datetime | None = None) -> str:
-    """Check the signature of `POST /`.
+def verify(
+    headers: Headers, body: bytes, keys: Mapping[str, str], now: dt.datetime | None = None, path: str = "/"
+) -> str:
+    """Check the signature of a POST.
 
     Args:
         headers: names and values as they came, doubled ones twice.
         body: the whole body; its own hash counts, whatever a header says of it.
         keys: the secrets by access key id.
         now: the time; if left out, the clock's.
+        path: of the request; at `/`, the header X-Amz-Target says what is asked, and must be signed.
 
     Returns:
         The access key id.
@@ -85,12 +88,12 @@ def verify(headers: Headers, body: bytes, keys: Mapping[str, str], now: dt.datet
         raise Refused("IncompleteSignatureException", "The Authorization header is not one of Signature Version 4.")
     key, day, region, service, names, signature = match.groups()
     signed = names.split(";")
-    _check_headers(named, signed)
+    _check_headers(named, signed, _MUST_BE_SIGNED | ({"x-amz-target"} if path == "/" else set()))
     _check_time(given.get("x-amz-date", ""), day, now or dt.datetime.now(dt.UTC))
     if service != _SERVICE:
         raise Refused("InvalidSignatureException", f"The credential is scoped to {service}, not to {_SERVICE}.")
     # with an unknown key the same work is done, so that the time tells nothing
-    expected = _sign(key, keys.get(key, "none"), region, [(name, given[name]) for name in signed], body)
+    expected = _sign(key, keys.get(key, "none"), region, path, [(name, given[name]) for name in signed], body)
     if key not in keys:
         raise Refused("UnrecognizedClientException", "The security token included in the request is invalid.")
     if not hmac.compare_digest(expected, signature):
@@ -98,12 +101,12 @@ def verify(headers: Headers, body: bytes, keys: Mapping[str, str], now: dt.datet
     return key
 
 
-def _check_headers(named: Mapping[str, Sequence[str]], signed: Iterable[str]) -> None:
+def _check_headers(named: Mapping[str, Sequence[str]], signed: Iterable[str], needed: set[str]) -> None:
     amazon = {name for name in named if name.startswith("x-amz-")}
     doubled = [name for name in sorted({*amazon, *signed, "authorization"}) if len(named.get(name, [""])) > 1]
     if doubled:
         raise Refused("InvalidSignatureException", f"The header {doubled[0]} is there twice.")
-    if unsigned := sorted((amazon | _MUST_BE_SIGNED) - {*signed}):
+    if unsigned := sorted((amazon | needed) - {*signed}):
         raise Refused("InvalidSignatureException", f"The header {unsigned[0]} must be signed.")
     if missing := sorted({*signed} - named.keys()):
         raise Refused("InvalidSignatureException", f"The header {missing[0]} is signed, but is not there.")
@@ -134,12 +137,12 @@ class _Signer(SigV4Auth):
         return hashlib.sha256(self._body).hexdigest()
 
 
-def _sign(key: str, secret: str, region: str, headers: Headers, body: bytes) -> str:
+def _sign(key: str, secret: str, region: str, path: str, headers: Headers, body: bytes) -> str:
     signed = HTTPHeaders()
     for name, value in headers:
         signed[name] = value
     # X-Amz-Content-SHA256 stays out of the request: the signer would believe it
-    request = AWSRequest("POST", f"https://{signed['host']}/")
+    request = AWSRequest("POST", f"https://{signed['host']}{path}")
     request.context["timestamp"] = signed["x-amz-date"]
     signer = _Signer(Credentials(key, secret), region, signed, body)
     return str(signer.signature(signer.string_to_sign(request, signer.canonical_request(request)), request))

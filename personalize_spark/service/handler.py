@@ -1,7 +1,8 @@
-"""The service's wire protocol, AWS JSON 1.1: a target and a body in, a status, headers and a body out.
+"""The services' wire protocols: a target or a path and a body in, a status, headers and a body out.
 
-All operations are `POST /` with `X-Amz-Target: AmazonPersonalize.OPERATION`, and times are the only values that JSON has not: the
-service gives epoch seconds with milliseconds.
+`personalize` speaks AWS JSON 1.1: all operations are `POST /` with `X-Amz-Target: AmazonPersonalize.OPERATION`. `personalize-events` and
+`personalize-runtime` speak REST with JSON: each operation is a `POST` to a path of its own, and no member lies outside the body. Times
+are the only values that JSON has not: the services give epoch seconds with milliseconds.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import orjson
 
 from personalize_spark.catalog.catalog import Catalog, Fields
 from personalize_spark.errors import InvalidInputException, PersonalizeSparkError, ServiceError
-from personalize_spark.request import is_operation, with_times
+from personalize_spark.request import PERSONALIZE, http_status, operation_at, service_of, with_times
 from personalize_spark.service.operations import BEGINNING, perform
 from personalize_spark.service.work import Background
 
@@ -67,8 +68,23 @@ class Handler:
             body: a JSON object; nothing counts as an empty one.
         """
         prefix, _, operation = target.rpartition(".")
-        if prefix != _PREFIX or not is_operation(operation):
+        if prefix != _PREFIX or service_of(operation) != PERSONALIZE:
             return Reply.error("UnknownOperationException", f"There is no operation '{target}'.")
+        return self._reply(operation, body)
+
+    def reply_at(self, path: str, body: bytes) -> Reply:
+        """Answer one request of a service with paths.
+
+        Args:
+            path: such as `/events`.
+            body: a JSON object.
+        """
+        operation = operation_at(path)
+        if operation is None:
+            return Reply.error("UnknownOperationException", f"There is no operation at '{path}'.", 404)
+        return self._reply(operation, body)
+
+    def _reply(self, operation: str, body: bytes) -> Reply:
         try:
             params = orjson.loads(body or b"{}")
         except orjson.JSONDecodeError as error:
@@ -81,7 +97,7 @@ class Handler:
         try:
             return Reply.of(200, with_times(operation, self._perform(operation, params), _milliseconds))
         except ServiceError as error:
-            return Reply.error(error.code, self._told(error.message))
+            return Reply.error(error.code, self._told(error.message), http_status(operation, error.code))
         except PersonalizeSparkError as error:
             _log.exception("%s failed", operation)
             return Reply.error("InternalFailure", self._told(error.message), 500)

@@ -21,6 +21,7 @@ _FUNCTIONS: Mapping[str, tuple[str, ...]] = {
     "datasets": ("CreateDataset", "UpdateDataset", "DescribeDataset", "ListDatasets", "DeleteDataset"),
     "filters": ("CreateFilter", "DescribeFilter", "ListFilters", "DeleteFilter"),
     "recipes": ("DescribeRecipe", "ListRecipes", "DescribeAlgorithm", "DescribeFeatureTransformation"),
+    "runtime": ("GetRecommendations", "GetPersonalizedRanking"),
     "schemas": ("CreateSchema", "DescribeSchema", "ListSchemas", "DeleteSchema"),
     "solutions": (
         *("CreateSolution", "UpdateSolution", "DescribeSolution", "ListSolutions", "DeleteSolution"),

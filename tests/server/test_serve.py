@@ -47,9 +47,12 @@ def serving(folder: Path, *options: str) -> Iterator[tuple[str, subprocess.Popen
         process.communicate(timeout=60)
 
 
-def connect(url: str, key: str = "AKIAEXAMPLE", secret: str = "very secret", **more: Any) -> Any:
-    return boto3.session.Session().client(
-        "personalize",
+def connect(
+    url: str, key: str = "AKIAEXAMPLE", secret: str = "very secret", service: str = "personalize", **more: Any
+) -> Any:
+    new: Any = boto3.session.Session().client
+    return new(
+        service,
         region_name="us-east-1",
         endpoint_url=url,
         aws_access_key_id=key,
@@ -87,6 +90,18 @@ def test_a_job_goes_from_its_creation_to_its_answers(server: str, version: Any, 
     assert len((folder / "out" / "in.json.out").read_text().splitlines()) == 2
     with pytest.raises(personalize.exceptions.ResourceAlreadyExistsException):
         personalize.create_batch_inference_job(**asked)
+
+
+def test_a_model_is_tried_out(server: str, version: Any, folder: Path) -> None:
+    runtime = connect(server, service="personalize-runtime")
+    answer = runtime.get_recommendations(campaignArn=str(version), userId="u1", numResults=1)
+    assert [each["itemId"] for each in answer["itemList"]] == ["a"]
+    with pytest.raises(runtime.exceptions.InvalidInputException, match="use GetRecommendations"):
+        runtime.get_personalized_ranking(campaignArn=str(version), userId="u1", inputList=["a"])
+    with pytest.raises(ClientError) as error:
+        connect(server, "AKIAEXAMPLE", "wrong", "personalize-runtime").get_recommendations(campaignArn=str(version))
+    assert error.value.response["Error"]["Code"] == "InvalidSignatureException"
+    assert '"operation": "GetRecommendations"' in (folder / "log").read_text()
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,17 @@ def test_a_good_signature_names_its_key() -> None:
     assert verify(signed("OTHER", "another"), BODY, KEYS) == "OTHER"
 
 
+def test_a_signature_is_of_its_path() -> None:
+    request = AWSRequest("POST", "http://127.0.0.1:8080/events", data=BODY)
+    request.headers["Host"] = "127.0.0.1:8080"
+    SigV4Auth(Credentials("AKIAEXAMPLE", "a secret"), "personalize", "us-east-1").add_auth(request)
+    headers = [(name.lower(), str(value)) for name, value in request.headers.items()]
+    assert verify(headers, BODY, KEYS, path="/events") == "AKIAEXAMPLE"
+    for path in ("/items", "/"):
+        with pytest.raises(Refused):
+            verify(headers, BODY, KEYS, path=path)
+
+
 def changed(name: str, value: Callable[[str], str]) -> Headers:
     return [(each, value(text) if each == name else text) for each, text in signed()]
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 from botocore.awsrequest import HeadersDict
-from botocore.model import ListShape, MapShape, Shape, StructureShape
-from botocore.parsers import create_parser
+from botocore.model import ListShape, MapShape, ServiceModel, Shape, StructureShape
+from botocore.parsers import ResponseParser, create_parser
 from botocore.serialize import create_serializer
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,11 +22,13 @@ from personalize_spark.service import handler
 from personalize_spark.service.handler import Handler, Reply
 from personalize_spark.service.operations import BEGINNING, OPERATIONS
 from personalize_spark.service.work import Background, Compute
-from tests.service_model import MODEL
+from tests.service_model import EVENTS, MODEL, RUNTIME
 
 JSON11 = create_serializer("json", include_validation=False)
 PARSER = create_parser("json")
+REST_JSON, REST_PARSER = create_serializer("rest-json", include_validation=False), create_parser("rest-json")
 OPERATION_NAMES = sorted(MODEL.operation_names)
+WITH_PATHS = [(model, name) for model in (EVENTS, RUNTIME) for name in sorted(model.operation_names)]
 
 
 def values(shape: Shape) -> st.SearchStrategy[Any]:
@@ -94,9 +96,52 @@ def test_nothing_is_lost_on_the_way_in_and_out(operation: str, answering: Handle
     assert alike(to_seconds(parsed), answer)
 
 
-def parse(reply: Reply, shape: Shape) -> dict[str, Any]:
+@pytest.mark.parametrize(("model", "operation"), WITH_PATHS)
+@settings(max_examples=5)
+@given(data=st.data())
+def test_nothing_is_lost_where_operations_have_paths(
+    model: ServiceModel, operation: str, answering: Handler, data: st.DataObject
+) -> None:
+    asked_of = model.operation_model(operation)
+    asked = data.draw(values(asked_of.input_shape)) if asked_of.input_shape else {}
+    answer = data.draw(values(asked_of.output_shape)) if asked_of.output_shape else {}
+    seen: list[Any] = []
+
+    class Echo(Handler):
+        def _perform(self, operation: str, params: dict[str, Any]) -> dict[str, Any]:
+            seen.extend((operation, params))
+            return dict(answer)
+
+    sent = REST_JSON.serialize_to_request(asked, asked_of)
+    assert (sent["method"], sent["query_string"]) == ("POST", {})
+    reply = Echo(answering._catalog, answering._background).reply_at(sent["url_path"], sent["body"] or b"")
+    assert (reply.status, seen[0]) == (200, operation)
+    assert seen[1].keys() == asked.keys()
+    assert seen[1] == json.loads(sent["body"] or b"{}")
+    if asked_of.output_shape:
+        assert alike(parse(reply, asked_of.output_shape, REST_PARSER), answer)
+
+
+@pytest.mark.parametrize(("model", "operation"), WITH_PATHS)
+def test_an_operation_with_a_path_answers_or_refuses_as_the_service(
+    model: ServiceModel, operation: str, answering: Handler
+) -> None:
+    reply = answering.reply_at(model.operation_model(operation).http["requestUri"], b"")
+    error = json.loads(reply.body)
+    assert (reply.status, reply.headers["x-amzn-ErrorType"]) == (400, "InvalidInputException")
+    assert (f"{operation} is not supported" in error["message"]) != (operation in OPERATIONS)
+
+
+def test_a_service_with_paths_has_statuses_of_its_own(answering: Handler) -> None:
+    nobody = b'{"campaignArn":"arn:aws:personalize:us-east-1:000000000000:solution/x/1","userId":"u1"}'
+    reply = answering.reply_at("/recommendations", nobody)
+    assert (reply.status, reply.headers["x-amzn-ErrorType"]) == (404, "ResourceNotFoundException")
+    assert answering.reply_at("/coffee", b"{}").status == 404
+
+
+def parse(reply: Reply, shape: Shape, parser: ResponseParser = PARSER) -> dict[str, Any]:
     response = {"status_code": reply.status, "headers": HeadersDict(reply.headers), "body": reply.body, "context": {}}
-    parsed: dict[str, Any] = PARSER.parse(response, shape)
+    parsed: dict[str, Any] = parser.parse(response, shape)
     about = parsed.pop("ResponseMetadata")
     assert about["RequestId"] == reply.headers["x-amzn-RequestId"]
     return parsed
@@ -116,7 +161,7 @@ def test_every_operation_answers_or_refuses_as_the_service(operation: str, answe
 
 
 def test_the_operations_are_those_of_the_service() -> None:
-    assert OPERATIONS.keys() <= set(OPERATION_NAMES)
+    assert OPERATIONS.keys() <= {*OPERATION_NAMES, *(name for _, name in WITH_PATHS)}
     assert BEGINNING.keys() <= OPERATIONS.keys()
 
 
