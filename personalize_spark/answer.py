@@ -10,6 +10,7 @@ import numpy as np
 
 from personalize_spark.filters.selector import Group
 from personalize_spark.outcomes import Expected, Outcomes
+from personalize_spark.recipes.extended import NOTHING, Extras, Recommend
 from personalize_spark.recipes.recipe import ITEM_ID, ITEM_LIST, Recipe, Settings
 from personalize_spark.records import Object, Recommendations, Records, merged, parse, render, render_errors
 from personalize_spark.scoring.model import Model
@@ -60,20 +61,21 @@ def answer(  # what a plan prepares
     lines: Sequence[bytes],
     line_filter: LineFilter | None = None,
     namer: Namer | None = None,
+    extras: Extras = NOTHING,
     *,
     apart: bool = False,
 ) -> Answers:
     """Answer lines, in their order; each answer depends on nothing but its own line, but themes on the lines before."""
     if line_filter is None:
         records = parse(lines, recipe.required)
-        recommendations = recipe.recommend(model, records.objects, settings, EVERYTHING)
+        recommendations = extras.recommend(recipe)(model, records.objects, settings, EVERYTHING)
     else:
         records = parse(lines, recipe.required, line_filter.required)
-        records, recommendations = _filtered(recipe, model, settings, records, line_filter)
+        records, recommendations = _filtered(extras.recommend(recipe), model, settings, records, line_filter)
     outcomes = Outcomes.of(lines, records, recommendations, _expected(recipe, model, settings, line_filter))
     if namer is not None:
         recommendations = namer.themed(recommendations, records.objects)
-    data = render(records, recommendations, model.item_ids_json, apart=apart)
+    data = render(records, recommendations, model.item_ids_json, extras.columns, apart=apart)
     return Answers(data, render_errors(records) if apart else b"", outcomes)
 
 
@@ -86,12 +88,12 @@ def _expected(recipe: Recipe, model: Model, settings: Settings, line_filter: Lin
 
 
 def _filtered(
-    recipe: Recipe, model: Model, settings: Settings, records: Records, line_filter: LineFilter
+    recommend: Recommend, model: Model, settings: Settings, records: Records, line_filter: LineFilter
 ) -> tuple[Records, Recommendations]:
     groups, refused = line_filter.select(records.objects)
     lines, parts = [np.empty(0, np.int64)], []
     for group in groups:
         objects = [records.objects[line] for line in group.lines]
-        parts.append(recipe.recommend(model, objects, settings, group.selection))
+        parts.append(recommend(model, objects, settings, group.selection))
         lines.append(group.lines)
     return records.without(refused), merged(parts, np.concatenate(lines), len(model.item_ids_json))

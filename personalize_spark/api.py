@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from html import escape
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.errors import InvalidInputException, JobFailed, missing_spark_told
-from personalize_spark.quality.template import fragment, section, table
+from personalize_spark.extensions import with_extensions
+from personalize_spark.solutions.new_version import NewVersion
 from personalize_spark.storage.location import Place, uri_of
 
 if TYPE_CHECKING:
@@ -30,42 +30,6 @@ Engine = Literal["spark", "local"]
 _LOCALLY = " Or run the job with the engine local, which needs neither Spark nor Java."
 
 
-@dataclass(frozen=True)
-class NewVersion:
-    """A solution version that a training or an import has made.
-
-    Attributes:
-        arn: its ARN; a request names it as `solutionVersionArn`.
-        metrics: log-losses in nats, for recipes whose scores are probabilities; `users` and others are counts.
-        notes: how to read the metrics.
-    """
-
-    arn: str
-    metrics: Mapping[str, float]
-    notes: list[str]
-
-    def to_dict(self) -> dict[str, Any]:
-        """As plain values."""
-        return {"solutionVersionArn": self.arn, "metrics": dict(self.metrics), "notes": self.notes}
-
-    def __str__(self) -> str:
-        return "\n".join([*self.remarks(), self.arn])
-
-    def _repr_html_(self) -> str:
-        rows = [
-            (name, f"{value:,}" if isinstance(value, int) else f"{value:.4f}") for name, value in self.metrics.items()
-        ]
-        notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
-        return fragment(section("Solution version", f"<p><code>{escape(self.arn)}</code></p>{notes}{table((), rows)}"))
-
-    def remarks(self) -> list[str]:
-        """The metrics and the notes, a line each."""
-        numbers = (
-            (name, f"{value}" if isinstance(value, int) else f"{value:.4f}") for name, value in self.metrics.items()
-        )
-        return [*(f"{name}: {value}" for name, value in numbers), *self.notes]
-
-
 @missing_spark_told(_LOCALLY)
 def run_batch_inference(  # noqa: PLR0913  # the command's options
     catalog: Catalog,
@@ -79,6 +43,7 @@ def run_batch_inference(  # noqa: PLR0913  # the command's options
     tolerated_failure_percentage: float | None = None,
     errors_to: Place | None = None,
     report_files: bool = False,
+    extensions: Mapping[str, Any] | None = None,
     spark: SparkSession | None = None,
     created: Callable[[str], None] = lambda _: None,
     progress: Callable[[Progress], None] = lambda _: None,
@@ -97,6 +62,7 @@ def run_batch_inference(  # noqa: PLR0913  # the command's options
         tolerated_failure_percentage: with more error lines than that the job is CREATE FAILED; its outputs are kept.
         errors_to: the folder that error lines go to, as NAME.errors; the `.out` files then have none.
         report_files: write the report beside the outputs, too, in `_report/JOBNAME/`.
+        extensions: what the request asks beyond the service, such as `{"maxPer": {"CATEGORY": 2}}`; docs/extensions.md.
         spark: the session to use with the engine `spark`.
         created: is called with the ARN of the job before it runs.
         progress: is called while it runs.
@@ -106,22 +72,19 @@ def run_batch_inference(  # noqa: PLR0913  # the command's options
         EnvironmentProblem: Spark cannot start; there is no job.
         JobFailed: the job is CREATE FAILED; the message is its `failureReason`.
     """
+    tolerated = _percentage(tolerated_failure_percentage)
     with _local_executor(engine) as local:
         from personalize_spark.job.run import run_job
         from personalize_spark.service.batch_inference_jobs import check_batch_inference_job
         from personalize_spark.service.retries import job_to_retry
 
-        if not 0 <= (tolerated_failure_percentage or 0) <= 100:
-            raise InvalidInputException(f"toleratedFailurePercentage is {tolerated_failure_percentage}: give 0 to 100.")
-        named = {} if job_name is None else {"jobName": job_name}
         if retry_errors is not None:
-            job = job_to_retry(catalog, retry_errors)
-            job = replace(job, request={**job.request, **named})
+            job = job_to_retry(catalog, retry_errors, extensions).named(job_name)
         else:
-            asked = {**_given(request), **named}
+            asked = with_extensions(_given(request, job_name), extensions)
             job = check_batch_inference_job(catalog, asked, assume_role=assume_role, service_limits=limits == "service")
         apart = uri_of(errors_to) if errors_to is not None else job.errors_to
-        job = replace(job, tolerated_failures=tolerated_failure_percentage, errors_to=apart, report_files=report_files)
+        job = replace(job, tolerated_failures=tolerated, errors_to=apart, report_files=report_files)
         # before the job is created: a machine without Java leaves none behind
         executor = local or _spark_executor(spark or _session(job.arn.name))
         record = job.create(catalog)
@@ -162,10 +125,16 @@ def resume(
         return run_job(local or _spark_executor(spark or _session(record.arn.name)), catalog, record, progress)
 
 
-def _given(request: Mapping[str, Any] | None) -> Mapping[str, Any]:
+def _given(request: Mapping[str, Any] | None, job_name: str | None) -> Mapping[str, Any]:
     if request is None:
         raise InvalidInputException("There is nothing to run: give a request, or a job whose errors to retry.")
-    return request
+    return request if job_name is None else {**request, "jobName": job_name}
+
+
+def _percentage(value: float | None) -> float | None:
+    if not 0 <= (value or 0) <= 100:
+        raise InvalidInputException(f"toleratedFailurePercentage is {value}: give 0 to 100.")
+    return value
 
 
 @contextmanager

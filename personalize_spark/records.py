@@ -32,6 +32,9 @@ MAX_LINE = 1 << 20
 _SHOWN = 1_000
 
 Object = dict[str, Any]
+ColumnTexts = Mapping[str, pa.Array]
+"""By the name of a column the JSON texts of the I items, and last of one that is none of them."""
+NO_COLUMNS: ColumnTexts = {}
 
 
 class Reason(StrEnum):
@@ -195,9 +198,25 @@ def count_records(block: bytes) -> int:
     return len(places_of(block.split(b"\n")))
 
 
-def render(records: Records, answers: Recommendations, item_ids_json: JsonTexts, *, apart: bool = False) -> bytes:
-    """Write the output lines, in the order of the records; with `apart` without the error lines."""
-    good = _answered(pa.array(records.inputs, pa.binary()).take(pa.array(records.good)), answers, item_ids_json)
+def render(
+    records: Records,
+    answers: Recommendations,
+    item_ids_json: JsonTexts,
+    columns: ColumnTexts = NO_COLUMNS,
+    *,
+    apart: bool = False,
+) -> bytes:
+    """Write the output lines, in the order of the records; with `apart` without the error lines.
+
+    Args:
+        records: the lines.
+        answers: to the good ones.
+        item_ids_json: of the I items.
+        columns: what else is told of items.
+        apart: leave the error lines out.
+    """
+    inputs = pa.array(records.inputs, pa.binary()).take(pa.array(records.good))
+    good = _answered(inputs, answers, item_ids_json, columns)
     if records.errors and not apart:
         bad = pa.array([_refused(records.inputs[at], error) for at, error in records.errors.items()], pa.binary())
         order = np.argsort(np.concatenate([records.good, np.fromiter(records.errors, np.int64)]), kind="stable")
@@ -310,7 +329,7 @@ def _id_text(value: str | int) -> str:
     return value if type(value) is str else str(value)
 
 
-def _answered(inputs: pa.Array, answers: Recommendations, item_ids_json: JsonTexts) -> pa.Array:
+def _answered(inputs: pa.Array, answers: Recommendations, item_ids_json: JsonTexts, columns: ColumnTexts) -> pa.Array:
     offsets = answers.items.indptr.astype(np.int32)
     parts = [b'{"input":', inputs, b',"output":{"recommendedItems":[']
     parts.append(_joined(_item_texts(answers, _array(item_ids_json)), offsets))
@@ -319,7 +338,10 @@ def _answered(inputs: pa.Array, answers: Recommendations, item_ids_json: JsonTex
     if answers.relevance is not None:
         parts += [b'],"theme":', pa.array(answers.themes, pa.binary()), b',"itemsThemeRelevanceScores":[']
         parts.append(_joined(relevance_texts(answers.relevance), offsets))
-    parts.append(b']},"error":null}\n')
+    for number, (name, texts) in enumerate(columns.items()):
+        parts.append(b'],"%b":[' % name.encode() if number else b'],"itemColumns":{"%b":[' % name.encode())
+        parts.append(_joined(texts.take(pa.array(np.minimum(answers.items.values, len(texts) - 1))), offsets))
+    parts.append(b']}},"error":null}\n' if columns else b']},"error":null}\n')
     return pc.binary_join_element_wise(*parts, b"")
 
 

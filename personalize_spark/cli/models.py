@@ -8,6 +8,7 @@ import sys
 from personalize_spark import api
 from personalize_spark.cli.arguments import Commands, add_catalog, add_command, catalog_of, json_of, options_of, show
 from personalize_spark.errors import InvalidInputException
+from personalize_spark.solutions.new_version import NewVersion
 
 _DATASETS = ("interactions", "items", "users")
 _FACTORS = {
@@ -120,6 +121,6 @@ def _import_model(arguments: argparse.Namespace) -> None:
     _show(api.import_model(catalog_of(arguments), **options_of(arguments)))
 
 
-def _show(version: api.NewVersion) -> None:
+def _show(version: NewVersion) -> None:
     sys.stderr.writelines(f"{line}\n" for line in version.remarks())
     sys.stdout.write(f"{version.arn}\n")

@@ -10,6 +10,7 @@ from typing import Any
 
 from personalize_spark import api
 from personalize_spark.cli.arguments import Commands, add_catalog, add_command, catalog_of, json_of, options_of, show
+from personalize_spark.cli.extension_options import add_extensions
 from personalize_spark.cli.progress import ProgressLine
 
 
@@ -45,6 +46,7 @@ def add(commands: Commands) -> None:
         action="store_true",
         help="write report.json and report.html beside the outputs, too, in _report/JOBNAME/",
     )
+    add_extensions(run)
     for command in (run, resume, watch, check):
         add_catalog(command)
     for command in (run, check):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from personalize_spark.artifacts.artifact import Pinned
@@ -12,6 +12,7 @@ from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Record
 from personalize_spark.catalog.lease import RESUMABLE
 from personalize_spark.catalog.status import Status
+from personalize_spark.extensions import Extensions
 from personalize_spark.recipes import Settings
 from personalize_spark.request import members
 from personalize_spark.storage.documents import converted, plain
@@ -37,6 +38,7 @@ class Job:
         themes: what the themes are made from, if each line gets one.
         notes: what the report should say of the request.
         service_limits: refuse what the managed service would not take.
+        extensions: what is asked beyond the service.
         tolerated_failures: percent of the lines that may be error lines; with more the job fails, and its outputs stay.
         only: the names of the inputs that are answered; `None`: all that there are.
         errors_to: the folder that error lines go to instead of the outputs.
@@ -55,6 +57,7 @@ class Job:
     themes: Pinned | None = None
     notes: list[str] = field(default_factory=list)
     service_limits: bool = False
+    extensions: Extensions = field(default_factory=Extensions)
     tolerated_failures: float | None = None
     only: list[str] | None = None
     errors_to: str | None = None
@@ -82,6 +85,10 @@ class Job:
         """The column that holds the names of items, where there are themes."""
         name: str = self.request["themeGenerationConfig"]["fieldsForThemeGeneration"]["itemName"]
         return name
+
+    def named(self, name: str | None) -> Job:
+        """The same under another name, where one is given."""
+        return self if name is None else replace(self, request={**self.request, "jobName": name})
 
     def create(self, catalog: Catalog) -> Record:
         """Make the job's record: CREATE PENDING.

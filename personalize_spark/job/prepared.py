@@ -15,6 +15,7 @@ from personalize_spark.filters.binding import bind
 from personalize_spark.job.job import Job
 from personalize_spark.job.splits import MAX_LINES
 from personalize_spark.recipes import RECIPES
+from personalize_spark.recipes.extended import NOTHING, Extras
 from personalize_spark.scoring.model import Model
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Prepared:
         if job.view is None:
             return model
         view = View(job.view.open())
-        if job.filter is not None and "itemList" in self.recipe.required:
+        if (job.filter is not None or job.extensions.columns) and "itemList" in self.recipe.required:
             model = with_new_items(model, view)
         if job.exploration is not None:
             model = with_exploration(model, view, job.exploration, f"{job.model.sha256}|{job.view.sha256}")
@@ -76,6 +77,16 @@ class Prepared:
         return ModelThemes(job.themes.open(), job.item_name, self.model)
 
     @cached_property
+    def extras(self) -> Extras:
+        """What the request asks beyond the service."""
+        job = self.job
+        if job.view is None or not job.extensions.columns:
+            return NOTHING
+        from personalize_spark.artifacts.item_extras import extras_of  # for a few jobs
+
+        return extras_of(job.extensions, View(job.view.open()), self.model)
+
+    @cached_property
     def block(self) -> int:
         """Lines that are answered together: many where a filter cuts them into groups, so that groups are worth their cost."""
         if self.themes is not None:
@@ -88,4 +99,5 @@ class Prepared:
 
     def answer_lines(self, lines: Sequence[bytes], *, apart: bool = False) -> Answers:
         """Answer lines, in their order; see `answer.answer`."""
-        return answer(self.recipe, self.model, self.job.settings, lines, self.line_filter, self.themes, apart=apart)
+        settings, extras = self.job.settings, self.extras
+        return answer(self.recipe, self.model, settings, lines, self.line_filter, self.themes, extras, apart=apart)

@@ -49,6 +49,12 @@ class Masks:
         np.bitwise_and.at(kept, items >> 3, ~_bit(items))
         return replace(self, bits=self.bits & kept)
 
+    def intersection(self, other: Masks) -> Masks:
+        """What is in both masks of a line; those of `other` are as many."""
+        pairs, of = np.unique(np.stack([self.of, other.of]), axis=1, return_inverse=True)
+        width = min(self.bits.shape[1], other.bits.shape[1])
+        return Masks(self.bits[pairs[0], :width] & other.bits[pairs[1], :width], of.reshape(-1))
+
     def contains(self, lines: NDArray[np.int64], items: NDArray[Any]) -> NDArray[np.bool_]:
         """Bool (m,): whether the mask of line lines[k] has items[k]."""
         found: NDArray[np.bool_] = self.bits[self.of[lines], items >> 3] & _bit(items) != 0

@@ -53,6 +53,15 @@ class Selection:
             also_included=self.also_included and self.also_included.difference(excluded),
         )
 
+    def within(self, masks: Masks) -> Selection:
+        """The same, but no line may get what its mask has not."""
+        also = self.also_included
+        return replace(
+            self,
+            included=masks if self.included is None else self.included.intersection(masks),
+            also_included=also and also.where(masks.contains(also.row_ids(), also.values)),
+        )
+
     def without_items(self, items: NDArray[np.int64], count: int, lines: int) -> Selection:
         """The same, but no line may get these; of `count` items and so many lines."""
         included = self.included or Masks.same(np.ones(count, np.bool_), lines)

@@ -27,11 +27,13 @@ from personalize_spark.errors import (
     ResourceNotFoundException,
     did_you_mean,
 )
+from personalize_spark.extensions import taken
 from personalize_spark.job.job import KIND, Job
 from personalize_spark.job.plan import Plan
 from personalize_spark.recipes import Recipe, Settings, recipe_of
 from personalize_spark.request import BATCH_INFERENCE, THEME_GENERATION, validate
 from personalize_spark.schemas import ITEMS, Schema
+from personalize_spark.service.extension_checks import extension_problems
 from personalize_spark.service.filters import bind_for_job
 from personalize_spark.service.pages import page_of, shown
 from personalize_spark.service.work import Begin, Compute
@@ -129,13 +131,15 @@ def check_recommendation(catalog: Catalog, params: Mapping[str, Any]) -> Job:
 def _pinned(
     catalog: Catalog, params: Mapping[str, Any], *, assume_role: bool = False, service_limits: bool = False
 ) -> Job:
-    validate("CreateBatchInferenceJob", params)
+    known, extensions = taken(params)
+    validate("CreateBatchInferenceJob", known)
     given = {name: value for name, value in params.items() if value is not None}
     request: Fields = {"batchInferenceJobMode": BATCH_INFERENCE, "tags": [], **given}
     version = find_active_version(catalog, request["solutionVersionArn"])
     recipe = recipe_of(version.fields["recipeArn"])
     group = catalog.read(Arn.parse(version.fields["datasetGroupArn"])) if "datasetGroupArn" in version.fields else None
     problems = list(_theme_problems(catalog, request, recipe, version, group))
+    problems += extension_problems(extensions, group, service_limits=service_limits)
     expression = None
     if "filterArn" in request:
         record = find(catalog, request["filterArn"], "filter")
@@ -153,13 +157,14 @@ def _pinned(
         settings=_settings(request),
         model=Pinned(**version.fields["model"]),
         update=Pinned(**version.fields["update"]) if "update" in version.fields else None,
-        view=Pinned(**group.fields["view"]) if group and (expression or exploration) else None,
+        view=Pinned(**group.fields["view"]) if group and (expression or exploration or extensions.columns) else None,
         filter=expression,
         exploration=exploration,
         themes=Pinned(**version.fields["themes"]) if request["batchInferenceJobMode"] == THEME_GENERATION else None,
         access=_access(request, assume_role=assume_role),
         notes=list(_notes(catalog, request, recipe, group)),
         service_limits=service_limits,
+        extensions=extensions,
     )
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import count
+from typing import Any
 
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
@@ -20,7 +21,7 @@ _MAX_NAME = 63
 _RETRY = re.compile(r"-retry-\d+$")
 
 
-def job_to_retry(catalog: Catalog, of: Place) -> Job:
+def job_to_retry(catalog: Catalog, of: Place, extensions: Mapping[str, Any] | None = None) -> Job:
     """The job that answers again what went wrong in another one; its outputs take the place of the old ones, each as a whole.
 
     Only the files that have error lines or no output are in it. All that the other job had pinned is pinned again, so the lines
@@ -29,11 +30,14 @@ def job_to_retry(catalog: Catalog, of: Place) -> Job:
     Args:
         catalog: holds the other job.
         of: its ARN, or the path or URI of its `report.json`.
+        extensions: must be none: lines that are answered again get what the other job asked for.
 
     Raises:
         InvalidInputException: there is nothing to answer again, or an artifact is no longer there.
         ResourceNotFoundException: there is no such job.
     """
+    if extensions:
+        raise InvalidInputException(f"A retry answers as the job did: {', '.join(extensions)} cannot be given with it.")
     told = report(catalog, _arn_of(of))
     names = list(dict.fromkeys([*told.failed_files, *told.error_files]))
     if not names:

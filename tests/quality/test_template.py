@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 
-from personalize_spark.api import NewVersion
 from personalize_spark.quality.differences import Tally
 from personalize_spark.quality.measures import Evaluation
 from personalize_spark.quality.template import area, bar_list, printable, table
+from personalize_spark.solutions.new_version import NewVersion
 
 
 def cells(html: str) -> list[list[str]]:

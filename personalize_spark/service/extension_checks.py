@@ -1,0 +1,42 @@
+"""What may be asked beyond the service, by the recipe and the data of a solution version."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from personalize_spark.artifacts.artifact import Pinned
+from personalize_spark.artifacts.view import View
+from personalize_spark.catalog.catalog import Record
+from personalize_spark.errors import did_you_mean
+from personalize_spark.extensions import KEY, Extensions
+from personalize_spark.schemas import ITEMS
+
+
+def extension_problems(extensions: Extensions, group: Record | None, *, service_limits: bool) -> Iterator[str]:
+    """Why a request's extensions cannot be kept.
+
+    Args:
+        extensions: of the request.
+        group: the dataset group of the solution version, if it has one.
+        service_limits: the job keeps the managed service's quotas.
+    """
+    asked = " and ".join(extensions.asked)
+    if service_limits and asked:
+        yield f"The managed service does not know {KEY} ({asked}): leave it out, or run without --limits service."
+    if extensions.columns:
+        yield from _column_problems(extensions, group, asked)
+
+
+def _column_problems(extensions: Extensions, group: Record | None, asked: str) -> Iterator[str]:
+    there = View(Pinned(**group.fields["view"]).open()).schemas if group and "view" in group.fields else {}
+    schema = there.get(ITEMS)
+    if schema is None:
+        yield f"{KEY} ({asked}) needs an Items dataset; the dataset group of the solution version has none."
+        return
+    takes = [column.name for column in schema.columns if column.name != "ITEM_ID" and not column.textual]
+    for name in extensions.columns:
+        if name not in takes:
+            what = (
+                "a textual column" if name in schema.names and name != "ITEM_ID" else "no column of Items that it takes"
+            )
+            yield f"{KEY} ({asked}) names '{name}', {what}{did_you_mean(name, takes)}; it takes {', '.join(takes)}."

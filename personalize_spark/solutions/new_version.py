@@ -1,0 +1,46 @@
+"""What a training or an import of a model returns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from personalize_spark.quality.template import fragment, section, table
+
+
+@dataclass(frozen=True)
+class NewVersion:
+    """A solution version that a training or an import has made.
+
+    Attributes:
+        arn: its ARN; a request names it as `solutionVersionArn`.
+        metrics: log-losses in nats, for recipes whose scores are probabilities; `users` and others are counts.
+        notes: how to read the metrics.
+    """
+
+    arn: str
+    metrics: Mapping[str, float]
+    notes: list[str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values."""
+        return {"solutionVersionArn": self.arn, "metrics": dict(self.metrics), "notes": self.notes}
+
+    def __str__(self) -> str:
+        return "\n".join([*self.remarks(), self.arn])
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (name, f"{value:,}" if isinstance(value, int) else f"{value:.4f}") for name, value in self.metrics.items()
+        ]
+        notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
+        return fragment(section("Solution version", f"<p><code>{escape(self.arn)}</code></p>{notes}{table((), rows)}"))
+
+    def remarks(self) -> list[str]:
+        """The metrics and the notes, a line each."""
+        numbers = (
+            (name, f"{value}" if isinstance(value, int) else f"{value:.4f}") for name, value in self.metrics.items()
+        )
+        return [*(f"{name}: {value}" for name, value in numbers), *self.notes]

@@ -1,0 +1,127 @@
+"""Jobs that ask beyond the service: as a command, from Python, retried, and refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from botocore.exceptions import ParamValidationError
+
+import personalize_spark as ps
+from personalize_spark import api
+from personalize_spark.catalog.arns import Arn
+from personalize_spark.catalog.catalog import Catalog
+from personalize_spark.cli.main import main
+from personalize_spark.errors import InvalidInputException
+from personalize_spark.extensions import CONFIG, KEY, with_extensions
+from personalize_spark.job.job import Job
+from personalize_spark.service.batch_inference_jobs import check_batch_inference_job, create_batch_inference_job
+from personalize_spark.testing.toy import NO_EXPLORATION, golden_group, golden_version, request
+
+CAPPED = {"maxPer": {"PRICE": 1}, "withColumns": ["PRICE"]}
+ANSWER = '{"input":{"userId":"u1"},"output":{"recommendedItems":["a","b"],"scores":[0.8449224,0.1458153],"itemColumns":{"PRICE":[1,2]}},"error":null}\n'
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Catalog:
+    return Catalog(f"file://{tmp_path}/catalog")
+
+
+def ask(
+    catalog: Catalog, folder: Path, *, group: bool = True, recipe: str = "aws-user-personalization"
+) -> dict[str, Any]:
+    version = golden_version(catalog, recipe)
+    if group:
+        catalog.update(catalog.read(version), datasetGroupArn=str(golden_group(catalog, folder.name).arn))
+    (folder / "in.json").write_text('{"userId":"u1"}\n')
+    more = {"batchInferenceJobConfig": NO_EXPLORATION} if recipe == "aws-user-personalization" else {}
+    return request(version, f"file://{folder}/in.json", f"file://{folder}/out/", numResults=3, **more)
+
+
+def test_a_command_answers_with_caps_and_columns(catalog: Catalog, tmp_path: Path) -> None:
+    (tmp_path / "request.json").write_text(json.dumps(ask(catalog, tmp_path)))
+    asked = ["run", "--request", str(tmp_path / "request.json"), "--catalog", catalog.store.root, "--engine", "local"]
+    assert main([*asked, "--max-per", "PRICE=1", "--with-columns", "PRICE"]) == 0
+    assert (tmp_path / "out" / "in.json.out").read_text() == ANSWER
+    with pytest.raises(SystemExit):
+        main([*asked, "--max-per", "PRICE"])
+
+
+def test_a_retry_answers_as_the_job_did(catalog: Catalog, tmp_path: Path) -> None:
+    params = ask(catalog, tmp_path)
+    (tmp_path / "in.json").write_text("broken\n")
+    arns: list[str] = []
+    ps.run_batch_inference(catalog, params, engine="local", extensions=CAPPED, created=arns.append)
+    (tmp_path / "in.json").write_text('{"userId":"u1"}\n')
+    with pytest.raises(InvalidInputException, match="A retry answers as the job did: maxPer, withColumns cannot"):
+        ps.run_batch_inference(catalog, retry_errors=arns[0], engine="local", extensions=CAPPED)
+    ps.run_batch_inference(catalog, retry_errors=arns[0], engine="local")
+    assert (tmp_path / "out" / "in.json.out").read_text() == ANSWER
+
+
+def test_a_request_holds_them_and_the_record_too(catalog: Catalog, tmp_path: Path) -> None:
+    params = with_extensions(ask(catalog, tmp_path), CAPPED)
+    job, record = check_batch_inference_job(catalog, params), create_batch_inference_job(catalog, params)
+    assert Job.of(record) == job
+    assert record.fields[CONFIG][KEY] == CAPPED
+    assert job.view is not None
+
+
+def test_a_ranking_loses_what_is_too_much(catalog: Catalog, tmp_path: Path) -> None:
+    params = ask(catalog, tmp_path, recipe="aws-personalized-ranking")
+    (tmp_path / "in.json").write_text('{"userId":"u1","itemList":["?","new","d","b","?","a"]}\n')
+    ps.run_batch_inference(catalog, params, engine="local", extensions=CAPPED)
+    output = json.loads((tmp_path / "out" / "in.json.out").read_text())["output"]
+    assert output["recommendedItems"] == ["a", "b", "?"]
+    assert output["itemColumns"] == {"PRICE": [1, 2, None]}
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (
+            {"maxPer": {"PRCE": 1}},
+            "personalizeSpark .maxPer. names 'PRCE', no column .*did you mean 'PRICE'.*takes PRICE",
+        ),
+        ({"withColumns": ["ITEM_ID"]}, "personalizeSpark .withColumns. names 'ITEM_ID'"),
+    ],
+)
+def test_columns_that_are_none_are_refused(catalog: Catalog, tmp_path: Path, asked: Any, message: str) -> None:
+    with pytest.raises(InvalidInputException, match=message):
+        api.validate_batch_inference(catalog, with_extensions(ask(catalog, tmp_path), asked))
+
+
+def test_without_items_they_are_refused(catalog: Catalog, tmp_path: Path) -> None:
+    params = with_extensions(ask(catalog, tmp_path, group=False), CAPPED)
+    with pytest.raises(
+        InvalidInputException, match=r"personalizeSpark \(maxPer and withColumns\) needs an Items dataset"
+    ):
+        api.validate_batch_inference(catalog, params)
+
+
+def test_with_the_services_limits_they_are_refused(catalog: Catalog, tmp_path: Path) -> None:
+    params = with_extensions(ask(catalog, tmp_path), CAPPED)
+    with pytest.raises(InvalidInputException, match=r"The managed service does not know personalizeSpark \(maxPer and"):
+        api.validate_batch_inference(catalog, params, limits="service")
+
+
+def test_a_frame_has_no_columns_of_items(catalog: Catalog, tmp_path: Path) -> None:
+    version = str(Arn.parse(ask(catalog, tmp_path)["solutionVersionArn"]))
+    frame = pa.table({"userId": ["u1"]})
+    config = {**NO_EXPLORATION, KEY: {"maxPer": {"PRICE": 1}}}
+    told = ps.recommend(frame, catalog=catalog, solution_version=version, num_results=3, config=config)
+    assert told.column("recommendedItems").to_pylist() == [["a", "b"]]
+    with pytest.raises(InvalidInputException, match="withColumns is for the output of jobs"):
+        ps.recommend(frame, catalog=catalog, solution_version=version, config={KEY: CAPPED})
+
+
+def test_boto3_refuses_them_and_our_own_command_takes_them(catalog: Catalog, tmp_path: Path) -> None:
+    params = with_extensions(ask(catalog, tmp_path), CAPPED)
+    with pytest.raises(ParamValidationError, match="Unknown parameter in batchInferenceJobConfig"):
+        ps.client(catalog).create_batch_inference_job(**params)
+    asked = ["--cli-input-json", json.dumps(params), "--catalog", catalog.store.root, "--engine", "local"]
+    assert main(["create-batch-inference-job", *asked]) == 0
+    assert (tmp_path / "out" / "in.json.out").read_text() == ANSWER
