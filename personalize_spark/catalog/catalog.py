@@ -6,13 +6,16 @@
     models/SOLUTION/VERSION/             what recipes know, written by a training
 
 Records are created by conditional put and changed by compare-and-set, so any number of drivers may share a catalog.
+
+What a record names inside the catalog it stores relative to it, so a catalog may be moved or copied while nothing runs: from
+files to S3, or back. In memory these places are URIs.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,7 +81,7 @@ class Catalog:
         now = time.time()
         fields = {"arn": str(arn), **fields, "creationDateTime": now, "lastUpdatedDateTime": now}
         try:
-            version = self.store.create(_path(arn), orjson.dumps(fields))
+            version = self.store.create(_path(arn), self._stored(fields))
         except ObjectExists as error:
             raise ResourceAlreadyExistsException(f"Another resource with Arn {arn} already exists.") from error
         return Record(arn, fields, version)
@@ -117,7 +120,7 @@ class Catalog:
         changed = {**record.fields, **changes, "lastUpdatedDateTime": time.time()}
         fields = {name: value for name, value in changed.items() if value is not None}
         try:
-            record.version = self.store.replace(_path(record.arn), orjson.dumps(fields), record.version)
+            record.version = self.store.replace(_path(record.arn), self._stored(fields), record.version)
         except ObjectChanged as error:
             raise ResourceInUseException(f"{record.arn} was changed by another process.") from error
         record.fields = fields
@@ -157,16 +160,35 @@ class Catalog:
         """
         data, version = self.store.load(name)
         try:
-            fields = orjson.loads(data)
+            fields = _with_places(orjson.loads(data), self._uri)
             record = Record(Arn.parse(fields["arn"]), fields, version)
             if "status" in fields:
                 Status(fields["status"])
             float(fields["creationDateTime"])
-        except (ValueError, TypeError, LookupError, InvalidInputException) as error:
+        except (ValueError, TypeError, LookupError, AttributeError, InvalidInputException) as error:
             raise ArtifactError(
                 f"The record {self.store.root}{name} is damaged ({error!r}): restore it, or remove the file."
             ) from error
         return record
+
+    def _stored(self, fields: Fields) -> bytes:
+        return orjson.dumps(_with_places(fields, lambda uri: uri.removeprefix(self.store.root)))
+
+    def _uri(self, place: str) -> str:
+        return place if "://" in place else f"{self.store.root}{place}"
+
+
+def _with_places(
+    fields: Fields, change: Callable[[str], str], places: Container[str] = frozenset({"uri", "path"})
+) -> Fields:
+    """The fields with their places changed: the `path` of a table, and the `uri` of an artifact at any depth."""
+    changed = dict(fields)
+    for name, value in fields.items():
+        if isinstance(value, dict):
+            changed[name] = _with_places(value, change, {"uri"})
+        elif name in places and isinstance(value, str):
+            changed[name] = change(value)
+    return changed
 
 
 def _path(arn: Arn) -> str:

@@ -233,7 +233,7 @@ def _write(spark: SparkSession, rows: DataFrame, path: str, schema: Schema, *, a
 def _record(catalog: Catalog, group: Arn, reading: Reading, version: int | None) -> None:
     """Keep the schema and the version of the table that was written; a dataset that has this schema keeps its name."""
     schema = reading.schema
-    table: Fields = {"path": f"{catalog.uri}/{table_path(group.name, schema.dataset)}", "deltaVersion": version}
+    table: Fields = {"path": f"{catalog.store.root}{table_path(group.name, schema.dataset)}", "deltaVersion": version}
     table |= {MISSING_WORDS: reading.missing_words, "rowsSchemaArn": None}  # all rows are of this schema now
     arn = dataset_arn(group, schema.dataset)
     with suppress(ResourceNotFoundException):

@@ -153,7 +153,9 @@ def _plan(plan: Plan) -> list[Input]:
     """The inputs of the run, frozen with its plan by its first driver."""
     job = plan.job
     with _invalid_output(plan), contextlib.suppress(ObjectNotFound):
-        return read_inputs(plan.staging())
+        inputs = read_inputs(plan.staging())
+        plan.write()  # the catalog may have moved since
+        return inputs
     found = find_inputs(job.input_path, job.output_path, job.access, job.only)
     inputs = [each for each in found if not each.refused]
     check_inputs(job, inputs)

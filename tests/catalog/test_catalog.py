@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -126,3 +127,21 @@ def test_a_pipe_in_place_of_a_record_is_not_waited_for(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="is no regular file"):
         catalog.read(ARN)
     assert list(catalog.list("solution", "home")) == []
+
+
+def test_places_in_the_catalog_are_stored_relative_to_it(catalog: Catalog) -> None:
+    root = catalog.store.root
+    fields = {
+        "path": f"{root}datasets/shop/items",
+        "job": {"model": {"uri": f"{root}models/home/1/"}},
+        "view": {"uri": "s3://elsewhere/view/"},
+        "jobOutput": {"s3DataDestination": {"path": f"{root}out/"}},  # what the user said stays what it is
+    }
+    catalog.create(ARN, fields)
+    stored = json.loads(catalog.store.read(f"records/{ARN.resource}.json"))
+    assert stored["path"] == "datasets/shop/items"
+    assert stored["job"]["model"]["uri"] == "models/home/1/"
+    assert {name: stored[name] for name in ("view", "jobOutput")} == {
+        name: fields[name] for name in ("view", "jobOutput")
+    }
+    assert {name: catalog.read(ARN).fields[name] for name in fields} == fields

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections.abc import Callable, Iterable, Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any, Literal
 
@@ -129,3 +131,21 @@ def test_an_older_version_gets_no_new_items(world: World) -> None:
         assert all("fresh too" not in each["recommendedItems"] for each in world.run(EVERYTHING).values())
     finally:
         world.catalog.delete(world.catalog.read(copy))
+
+
+def test_a_copy_of_a_catalog_is_complete_and_leaves_the_original_alone(world: World, tmp_path: Path) -> None:
+    answers = world.run(EVERYTHING)
+    shutil.copytree(world.folder, tmp_path / "all")
+    hidden = world.folder.rename(tmp_path / "hidden")  # what the copy needs of the original is not there
+    try:
+        other = copy(world)
+        other.folder, other.catalog = tmp_path / "all", Catalog(f"file://{tmp_path}/all/catalog")
+        assert other.run(EVERYTHING) == answers
+        assert other.load([("nobody at all", "item-3", 50 * 86_400)], "INCREMENTAL") == {str(world.arn): 4}
+        again = ps.train(
+            other.catalog, "films", "aws-user-personalization", "films", rank=4, iterations=3, spark=other.spark
+        )
+        assert again.arn != str(world.arn)
+    finally:
+        hidden.rename(world.folder)
+    assert world.run(EVERYTHING) == answers
