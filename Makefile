@@ -17,17 +17,27 @@ demo: jars  ## The main job on a generated catalogue, from nothing to printed an
 
 # Two processes side by side; each takes some 4 GiB at its highest: a Spark session, an S3 server, and one of them the cluster.
 # One thread for numpy in each, as a task has. Coverage takes 70 % more time on Python 3.11: only CI measures it.
-PYTEST := OPENBLAS_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist loadgroup
+# A JVM starts with the classes of CLASSES in half the time; one that they do not fit says nothing and loads its own.
+CLASSES := .jars/classes-$(shell sha256sum < requirements.lock | cut -c1-16).jsa
+MAPPED := -XX:SharedArchiveFile=$(CURDIR)/$(CLASSES) -Xshare:auto -Xlog:cds=off -Xlog:cds+dynamic=off
+PYTEST := OPENBLAS_NUM_THREADS=1 SPARK_SUBMIT_OPTS="$(MAPPED)" $(PYTHON) -m pytest -n 2 --dist loadgroup
 COVERAGE := $(if $(CI),--cov --durations=40)
 
-test: jars clients  ## All tests (ARGS="-k name" for some; ARGS="--hypothesis-profile thorough" before a release)
+test: jars clients $(CLASSES)  ## All tests (ARGS="-k name" for some; ARGS="--hypothesis-profile thorough" before a release)
 	$(PYTEST) $(COVERAGE) $(ARGS)
 
 test-fast: $(READY)  ## The tests that need no JVM and no server, in seconds
 	$(PYTEST) -m "not spark and not s3 and not cluster and not movielens and not slow" $(ARGS)
 
-test-stable: jars clients  ## All tests N times over, 10 unless N says otherwise; stops at the first failure
+test-stable: jars clients $(CLASSES)  ## All tests N times over, 10 unless N says otherwise; stops at the first failure
 	for run in $$(seq $(or $(N),10)); do echo "Run $$run"; $(PYTEST) $(ARGS) || exit 1; done
+
+# The JVM writes them when it ends, after the demo: `cat` waits for that.
+$(CLASSES): | jars
+	@echo "Keeping the classes that Spark loads in the demo (a minute or two)" >&2
+	@rm -f .jars/*.jsa
+	@SPARK_SUBMIT_OPTS="-XX:ArchiveClassesAtExit=$(CURDIR)/$@.new" $(VENV)/bin/personalize-spark demo 2>&1 | cat >/dev/null
+	@mv $@.new $@
 
 # A plain install at exactly its floors, so without Spark and scipy: what a job is made of.
 FLOORS := .venv-floors

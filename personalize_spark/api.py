@@ -240,7 +240,7 @@ def import_datasets(  # noqa: PLR0913  # the command's options
     plan = plan_import(catalog, group, sources, ImportMode(import_mode))
     if dry_run:
         return try_import(plan)
-    session = spark or _session(f"import {group}", data=True)
+    session = spark or _session(f"import {group}", data=True, short=plan.little)
     report = run_import(session, catalog, plan)
     refreshed = refresh_users(session, catalog, group) if "Interactions" in sources else {}
     return replace(report, refreshed={str(arn): users for arn, users in refreshed.items()})
@@ -281,13 +281,15 @@ def train(  # noqa: PLR0913  # the command's options
         ResourceNotFoundException: there is no such dataset group, or it has no interactions.
         DataError: the interactions cannot be learned from.
     """
+    from personalize_spark.datasets.import_plan import has_little
     from personalize_spark.solutions.train import Hyperparameters, solution_for, train_version
 
     given: dict[str, Any] = {"rank": rank, "iterations": iterations, "regularization": regularization}
     given |= {"alpha": alpha, "seed": seed, "theme_embedding": theme_embedding}
     hyperparameters = Hyperparameters(**{name: value for name, value in given.items() if value is not None})
     found = solution_for(catalog, group, recipe, solution)  # Spark takes its time to start
-    session = spark or _session(f"train {solution}", data=True)
+    little = has_little(catalog, Arn.parse(found.fields["datasetGroupArn"]))
+    session = spark or _session(f"train {solution}", data=True, short=little)
     return _new_version(catalog, train_version(session, catalog, found, hyperparameters))
 
 
@@ -347,10 +349,10 @@ def import_model(  # noqa: PLR0913  # the command's options
     return _new_version(catalog, import_factors(session, catalog, target, sources, fit_temperature=fit_temperature))
 
 
-def _session(purpose: str, *, data: bool = False) -> SparkSession:
+def _session(purpose: str, *, data: bool = False, short: bool = False) -> SparkSession:
     from personalize_spark.spark import open_session
 
-    return open_session(f"personalize-spark {purpose}", data=data)
+    return open_session(f"personalize-spark {purpose}", data=data, short=short)
 
 
 def _new_version(catalog: Catalog, arn: Arn) -> NewVersion:

@@ -39,6 +39,9 @@ _LOCAL = {
     "spark.driver.memory": "1g",
 }
 
+# For little data it takes longer to compile what Spark generates for each query than to interpret the query.
+_INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
+
 _DELTA = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
@@ -62,7 +65,7 @@ def open_session(app: str, *, data: bool = False, short: bool = False) -> SparkS
     Args:
         app: the application's name, as Spark shows it.
         data: the session imports or trains: it needs Delta, S3 through Hadoop, and memory in the JVM.
-        short: little data: a JVM that starts fast is worth more than one that runs fast.
+        short: little data: what starts fast is worth more than what runs fast.
 
     Raises:
         EnvironmentProblem: there is no Java, or the running session lacks Delta though it is needed.
@@ -141,7 +144,7 @@ def data_settings(*, short: bool = False) -> dict[str, str]:
     """A local session's settings to import and train: Delta, S3A, and memory for the JVM.
 
     Args:
-        short: little data: a JVM that starts fast is worth more than one that runs fast.
+        short: little data: what starts fast is worth more than what runs fast.
 
     Raises:
         EnvironmentProblem: the jars cannot be fetched.
@@ -152,6 +155,7 @@ def data_settings(*, short: bool = False) -> dict[str, str]:
         **_LOCAL,
         **_DELTA,
         **_s3a_settings(),
+        **(_INTERPRETED if short else {}),
         "spark.jars": ",".join(str(jar) for jar in ensure_jars()),
         "spark.sql.shuffle.partitions": str(2 * cores),
         "spark.driver.maxResultSize": "0",  # item factors come home whole, and may be more than the 1 GiB of the default

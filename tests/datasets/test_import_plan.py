@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
+from personalize_spark.artifacts.artifact import finish
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.cli.main import main
 from personalize_spark.datasets.dry_run import try_import
-from personalize_spark.datasets.import_plan import CsvSource, plan_import
+from personalize_spark.datasets.import_plan import CsvSource, ImportMode, has_little, plan_import
 from personalize_spark.datasets.imported import Imported
 from personalize_spark.errors import DataError, InvalidInputException
 
@@ -166,3 +168,21 @@ def test_columns_are_mapped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 def test_a_file_in_utf16_is_named_before_spark_starts(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="a.csv is UTF-16: save it as UTF-8"):
         tried(tmp_path, "Interactions", {"a.csv": (CLICKS + "u,i,click,1\n").encode("utf-16")})
+
+
+def test_little_data_is_what_is_read_and_what_it_is_added_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.csv").write_text(CLICKS + "u,i,click,1\n")
+    catalog, sources = Catalog(tmp_path / "catalog"), {"Interactions": CsvSource(f"file://{tmp_path}/a.csv")}
+    assert plan_import(catalog, "shop", sources).little
+
+    view = finish(catalog.store.at("views/shop/1"), [], {"interactions": 1000})
+    group = catalog.new_arn("dataset-group", "shop")
+    catalog.create(group, {"name": "shop", "status": "ACTIVE", "view": asdict(view)})
+    assert has_little(catalog, group)
+    monkeypatch.setattr("personalize_spark.datasets.import_plan._LITTLE_ROWS", 999)
+    assert not has_little(catalog, group)
+    assert not plan_import(catalog, "shop", sources, ImportMode.INCREMENTAL).little
+    assert plan_import(catalog, "shop", sources).little  # replaces the thousand
+
+    monkeypatch.setattr("personalize_spark.datasets.import_plan._LITTLE_BYTES", 10)
+    assert not plan_import(catalog, "shop", sources).little
