@@ -44,6 +44,7 @@ def run_batch_inference(  # noqa: PLR0913  # the command's options
     errors_to: Place | None = None,
     report_files: bool = False,
     extensions: Mapping[str, Any] | None = None,
+    theme_model: str | None = None,
     spark: SparkSession | None = None,
     created: Callable[[str], None] = lambda _: None,
     progress: Callable[[Progress], None] = lambda _: None,
@@ -53,8 +54,7 @@ def run_batch_inference(  # noqa: PLR0913  # the command's options
     Args:
         catalog: holds the solution version, and gets the job.
         request: the parameters of CreateBatchInferenceJob.
-        retry_errors: instead of a request an ended job, by its ARN or its `report.json`: the files that have error lines or no
-            output are answered again, as they are now, with what that job had pinned, and their outputs are replaced.
+        retry_errors: instead of a request an ended job, by its ARN or its `report.json`; see `service.retries.job_to_retry`.
         job_name: takes the place of the request's `jobName`.
         engine: `local` runs the job in processes of this machine and needs neither Spark nor Java; the outputs are the same bytes.
         assume_role: read and write as the request's `roleArn`, not with the ambient credentials.
@@ -63,6 +63,7 @@ def run_batch_inference(  # noqa: PLR0913  # the command's options
         errors_to: the folder that error lines go to, as NAME.errors; the `.out` files then have none.
         report_files: write the report beside the outputs, too, in `_report/JOBNAME/`.
         extensions: what the request asks beyond the service, such as `{"maxPer": {"CATEGORY": 2}}`; docs/extensions.md.
+        theme_model: `bedrock:MODEL_ID` or `openai-compatible:URL[#MODEL]`, a language model that phrases the themes.
         spark: the session to use with the engine `spark`.
         created: is called with the ARN of the job before it runs.
         progress: is called while it runs.
@@ -85,8 +86,8 @@ def run_batch_inference(  # noqa: PLR0913  # the command's options
             job = check_batch_inference_job(catalog, asked, assume_role=assume_role, service_limits=limits == "service")
         apart = uri_of(errors_to) if errors_to is not None else job.errors_to
         job = replace(job, tolerated_failures=tolerated, errors_to=apart, report_files=report_files)
-        # before the job is created: a machine without Java leaves none behind
-        executor = local or _spark_executor(spark or _session(job.arn.name))
+        job = job.phrased_by(theme_model)
+        executor = local or _spark_executor(spark or _session(job.arn.name))  # without Java: before there is a job
         record = job.create(catalog)
         created(str(record.arn))
         return run_job(executor, catalog, record, progress)

@@ -76,7 +76,7 @@ LIBRARIES: dict[str, set[str]] = {
     "spark": {"pyarrow", "pyspark"},
     "storage": {"boto3", "botocore", "msgspec", "mypy_boto3_s3", "urllib3"},
     "outcomes": {"numpy", "orjson"},
-    "themes": {"numpy"},
+    "themes": {"boto3", "botocore", "numpy"},
     "testing": {"hypothesis", "numpy", "orjson", "pyarrow", "pytest"},
     "training": {"numpy", "pyarrow", "pyspark", "scipy", "wordllama"},
 }

@@ -47,6 +47,11 @@ def add(commands: Commands) -> None:
         help="write report.json and report.html beside the outputs, too, in _report/JOBNAME/",
     )
     add_extensions(run)
+    run.add_argument(
+        "--theme-model",
+        metavar="MODEL",
+        help="a language model that phrases the themes: bedrock:MODEL_ID or openai-compatible:URL[#MODEL]",
+    )
     for command in (run, resume, watch, check):
         add_catalog(command)
     for command in (run, check):

@@ -12,9 +12,10 @@ from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Record
 from personalize_spark.catalog.lease import RESUMABLE
 from personalize_spark.catalog.status import Status
+from personalize_spark.errors import InvalidInputException
 from personalize_spark.extensions import Extensions
 from personalize_spark.recipes import Settings
-from personalize_spark.request import members
+from personalize_spark.request import THEME_GENERATION, members
 from personalize_spark.storage.documents import converted, plain
 from personalize_spark.storage.store import Access
 
@@ -43,6 +44,7 @@ class Job:
         only: the names of the inputs that are answered; `None`: all that there are.
         errors_to: the folder that error lines go to instead of the outputs.
         report_files: write the report beside the outputs, too.
+        theme_model: the language model that phrases the themes; see `themes.language_model.language_model`.
     """
 
     request: dict[str, Any]
@@ -62,6 +64,7 @@ class Job:
     only: list[str] | None = None
     errors_to: str | None = None
     report_files: bool = False
+    theme_model: str | None = None
 
     @property
     def arn(self) -> Arn:
@@ -89,6 +92,23 @@ class Job:
     def named(self, name: str | None) -> Job:
         """The same under another name, where one is given."""
         return self if name is None else replace(self, request={**self.request, "jobName": name})
+
+    def phrased_by(self, theme_model: str | None) -> Job:
+        """The job, its themes phrased by a language model, where one is given.
+
+        Raises:
+            InvalidInputException: the job has no themes, or this machine cannot ask such a model.
+        """
+        if theme_model is None:
+            return self
+        from personalize_spark.themes.language_model import language_model  # urllib, for a few jobs
+
+        if self.themes is None:
+            raise InvalidInputException(
+                f"The theme model {theme_model} has nothing to do: the request needs the batchInferenceJobMode {THEME_GENERATION}."
+            )
+        language_model(theme_model)
+        return replace(self, theme_model=theme_model)
 
     def create(self, catalog: Catalog) -> Record:
         """Make the job's record: CREATE PENDING.

@@ -4,6 +4,7 @@
     inputs.json               the input objects, pinned by size and ETag, and the names of their outputs
     splits.json               all splits, in order
     tasks/ATTEMPT/00000.json  the splits of one task
+    phrases.json              what a language model calls the sets of items, where one is asked
     pieces/KEY-UUID           the answers of a split
     manifests/UUID.json       which pieces a task has finished: what is in no task manifest does not count
     inflated/...              the text of large compressed inputs

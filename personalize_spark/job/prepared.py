@@ -66,6 +66,10 @@ class Prepared:
         view = View(job.view.open(), self.row_sources["view"])
         return ViewFilter(view, bind(parse_filter(job.filter), view.schemas), self.model)
 
+    def phrases(self) -> Mapping[str, str]:
+        """What a language model calls sets of items, by `artifacts.themes.set_key`; nothing where none was asked."""
+        return {}
+
     @cached_property
     def themes(self) -> ModelThemes | None:
         """What names the lists, if the job has themes."""
@@ -74,7 +78,7 @@ class Prepared:
             return None
         from personalize_spark.artifacts.themes import ModelThemes  # a tenth of a worker's start, for a few jobs
 
-        return ModelThemes(job.themes.open(), job.item_name, self.model)
+        return ModelThemes(job.themes.open(), job.item_name, self.model, self.phrases())
 
     @cached_property
     def extras(self) -> Extras:

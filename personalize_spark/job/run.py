@@ -38,6 +38,7 @@ from personalize_spark.job.publish import Publisher
 from personalize_spark.job.report import MAX_NAMED, Report, Timing, report_of
 from personalize_spark.job.report_page import report_page
 from personalize_spark.job.splits import Split, mean_answer_bytes, read_splits, splits_of, write_splits
+from personalize_spark.job.themed import Phrases
 from personalize_spark.storage.documents import converted
 from personalize_spark.storage.location import open_store, split_prefix
 from personalize_spark.storage.store import Store
@@ -97,7 +98,9 @@ def _run(executor: Executor, plan: Plan, lease: Lease, show: Callable[[Progress]
     started = time.monotonic()
     inputs, staging = _plan(plan), plan.staging()
     preflight(executor, staging)
-    ledger = Ledger(staging, _cut(executor, plan, inputs, staging))
+    splits = _cut(executor, plan, inputs, staging)
+    phrases = _phrases(plan, staging, splits)
+    ledger = Ledger(staging, splits)
     ledger.refresh()
     there, ready = len(ledger.pieces), time.monotonic()
     before = ledger.progress()
@@ -112,6 +115,7 @@ def _run(executor: Executor, plan: Plan, lease: Lease, show: Callable[[Progress]
         outputs.publish()
     timing = Timing(time.monotonic() - started, ready - started, before.lines)
     report = report_of(plan, [each.source.name for each in inputs], ledger, timing)
+    report.notes.extend(phrases.notes)
     report.notes.extend(note_of_litter(plan.job.input_path, plan.job.access))
     report.notes.extend(note_of_old_answers([each.source.name for each in inputs]))
     if there:
@@ -125,6 +129,15 @@ def _run(executor: Executor, plan: Plan, lease: Lease, show: Callable[[Progress]
     named = [inputs[each].source.name for each in broken[:MAX_NAMED]]
     why = _why(len(broken) + len(refused), len(inputs) + len(refused), [*refused, *ledger.failures])
     return replace(report, failed_files=named, failure=why)
+
+
+def _phrases(plan: Plan, staging: Store, splits: Sequence[Split]) -> Phrases:
+    """What the job's language model calls the sets of its lines; nothing without one."""
+    if plan.job.theme_model is None:
+        return Phrases()
+    from personalize_spark.job.phrases import freeze_phrases  # for a few jobs
+
+    return freeze_phrases(plan, staging, splits)
 
 
 def _too_many_errors(report: Report, tolerated: float | None) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import tempfile
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -25,7 +25,7 @@ from personalize_spark.job.near_misses import known_users, near_misses
 from personalize_spark.job.plan import Plan
 from personalize_spark.job.prepared import Prepared
 from personalize_spark.job.splits import Split, read_task
-from personalize_spark.job.themed import ThemedList, themed_lists
+from personalize_spark.job.themed import ThemedList, read_phrases, themed_lists
 from personalize_spark.outcomes import Outcomes
 from personalize_spark.recipes.recipe import ITEM_ID, USER_ID
 from personalize_spark.records import ids_of
@@ -162,6 +162,14 @@ class Worker(Prepared):
             return ""
         native = kernel()
         return "numpy" if native is None or self.model.matrix.screen is None else native.name
+
+    def phrases(self) -> Mapping[str, str]:
+        """See `Prepared`."""
+        return read_phrases(self.staging).texts if self.job.theme_model is not None else {}
+
+    def themed(self, split: Split) -> list[ThemedList]:
+        """The themes of a split, as its answers would have them."""
+        return [each for lines in self._lines(self.text(split)) for each in themed_lists(self.answer_lines(lines).data)]
 
     def users(self, split: Split) -> list[bytes]:
         """All users that the lines of a split name, each once."""

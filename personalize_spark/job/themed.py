@@ -1,13 +1,18 @@
-"""The themes of a job, for its report: each with its items."""
+"""The themes of a job: for its report each with its items, and what a language model calls them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
+from personalize_spark.errors import ObjectNotFound
+from personalize_spark.storage.documents import read_document
+from personalize_spark.storage.store import Store
 from personalize_spark.themes.relevance import RELEVANT
+
+PHRASES = "phrases.json"
 
 _SHOWN = 60
 """Characters of an id that the summary shows."""
@@ -28,6 +33,27 @@ class ThemedList:
             for item, score in self.relevance.items()
         )
         return f"{self.theme or 'no theme'} (like {self.item[:_SHOWN]}): {', '.join(shown)}"
+
+
+@dataclass
+class Phrases:
+    """What a language model calls sets of items: frozen before the first line is answered.
+
+    Attributes:
+        texts: by `artifacts.themes.set_key`.
+        notes: what the report should say of it.
+    """
+
+    texts: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def read_phrases(staging: Store) -> Phrases:
+    """The phrases of a run; none before they are frozen."""
+    try:
+        return read_document(staging, PHRASES, Phrases)
+    except ObjectNotFound:
+        return Phrases()
 
 
 def themed_lists(answers: bytes) -> Iterator[ThemedList]:

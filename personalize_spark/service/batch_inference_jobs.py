@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from personalize_spark import __version__
-from personalize_spark.artifacts.artifact import Pinned
+from personalize_spark.artifacts.artifact import Artifact, Pinned
 from personalize_spark.artifacts.view import Exploration
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Fields, Record
@@ -151,7 +152,8 @@ def _pinned(
     if problems:
         raise InvalidInputException(" ".join(problems))
     exploration = _exploration(catalog, version, group, request) if recipe.explores else None
-    return Job(
+    themed = request["batchInferenceJobMode"] == THEME_GENERATION
+    job = Job(
         request=request,
         recipe=recipe.name,
         settings=_settings(request),
@@ -160,12 +162,14 @@ def _pinned(
         view=Pinned(**group.fields["view"]) if group and (expression or exploration or extensions.columns) else None,
         filter=expression,
         exploration=exploration,
-        themes=Pinned(**version.fields["themes"]) if request["batchInferenceJobMode"] == THEME_GENERATION else None,
+        themes=Pinned(**version.fields["themes"]) if themed else None,
         access=_access(request, assume_role=assume_role),
         notes=list(_notes(catalog, request, recipe, group)),
         service_limits=service_limits,
         extensions=extensions,
     )
+    spec = os.environ.get("PERSONALIZE_SPARK_THEME_MODEL")
+    return job.phrased_by(spec) if spec and themed else job
 
 
 def create_batch_inference_job(
@@ -311,6 +315,8 @@ def _theme_problems(
     """Why there can be no themes: they need the names and the texts of items, as the Items schema of now has them."""
     if request["batchInferenceJobMode"] != THEME_GENERATION:
         return
+    from personalize_spark.artifacts.themes import format_problem  # a tenth of a second, for a few jobs
+
     if not recipe.themed:
         yield f"The mode {THEME_GENERATION} needs a solution version of the recipe aws-similar-items, not of {recipe.name}."
         return
@@ -326,6 +332,8 @@ def _theme_problems(
         yield f"itemName is '{name}', which is no column of the Items schema{did_you_mean(name, schema.names)}."
     elif not column.is_text:
         yield f"itemName is '{name}', a column of type {column.type}; the names of items must be of type string."
+    elif "themes" in version.fields and (problem := format_problem(_learned(version))):
+        yield problem
     elif not _has_learned_themes(version, name):
         imported = "imported" in Pinned(**version.fields["model"]).open().properties
         yield (
@@ -337,10 +345,12 @@ def _theme_problems(
         )
 
 
+def _learned(version: Record) -> Artifact:
+    return Pinned(**version.fields["themes"]).open()
+
+
 def _has_learned_themes(version: Record, item_name: str) -> bool:
-    if "themes" not in version.fields:
-        return False
-    return item_name in Pinned(**version.fields["themes"]).open().properties["columns"]
+    return "themes" in version.fields and item_name in _learned(version).properties["columns"]
 
 
 def _items_schema(catalog: Catalog, group: Record | None) -> Schema | None:

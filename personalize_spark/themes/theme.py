@@ -15,7 +15,7 @@ from personalize_spark.themes.choice import Candidate, candidates_of
 from personalize_spark.themes.phrasing import is_phrase
 from personalize_spark.themes.relevance import neighbours_of, quantised, relevance, unit
 from personalize_spark.themes.terms import Terms
-from personalize_spark.themes.words import folded
+from personalize_spark.themes.words import folded, stem
 
 _MEANT = 0.5
 """How much the middle of a set counts beside the phrase."""
@@ -60,21 +60,25 @@ class Themes:
     names: NDArray[np.uint64]
     scale: float
 
-    def of(self, sets: Sequence[NDArray[np.int64]], questions: Sequence[int]) -> list[Theme]:
+    def of(
+        self, sets: Sequence[NDArray[np.int64]], questions: Sequence[int], phrases: Sequence[str | None] | None = None
+    ) -> list[Theme]:
         """The themes of the sets of one file, no two alike as long as there are phrases; equal sets have the same theme.
 
         Args:
             sets: the items of each, int64 (n,), none twice.
             questions: the item that was asked about, -1 if it is unknown.
+            phrases: what a language model calls each, if it does.
         """
         used: Counter[str] = Counter()
         terms: Counter[int] = Counter()
         done: dict[bytes, Theme] = {}
         themes = []
-        for rows, question in zip(sets, questions, strict=True):
+        for rows, question, phrase in zip(sets, questions, phrases or [None] * len(sets), strict=True):
             key = np.sort(rows).tobytes()
             if key not in done:
-                done[key] = self._theme(rows, question, used, terms)
+                theme = self._theme(rows, question, used, terms)
+                done[key] = theme if phrase is None else self._called(theme, phrase, rows)
             theme = done[key]
             order = np.argsort(np.argsort(rows))  # equal sets may come in different orders
             themes.append(theme if len(order) == 0 else replace(theme, scores=theme.scores[order]))
@@ -84,6 +88,10 @@ class Themes:
     def _whole(self) -> NDArray[np.float32]:
         return quantised(self.item_vectors)
 
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {key: number for number, key in enumerate(self.terms.keys)}
+
     def _theme(self, rows: NDArray[np.int64], question: int, used: Counter[str], terms: Counter[int]) -> Theme:
         """The theme of a set, its scores by ascending row; notes what it uses."""
         rows = np.sort(rows)
@@ -91,7 +99,7 @@ class Themes:
             return Theme("", np.empty(0, np.float32), [])
         outside = neighbours_of(self._whole, rows)
         found = candidates_of(self.terms, rows, outside, question, len(self.item_vectors))
-        allowed = [each for each in found if self._is_allowed(each.text)]
+        allowed = [each for each in found if is_phrase(each.text, self.terms.language) and not self.is_name(each.text)]
         if not allowed:
             return Theme("", np.zeros(len(rows), np.float32), found)
         chosen = max(
@@ -106,6 +114,24 @@ class Themes:
         vector = self.vector(chosen.terms, rows)
         return Theme(chosen.text, relevance(vector, self.item_vectors[rows]), allowed, vector)
 
+    def _called(self, theme: Theme, phrase: str, rows: NDArray[np.int64]) -> Theme:
+        """The theme in a language model's words; it lies where those of them lie that the catalogue knows, or where it lay."""
+        rows = np.sort(rows)
+        terms = self._terms_in(phrase)
+        vector = self.vector(terms, rows) if terms or not len(theme.vector) else theme.vector
+        return replace(theme, text=phrase, vector=vector, scores=relevance(vector, self.item_vectors[rows]))
+
+    def _terms_in(self, phrase: str) -> list[int]:
+        """The terms of a phrase, the longest at each word."""
+        stems = [stem(word) for word in folded(phrase).split()]
+        terms, first = [], 0
+        while first < len(stems):
+            keys = {last: " ".join(stems[first:last]) for last in range(len(stems), first, -1)}
+            last = next((last for last, key in keys.items() if key in self._numbers), 0)
+            terms += [self._numbers[keys[last]]] if last else []
+            first = last or first + 1
+        return terms
+
     def vector(self, terms: Sequence[int], rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """float32 (d,), of the length of the scale: where a phrase lies, as it is meant of a set.
 
@@ -115,15 +141,13 @@ class Themes:
             terms: of the phrase.
             rows: of the set, ascending.
         """
-        phrase = unit(self.term_vectors[list(terms)].astype(np.float64).sum(axis=0))
+        phrase = unit(self.term_vectors[np.array(terms, np.int64)].astype(np.float64).sum(axis=0))
         middle = unit(self.item_vectors[rows].astype(np.float64).sum(axis=0))
         return (self.scale * unit(phrase + _MEANT * middle)).astype(np.float32)
 
-    def _is_allowed(self, text: str) -> bool:
-        [hashed] = name_hashes([text])
-        at = np.searchsorted(self.names, hashed)
-        is_name = at < len(self.names) and self.names[at] == hashed
-        return not is_name and is_phrase(text, self.terms.language)
+    def is_name(self, text: str) -> bool:
+        """Whether a text is the name of an item."""
+        return bool(np.isin(name_hashes([text]), self.names).any())
 
 
 def name_hashes(names: Collection[str]) -> NDArray[np.uint64]:

@@ -73,7 +73,9 @@ def learn_themes(table: pa.Table, columns: Sequence[Column], embedding: Embeddin
     themes = Themes(terms, vectors, embedding.terms(terms, vectors), np.empty(0, np.uint64), embedding.scale)
     named = [column.name for column in columns if column.is_text and not column.textual]
     names = {name: name_hashes([value for value in texts[name] if value]) for name in named}
-    return CatalogueThemes(texts[_ID], themes, names)
+    return CatalogueThemes(
+        texts[_ID], themes, names, {name: texts[name] for name in named}, [each.text for each in items]
+    )
 
 
 def _items(texts: Mapping[str, Sequence[str | None]], columns: Sequence[Column], rows: int) -> Iterator[Texts]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ from personalize_spark.artifacts.themes import ModelThemes
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.catalog.resources import dataset_arn
-from personalize_spark.errors import InvalidInputException, JobFailed
+from personalize_spark.errors import ArtifactError, InvalidInputException, JobFailed
 from personalize_spark.filters.selector import Group
 from personalize_spark.job.executor import Executor
 from personalize_spark.job.local_executor import LocalExecutor
@@ -31,6 +32,7 @@ from personalize_spark.scoring.masks import Masks
 from personalize_spark.scoring.model import JsonTexts
 from personalize_spark.scoring.selection import Selection
 from personalize_spark.service.batch_inference_jobs import create_batch_inference_job
+from personalize_spark.service.explain_theme import explain_theme
 from personalize_spark.service.filters import create_filter
 from personalize_spark.testing.toy import request, themed_version
 
@@ -141,6 +143,22 @@ def test_a_version_that_was_trained_without_texts_is_to_be_trained_again(tmp_pat
     params["themeGenerationConfig"] = {"fieldsForThemeGeneration": {"itemName": "LABEL"}}
     with pytest.raises(InvalidInputException, match="a textual field and LABEL: train it again"):
         create_batch_inference_job(catalog, params)
+
+
+def test_themes_of_an_older_release_are_to_be_learned_again(tmp_path: Path) -> None:
+    catalog = Catalog(f"file://{tmp_path}/catalog")
+    version = version_of(catalog, "english")
+    record = catalog.read(version)
+    manifest = next(tmp_path.rglob("themes/manifest.json"))
+    told = json.loads(manifest.read_text())
+    del told["properties"]["format"]
+    manifest.write_text(json.dumps(told))
+    older = {**record.fields["themes"], "sha256": hashlib.sha256(manifest.read_bytes()).hexdigest()}
+    catalog.update(record, themes=older)
+    with pytest.raises(InvalidInputException, match="another release of personalize_spark: train the solution version"):
+        create_batch_inference_job(catalog, themed(version, tmp_path, tmp_path))
+    with pytest.raises(ArtifactError, match="another release of personalize_spark: train the solution version again"):
+        explain_theme(catalog, "a00", solution_version=str(version))
 
 
 class Without:

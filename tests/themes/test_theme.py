@@ -147,3 +147,20 @@ def test_items_are_ordered_by_relevance_then_by_the_bytes_of_their_ids() -> None
 )
 def test_what_a_phrase_is(text: str, *, good: bool) -> None:
     assert is_phrase(text, ENGLISH) is good
+
+
+def test_a_language_models_words_lie_where_the_catalogue_has_them(themes: Themes, groups: NDArray[np.int64]) -> None:
+    rows = np.flatnonzero(groups == 0)[:10]
+    [own] = themes.of([rows], [-1])
+    [known] = themes.of([rows], [-1], ["Bright long summer evenings"])
+    assert known.text == "Bright long summer evenings"
+    assert not np.array_equal(known.scores, own.scores)
+    [summer] = themes.of([rows], [-1], ["Long summer evenings"])
+    assert np.array_equal(summer.scores, known.scores)
+    [strange] = themes.of([rows], [-1], ["Wholly unheard"])
+    assert np.array_equal(strange.scores, own.scores)
+
+
+def test_a_name_in_brackets_is_no_error(themes: Themes) -> None:
+    assert not themes.is_name("Kids (0-3) favourites")
+    assert not themes.is_name("(!)")
