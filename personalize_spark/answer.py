@@ -67,10 +67,10 @@ def answer(  # what a plan prepares
 ) -> Answers:
     """Answer lines, in their order; each answer depends on nothing but its own line, but themes on the lines before."""
     if line_filter is None:
-        records = parse(lines, recipe.required)
+        records = parse(lines, recipe.required, may_have=extras.line_keys)
         recommendations = extras.recommend(recipe)(model, records.objects, settings, EVERYTHING)
     else:
-        records = parse(lines, recipe.required, line_filter.required)
+        records = parse(lines, recipe.required, line_filter.required, extras.line_keys)
         records, recommendations = _filtered(extras.recommend(recipe), model, settings, records, line_filter)
     outcomes = Outcomes.of(lines, records, recommendations, _expected(recipe, model, settings, line_filter))
     if namer is not None:

@@ -14,6 +14,8 @@ from typing import Any
 from personalize_spark.errors import InvalidInputException, did_you_mean
 
 CONFIG, KEY = "batchInferenceJobConfig", "personalizeSpark"
+ALLOW_LIST, DENY_LIST, ITEM_IDS = "allowList", "denyList", "itemIds"
+LINE_KEYS = (ALLOW_LIST, DENY_LIST, ITEM_IDS)
 _PATH = f"{CONFIG}.{KEY}"
 
 
@@ -24,10 +26,12 @@ class Extensions:
     Attributes:
         max_per: by column of Items, how many items of a list may share a value of it.
         with_columns: the columns of Items that stand in the output.
+        line_keys: which of `LINE_KEYS` lines may have.
     """
 
     max_per: dict[str, int] = field(default_factory=dict)
     with_columns: list[str] = field(default_factory=list)
+    line_keys: list[str] = field(default_factory=list)
 
     @property
     def asked(self) -> list[str]:
@@ -92,8 +96,15 @@ def _why_no_names(value: object) -> str:
     return 'a list of different texts, such as ["TITLE", "PRICE"]'
 
 
+def _why_no_keys(value: object) -> str:
+    if isinstance(value, list | tuple) and all(each in LINE_KEYS for each in value):
+        return ""
+    return f"a list of some of {', '.join(LINE_KEYS)}"
+
+
 _MEMBERS: Mapping[str, tuple[str, Callable[[object], str]]] = {
     "maxPer": ("max_per", _why_no_counts),
     "withColumns": ("with_columns", _why_no_names),
+    "lineKeys": ("line_keys", _why_no_keys),
 }
 """By the name in a request, that of the attribute, and what a value must be, where it is not."""

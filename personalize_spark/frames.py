@@ -10,8 +10,10 @@ import pyarrow as pa
 
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.errors import InvalidInputException, did_you_mean
+from personalize_spark.extensions import ITEM_IDS
 from personalize_spark.job.job import Job
 from personalize_spark.job.prepared import Prepared
+from personalize_spark.recipes.recipe import ITEM_ID
 from personalize_spark.service.batch_inference_jobs import check_recommendation
 from personalize_spark.storage.location import Place, hadoop_uri, uri_of
 
@@ -119,13 +121,14 @@ def _asked(columns: list[str], prepared: Prepared) -> list[str]:
     Raises:
         InvalidInputException: one is missing, or a column has the name of an answer.
     """
+    line_keys = prepared.job.extensions.line_keys
     for name in prepared.recipe.required:
-        if name not in columns:
+        if name not in columns and not (name == ITEM_ID and ITEM_IDS in line_keys and ITEM_IDS in columns):
             hint = did_you_mean(name, columns)
             raise InvalidInputException(f"The frame has no column {name}{hint}; {prepared.recipe.name} needs it.")
     if taken := [name for name in ANSWERS.names if name in columns]:
         raise InvalidInputException(f"The frame has a column {taken[0]} already: rename it.")
-    return [name for name in ASKED if name in columns]
+    return [name for name in (*ASKED, *line_keys) if name in columns]
 
 
 def _on_spark(frame: DataFrame, asked: list[str], prepared: Prepared) -> DataFrame:

@@ -110,8 +110,8 @@ class Outcomes:
             kinds[Remark.UNKNOWN_LISTED][answers.items.row_ids()[answers.items.values >= expected.learned]] = True
         if answers.unknown is not None:
             kinds[Remark.UNKNOWN_ITEM if expected.field == "itemId" else Remark.UNKNOWN_USER] = answers.unknown
-            unknown = np.flatnonzero(answers.unknown).tolist()
-            outcomes.unknown_ids = _first_ids(str(records.objects[each][expected.field]) for each in unknown)
+            unknown = (records.objects[each] for each in np.flatnonzero(answers.unknown).tolist())
+            outcomes.unknown_ids = _first_ids(str(each[expected.field]) for each in unknown if expected.field in each)
         for kind, holds in kinds.items():
             if count := int(np.count_nonzero(holds)):
                 outcomes.remarks[kind.value] = Finding(count, block.example(int(records.good[np.argmax(holds)])))

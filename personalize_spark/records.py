@@ -154,13 +154,16 @@ def merged(parts: Sequence[Recommendations], lines: NDArray[np.int64], items: in
     )
 
 
-def parse(lines: Sequence[bytes], required: Sequence[str], of_filter: Sequence[str] = ()) -> Records:
+def parse(
+    lines: Sequence[bytes], required: Sequence[str], of_filter: Sequence[str] = (), may_have: Sequence[str] = ()
+) -> Records:
     """Read lines that must hold the required fields.
 
     Args:
         lines: without their newline; CRLF and a byte order mark are accepted, blank lines skipped.
         required: keys from `userId`, `itemId`, `itemList`, in the order that the service names them.
         of_filter: keys that the filter needs besides.
+        may_have: keys that a line need not have, from `allowList`, `denyList`, and `itemIds`, which is instead of `itemId`.
     """
     more = [field for field in of_filter if field not in required]
     fields = [*required, *more]
@@ -178,7 +181,7 @@ def parse(lines: Sequence[bytes], required: Sequence[str], of_filter: Sequence[s
             inputs.append(_raw(text))
             continue
         record, echo = read
-        error = _problem(record, fields, wanted)
+        error = _problem(record, fields, wanted, may_have)
         if error is None:
             objects.append(record)
         else:
@@ -279,9 +282,18 @@ def _raw(text: bytes) -> bytes:
     return orjson.dumps(shown.decode(errors="replace"))
 
 
-def _problem(record: Object, required: Sequence[str], wanted: str) -> LineError | None:
+def _problem(record: Object, required: Sequence[str], wanted: str, may_have: Sequence[str]) -> LineError | None:
+    there = [field for field in may_have if record.get(field) is not None]
+    for field in there:
+        error = _check_list(field, record[field])
+        if error is not None:
+            return error
     for field in required:
         value = record.get(field)
+        if field == "itemId" and "itemIds" in there:
+            if value is not None:
+                return LineError(Reason.INVALID_ID, "A line has either itemId or itemIds")
+            continue
         if value is None:
             return LineError(Reason.MISSING_FIELD, f"Required fields for {wanted}")
         error = _CHECKS[field](field, value)

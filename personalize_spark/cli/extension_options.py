@@ -27,6 +27,15 @@ def add_extensions(command: argparse.ArgumentParser) -> None:
         const="withColumns",
         help="write these columns of Items beside the recommended items",
     )
+    group.add_argument(
+        "--line-keys",
+        dest="extensions",
+        metavar="KEY,...",
+        action=_Extension,
+        type=_names,
+        const="lineKeys",
+        help="lines may have these keys: allowList, denyList, itemIds",
+    )
 
 
 class _Extension(argparse.Action):

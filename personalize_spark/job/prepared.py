@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -84,11 +85,12 @@ class Prepared:
     def extras(self) -> Extras:
         """What the request asks beyond the service."""
         job = self.job
-        if job.view is None or not job.extensions.columns:
-            return NOTHING
-        from personalize_spark.artifacts.item_extras import extras_of  # for a few jobs
+        extras = NOTHING
+        if job.view is not None and job.extensions.columns:
+            from personalize_spark.artifacts.item_extras import extras_of  # for a few jobs
 
-        return extras_of(job.extensions, View(job.view.open()), self.model)
+            extras = extras_of(job.extensions, View(job.view.open()), self.model)
+        return replace(extras, line_keys=job.extensions.line_keys)
 
     @cached_property
     def block(self) -> int:

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from personalize_spark.extensions import ALLOW_LIST, DENY_LIST
 from personalize_spark.recipes.recipe import ITEM_LIST, Recipe, Settings
-from personalize_spark.records import ColumnTexts, Object, Recommendations, merged
+from personalize_spark.records import ColumnTexts, Object, Recommendations, lists_of, merged
 from personalize_spark.scoring.caps import Caps
 from personalize_spark.scoring.masks import Masks
 from personalize_spark.scoring.model import Model
@@ -35,20 +36,53 @@ class Extras:
     Attributes:
         caps: how many items of a category a list may have.
         columns: what is told of each item of an answer.
+        line_keys: the keys that lines may have besides those of the service.
     """
 
     caps: Caps | None = None
     columns: ColumnTexts = field(default_factory=dict)
+    line_keys: Sequence[str] = ()
 
     def recommend(self, recipe: Recipe) -> Recommend:
         """How the recipe answers good lines."""
+        recommend = recipe.recommend
+        if {ALLOW_LIST, DENY_LIST} & {*self.line_keys}:
+            recommend = _narrowed(recommend, self.line_keys)
         if self.caps is None:
-            return recipe.recommend
-        wrapped = _cut if ITEM_LIST in recipe.required else _Capped
-        return wrapped(recipe.recommend, self.caps)
+            return recommend
+        return _cut(recommend, self.caps) if ITEM_LIST in recipe.required else _Capped(recommend, self.caps)
 
 
 NOTHING = Extras()
+
+
+def _narrowed(recommend: Recommend, keys: Sequence[str]) -> Recommend:
+    """Lines with lists of items that they must not get, and lists of those that they may get at most."""
+
+    def narrowed(model: Model, lines: Sequence[Object], settings: Settings, selection: Selection) -> Recommendations:
+        if DENY_LIST in keys and any(line.get(DENY_LIST) for line in lines):
+            selection = selection.without(_listed(model, lines, DENY_LIST))
+        allowing = [ALLOW_LIST in keys and line.get(ALLOW_LIST) is not None for line in lines]
+        if not any(allowing):
+            return recommend(model, lines, settings, selection)
+        parts = []
+        groups = np.flatnonzero(allowing), np.flatnonzero(~np.array(allowing))
+        for group, allows in zip(groups, (True, False), strict=True):
+            some, of_group = [lines[line] for line in group.tolist()], selection.take(group)
+            if allows:
+                of_group = of_group.only(_listed(model, some, ALLOW_LIST), len(model.item_ids_json))
+            parts.append(recommend(model, some, settings, of_group))
+        return merged(parts, np.concatenate(groups), len(model.item_ids_json))
+
+    return narrowed
+
+
+def _listed(model: Model, lines: Sequence[Object], key: str) -> Ragged[np.int32]:
+    """By line, the items of its list that the model knows."""
+    lengths, names = lists_of([{key: line.get(key) or ()} for line in lines], key)
+    lists = Ragged.of_lengths(lengths, model.rows_of(names))
+    lists = lists.where(lists.values >= 0)
+    return Ragged.of_pairs(lists.row_ids(), lists.values, len(lists))
 
 
 def _cut(recommend: Recommend, caps: Caps) -> Recommend:

@@ -54,11 +54,13 @@ class Settings:
         num_results: length of the lists.
         popularity: influence of popularity on the ranking, 0.0 to 1.0.
         freshness: influence of an item's age on the ranking, 0.0 to 1.0.
+        several: a line may have `itemIds` instead of `itemId`: what is like all of these items together.
     """
 
     num_results: int
     popularity: float = 0.0
     freshness: float = 0.0
+    several: bool = False
 
 
 @dataclass(frozen=True)

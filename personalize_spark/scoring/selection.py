@@ -41,10 +41,6 @@ class Selection:
         unknown_items = None if self.unknown_items is None else self.unknown_items[lines]
         return Selection(self.included and self.included.take(lines), excluded, also_included, unknown_items)
 
-    def without_own(self, items: NDArray[np.int64]) -> Selection:
-        """The same, but line u must not get items[u] either: int64 (U,)."""
-        return self.without(Ragged(np.arange(len(items) + 1), items.astype(np.int32)))
-
     def without(self, excluded: Ragged[np.int32]) -> Selection:
         """The same, but no line may get what is in its row."""
         return replace(
@@ -52,6 +48,11 @@ class Selection:
             excluded=excluded if self.excluded is None else self.excluded.union(excluded),
             also_included=self.also_included and self.also_included.difference(excluded),
         )
+
+    def only(self, items: Ragged[np.int32], count: int) -> Selection:
+        """What there is of it in the line's row; of `count` items."""
+        allowed = items.where(self.allows(items.row_ids(), items.values))
+        return Selection(Masks.same(np.zeros(count, np.bool_), len(items)), also_included=allowed)
 
     def within(self, masks: Masks) -> Selection:
         """The same, but no line may get what its mask has not."""

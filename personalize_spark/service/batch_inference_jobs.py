@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from personalize_spark import __version__
@@ -28,13 +29,13 @@ from personalize_spark.errors import (
     ResourceNotFoundException,
     did_you_mean,
 )
-from personalize_spark.extensions import taken
+from personalize_spark.extensions import ITEM_IDS, taken
 from personalize_spark.job.job import KIND, Job
 from personalize_spark.job.plan import Plan
 from personalize_spark.recipes import Recipe, Settings, recipe_of
 from personalize_spark.request import BATCH_INFERENCE, THEME_GENERATION, validate
 from personalize_spark.schemas import ITEMS, Schema
-from personalize_spark.service.extension_checks import extension_problems
+from personalize_spark.service.extension_checks import current_item_problems, extension_problems
 from personalize_spark.service.filters import bind_for_job
 from personalize_spark.service.pages import page_of, shown
 from personalize_spark.service.work import Begin, Compute
@@ -140,15 +141,13 @@ def _pinned(
     recipe = recipe_of(version.fields["recipeArn"])
     group = catalog.read(Arn.parse(version.fields["datasetGroupArn"])) if "datasetGroupArn" in version.fields else None
     problems = list(_theme_problems(catalog, request, recipe, version, group))
-    problems += extension_problems(extensions, group, service_limits=service_limits)
+    problems += extension_problems(extensions, recipe, request, group, service_limits=service_limits)
     expression = None
     if "filterArn" in request:
         record = find(catalog, request["filterArn"], "filter")
         expression = _expression(record, service_limits=service_limits)
-        if bind_for_job(record, group, expression).needs_item and "itemId" not in recipe.required:
-            problems.append(
-                f"The filter {record.arn} compares with CurrentItem, but lines of {recipe.name} have no item."
-            )
+        if bind_for_job(record, group, expression).needs_item:
+            problems += current_item_problems(record, recipe, extensions)
     if problems:
         raise InvalidInputException(" ".join(problems))
     exploration = _exploration(catalog, version, group, request) if recipe.explores else None
@@ -156,7 +155,7 @@ def _pinned(
     job = Job(
         request=request,
         recipe=recipe.name,
-        settings=_settings(request),
+        settings=replace(_settings(request), several=ITEM_IDS in extensions.line_keys),
         model=Pinned(**version.fields["model"]),
         update=Pinned(**version.fields["update"]) if "update" in version.fields else None,
         view=Pinned(**group.fields["view"]) if group and (expression or exploration or extensions.columns) else None,

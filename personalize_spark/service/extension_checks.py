@@ -2,29 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from personalize_spark.artifacts.artifact import Pinned
 from personalize_spark.artifacts.view import View
 from personalize_spark.catalog.catalog import Record
 from personalize_spark.errors import did_you_mean
-from personalize_spark.extensions import KEY, Extensions
+from personalize_spark.extensions import ITEM_IDS, KEY, Extensions
+from personalize_spark.recipes import Recipe, RecipeType
+from personalize_spark.recipes.recipe import ITEM_ID
+from personalize_spark.request import THEME_GENERATION
 from personalize_spark.schemas import ITEMS
 
 
-def extension_problems(extensions: Extensions, group: Record | None, *, service_limits: bool) -> Iterator[str]:
+def extension_problems(
+    extensions: Extensions, recipe: Recipe, request: Mapping[str, Any], group: Record | None, *, service_limits: bool
+) -> Iterator[str]:
     """Why a request's extensions cannot be kept.
 
     Args:
         extensions: of the request.
+        recipe: of the solution version.
+        request: all of it.
         group: the dataset group of the solution version, if it has one.
         service_limits: the job keeps the managed service's quotas.
     """
     asked = " and ".join(extensions.asked)
     if service_limits and asked:
         yield f"The managed service does not know {KEY} ({asked}): leave it out, or run without --limits service."
+    for key in extensions.line_keys:
+        if key == ITEM_IDS and recipe.type is not RecipeType.RELATED_ITEMS:
+            yield f"lineKeys has {ITEM_IDS}, but lines of {recipe.name} have no item."
+        if key != ITEM_IDS and recipe.type is RecipeType.PERSONALIZED_RANKING:
+            yield f"lineKeys has {key}, but lines of {recipe.name} have an itemList: leave the items out of it."
+    if ITEM_IDS in extensions.line_keys and request.get("batchInferenceJobMode") == THEME_GENERATION:
+        yield f"lineKeys has {ITEM_IDS}, but the mode {THEME_GENERATION} is for lines with one item."
     if extensions.columns:
         yield from _column_problems(extensions, group, asked)
+
+
+def current_item_problems(filter_: Record, recipe: Recipe, extensions: Extensions) -> Iterator[str]:
+    """Why a filter that compares with CurrentItem has none."""
+    if ITEM_ID not in recipe.required:
+        yield f"The filter {filter_.arn} compares with CurrentItem, but lines of {recipe.name} have no item."
+    elif ITEM_IDS in extensions.line_keys:
+        yield f"The filter {filter_.arn} compares with CurrentItem, but with {ITEM_IDS} in lineKeys a line may have several items."
 
 
 def _column_problems(extensions: Extensions, group: Record | None, asked: str) -> Iterator[str]:

@@ -19,6 +19,7 @@ from personalize_spark.errors import InvalidInputException
 from personalize_spark.extensions import CONFIG, KEY, with_extensions
 from personalize_spark.job.job import Job
 from personalize_spark.service.batch_inference_jobs import check_batch_inference_job, create_batch_inference_job
+from personalize_spark.service.filters import create_filter
 from personalize_spark.testing.toy import NO_EXPLORATION, golden_group, golden_version, request
 
 CAPPED = {"maxPer": {"PRICE": 1}, "withColumns": ["PRICE"]}
@@ -125,3 +126,52 @@ def test_boto3_refuses_them_and_our_own_command_takes_them(catalog: Catalog, tmp
     asked = ["--cli-input-json", json.dumps(params), "--catalog", catalog.store.root, "--engine", "local"]
     assert main(["create-batch-inference-job", *asked]) == 0
     assert (tmp_path / "out" / "in.json.out").read_text() == ANSWER
+
+
+def test_lines_may_have_keys_of_their_own(catalog: Catalog, tmp_path: Path) -> None:
+    (tmp_path / "request.json").write_text(json.dumps(ask(catalog, tmp_path, group=False, recipe="aws-sims")))
+    lines = [b'{"itemIds":["a","b"]}', b'{"itemId":"a","denyList":["b"]}', b'{"itemId":"a","allowList":["d","?"]}']
+    (tmp_path / "in.json").write_bytes(b"\n".join(lines))
+    asked = ["run", "--request", str(tmp_path / "request.json"), "--catalog", catalog.store.root, "--engine", "local"]
+    assert main([*asked, "--line-keys", "itemIds,allowList,denyList"]) == 0
+    out = map(json.loads, (tmp_path / "out" / "in.json.out").read_text().splitlines())
+    assert [each["output"]["recommendedItems"] for each in out] == [["c", "d"], ["c", "d"], ["d"]]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "keys", "message"),
+    [
+        ("aws-popularity-count", ["itemIds"], "lineKeys has itemIds, but lines of aws-popularity-count have no item"),
+        (
+            "aws-personalized-ranking",
+            ["allowList"],
+            "lineKeys has allowList, but lines of aws-personalized-ranking have an",
+        ),
+    ],
+)
+def test_line_keys_that_mean_nothing_are_refused(
+    catalog: Catalog, tmp_path: Path, recipe: str, keys: list[str], message: str
+) -> None:
+    params = with_extensions(ask(catalog, tmp_path, recipe=recipe), {"lineKeys": keys})
+    with pytest.raises(InvalidInputException, match=message):
+        api.validate_batch_inference(catalog, params)
+
+
+def test_a_filter_on_the_current_item_needs_one(catalog: Catalog, tmp_path: Path) -> None:
+    params = ask(catalog, tmp_path, recipe="aws-sims")
+    expression = "EXCLUDE ItemID WHERE Items.PRICE > CurrentItem.PRICE"
+    group = catalog.read(Arn.parse(params["solutionVersionArn"])).fields["datasetGroupArn"]
+    arn = create_filter(catalog, {"name": "dear", "datasetGroupArn": group, "filterExpression": expression})[
+        "filterArn"
+    ]
+    params = with_extensions({**params, "filterArn": arn}, {"lineKeys": ["itemIds"]})
+    with pytest.raises(InvalidInputException, match="with itemIds in lineKeys a line may have several items"):
+        api.validate_batch_inference(catalog, params)
+
+
+def test_a_frame_has_the_keys_as_columns(catalog: Catalog, tmp_path: Path) -> None:
+    version = ask(catalog, tmp_path, group=False, recipe="aws-sims")["solutionVersionArn"]
+    frame = pa.table({"itemIds": [["a", "b"]], "denyList": [["c"]]})
+    config = {KEY: {"lineKeys": ["itemIds", "denyList"]}}
+    told = ps.recommend(frame, catalog=catalog, solution_version=version, config=config)
+    assert told.column("recommendedItems").to_pylist() == [["d"]]

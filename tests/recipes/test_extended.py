@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -26,7 +27,8 @@ from personalize_spark.scoring.model import JsonTexts, Model
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.selection import Selection
 from personalize_spark.testing.recipe_tests import lines_of
-from personalize_spark.testing.toy import model_of, random_world
+from personalize_spark.testing.toy import NEIGHBOURS, model_of, random_world
+from tests.oracle import answer_line
 
 Lists = list[tuple[list[str], list[float] | None]]
 
@@ -121,6 +123,128 @@ def test_no_list_has_more_of_a_category_and_the_next_best_move_up(
     expected = [greedy(line, dict(zip(model.item_ids(), categories, strict=True)), most, n) for line in whole]
     told = answered(recipe, model, n, lines, Extras(caps_of(categories, most)), filtered=bool(filtered))
     assert told == expected
+
+
+def listing(lines: Sequence[str], names: Sequence[str], seed: int) -> list[str]:
+    """The lines, most of them with lists of items that they may or must not get; some of these are unknown, some null."""
+    random = np.random.default_rng(seed)
+    longer = []
+    for line in lines:
+        record = json.loads(line) if line.startswith("{") else None
+        if record is not None:
+            for key, share in (("allowList", 0.6), ("denyList", 0.2)):
+                if random.random() < 0.7:
+                    listed = [name for name in names if random.random() < share]
+                    record[key] = [[*listed, "?", 7, None, *listed[:1]], listed[:3], [], None][random.integers(0, 4)]
+        longer.append(line if record is None else json.dumps(record, ensure_ascii=False))
+    return longer
+
+
+def narrowed(line: Mapping[str, Any]) -> Any:
+    """What is left of a whole ranking by the line's own lists."""
+    if line["error"] is not None:
+        return line
+    asked, output = line["input"], line["output"]
+    kept = [
+        place
+        for place, item in enumerate(output["recommendedItems"])
+        if item not in (asked.get("denyList") or ()) and (asked.get("allowList") is None or item in asked["allowList"])
+    ]
+    return {**line, "output": {name: [values[place] for place in kept] for name, values in output.items()}}
+
+
+@given(seed=st.integers(0, 99), n=st.sampled_from([1, 10, 400]), filtered=st.booleans(), capped=st.booleans())
+@settings(
+    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+def test_lines_may_have_lists_of_their_own(
+    recipe: Recipe, model: Model, seed: int, n: int, filtered: object, capped: object
+) -> None:
+    if recipe.type is RecipeType.PERSONALIZED_RANKING:
+        pytest.skip("refused")
+    names = model.item_ids()
+    lines = listing([line for line in lines_of(recipe, 30) if line.strip()], names, seed)
+    most = [2, 1, 2, 1]
+    categories = categories_of(seed, len(names), 4) if capped else [[]] * len(names)
+    whole = answered(recipe, model, len(names), lines, extended.NOTHING, filtered=bool(filtered))
+    of = dict(zip(names, categories, strict=True))
+    expected = [greedy(narrowed(line), of, most, n) for line in whole]
+    extras = Extras(caps_of(categories, most) if capped else None, line_keys=["allowList", "denyList"])
+    assert answered(recipe, model, n, lines, extras, filtered=bool(filtered)) == expected
+
+
+def test_lists_have_no_effect_unless_they_are_asked_for(recipe: Recipe, model: Model) -> None:
+    lines = listing([line for line in lines_of(recipe, 30) if line.strip()], model.item_ids(), 1)
+    plain = answered(
+        recipe, model, 5, [line for line in lines_of(recipe, 30) if line.strip()], extended.NOTHING, filtered=False
+    )
+    told = answered(recipe, model, 5, lines, extended.NOTHING, filtered=False)
+    assert [line["output"] for line in told] == [line["output"] for line in plain]
+
+
+def test_lists_that_are_none_refuse_their_line(recipe: Recipe, model: Model) -> None:
+    line = json.loads(lines_of(recipe, 60)[0 if recipe.type is RecipeType.USER_PERSONALIZATION else 3]) | {
+        "denyList": "a"
+    }
+    line |= {"userId": "u1", "itemId": "i1", "itemList": ["i1"]}
+    [told] = answered(recipe, model, 5, [json.dumps(line)], Extras(line_keys=["denyList"]), filtered=False)
+    assert told["error"] == "User error: denyList must be an array of strings"
+
+
+def merged_list(recipe: str, asked: Sequence[str], n: int) -> list[str]:
+    """What is like several items together, by plain Python."""
+    world = random_world()
+    popular = sorted(world.items, key=lambda item: (-world.counts[item], item.encode()))
+    known = [item for item in dict.fromkeys(asked) if item in world.items]
+    if recipe == "aws-sims":
+        places: dict[str, list[int]] = {}
+        for item in known:
+            alike = json.loads(answer_line(world, recipe, json.dumps({"itemId": item}), NEIGHBOURS) or "")
+            for place, name in enumerate(alike["output"]["recommendedItems"]):
+                places.setdefault(name, []).append(place)
+        best = sorted(places, key=lambda name: (min(places[name]), -len(places[name]), popular.index(name)))
+    elif known:
+        query = [float(np.float32(sum(world.items[item][k] for item in known))) for k in range(8)]
+        if recipe == "aws-semantic-similarity":
+            query[-2:] = [0.0, 0.0]
+        product = {
+            name: math.fsum(a * b for a, b in zip(query, each, strict=True)) for name, each in world.items.items()
+        }
+        best = sorted(product, key=lambda name: (-product[name], name.encode()))
+    else:
+        best = []
+    return [name for name in dict.fromkeys([*best, *popular]) if name not in known][:n]
+
+
+@given(
+    asked=st.lists(st.sampled_from([*list(random_world().items)[:40], "?", "!"]), max_size=6),
+    n=st.sampled_from([1, 25, 300]),
+)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_several_items_have_one_list(recipe: Recipe, model: Model, asked: list[str], n: int) -> None:
+    if recipe.type is not RecipeType.RELATED_ITEMS:
+        pytest.skip("refused")
+    lines = [json.dumps(each).encode() for each in ({"itemIds": asked}, {"itemId": "i1"}, {"itemIds": ["i1"]})]
+    told = answer(recipe, model, Settings(n, several=True), lines, extras=Extras(line_keys=["itemIds"])).data
+    several, one, alone = [json.loads(line) for line in told.splitlines()]
+    assert several["output"]["recommendedItems"] == merged_list(recipe.name, asked, n)
+    assert (several["error"], one["output"]) == (None, alone["output"])
+    plain = answer(recipe, model, Settings(n), [lines[1]]).data
+    assert json.loads(plain) == one
+
+
+def test_a_line_names_one_item_or_several(recipe: Recipe, model: Model) -> None:
+    if recipe.type is not RecipeType.RELATED_ITEMS:
+        pytest.skip("refused")
+    lines = [b'{"itemId":"i1","itemIds":["i3"]}', b'{"itemIds":"i3"}', b'{"itemIds":null}', b'{"itemIds":["?"]}']
+    found = answer(recipe, model, Settings(5, several=True), lines, extras=Extras(line_keys=["itemIds"]))
+    assert [json.loads(line)["error"] for line in found.data.splitlines()] == [
+        "User error: A line has either itemId or itemIds",
+        "User error: itemIds must be an array of strings",
+        "User error: Required fields for the provided recipe are itemId",
+        None,
+    ]
+    assert found.outcomes.remarks["UnknownItem"].lines == 1
 
 
 def test_lines_are_asked_again_in_parts(model: Model, recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:

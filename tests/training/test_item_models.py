@@ -150,8 +150,12 @@ def test_the_more_influence_the_more_popular_and_newer(learn: Learn, which: str)
     value = counts if which == "popularity" else {row[0]: row[1] for row in ITEMS}
     names = [row[0] for row in ITEMS]
     place = {name: number for number, name in enumerate(sorted(names, key=lambda name: value[name]))}
+
+    def weights(weight: float) -> tuple[float, float]:
+        return (weight, 0.0) if which == "popularity" else (0.0, weight)
+
     means = [
-        np.mean([place[item] for name in names for item in out(recipe, model, name, Settings(10, **{which: weight}))])
+        np.mean([place[item] for name in names for item in out(recipe, model, name, Settings(10, *weights(weight)))])
         for weight in (0.0, 0.25, 0.5, 1.0)
     ]
     assert means == sorted(means)
