@@ -39,8 +39,14 @@ _LOCAL = {
     "spark.driver.memory": "1g",
 }
 
-# For little data it takes longer to compile what Spark generates for each query than to interpret the query.
-_INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
+# For little data it takes longer to compile what Spark generates for each query, and to plan it anew after each stage, than to run it.
+_SHORT = {
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.sql.adaptive.enabled": "false",
+    "spark.sql.shuffle.partitions": "2",
+    "spark.databricks.delta.snapshotPartitions": "1",
+}
 
 _DELTA = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
@@ -155,12 +161,12 @@ def data_settings(*, short: bool = False) -> dict[str, str]:
         **_LOCAL,
         **_DELTA,
         **_s3a_settings(),
-        **(_INTERPRETED if short else {}),
         "spark.jars": ",".join(str(jar) for jar in ensure_jars()),
         "spark.sql.shuffle.partitions": str(2 * cores),
         "spark.driver.maxResultSize": "0",  # item factors come home whole, and may be more than the 1 GiB of the default
         "spark.driver.memory": f"{max(1024, min(16_384, memory // 2))}m",
         "spark.driver.extraJavaOptions": f"-Xss4m {_LOGGING} {_START_FAST if short else ''}",  # ALS's lineage is deep
+        **(_SHORT if short else {}),
     }
 
 
