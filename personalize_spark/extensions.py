@@ -7,6 +7,7 @@ Each is off unless it is asked for; docs/extensions.md describes them. They trav
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,11 +28,13 @@ class Extensions:
         max_per: by column of Items, how many items of a list may share a value of it.
         with_columns: the columns of Items that stand in the output.
         line_keys: which of `LINE_KEYS` lines may have.
+        also_parquet: the folder that gets the outputs as Parquet, too.
     """
 
     max_per: dict[str, int] = field(default_factory=dict)
     with_columns: list[str] = field(default_factory=list)
     line_keys: list[str] = field(default_factory=list)
+    also_parquet: str | None = None
 
     @property
     def asked(self) -> list[str]:
@@ -102,9 +105,16 @@ def _why_no_keys(value: object) -> str:
     return f"a list of some of {', '.join(LINE_KEYS)}"
 
 
+def _why_no_folder(value: object) -> str:
+    if isinstance(value, str) and re.fullmatch(r"s3a?://[^/]+/?.*|file:///.+", value):
+        return ""
+    return "the URI of a folder, such as s3://bucket/parquet/"
+
+
 _MEMBERS: Mapping[str, tuple[str, Callable[[object], str]]] = {
     "maxPer": ("max_per", _why_no_counts),
     "withColumns": ("with_columns", _why_no_names),
     "lineKeys": ("line_keys", _why_no_keys),
+    "alsoParquet": ("also_parquet", _why_no_folder),
 }
 """By the name in a request, that of the attribute, and what a value must be, where it is not."""

@@ -69,8 +69,8 @@ def recommend(  # the request's members
     given = {"solutionVersionArn": solution_version, "filterArn": filter, "numResults": num_results}
     opened = catalog if isinstance(catalog, Catalog) else Catalog(catalog)
     job = check_recommendation(opened, {**given, "batchInferenceJobConfig": config})
-    if job.extensions.with_columns:
-        raise InvalidInputException("withColumns is for the output of jobs: join the frame with your items instead.")
+    if job.extensions.with_columns or job.extensions.also_parquet:
+        raise InvalidInputException("withColumns and alsoParquet are for the outputs of jobs: a frame has neither.")
     prepared = Prepared(job)
     answered: Frame = _way_of(frame)(frame, _asked(_columns_of(frame), prepared), prepared)
     return answered

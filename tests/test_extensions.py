@@ -48,8 +48,9 @@ def test_extensions_are_given_in_place_of_the_requests_own() -> None:
         ([], "batchInferenceJobConfig.personalizeSpark must be an object"),
         (
             {"maxPr": {}},
-            "Unknown parameter 'maxPr' in '.*' .did you mean 'maxPer'.*must be one of: maxPer, withColumns, lineKeys",
+            "Unknown parameter 'maxPr' in '.*' .did you mean 'maxPer'.*must be one of: maxPer, withColumns, lineKeys, alsoParquet",
         ),
+        ({"alsoParquet": "out/"}, "alsoParquet must be the URI of a folder"),
         ({"lineKeys": ["allow"]}, "lineKeys must be a list of some of allowList, denyList, itemIds"),
         ({"maxPer": 2}, "maxPer must be an object of columns and whole numbers from 1 on"),
         ({"maxPer": {"A": 0}}, "maxPer must be"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from personalize_spark.storage.location import uri_of
+
 
 def add_extensions(command: argparse.ArgumentParser) -> None:
     """Add the options; all of them are `extensions`."""
@@ -35,6 +37,15 @@ def add_extensions(command: argparse.ArgumentParser) -> None:
         type=_names,
         const="lineKeys",
         help="lines may have these keys: allowList, denyList, itemIds",
+    )
+    group.add_argument(
+        "--also-parquet",
+        dest="extensions",
+        metavar="PREFIX",
+        action=_Extension,
+        type=uri_of,
+        const="alsoParquet",
+        help="write the outputs there as Parquet, too, one file for each input",
     )
 
 

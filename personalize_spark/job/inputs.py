@@ -18,7 +18,7 @@ from personalize_spark.storage.file import FileStore
 from personalize_spark.storage.location import open_store, split_prefix
 from personalize_spark.storage.store import Access, Object, Store
 
-OUT, ERRORS = ".out", ".errors"
+OUT, ERRORS, PARQUET = ".out", ".errors", ".parquet"
 _SAMPLE = 64 << 10
 _READERS = 8
 _LINE = 32.0
@@ -37,6 +37,11 @@ class Input:
     def errors(self) -> str:
         """The name of its error lines, where they are apart."""
         return self.output.removesuffix(OUT) + ERRORS
+
+    @property
+    def parquet(self) -> str:
+        """The name of its answers as Parquet, where they are asked for."""
+        return self.output.removesuffix(OUT) + PARQUET
 
 
 def find_inputs(input_path: str, output_path: str, access: Access, only: Sequence[str] | None = None) -> list[Input]:

@@ -90,6 +90,11 @@ class Plan:
         """The folder of the error lines, if they go to one of their own."""
         return open_store(self.job.errors_to, self.job.access) if self.job.errors_to is not None else None
 
+    def parquet(self) -> Store | None:
+        """The folder of the outputs as Parquet, if there is to be one."""
+        folder = self.job.extensions.also_parquet
+        return open_store(folder, self.job.access) if folder is not None else None
+
     def staging(self) -> Store:
         """The run's own staging folder."""
         return open_store(self.staging_root, self.job.access)

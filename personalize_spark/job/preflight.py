@@ -52,7 +52,7 @@ def _failure(release: str, staging: Store, *, writes: bool) -> str | None:
     try:
         worker = worker_of(staging.root, staging.access)
         if writes:
-            for store in filter(None, (worker.plan.output(), worker.plan.errors())):
+            for store in filter(None, (worker.plan.output(), worker.plan.errors(), worker.plan.parquet())):
                 store.write(CHECK, b"")
         for each in read_inputs(worker.staging)[:1]:
             worker.input.read(each.source.name, 0, min(1, each.source.size), each.source.etag)

@@ -11,7 +11,7 @@ from typing import Self
 from personalize_spark.errors import JobFailed, PersonalizeSparkError, TaskFailed
 from personalize_spark.job.attempts import Ledger
 from personalize_spark.job.executor import Executor
-from personalize_spark.job.inputs import Input
+from personalize_spark.job.inputs import ERRORS, OUT, PARQUET, Input
 from personalize_spark.job.plan import Plan
 from personalize_spark.job.task import Piece
 from personalize_spark.storage.documents import read_document, write_document
@@ -20,8 +20,8 @@ from personalize_spark.storage.store import Object, Store
 _WRITERS = 8
 _FILES_PER_TASK = 500
 _POLL_SECONDS = 1.0
-_Output = tuple[bool, str, list[Object]]
-"""Whether error lines that are apart, the name of an output, and the objects that it is composed of, in order."""
+_Output = tuple[str, str, list[Object]]
+"""What an output is, one of the suffixes of `job.inputs`, its name, and the objects that it is composed of, in order."""
 
 
 class Publisher:
@@ -30,11 +30,9 @@ class Publisher:
     Used as a context manager around the attempts. No output appears before `publish`; without it, none does.
     """
 
-    def __init__(
-        self, executor: Executor, output: Store, inputs: Sequence[Input], ledger: Ledger, *, apart: bool = False
-    ) -> None:
-        self._executor, self._output, self._inputs, self._ledger = executor, output, inputs, ledger
-        self._apart = apart
+    def __init__(self, executor: Executor, plan: Plan, inputs: Sequence[Input], ledger: Ledger) -> None:
+        self._executor, self._plan, self._inputs, self._ledger = executor, plan, inputs, ledger
+        self._output = plan.output()
         self._keys: dict[int, list[str]] = {number: [] for number in range(len(inputs))}
         for split in ledger.splits:
             self._keys[split.file].append(split.key)
@@ -65,7 +63,8 @@ class Publisher:
         self._granted = True
         self._decided.set()
         try:
-            failures = _compose_in_tasks(self._executor, self._ledger.staging, [*self._others(), *self._errors()])
+            outputs = [*self._others(), *self._errors(), *self._parquet()]
+            failures = _compose_in_tasks(self._executor, self._ledger.staging, outputs)
         except TaskFailed as error:
             failures = [error.message]
         failures += [failure for each in self._growing.values() if (failure := each.result())]
@@ -89,13 +88,19 @@ class Publisher:
         """The outputs that do not grow and whose every split has a piece, each with its objects in order."""
         for number, pieces in self._finished():
             if number not in self._growing:
-                yield False, self._inputs[number].output, [each for piece in pieces for each in piece.objects()]
+                yield OUT, self._inputs[number].output, _objects(pieces)
 
     def _errors(self) -> Iterator[_Output]:
         """The error lines of all inputs, where they are apart."""
-        if self._apart:
+        if self._plan.job.errors_to is not None:
             for number, pieces in self._finished():
-                yield True, self._inputs[number].errors, [piece.apart for piece in pieces if piece.apart is not None]
+                yield ERRORS, self._inputs[number].errors, [piece.apart for piece in pieces if piece.apart is not None]
+
+    def _parquet(self) -> Iterator[_Output]:
+        """The outputs as Parquet, where they are asked for."""
+        if self._plan.job.extensions.also_parquet is not None:
+            for number, pieces in self._finished():
+                yield PARQUET, self._inputs[number].parquet, _objects(pieces)
 
     def _finished(self) -> Iterator[tuple[int, list[Piece]]]:
         """The inputs whose every split has a piece, each with its pieces in order."""
@@ -103,6 +108,10 @@ class Publisher:
         for number, keys in self._keys.items():
             if all(key in pieces for key in keys):
                 yield number, [pieces[key] for key in keys]
+
+
+def _objects(pieces: Iterable[Piece]) -> list[Object]:
+    return [each for piece in pieces for each in piece.objects()]
 
 
 class _NotToAppear(Exception):  # no error: the output was given up
@@ -133,11 +142,28 @@ def _compose_in_tasks(executor: Executor, staging: Store, outputs: Sequence[_Out
 
 def _compose_part(staging: Store, number: int) -> Iterator[str]:
     plan = Plan.read(staging)
-    output, errors = plan.output(), plan.errors() or plan.output()
+    stores = {OUT: plan.output(), ERRORS: plan.errors() or plan.output()}
     part = read_document(staging, _part(number), list[_Output])
     with ThreadPoolExecutor(_WRITERS) as pool:
-        composed = pool.map(lambda each: _compose(errors if each[0] else output, staging, *each[1:]), part)
-        yield from filter(None, composed)
+        composed = [
+            pool.submit(_compose, stores[kind], staging, name, pieces) for kind, name, pieces in part if kind in stores
+        ]
+        yield from filter(None, (each.result() for each in composed))
+    yield from _written(plan, staging, [each for each in part if each[0] == PARQUET])
+
+
+def _written(plan: Plan, staging: Store, outputs: Sequence[_Output]) -> Iterator[str]:
+    """Write outputs as Parquet, one after the other; yields the failures."""
+    store = plan.parquet()
+    if store is None or not outputs:
+        return
+    from personalize_spark.job.parquet import write_parquet  # costs 0.1 s
+
+    for _, name, pieces in outputs:
+        try:
+            write_parquet(plan.job, staging, store, name, pieces)
+        except PersonalizeSparkError as error:
+            yield error.message
 
 
 def _part(number: int) -> str:

@@ -105,8 +105,7 @@ def _run(executor: Executor, plan: Plan, lease: Lease, show: Callable[[Progress]
     there, ready = len(ledger.pieces), time.monotonic()
     before = ledger.progress()
     show(before)
-    apart = plan.job.errors_to is not None
-    with Publisher(executor, plan.output(), inputs, ledger, apart=apart) as outputs:
+    with Publisher(executor, plan, inputs, ledger) as outputs:
         run_attempts(executor, ledger, lambda: show(ledger.progress()))
         show(ledger.progress())
         if plan.job.service_limits:

@@ -38,6 +38,10 @@ def extension_problems(
             yield f"lineKeys has {key}, but lines of {recipe.name} have an itemList: leave the items out of it."
     if ITEM_IDS in extensions.line_keys and request.get("batchInferenceJobMode") == THEME_GENERATION:
         yield f"lineKeys has {ITEM_IDS}, but the mode {THEME_GENERATION} is for lines with one item."
+    if extensions.also_parquet is not None and extensions.also_parquet.startswith(
+        request["jobInput"]["s3DataSource"]["path"]
+    ):
+        yield "alsoParquet lies below the input path: the next job would read the files as its input."
     if extensions.columns:
         yield from _column_problems(extensions, group, asked)
 

@@ -115,7 +115,7 @@ def test_a_frame_has_no_columns_of_items(catalog: Catalog, tmp_path: Path) -> No
     config = {**NO_EXPLORATION, KEY: {"maxPer": {"PRICE": 1}}}
     told = ps.recommend(frame, catalog=catalog, solution_version=version, num_results=3, config=config)
     assert told.column("recommendedItems").to_pylist() == [["a", "b"]]
-    with pytest.raises(InvalidInputException, match="withColumns is for the output of jobs"):
+    with pytest.raises(InvalidInputException, match="withColumns and alsoParquet are for the outputs of jobs"):
         ps.recommend(frame, catalog=catalog, solution_version=version, config={KEY: CAPPED})
 
 

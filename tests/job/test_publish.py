@@ -47,7 +47,7 @@ def making(local: LocalExecutor, root: str) -> Making:
             Split(file, part, ByteRange(inputs[file].source, 0, 9), 1) for file in range(files) for part in range(3)
         ]
         ledger = Ledger(plan.staging(), splits)
-        return Publisher(local, plan.output(), inputs, ledger), ledger
+        return Publisher(local, plan, inputs, ledger), ledger
 
     return make
 
