@@ -20,6 +20,7 @@ from personalize_spark.storage.location import Place, uri_of
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+    from personalize_spark.datasets.import_plan import ImportMode
     from personalize_spark.datasets.imported import ImportReport
     from personalize_spark.job.attempts import Progress
     from personalize_spark.job.local_executor import LocalExecutor
@@ -32,7 +33,7 @@ _LOCALLY = " Or run the job with the engine local, which needs neither Spark nor
 
 @missing_spark_told(_LOCALLY)
 def run_batch_inference(  # noqa: PLR0913  # the command's options
-    catalog: Catalog,
+    catalog: Catalog | Place,
     request: Mapping[str, Any] | None = None,
     *,
     retry_errors: Place | None = None,
@@ -49,10 +50,10 @@ def run_batch_inference(  # noqa: PLR0913  # the command's options
     created: Callable[[str], None] = lambda _: None,
     progress: Callable[[Progress], None] = lambda _: None,
 ) -> Report:
-    """Create a batch inference job and run it to its end.
+    """Create a batch inference job, run it to its end, and return its report.
 
     Args:
-        catalog: holds the solution version, and gets the job.
+        catalog: the catalog or its place: it holds the solution version, and gets the job.
         request: the parameters of CreateBatchInferenceJob.
         retry_errors: instead of a request an ended job, by its ARN or its `report.json`; see `service.retries.job_to_retry`.
         job_name: takes the place of the request's `jobName`.
@@ -69,11 +70,10 @@ def run_batch_inference(  # noqa: PLR0913  # the command's options
         progress: is called while it runs.
 
     Raises:
-        ServiceError: the request is refused; there is no job.
-        EnvironmentProblem: Spark cannot start; there is no job.
+        ServiceError: the request is refused. Neither then nor when Spark cannot start (EnvironmentProblem) is there a job.
         JobFailed: the job is CREATE FAILED; the message is its `failureReason`.
     """
-    tolerated = _percentage(tolerated_failure_percentage)
+    catalog, tolerated = Catalog(catalog), _percentage(tolerated_failure_percentage)
     with _local_executor(engine) as local:
         from personalize_spark.job.run import run_job
         from personalize_spark.service.batch_inference_jobs import check_batch_inference_job
@@ -95,7 +95,7 @@ def run_batch_inference(  # noqa: PLR0913  # the command's options
 
 @missing_spark_told(_LOCALLY)
 def resume(
-    catalog: Catalog,
+    catalog: Catalog | Place,
     arn: str,
     *,
     engine: Engine = "spark",
@@ -107,17 +107,21 @@ def resume(
     The outputs are the bytes that the first driver would have written. It takes up to 45 seconds to see that the driver is gone.
 
     Args:
-        catalog: holds the job.
+        catalog: the catalog or its place: it holds the job.
         arn: the ARN of the job.
         engine: as of `run_batch_inference`; it need not be the engine that the job began with.
         spark: the session to use with the engine `spark`.
         progress: is called while it runs.
+
+    Returns:
+        The report of the job, of all its lines.
 
     Raises:
         ServiceError: the job has ended, its driver lives, or the release or an artifact is not the one that it was planned with.
         EnvironmentProblem: Spark cannot start.
         JobFailed: the job is CREATE FAILED; the message is its `failureReason`.
     """
+    catalog = Catalog(catalog)
     with _local_executor(engine) as local:
         from personalize_spark.job.run import run_job
         from personalize_spark.service.batch_inference_jobs import find_resumable_job
@@ -159,13 +163,16 @@ def _spark_executor(spark: SparkSession) -> SparkExecutor:
 
 
 def validate_batch_inference(
-    catalog: Catalog,
+    catalog: Catalog | Place,
     request: Mapping[str, Any],
     *,
     assume_role: bool = False,
     limits: Literal["service"] | None = None,
 ) -> dict[str, Any]:
     """Check a CreateBatchInferenceJob request and list its input, without creating a job.
+
+    Returns:
+        `valid`, which is true; `input_files`; `input_bytes`; `notes`, a list of what to know before it runs.
 
     Raises:
         ServiceError: the request would be refused.
@@ -175,7 +182,9 @@ def validate_batch_inference(
     from personalize_spark.job.run import check_inputs
     from personalize_spark.service.batch_inference_jobs import check_batch_inference_job
 
-    job = check_batch_inference_job(catalog, request, assume_role=assume_role, service_limits=limits == "service")
+    job = check_batch_inference_job(
+        Catalog(catalog), request, assume_role=assume_role, service_limits=limits == "service"
+    )
     inputs = find_inputs(job.input_path, job.output_path, job.access)
     check_inputs(job, inputs)
     if refused := [each.refused for each in inputs if each.refused]:
@@ -183,12 +192,12 @@ def validate_batch_inference(
     size = sum(each.source.size for each in inputs)
     names = [each.source.name for each in inputs]
     notes = [*job.notes, *note_of_litter(job.input_path, job.access), *note_of_old_answers(names)]
-    return {"valid": True, "inputFiles": len(inputs), "inputBytes": size, "notes": notes}
+    return {"valid": True, "input_files": len(inputs), "input_bytes": size, "notes": notes}
 
 
 @missing_spark_told()
 def import_datasets(  # noqa: PLR0913  # the command's options
-    catalog: Catalog,
+    catalog: Catalog | Place,
     group: str,
     *,
     interactions: Place | None = None,
@@ -208,7 +217,7 @@ def import_datasets(  # noqa: PLR0913  # the command's options
     eligible for exploration.
 
     Args:
-        catalog: holds the dataset group.
+        catalog: the catalog or its place: it holds the dataset group.
         group: the name of the dataset group, created if there is none.
         interactions: a CSV file of the Interactions dataset, or a folder of them.
         items: the same of the Items dataset.
@@ -221,24 +230,25 @@ def import_datasets(  # noqa: PLR0913  # the command's options
         dry_run: read and check all rows, report what would be imported, and write nothing; needs no Spark.
         spark: the session to use; it needs Delta.
 
+    Returns:
+        What was imported of each dataset, what was rejected and where it is listed, and the users that were refreshed.
+
     Raises:
         InvalidInputException: there is nothing to import, the group's name or a schema is not valid, or a file lacks columns.
         DataError: there is no file, one is not CSV in UTF-8, or a dataset has no row that can be imported; then none is imported.
     """
     from personalize_spark.datasets.dry_run import try_import
-    from personalize_spark.datasets.import_plan import CsvSource, ImportMode, plan_import
+    from personalize_spark.datasets.import_plan import CsvSource, plan_import
 
     if not dry_run:  # that a machine lacks Spark is told before its files are read
         from personalize_spark.datasets.imports import run_import
         from personalize_spark.solutions.refresh_users import refresh_users
-    places = {"Interactions": interactions, "Items": items, "Users": users}
+    catalog, places = Catalog(catalog), {"Interactions": interactions, "Items": items, "Users": users}
     schemas = {"Interactions": interactions_schema, "Items": items_schema, "Users": users_schema}
     sources = {name: CsvSource(uri_of(at), schemas[name], map or {}) for name, at in places.items() if at is not None}
     if not sources:
         raise InvalidInputException("Nothing to import: give at least one of interactions, items and users.")
-    if import_mode not in [*ImportMode]:
-        raise InvalidInputException(f"import_mode is '{import_mode}': use {' or '.join(ImportMode)}.")
-    plan = plan_import(catalog, group, sources, ImportMode(import_mode))
+    plan = plan_import(catalog, group, sources, _mode(import_mode))
     if dry_run:
         return try_import(plan)
     session = spark or _session(f"import {group}", data=True, short=plan.little)
@@ -247,9 +257,17 @@ def import_datasets(  # noqa: PLR0913  # the command's options
     return replace(report, refreshed={str(arn): users for arn, users in refreshed.items()})
 
 
+def _mode(name: str) -> ImportMode:
+    from personalize_spark.datasets.import_plan import ImportMode
+
+    if name not in [*ImportMode]:
+        raise InvalidInputException(f"import_mode is '{name}': use {' or '.join(ImportMode)}.")
+    return ImportMode(name)
+
+
 @missing_spark_told()
 def train(  # noqa: PLR0913  # the command's options
-    catalog: Catalog,
+    catalog: Catalog | Place,
     group: str,
     recipe: str,
     solution: str,
@@ -265,7 +283,7 @@ def train(  # noqa: PLR0913  # the command's options
     """Train a solution version on the interactions of a dataset group.
 
     Args:
-        catalog: holds the dataset group, and gets the solution version.
+        catalog: the catalog or its place: it holds the dataset group, and gets the solution version.
         group: the name of the dataset group.
         recipe: the name of the recipe, such as aws-user-personalization.
         solution: the name of the solution, created if there is none.
@@ -276,6 +294,9 @@ def train(  # noqa: PLR0913  # the command's options
         seed: of the factors' first values.
         theme_embedding: where texts lie for themes: in the space of the catalogue's own words, or in that of WordLlama.
         spark: the session to use; it needs Delta.
+
+    Returns:
+        The version: its `arn`, for requests, and its `metrics` with `notes` on how to read them.
 
     Raises:
         InvalidInputException: there is no such recipe, or the solution is one of another recipe or dataset group.
@@ -288,6 +309,7 @@ def train(  # noqa: PLR0913  # the command's options
     given: dict[str, Any] = {"rank": rank, "iterations": iterations, "regularization": regularization}
     given |= {"alpha": alpha, "seed": seed, "theme_embedding": theme_embedding}
     hyperparameters = Hyperparameters(**{name: value for name, value in given.items() if value is not None})
+    catalog = Catalog(catalog)
     found = solution_for(catalog, group, recipe, solution)  # Spark takes its time to start
     little = has_little(catalog, Arn.parse(found.fields["datasetGroupArn"]))
     session = spark or _session(f"train {solution}", data=True, short=little)
@@ -296,7 +318,7 @@ def train(  # noqa: PLR0913  # the command's options
 
 @missing_spark_told()
 def import_model(  # noqa: PLR0913  # the command's options
-    catalog: Catalog,
+    catalog: Catalog | Place,
     solution: str,
     recipe: str,
     *,
@@ -317,7 +339,7 @@ def import_model(  # noqa: PLR0913  # the command's options
     One of `counts`, `interactions` and `group` is needed: it says how popular each item is.
 
     Args:
-        catalog: gets the solution version.
+        catalog: the catalog or its place: it gets the solution version.
         solution: the name of the solution, created if there is none.
         recipe: the name of the recipe, such as aws-user-personalization.
         items: the item factors.
@@ -332,6 +354,9 @@ def import_model(  # noqa: PLR0913  # the command's options
         fit_temperature: fit the temperature of the scores to the interactions; else it is 1.
         spark: the session to use; it needs Delta where a table is a Delta table.
 
+    Returns:
+        The version: its `arn`, for requests, and its `metrics` with `notes` on how to read them.
+
     Raises:
         InvalidInputException: what is given is not what the recipe needs, or the solution is one of another recipe.
         DataError: something is wrong with the files; nothing was created.
@@ -341,6 +366,7 @@ def import_model(  # noqa: PLR0913  # the command's options
     from personalize_spark.solutions.import_model import Sources, Target, check_import
     from personalize_spark.solutions.import_model import import_model as import_factors
 
+    catalog = Catalog(catalog)
     ids = {"item_ids": item_ids, "user_ids": user_ids}
     files = {"items": items, "users": users, **ids, "counts": counts, "interactions": interactions}
     uris = {name: uri_of(place) for name, place in files.items() if place is not None}

@@ -40,12 +40,15 @@ def client(
         engine: of batch inference jobs: `local` runs them in processes of this machine. Importing and training need Spark with either.
         spark: the session, used as it is; it needs Delta to import and to train. If left out, one is opened when it is first needed.
         region_name: of the client and of new ARNs; if left out, `AWS_REGION` or `AWS_DEFAULT_REGION`, else us-east-1.
+
+    Returns:
+        The client, of the class that `boto3.client("personalize")` gives.
     """
     import boto3
     import botocore.session
 
     region = region_name or default_region()
-    opened = Catalog(catalog.uri if isinstance(catalog, Catalog) else catalog, region)
+    opened = Catalog(catalog, region)
     # a session of its own, without the user's profile: neither takes anything from the other
     core = botocore.session.Session({"profile": (None, None, None, None)})
     made = boto3.session.Session(botocore_session=core).client(

@@ -70,6 +70,14 @@ def test_the_names() -> None:
         assert getattr(ps, name).__doc__, name
 
 
+@pytest.mark.parametrize("name", [each for each in sorted(NAMES) if each.islower() and each != "__version__"])
+def test_a_function_says_what_it_returns_and_takes_a_catalog_by_its_place(name: str) -> None:
+    function = getattr(ps, name)
+    assert re.search(r"\nReturns:\n|\A[^.]* return ", inspect.getdoc(function) or "")
+    of_catalog = inspect.signature(function).parameters.get("catalog")
+    assert of_catalog is None or "Place" in of_catalog.annotation
+
+
 def test_a_name_that_is_none() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'recommend_all'"):
         ps.recommend_all  # type: ignore[attr-defined]  # noqa: B018
@@ -105,7 +113,8 @@ def test_a_run_is_the_same_from_python_and_as_a_command(
 ) -> None:
     catalog, out = ps.Catalog(tmp_path / "catalog"), tmp_path / "out" / "in.json.out"
     created: list[str] = []
-    report = ps.run_batch_inference(catalog, job, engine="local", created=created.append)
+    report = ps.run_batch_inference(str(tmp_path / "catalog"), job, engine="local", created=created.append)
+    assert ps.report(tmp_path / "catalog", created[0]) == report
     answers = out.read_bytes()
     assert (report.lines, report.to_dict()["errors"]) == (2, report.errors)
     assert str(report).startswith("2 lines of 1 file answered in ")

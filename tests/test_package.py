@@ -64,6 +64,15 @@ def test_a_job_without_s3_and_filters_loads_neither_boto3_nor_lark() -> None:
     assert subprocess.run([sys.executable, "-c", loaded], check=True, capture_output=True).stdout == b"set()\n"
 
 
+@pytest.mark.slow
+def test_the_demo_writes_nothing_where_spark_is_missing(tmp_path: Path) -> None:
+    program = f"{BLOCKED}\nimport personalize_spark.cli.main as cli; sys.exit(cli.main(sys.argv[1:]))"
+    command = [sys.executable, "-c", program, "demo", "--keep", str(tmp_path / "kept")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, "This needs pyspark, which is not installed" in done.stderr) == (1, True)
+    assert not (tmp_path / "kept").exists()
+
+
 def test_the_package_does_not_ask_for_pyspark() -> None:
     asked = [each for each in requires("personalize-spark") or () if "extra ==" not in each]
     assert asked

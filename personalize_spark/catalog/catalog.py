@@ -59,13 +59,18 @@ class Catalog:
     """Records by ARN, and the stores of everything else.
 
     Args:
-        location: a local path, `file:///...` or `s3://bucket/prefix`; nothing is created before the first record.
-        region: of new ARNs; if left out, what the environment says.
+        location: a local path, `file:///...` or `s3://bucket/prefix`; nothing is created before the first record. Or a catalog:
+            this is the same one.
+        region: of new ARNs; if left out, what the other catalog or the environment says.
     """
 
-    def __init__(self, location: Place, region: str | None = None) -> None:
-        self._region = region
-        self.uri = uri_of(location).rstrip("/")
+    def __init__(self, location: Place | Catalog, region: str | None = None) -> None:
+        self._region: str | None = region
+        if isinstance(location, Catalog):
+            self.uri: str = location.uri
+            self._region = region or location._region
+        else:
+            self.uri = uri_of(location).rstrip("/")
         self.store: Store = open_store(self.uri)
 
     def new_arn(self, kind: str, name: str) -> Arn:

@@ -17,6 +17,7 @@ from personalize_spark import api
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.cli.arguments import Commands, add_command
 from personalize_spark.cli.progress import ProgressLine
+from personalize_spark.errors import missing_spark_told
 
 _SEED = 20
 _USERS, _ITEMS, _EVENTS_A_USER = 500, 800, (5, 60)
@@ -72,22 +73,27 @@ def add(commands: Commands) -> None:
 
 def demo(keep: Path | None) -> None:
     """Generate, import, train and run; everything is printed, and kept in `keep` if given."""
+    spark = _session()  # first of all: a machine that lacks something gets no files
     if keep is not None:
         keep.mkdir(parents=True, exist_ok=True)
-        _demo(keep.absolute(), f"Everything is in {keep.absolute()}; the catalog is {keep.absolute()}/catalog.")
+        _demo(spark, keep.absolute(), f"Everything is in {keep.absolute()}; the catalog is {keep.absolute()}/catalog.")
     else:
         with tempfile.TemporaryDirectory(prefix="personalize-spark-demo-") as folder:
-            _demo(Path(folder), "Nothing was kept; --keep DIR keeps all files.")
+            _demo(spark, Path(folder), "Nothing was kept; --keep DIR keeps all files.")
 
 
-def _demo(folder: Path, hint: str) -> None:
+@missing_spark_told()
+def _session() -> Any:
     from personalize_spark.spark import open_session
 
+    return open_session("personalize-spark demo", data=True, short=True)
+
+
+def _demo(spark: Any, folder: Path, hint: str) -> None:
     started = time.monotonic()
     _say(f"1. Generate {_USERS} users, {_ITEMS} films and what was watched, in {folder}")
     write_catalogue(folder / "data", random.Random(_SEED))  # noqa: S311  # a made-up world, not a secret
     catalog = Catalog(folder / "catalog")
-    spark = open_session("personalize-spark demo", data=True, short=True)
 
     _say("2. Import the CSV files into Delta tables")
     interactions, items, users = (folder / "data" / f"{name}.csv" for name in ("interactions", "items", "users"))

@@ -56,10 +56,8 @@ class ImportReport:
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values; schemas in the service's Avro form."""
-        values = asdict(self)
-        arn = values.pop("dataset_group_arn")
         datasets = [{**asdict(each), "schema": each.schema.avro()} for each in self.datasets]
-        return {"datasetGroupArn": arn, **values, "datasets": datasets}
+        return {**asdict(self), "datasets": datasets}
 
     def __str__(self) -> str:
         lines = []

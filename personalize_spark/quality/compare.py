@@ -27,6 +27,9 @@ def compare(old: Place, new: Place, *, at: int | None = None, plot: Place | None
         at: a K to report overlap@K for, besides 1, 5, 10 and 25; also the K of the histogram, which is 25 if left out.
         plot: write a histogram of overlap@K there, as SVG.
 
+    Returns:
+        The overlaps, shifts of ranks and scores, and counts of both sides.
+
     Raises:
         InvalidInputException: `at` is below 1.
         ObjectNotFound: there is neither a file nor a folder with `.out` files.

@@ -22,16 +22,19 @@ _USER_ID, _ITEM_ID = "USER_ID", "ITEM_ID"
 
 
 def evaluate(
-    catalog: Catalog, solution_version: str, *, interactions: Place | None = None, page: Place | None = None
+    catalog: Catalog | Place, solution_version: str, *, interactions: Place | None = None, page: Place | None = None
 ) -> Evaluation:
     """Measure the quality of a solution version's recommendations, beside popular and random ones.
 
     Args:
-        catalog: holds the solution version.
+        catalog: the catalog or its place: it holds the solution version.
         solution_version: its ARN.
         interactions: a CSV file of later interactions, with the columns USER_ID and ITEM_ID; if left out, the items that the
             training held out. An imported model needs this file.
         page: write a page with charts there, as HTML.
+
+    Returns:
+        The measures of the three rankings, the log-losses, and how often scores came true.
 
     Raises:
         InvalidInputException: the version has failed, has no users, or has no held-out items.
@@ -41,7 +44,7 @@ def evaluate(
         DataError: the file is not CSV with these columns, or has no user and item that the model knows.
         ArtifactError: the model is of an earlier release.
     """
-    model = Pinned(**find_active_version(catalog, solution_version).fields["model"])
+    model = Pinned(**find_active_version(Catalog(catalog), solution_version).fields["model"])
     evaluation = _evaluated(model.open(), solution_version, interactions)
     if page is not None:
         write_to(page, page_of(evaluation).encode())

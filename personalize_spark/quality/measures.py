@@ -140,10 +140,7 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values."""
-        values = asdict(self)
-        arn = values.pop("solution_version_arn")
-        error = self.calibration_error()
-        return {"solutionVersionArn": arn, "metrics": self.solution_metrics(), "calibration_error": error, **values}
+        return {**asdict(self), "metrics": self.solution_metrics(), "calibration_error": self.calibration_error()}
 
     def __str__(self) -> str:
         head = f"{self.users:,} users, {self.items:,} items\n\n{'':<14}"

@@ -40,6 +40,7 @@ from personalize_spark.service.filters import bind_for_job
 from personalize_spark.service.pages import page_of, shown
 from personalize_spark.service.work import Begin, Compute
 from personalize_spark.storage.documents import converted
+from personalize_spark.storage.location import Place
 from personalize_spark.storage.store import Access
 
 if TYPE_CHECKING:
@@ -215,8 +216,15 @@ def find_resumable_job(catalog: Catalog, arn: str) -> Record:
     return record
 
 
-def report(catalog: Catalog, arn: str) -> Report:
+def report(catalog: Catalog | Place, arn: str) -> Report:
     """What became of the lines of a job.
+
+    Args:
+        catalog: the catalog or its place: it holds the job.
+        arn: the ARN of the job.
+
+    Returns:
+        The report: what `run_batch_inference` gave at the job's end.
 
     Raises:
         InvalidInputException: the job has not ended, or failed before its lines were answered.
@@ -225,6 +233,7 @@ def report(catalog: Catalog, arn: str) -> Report:
     """
     from personalize_spark.job.report import Report
 
+    catalog = Catalog(catalog)
     [record] = reap(catalog, [find(catalog, arn, "batch inference job")])
     if "report" not in record.fields:
         reason = f": {record.fields['failureReason']}" if "failureReason" in record.fields else ""

@@ -39,6 +39,7 @@ from personalize_spark.filters.values import BadValue
 from personalize_spark.recipes import Recipe, Settings, recipe_of
 from personalize_spark.records import Object, ids_of, parse
 from personalize_spark.scoring.model import Model
+from personalize_spark.storage.location import Place
 
 TOP = 10
 
@@ -78,7 +79,7 @@ class LineExplanation:
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values."""
-        top = None if self.top is None else [{"itemId": each.item, "droppedBy": each.dropped_by} for each in self.top]
+        top = None if self.top is None else [asdict(each) for each in self.top]
         return {"tree": _tree(self.clauses), "kept": self.kept and asdict(self.kept), "top": top}
 
 
@@ -109,7 +110,7 @@ class GroupFilter:
     def to_dict(self) -> dict[str, Any]:
         """As plain values."""
         return {
-            "datasetGroupArn": self.arn,
+            "arn": self.arn,
             "tree": _tree(self.clauses),
             "kept": self.kept and asdict(self.kept),
             "fields": fields_of(self.bound),
@@ -219,7 +220,7 @@ class Explanation:
 
 
 def explain_filter(
-    catalog: Catalog | None = None,
+    catalog: Catalog | Place | None = None,
     *,
     expression: str | None = None,
     group: str | None = None,
@@ -230,18 +231,22 @@ def explain_filter(
     """Explain a filter expression: alone, in a dataset group, or for one input line.
 
     Args:
-        catalog: holds the dataset group; an expression alone needs none.
+        catalog: the catalog or its place: it holds the dataset group; an expression alone needs none.
         expression: the filter expression; if left out, that of `filter_arn`.
         group: the name of the dataset group that supplies schemas and items.
         filter_arn: a filter that supplies the dataset group and, by default, the expression; instead of `group`.
         line: an input line, as JSON, to see what the filter does to it.
         solution_version: the ARN of a solution version, to see which of its items the filter keeps or drops for `line`.
 
+    Returns:
+        The expression as a tree, with what each part keeps: of the items of the group, for the line, and of its best items.
+
     Raises:
         InvalidInputException: the expression is not valid, does not fit the schemas, or is not explained without what is missing.
             Notes of the error show the expression as it was read.
         ResourceNotFoundException: there is no such dataset group, filter or solution version.
     """
+    catalog = None if catalog is None else Catalog(catalog)
     expression, found = _asked(catalog, expression, group, filter_arn)
     if not expression:
         raise InvalidInputException("Nothing to explain: give an expression or a filter ARN.")

@@ -20,6 +20,7 @@ from personalize_spark.catalog.resources import find_active_version, versions_of
 from personalize_spark.catalog.status import Status
 from personalize_spark.errors import InvalidInputException, ResourceNotFoundException, did_you_mean
 from personalize_spark.recipes import Settings, recipe_of
+from personalize_spark.storage.location import Place
 from personalize_spark.themes.choice import Candidate
 from personalize_spark.themes.relevance import RELEVANT, ordered
 
@@ -51,14 +52,10 @@ class ThemeExplanation:
     def to_dict(self) -> dict[str, Any]:
         """As plain values."""
         return {
-            "itemId": self.item,
-            "solutionVersionArn": self.solution_version,
-            "known": self.known,
-            "theme": self.theme,
+            **asdict(self),
             "why": self.why(),
-            "items": [{"itemId": item, "relevance": relevance} for item, relevance in self.items],
+            "items": [{"item": item, "relevance": relevance} for item, relevance in self.items],
             "candidates": [{**asdict(each), "terms": len(each.terms)} for each in self.candidates],
-            "ofCandidates": self.of_candidates,
         }
 
     def why(self) -> str:
@@ -89,7 +86,7 @@ class ThemeExplanation:
 
 
 def explain_theme(
-    catalog: Catalog,
+    catalog: Catalog | Place,
     item: str,
     *,
     solution_version: str | None = None,
@@ -99,16 +96,20 @@ def explain_theme(
     """Explain the theme that a job would give the items like an item, if it asked for no other.
 
     Args:
-        catalog: holds the solution version.
+        catalog: the catalog or its place: it holds the solution version.
         item: the id of the item.
         solution_version: the ARN of a version with themes; if left out, the newest one.
         item_name: the column of the names of items; if left out, the first one that may hold them.
         num_results: how many similar items, as of a request.
 
+    Returns:
+        The theme, the items with their relevance, and the best candidates with what decided between them.
+
     Raises:
         InvalidInputException: the version has no themes, or there is no such column.
         ResourceNotFoundException: there is no such version, or none with themes.
     """
+    catalog = Catalog(catalog)
     version = find_active_version(catalog, solution_version) if solution_version else _newest(catalog)
     if "themes" not in version.fields:
         raise InvalidInputException(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from html import escape
 from typing import Any
 
@@ -26,7 +26,7 @@ class NewVersion:
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values."""
-        return {"solutionVersionArn": self.arn, "metrics": dict(self.metrics), "notes": self.notes}
+        return asdict(self)
 
     def __str__(self) -> str:
         return "\n".join([*self.remarks(), self.arn])

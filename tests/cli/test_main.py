@@ -53,7 +53,7 @@ def test_validate_says_what_would_run(job: dict[str, Any], tmp_path: Path, capsy
     job["batchInferenceJobConfig"] = {"rankingInfluence": {"FRESHNESS": 0.5}}
     assert main(["validate", "--request", write(tmp_path, job)]) == 0
     said = json.loads(capsys.readouterr().out)
-    assert (said["valid"], said["inputFiles"], said["inputBytes"]) == (True, 1, 16)
+    assert (said["valid"], said["input_files"], said["input_bytes"]) == (True, 1, 16)
     assert said["notes"] == ["rankingInfluence has no effect: the recipe aws-user-personalization does not use it."]
     assert not (tmp_path / "out").exists()
 

@@ -119,9 +119,7 @@ def test_a_shell_completes_commands_and_options(tmp_path: Path) -> None:
         subprocess.run(program, env={**os.environ, **about}, check=True)
         return set((tmp_path / "said").read_text().split())
 
-    assert completed("personalize-spark describe-dat") == {
-        *("describe-dataset", "describe-dataset-group", "describe-dataset-import-job")
-    }
+    assert completed("personalize-spark describe-f") == {"describe-filter", "describe-feature-transformation"}
     assert completed("personalize-spark run --eng") == {"--engine"}
 
 

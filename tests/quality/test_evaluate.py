@@ -128,11 +128,11 @@ def test_it_prints_as_a_table_of_the_three_rankings(catalog: Catalog) -> None:
 def test_it_is_plain_values(catalog: Catalog) -> None:
     arn = write(catalog)
     plain = json.loads(json.dumps(evaluate(catalog, arn).to_dict()))
-    assert list(plain) == [
-        *("solutionVersionArn", "metrics", "calibration_error", "users", "items", "rankings", "calibration"),
-        *("seen_share", "notes"),
-    ]
-    assert (plain["solutionVersionArn"], plain["metrics"]["mean_reciprocal_rank_at_25"]) == (arn, 1)
+    assert plain.keys() == {
+        *("solution_version_arn", "users", "items", "rankings", "calibration", "seen_share", "notes"),
+        *("metrics", "calibration_error"),
+    }
+    assert (plain["solution_version_arn"], plain["metrics"]["mean_reciprocal_rank_at_25"]) == (arn, 1)
     assert plain["rankings"]["model"]["recall"]["25"] == 1
 
 

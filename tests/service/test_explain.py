@@ -284,7 +284,7 @@ Items.YEAR < 1995, its YEAR is 1990
     plain = json.loads(json.dumps(explained.to_dict()))
     assert plain["group"]["fields"] == ["Items.GENRE: string", "Items.YEAR: long"]
     assert plain["line"]["kept"] == {"count": 1, "total": 4}
-    assert [each["itemId"] for each in plain["line"]["top"] if not each["droppedBy"]] == ["b", "d"]
+    assert [each["item"] for each in plain["line"]["top"] if not each["dropped_by"]] == ["b", "d"]
 
 
 def test_an_expression_alone_needs_no_catalog() -> None:
@@ -321,7 +321,7 @@ def test_a_filter_is_explained_by_its_arn_and_a_bad_line_by_its_error(catalog: C
 )
 def test_what_cannot_be_explained_is_refused(options: dict[str, str], said: str) -> None:
     with pytest.raises(InvalidInputException, match=said):
-        explain_filter(**options)  # type: ignore[arg-type]
+        explain_filter(**options)
 
 
 def test_a_misfit_shows_the_expression_as_it_was_read(catalog: Catalog, capsys: pytest.CaptureFixture[str]) -> None:
