@@ -1,4 +1,4 @@
-"""The tables and the picture of README, written from the results.
+"""The tables and the picture of README and docs/performance.md, written from the results.
 
 python -m benchmarks.report
 """
@@ -14,16 +14,26 @@ from personalize_spark.quality.charts import BLUE, GREEN, ORANGE, Bar, bars
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- benchmarks: written by python -m benchmarks.report -->", "<!-- end of benchmarks -->"
 END_TO_END = ("endtoend.json", "endtoend-100000.json")
-PICTURE = "![lines a second, beside Spark ML ALS and implicit](benchmarks/results/endtoend.svg)"
+PICTURE = "![lines a second, beside Spark ML ALS and implicit](../benchmarks/results/endtoend.svg)"
 
 
 def main() -> None:
-    """Draw the picture, and put the tables between the two marks."""
-    path, results = ROOT / "README.md", ROOT / "benchmarks" / "results"
+    """Draw the picture, and put the tables between the two marks of each document."""
+    results = ROOT / "benchmarks" / "results"
     (results / "endtoend.svg").write_text(picture(results))
-    head, _, rest = path.read_text().partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    path.write_text(f"{head}{BEGIN}\n\n{section(results)}\n{END}{tail}")
+    for name, written in documents(results).items():
+        path = ROOT / name
+        head, _, rest = path.read_text().partition(BEGIN)
+        _, _, tail = rest.partition(END)
+        path.write_text(f"{head}{BEGIN}\n\n{written}\n{END}{tail}")
+
+
+def documents(results: Path) -> dict[str, str]:
+    """What stands between the marks of each document: one table in README, all of them in docs/performance.md."""
+    return {
+        "README.md": _end_to_end(json.loads((results / END_TO_END[0]).read_text())),
+        "docs/performance.md": section(results),
+    }
 
 
 def picture(results: Path) -> str:
@@ -127,7 +137,7 @@ def _quality(result: dict[str, Any]) -> str:
         for name, each in measured["users"].items()
     ]
     related = [f"{name} {each['hit rate@25']:.3f}" for name, each in measured["related items"].items()]
-    title = "How good: MovieLens, the last fifth of each user's items held out, rank 64; implicit is tuned on this very split."
+    title = "### How good\n\nMovieLens, the last fifth of each user's items held out, rank 64; implicit is tuned on this very split."
     head = ["| | NDCG@10 | recall@25 | log-loss |", "|---|---|---|---|"]
     return "\n".join([title, "", *head, *rows, "", f"Hit rate@25 of the next item: {', '.join(related)}.", ""])
 

@@ -142,7 +142,11 @@ def test_a_refusal_and_a_failure_are_errors_of_the_face(job: dict[str, Any], tmp
         ps.run_batch_inference(catalog, job, engine="local")
 
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCUMENTS = {
+    path.name: path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+}
 
 
 def test_the_readme_calls_functions_as_they_are() -> None:
@@ -157,12 +161,19 @@ def test_the_readme_calls_functions_as_they_are() -> None:
         inspect.signature(getattr(ps, node.func.attr)).bind(*node.args, **keywords)
 
 
-def test_the_readme_shows_commands_as_they_are() -> None:
-    shown = re.findall(r"^\$ personalize-spark ([^#\n]*)", README, re.MULTILINE)
-    assert len(shown) >= 5
-    for line in shown:
-        parser().parse_args(shlex.split(line))
-    rows = re.findall(r"^\| (`[a-z].*? )?\| (`[a-z_]+`|) ?\| ", README, re.MULTILINE)
+def test_a_stranger_reads_the_readme_to_its_end() -> None:
+    assert README.count("\n") < 150
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_the_documents_show_commands_as_they_are(name: str) -> None:
+    text = DOCUMENTS[name].replace("\\\n", "")
+    for line in re.findall(r"^\$ personalize-spark ([^#\n]*)|\$\(personalize-spark ([^)\n]*)", text, re.MULTILINE):
+        parser().parse_args(shlex.split("".join(line)))
+
+
+def test_the_commands_are_all_told() -> None:
+    rows = re.findall(r"^\| (`[a-z].*? )?\| (`[a-z_]+`|) ?\| ", DOCUMENTS["commands.md"], re.MULTILINE)
     functions = {name for _, name in rows if name}
     assert functions == {f"`{name}`" for name in NAMES if name.islower() and not name.startswith("_")}
     for commands, _ in rows:

@@ -79,10 +79,11 @@ def test_the_package_does_not_ask_for_pyspark() -> None:
     assert not [each for each in asked if each.startswith(("pyspark", "pandas", "delta"))]
 
 
-def test_what_the_readme_shows_is_what_was_measured() -> None:
-    from benchmarks.report import BEGIN, END, ROOT, picture, section
+def test_what_the_documents_show_is_what_was_measured() -> None:
+    from benchmarks.report import BEGIN, END, ROOT, documents, picture
 
-    written = (ROOT / "README.md").read_text().partition(BEGIN)[2].partition(END)[0]
     results = ROOT / "benchmarks" / "results"
-    assert written.strip() == section(results).strip()
+    for name, text in documents(results).items():
+        written = (ROOT / name).read_text().partition(BEGIN)[2].partition(END)[0]
+        assert written.strip() == text.strip(), name
     assert (results / "endtoend.svg").read_text() == picture(results)
