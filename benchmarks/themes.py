@@ -35,7 +35,7 @@ from benchmarks.catalogues import SCHEMA, Catalogue, catalogues
 from benchmarks.machine import machine
 from personalize_spark.themes.relevance import relevance, unit
 from personalize_spark.themes.theme import Themes
-from personalize_spark.themes.words import ENGLISH, GERMAN, folded, stem
+from personalize_spark.themes.words import ENGLISH, GERMAN, JAPANESE, folded, stem, words_in_key
 from personalize_spark.training.lsa import words_of
 from personalize_spark.training.themes import Semantic, learn_themes
 from personalize_spark.training.word_llama import WordLlama
@@ -50,6 +50,10 @@ Unretouched, good and bad, from three catalogues, drawn by a fixed seed. After e
 """
 _STOP = ENGLISH.stop | GERMAN.stop
 _JOINS = frozenset({"and", "for", "und", "für", "of", "with", "in", "at", "mit", "aus", "the", "without"})
+_KANA = re.compile("[\u3041-\u30fc]")
+_JAPANESE_WORD = re.compile("おすすめ|[\u4e00-\u9fff々]+|[\u30a1-\u30fa\u30fc]+|(?:^|(?<=[の・]))[\u3041-\u3096]{3,}")
+_NOUN = "(?:[\u3041-\u3096]{3,}|[\u4e00-\u9fff々\u30a1-\u30fa\u30fc]+[\u3041-\u3096]{0,4}[\u4e00-\u9fff々\u30a1-\u30fa\u30fc]*)"
+_JAPANESE = re.compile(f"(?:おすすめの)?{_NOUN}(?:[の・]{_NOUN})*(?<!の)")
 _DANGLING = re.compile(r"(ly|ful|ous|able|ible|less|ing|igen|lichen|ischem?)$")
 
 Embed = Callable[[Sequence[str]], NDArray[np.float64]]
@@ -70,6 +74,11 @@ class Named:
     judges: Sequence[str]
 
 
+def tokens(text: str) -> list[str]:
+    """The words of a text in lower case; of a Japanese one the nouns, which stand in kanji and katakana."""
+    return words_in_key(text, JAPANESE) if _KANA.search(text) else words_of(text)
+
+
 class Words:
     """The space of a catalogue's own words: a text lies where the items with its words are."""
 
@@ -77,7 +86,7 @@ class Words:
         sums: dict[str, NDArray[np.float64]] = {}
         self._counts: Counter[str] = Counter()
         for text, vector in zip(texts, vectors.astype(np.float64), strict=True):
-            for word in {*words_of(text)}:
+            for word in {*tokens(text)}:
                 sums[word] = sums[word] + vector if word in sums else vector
                 self._counts[word] += 1
         self._sums, self._items = sums, len(texts)
@@ -86,7 +95,7 @@ class Words:
         """float64 (n, d), of length 1 or 0."""
         width = len(next(iter(self._sums.values())))
         zero = np.zeros(width)
-        return unit(np.array([zero + sum(self._of(word) for word in words_of(text)) for text in texts], np.float64))
+        return unit(np.array([zero + sum(self._of(word) for word in tokens(text)) for text in texts], np.float64))
 
     def _of(self, word: str) -> NDArray[np.float64]:
         if word not in self._sums:
@@ -140,7 +149,7 @@ class Measured:
         """The stems of each item, and the decade of its name."""
         decades = [re.search(r"\((\d{3})\d\)\s*$", title) for title in self.catalogue.table.column("TITLE").to_pylist()]
         return [
-            {*map(stem, words_of(text)), *([f"{found[1]}0"] if found else [])}
+            {*map(stem, tokens(text)), *([f"{found[1]}0"] if found else [])}
             for text, found in zip(self.texts, decades, strict=True)
         ]
 
@@ -187,7 +196,7 @@ class Measured:
         return round(float(np.mean(below)), 3)
 
     def _lift(self, text: str, rows: NDArray[np.int64]) -> float:
-        words = {stem(word) for word in words_of(text)} - _STOP - {"favourite", "unsere", "auswahl"}
+        words = {stem(word) for word in tokens(text)} - _STOP - {"favourite", "unsere", "auswahl"}
         inside = np.mean([words <= self.words[row] for row in rows])
         everywhere = np.mean([words <= own for own in self.words])
         return float(inside / everywhere) if everywhere else 0.0
@@ -198,8 +207,13 @@ def is_grammatical(text: str) -> bool:
 
     No mark but a hyphen, an apostrophe, an ampersand or the colon of *Our choice: garden*; no stop word but the ones that join, and
     these stand inside and not beside another but *of the*; no ending of an adverb or an adjective at the end of the text or of a joined part.
+
+    A Japanese text has at most 20 characters: nouns in kanji or katakana, with the hiragana that belong to them, joined by の, な or ・, behind
+    *おすすめの* (recommended) or not. A run of kanji and one of katakana are a word each, and there are two to five.
     """
     words = text.split()
+    if _KANA.search(text):
+        return len(text) <= 20 and bool(_JAPANESE.fullmatch(text)) and 2 <= len(_JAPANESE_WORD.findall(text)) <= 5
     if not 2 <= len(words) <= 5 or re.search(r"[.,;!?()]", text) or not (text[0].isupper() or text[0].isdigit()):
         return False
     parts = [folded(part).split() for part in re.split(r" (?:and|for|und|für) ", text)]

@@ -32,7 +32,7 @@ from personalize_spark.scoring.topn import ItemMatrix
 from personalize_spark.storage.store import Store
 from personalize_spark.themes.relevance import unit
 from personalize_spark.themes.terms import Texts
-from personalize_spark.training.themes import Semantic, learn_themes, words_about
+from personalize_spark.training.themes import Embedding, Semantic, learn_themes, words_about
 
 NO_EXPLORATION = {"itemExplorationConfig": {"explorationWeight": "0"}}
 """A batchInferenceJobConfig."""
@@ -190,7 +190,13 @@ class Hashed(Semantic):
         return unit(sums).round(4).astype(np.float32)
 
 
-def themed_version(catalog: Catalog, table: pa.Table, schema: Schema, factors: NDArray[np.float32]) -> Arn:
+def themed_version(
+    catalog: Catalog,
+    table: pa.Table,
+    schema: Schema,
+    factors: NDArray[np.float32],
+    embedding: Embedding | None = None,
+) -> Arn:
     """A version of aws-similar-items in a dataset group with an Items dataset, with what themes are made from.
 
     Args:
@@ -198,6 +204,7 @@ def themed_version(catalog: Catalog, table: pa.Table, schema: Schema, factors: N
         table: the rows of Items by ascending id.
         schema: of Items.
         factors: float32 (I, d), of the rows.
+        embedding: of the themes; if left out, one whose digits are the same on every machine.
     """
     counts = list(range(table.num_rows, 0, -1))
     version = write_version(catalog, "aws-similar-items", table.column("ITEM_ID").to_pylist(), factors, {}, counts)
@@ -206,7 +213,7 @@ def themed_version(catalog: Catalog, table: pa.Table, schema: Schema, factors: N
     imported = {"schemaArn": str(record.arn), "deltaVersion": 0, "status": Status.ACTIVE}
     catalog.create(dataset_arn(group.arn, ITEMS), imported)
     store = catalog.store.at(f"models/{version.name}/{version.version}/themes")
-    themes = asdict(write_themes(store, learn_themes(table, schema.columns, Hashed())))
+    themes = asdict(write_themes(store, learn_themes(table, schema.columns, embedding or Hashed())))
     catalog.update(catalog.read(version), datasetGroupArn=str(group.arn), themes=themes)
     return version
 

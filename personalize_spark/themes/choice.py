@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.themes.phrasing import Form, form_of, phrase_of
 from personalize_spark.themes.terms import Terms
+from personalize_spark.themes.words import words_in_key
 
 _SIMILARITY = 0.5
 """How much of what a phrase says of the neighbours counts against it."""
@@ -151,7 +152,7 @@ def _matrix(items: Ragged[np.int32], numbers: NDArray[np.int32]) -> NDArray[np.b
 
 def _pairs(terms: Terms, found: _Found, best: Sequence[int]) -> Iterator[tuple[int, int]]:
     """Pairs of terms without a word in common, or words that begin alike: *psychological*, *psychology*."""
-    words = {at: {word[:_ALIKE] for word in terms.keys[found.numbers[at]].split()} for at in best}
+    words = {at: {word[:_ALIKE] for word in words_in_key(terms.keys[found.numbers[at]], terms.language)} for at in best}
     for first, second in combinations(best, 2):
         if not words[first] & words[second]:
             yield first, second

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from enum import Enum, auto
 
 from personalize_spark.themes.terms import Terms
-from personalize_spark.themes.words import OTHER, UNSPACED, Language, words_in
+from personalize_spark.themes.words import JAPANESE, OTHER, Language, words_in
 
 MIN_WORDS, MAX_WORDS = 2, 5
 _MOST_CHARACTERS = 60
@@ -47,8 +47,8 @@ class Form(Enum):
 def form_of(terms: Terms, numbers: Sequence[int]) -> Form:
     """How one or two terms can be said."""
     language = terms.language
-    if language is UNSPACED:
-        return Form.PHRASE if len(numbers) == 1 else Form.JOINED
+    if not language.spaced:
+        return _unspaced_form(terms, numbers)
     words = [terms.keys[each].split() for each in numbers]
     describes = [_describes(terms, each) for each in numbers]
     if len(numbers) == 1:
@@ -62,6 +62,17 @@ def form_of(terms: Terms, numbers: Sequence[int]) -> Form:
         return Form.DESCRIBED if len(noun) == 1 and not language.nouns_are_capital else Form.NONE
     purposes = [_is_purpose(terms, each) for each in numbers]
     return Form.USED_FOR if sum(purposes) == 1 and _is_thing(terms, numbers[purposes.index(False)]) else Form.JOINED
+
+
+def _unspaced_form(terms: Terms, numbers: Sequence[int]) -> Form:
+    """Of terms that are values of categories, or phrases already."""
+    categories = [bool(terms.categories[each]) for each in numbers]
+    if len(numbers) == 1:
+        return Form.ALONE if categories[0] and terms.language is JAPANESE else Form.PHRASE
+    purposes = [_is_purpose(terms, each) for each in numbers]
+    if sum(purposes) == 1 and categories[purposes.index(False)]:
+        return Form.USED_FOR
+    return Form.JOINED if all(categories) or all(purposes) else Form.NONE
 
 
 def _is_purpose(terms: Terms, number: int) -> bool:
@@ -91,7 +102,7 @@ def phrase_of(terms: Terms, numbers: Sequence[int], form: Form) -> str:
     if form is Form.DESCRIBED:
         text = " ".join(texts if _describes(terms, numbers[0]) else reversed(texts))
     elif form is Form.JOINED:
-        text = language.joined.format(*texts) if language is not UNSPACED else "・".join(texts)
+        text = language.joined.format(*texts)
     elif form is Form.USED_FOR:
         text = language.used_for.format(*(reversed(texts) if _is_purpose(terms, numbers[0]) else texts))
     elif form is Form.ALONE:
@@ -104,7 +115,7 @@ def phrase_of(terms: Terms, numbers: Sequence[int], form: Form) -> str:
 def _shown(terms: Terms, number: int) -> str:
     """A term within a phrase; the capitals of a category's value say nothing where nouns have none."""
     text = terms.texts[number]
-    if terms.categories[number] and not terms.language.nouns_are_capital and terms.language is not UNSPACED:
+    if terms.categories[number] and not terms.language.nouns_are_capital and terms.language.spaced:
         words = text.split()
         return " ".join(word if word.isupper() or word[1:] != word[1:].lower() else word.lower() for word in words)
     return text
@@ -118,7 +129,7 @@ def is_phrase(text: str, language: Language) -> bool:
     """
     if not text.strip() or "\n" in text or text.endswith(".") or re.search(r"[<>{}\[\]|\\]", text):
         return False
-    if language is UNSPACED:
+    if not language.spaced:
         return len(text) <= _MOST_CHARACTERS
     words = text.replace("&", " ").split()
     ends = {words[0].lower(), words[-1].lower()}

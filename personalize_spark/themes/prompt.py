@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from personalize_spark.themes.phrasing import MAX_WORDS, MIN_WORDS, is_phrase
-from personalize_spark.themes.words import UNSPACED, Language, folded
+from personalize_spark.themes.words import Language, folded
 
 MAX_NAME, MAX_TEXT = 80, 200
 """Characters of an item's name and of its text that a language model is told."""
@@ -58,7 +58,7 @@ def flaw_of(text: str, language: Language, items: Sequence[About]) -> str:
     """
     if any(unicodedata.category(each) in _NO_LETTERS for each in text):
         return "more than one line"
-    most = _MOST_UNSPACED if language is UNSPACED else _MOST_CHARACTERS
+    most = _MOST_CHARACTERS if language.spaced else _MOST_UNSPACED
     if not is_phrase(text, language) or len(text) > most or len(text.split()) > MAX_WORDS or _MARKS & {*text}:
         return f"no phrase of {MIN_WORDS} to {MAX_WORDS} words"
     if any(_names(text, each.name, language) for each in items):
@@ -71,4 +71,4 @@ def _names(text: str, name: str, language: Language) -> bool:
     short = folded(name.partition("(")[0])
     if not short:
         return False
-    return short in folded(text) if language is UNSPACED else f" {short} " in f" {folded(text)} "
+    return f" {short} " in f" {folded(text)} " if language.spaced else short in folded(text)

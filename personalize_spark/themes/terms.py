@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from personalize_spark.scoring.ragged import Ragged
-from personalize_spark.themes.words import UNSPACED, Language, clauses, folded, language_of, stem
+from personalize_spark.themes.words import JAPANESE, Language, clauses, folded, japanese_phrases, language_of, stem
 
 MAX_TERMS = 50_000
 _MAX_WORDS, _MAX_TERM, _MAX_LINKED, _MAX_LINKS = 20_000, 4, 5, 2
@@ -173,7 +173,7 @@ def _surface(term: _Counted) -> str:
 
 def _common_words(catalogue: Sequence[Texts], language: Language, least: int) -> frozenset[str]:
     """The stems that terms may have: enough items share them."""
-    if language is UNSPACED:
+    if not language.spaced:
         return frozenset()
     items = Counter(
         word
@@ -197,18 +197,24 @@ def _occurrences(item: Texts, language: Language, common: frozenset[str]) -> Ite
         if 0 < len(value) <= _MAX_VALUE and not value.isdigit():
             key = " ".join(map(stem, folded(value).split())) or value
             yield _Occurrence(key, value.replace("_", " "), whole=True), TermSource.VALUES
-    if language is UNSPACED:
-        return
-    for clause in clauses(item.text):
-        for term in _terms_of(clause, language, common):
-            yield term, TermSource.TEXT
+    for term in _terms_in(item.text, language, common):
+        yield term, TermSource.TEXT
     for name in item.names:
         if language.decade and (decade := decade_of(name)):
             decade = language.decade.format(decade)
             yield _Occurrence(decade, decade, whole=True), TermSource.TEXT
-        for clause in clauses(name):
-            for term in _terms_of(clause, language, common):
+        if language.spaced:  # elsewhere a name gives no phrase: it is a brand, a thing and a number
+            for term in _terms_in(name, language, common):
                 yield term, TermSource.NAMES
+
+
+def _terms_in(text: str, language: Language, common: frozenset[str]) -> Iterator[_Occurrence]:
+    if language is JAPANESE:
+        for phrase, purpose in japanese_phrases(text):
+            yield _Occurrence(phrase, phrase, whole=True, purpose=purpose)
+    if language.spaced:
+        for clause in clauses(text):
+            yield from _terms_of(clause, language, common)
 
 
 def decade_of(name: str) -> str:

@@ -10,6 +10,13 @@ from dataclasses import dataclass
 _WORD = re.compile(r"[^\W_]+(?:['\u2019-][^\W_]+)*")
 _CLAUSE = re.compile(r"[.,;:!?|/()\[\]\"\u201c\u201d\u201e\u2013\u2014*\n\r\t]+|\s-\s")
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\u0e00-\u0e7f]")
+_KANA = re.compile(r"[\u3041-\u30fc]")
+_JAPANESE_NOUN = r"[\u30a1-\u30fa\u30fc\u3400-\u9fff々]"
+_JAPANESE_NOUNS = re.compile(f"{_JAPANESE_NOUN}+")
+_JAPANESE_PHRASE = re.compile(
+    f"(?<!{_JAPANESE_NOUN})({_JAPANESE_NOUN}{{1,8}})(?:の|[かさ]?な|[やら]かな)({_JAPANESE_NOUN}{{1,8}})(?:(に)|(?=[をはがでとのもへや、。]|$))"
+)
+_JAPANESE_NEVER = frozenset({*"私人物事時中上下前後今何他方際等的為", "場合", "商品", "製品"})
 _MOST_CHARACTERS = 2_000
 """Of a text that are read: what an item is about stands at its beginning."""
 _SAMPLE = 2_000
@@ -33,6 +40,7 @@ class Language:
         alone: one term of one word.
         decade: ten years, from their first three digits.
         nouns_are_capital: every noun begins with a capital letter.
+        spaced: spaces stand between words.
     """
 
     code: str
@@ -48,6 +56,7 @@ class Language:
     alone: str = "{}"
     decade: str = ""
     nouns_are_capital: bool = False
+    spaced: bool = True
 
 
 def words_in(words: str) -> frozenset[str]:
@@ -110,11 +119,12 @@ GERMAN = Language(
     alone="Unsere Auswahl: {}",
     nouns_are_capital=True,
 )
-UNSPACED = Language("unspaced")
-"""Of texts without spaces between words: whole values are terms, words are not."""
+JAPANESE = Language("ja", joined="{}・{}", used_for="{1}の{0}", alone="おすすめの{}", spaced=False)
+UNSPACED = Language("unspaced", joined="{}・{}", spaced=False)
+"""Of other texts without spaces between words: whole values are terms, words are not."""
 OTHER = Language("other")
 """Any other, of which nothing is known."""
-LANGUAGES = {language.code: language for language in (ENGLISH, GERMAN, UNSPACED, OTHER)}
+LANGUAGES = {language.code: language for language in (ENGLISH, GERMAN, JAPANESE, UNSPACED, OTHER)}
 
 
 def language_of(texts: Sequence[str]) -> Language:
@@ -122,7 +132,7 @@ def language_of(texts: Sequence[str]) -> Language:
     sample = [text[:_MOST_CHARACTERS] for text in texts[:: max(1, len(texts) // _SAMPLE)]]
     characters = sum(map(len, sample))
     if sum(len(_UNSPACED.findall(text)) for text in sample) > characters / 4:
-        return UNSPACED
+        return JAPANESE if sum(len(_KANA.findall(text)) for text in sample) > characters / 10 else UNSPACED
     words = Counter(word.lower() for text in sample for word in _WORD.findall(text))
     shares = {each: sum(words[word] for word in each.stop) for each in (ENGLISH, GERMAN)}
     best = max(shares, key=lambda each: shares[each])
@@ -136,6 +146,22 @@ def clauses(text: str) -> Iterable[list[str]]:
     for clause in _CLAUSE.split(text[:_MOST_CHARACTERS]):
         if words := _WORD.findall(clause):
             yield words
+
+
+def words_in_key(key: str, language: Language) -> list[str]:
+    """The words of a term as it is counted; in Japanese its nouns."""
+    return key.split() if language.spaced else _JAPANESE_NOUNS.findall(key) or [key]
+
+
+def japanese_phrases(text: str) -> Iterable[tuple[str, bool]]:
+    """The phrases of two nouns in a Japanese text, and whether each is what something is for: *静かな朝に*.
+
+    A noun is what stands in kanji and katakana. Without a dictionary it is only certain where it ends, at the hiragana behind it, if
+    particles make a phrase of it: の between two nouns, or な behind one that describes.
+    """
+    for found in _JAPANESE_PHRASE.finditer(text[:_MOST_CHARACTERS]):
+        if not {found[1], found[2]} & _JAPANESE_NEVER:
+            yield found[0].removesuffix("に"), found[3] is not None
 
 
 def folded(text: str) -> str:

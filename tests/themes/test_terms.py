@@ -2,10 +2,20 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import numpy as np
 import pytest
 
 from personalize_spark.themes.terms import Terms, Texts, find_terms
-from personalize_spark.themes.words import ENGLISH, GERMAN, UNSPACED, folded, language_of, stem
+from personalize_spark.themes.words import (
+    ENGLISH,
+    GERMAN,
+    JAPANESE,
+    UNSPACED,
+    folded,
+    japanese_phrases,
+    language_of,
+    stem,
+)
 
 ENGLISH_TEXTS = [
     "A pan for slow Sunday breakfasts. It keeps warm for hours.",
@@ -18,7 +28,7 @@ GERMAN_TEXTS = [
     "Die Leuchte für gemütliche Winterabende und die schönen Nächte, aus reiner Baumwolle.",
     "Eine Kerze für die schönen Nächte mit weichem Griff, aus Wachs.",
 ]
-JAPANESE = "静かな朝に香り高いコーヒーを楽しめます。"
+JAPANESE_TEXT = "静かな朝に香り高いコーヒーを楽しめます。"
 
 
 def terms_of(*texts: str, values: tuple[str, ...] = ()) -> Terms:
@@ -28,7 +38,8 @@ def terms_of(*texts: str, values: tuple[str, ...] = ()) -> Terms:
 def test_the_language_is_that_of_the_stop_words() -> None:
     assert language_of(ENGLISH_TEXTS) is ENGLISH
     assert language_of(GERMAN_TEXTS) is GERMAN
-    assert language_of([JAPANESE] * 3) is UNSPACED
+    assert language_of([JAPANESE_TEXT] * 3) is JAPANESE
+    assert language_of(["适合清晨的咖啡壶，容量刚好。"] * 3) is UNSPACED
 
 
 def test_terms_are_noun_phrases_that_several_items_share() -> None:
@@ -51,11 +62,33 @@ def test_german_phrases_stand_in_their_plain_form() -> None:
 
 
 def test_values_of_categories_are_terms_as_they_are_written() -> None:
-    items = [Texts(["A", "B"], JAPANESE, ["キッチン用品", "x"]), Texts([], JAPANESE, ["キッチン用品"]), Texts()]
+    items = [
+        Texts(["A", "B"], JAPANESE_TEXT, ["キッチン用品", "x"]),
+        Texts([], JAPANESE_TEXT, ["キッチン用品"]),
+        Texts(),
+    ]
     terms = find_terms(items)
-    assert list(terms.texts) == ["キッチン用品"]
-    assert terms.categories.all()
-    assert terms.items.lengths.tolist() == [1, 1, 0]
+    assert {*terms.texts} == {"キッチン用品", "静かな朝"}
+    assert [terms.texts[each] for each in np.flatnonzero(terms.categories)] == ["キッチン用品"]
+    assert terms.items.lengths.tolist() == [2, 2, 0]
+
+
+@pytest.mark.parametrize(
+    ("text", "phrases"),
+    [
+        ("静かな朝に使いたい和風のテントです。", [("静かな朝", True), ("和風のテント", False)]),
+        (
+            "家族のキャンプにおすすめ。小さな部屋、雨の日。",
+            [("家族のキャンプ", True), ("小さな部屋", False), ("雨の日", False)],
+        ),
+        ("陶器の掛け布団と軽量の剪定ばさみ", []),
+        ("私の朝、商品の物", []),
+        ("滑りにくい底、使いやすい形", []),
+        ("あ" * 100_000 + "雨の日", []),
+    ],
+)
+def test_a_japanese_phrase_ends_where_its_noun_does(text: str, phrases: list[tuple[str, bool]]) -> None:
+    assert [*japanese_phrases(text)] == phrases
 
 
 def test_what_all_items_have_says_nothing() -> None:
