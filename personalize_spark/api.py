@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from personalize_spark.catalog.arns import Arn
@@ -18,7 +19,7 @@ from personalize_spark.solutions.new_version import NewVersion
 from personalize_spark.storage.location import Place, uri_of
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
     from personalize_spark.datasets.import_plan import ImportMode
     from personalize_spark.datasets.imported import ImportReport
@@ -176,10 +177,11 @@ def validate_batch_inference(
 
     Raises:
         ServiceError: the request would be refused.
-        JobFailed: the job would fail: there is no input, more than the managed service takes, or too many records for themes.
+        JobFailed: the job would fail: there is no input, more than the managed service takes, or too many records for themes, or the
+            output folder cannot be written.
     """
     from personalize_spark.job.inputs import find_inputs, note_of_litter, note_of_old_answers
-    from personalize_spark.job.run import check_inputs
+    from personalize_spark.job.run import check_inputs, check_output
     from personalize_spark.service.batch_inference_jobs import check_batch_inference_job
 
     job = check_batch_inference_job(
@@ -192,6 +194,7 @@ def validate_batch_inference(
     size = sum(each.source.size for each in inputs)
     names = [each.source.name for each in inputs]
     notes = [*job.notes, *note_of_litter(job.input_path, job.access), *note_of_old_answers(names)]
+    notes += check_output(job, inputs)
     return {"valid": True, "input_files": len(inputs), "input_bytes": size, "notes": notes}
 
 
@@ -200,9 +203,9 @@ def import_datasets(  # noqa: PLR0913  # the command's options
     catalog: Catalog | Place,
     group: str,
     *,
-    interactions: Place | None = None,
-    items: Place | None = None,
-    users: Place | None = None,
+    interactions: Place | DataFrame | None = None,
+    items: Place | DataFrame | None = None,
+    users: Place | DataFrame | None = None,
     interactions_schema: Mapping[str, Any] | None = None,
     items_schema: Mapping[str, Any] | None = None,
     users_schema: Mapping[str, Any] | None = None,
@@ -211,7 +214,7 @@ def import_datasets(  # noqa: PLR0913  # the command's options
     dry_run: bool = False,
     spark: SparkSession | None = None,
 ) -> ImportReport:
-    """Import CSV files into a dataset group, and refresh the users of its solution versions.
+    """Import CSV files or tables into a dataset group, and refresh the users of its solution versions.
 
     New interactions update the user vectors of the latest ACTIVE version of each solution of the group. New items become
     eligible for exploration.
@@ -219,16 +222,16 @@ def import_datasets(  # noqa: PLR0913  # the command's options
     Args:
         catalog: the catalog or its place: it holds the dataset group.
         group: the name of the dataset group, created if there is none.
-        interactions: a CSV file of the Interactions dataset, or a folder of them.
-        items: the same of the Items dataset.
-        users: the same of the Users dataset.
-        interactions_schema: the Avro schema of the interactions; inferred from the file if left out.
+        interactions: a CSV file or a folder of them, a Parquet or Delta table (`@v12` at its end is a version), or a Spark frame.
+        items: the same of the items.
+        users: the same of the users.
+        interactions_schema: the Avro schema of the interactions; if left out, inferred from the file, or from the table's types.
         items_schema: the same of the items.
         users_schema: the same of the users.
         map: by name of a column, such as USER_ID, the one that the files have for it.
         import_mode: FULL replaces the datasets; INCREMENTAL adds interactions, and updates items and users by id.
-        dry_run: read and check all rows, report what would be imported, and write nothing; needs no Spark.
-        spark: the session to use; it needs Delta.
+        dry_run: read and check all rows, report what would be imported, and write nothing; only tables need Spark for it.
+        spark: the session to use, by default that of a frame; it needs Delta.
 
     Returns:
         What was imported of each dataset, what was rejected and where it is listed, and the users that were refreshed.
@@ -238,17 +241,18 @@ def import_datasets(  # noqa: PLR0913  # the command's options
         DataError: there is no file, one is not CSV in UTF-8, or a dataset has no row that can be imported; then none is imported.
     """
     from personalize_spark.datasets.dry_run import try_import
-    from personalize_spark.datasets.import_plan import CsvSource, plan_import
+    from personalize_spark.datasets.import_plan import plan_import, source_of
 
     if not dry_run:  # that a machine lacks Spark is told before its files are read
         from personalize_spark.datasets.imports import run_import
         from personalize_spark.solutions.refresh_users import refresh_users
     catalog, places = Catalog(catalog), {"Interactions": interactions, "Items": items, "Users": users}
     schemas = {"Interactions": interactions_schema, "Items": items_schema, "Users": users_schema}
-    sources = {name: CsvSource(uri_of(at), schemas[name], map or {}) for name, at in places.items() if at is not None}
+    sources = {name: source_of(at, schemas[name], map or {}) for name, at in places.items() if at is not None}
     if not sources:
         raise InvalidInputException("Nothing to import: give at least one of interactions, items and users.")
-    plan = plan_import(catalog, group, sources, _mode(import_mode))
+    begin = partial(_session, f"import {group}", data=True)
+    plan = plan_import(catalog, group, sources, _mode(import_mode), begin if spark is None else lambda: spark)
     if dry_run:
         return try_import(plan)
     session = spark or _session(f"import {group}", data=True, short=plan.little)
@@ -383,8 +387,9 @@ def _session(purpose: str, *, data: bool = False, short: bool = False) -> SparkS
 
 
 def _new_version(catalog: Catalog, arn: Arn) -> NewVersion:
-    metrics: dict[str, float] = catalog.read(arn).fields.get("metrics", {})
-    notes = []
+    fields = catalog.read(arn).fields
+    metrics: dict[str, float] = fields.get("metrics", {})
+    notes: list[str] = [*fields.get("notes", ())]
     if "logLossPopularity" in metrics:
         better = "better" if metrics["logLoss"] < metrics["logLossPopularity"] else "no better"
         notes.append(f"The scores predict what users did next {better} than popularity does.")

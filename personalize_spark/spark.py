@@ -57,6 +57,7 @@ _DELTA = {
 _RAISED = re.compile(r"[A-Za-z_][\w.]*: ")
 """Begins the line of a traceback that names the error."""
 
+_INCUBATING = b"WARNING: Using incubator modules"
 _INTERRUPT = "spark.job.interruptOnCancel"
 _MANY = 1 << 20
 """Rows of a range that is cut into as many parts as tasks run at once."""
@@ -117,7 +118,11 @@ def _begin(settings: Mapping[str, str], app: str) -> SparkSession:
     for name, value in settings.items():
         builder = builder.config(name, value)
     try:
-        return builder.getOrCreate()
+        if "spark.master" not in settings:
+            return builder.getOrCreate()
+        sys.stderr.write("Starting Spark.\n")
+        with _without_warning():
+            return builder.getOrCreate()
     except (PySparkRuntimeError, FileNotFoundError) as error:
         if isinstance(error, PySparkRuntimeError) and "JAVA_GATEWAY" not in str(error):
             raise
@@ -125,6 +130,36 @@ def _begin(settings: Mapping[str, str], app: str) -> SparkSession:
         raise EnvironmentProblem(
             f"Spark cannot start its JVM: install Java 17 or 21 and set JAVA_HOME to it (now {java})."
         ) from error
+
+
+@contextlib.contextmanager
+def _without_warning() -> Iterator[None]:
+    """A JVM that starts in here inherits a pipe as its stderr; all but one line of it goes on to ours.
+
+    Spark asks the JVM for a module in incubation, and no option keeps Java from warning of it.
+    """
+    try:
+        ours = os.dup(2)
+    except OSError:  # there is no stderr
+        yield
+        return
+    reading, writing = os.pipe()
+    os.dup2(writing, 2)
+    os.close(writing)
+    threading.Thread(target=_forward, args=(reading, ours), daemon=True).start()
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(ours, 2)  # the JVM alone holds the pipe now; the thread ends with it
+
+
+def _forward(reading: int, ours: int) -> None:
+    with os.fdopen(reading, "rb") as lines:
+        for line in lines:
+            if _INCUBATING not in line:
+                os.write(ours, line)
+    os.close(ours)
 
 
 def check_delta(session: SparkSession) -> None:
@@ -164,7 +199,7 @@ def data_settings(*, short: bool = False) -> dict[str, str]:
         "spark.jars": ",".join(str(jar) for jar in ensure_jars()),
         "spark.sql.shuffle.partitions": str(2 * cores),
         "spark.driver.maxResultSize": "0",  # item factors come home whole, and may be more than the 1 GiB of the default
-        "spark.driver.memory": f"{max(1024, min(16_384, memory // 2))}m",
+        "spark.driver.memory": os.environ.get("SPARK_DRIVER_MEMORY") or f"{max(1024, min(16_384, memory // 2))}m",
         "spark.driver.extraJavaOptions": f"-Xss4m {_LOGGING} {_START_FAST if short else ''}",  # ALS's lineage is deep
         **(_SHORT if short else {}),
     }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import threading
 from contextlib import nullcontext, suppress
 from pathlib import Path
@@ -106,3 +108,16 @@ def test_tables_go_into_spark_and_come_back(
     assert back.schema.names == table.schema.names
     assert back.sort_by([("item", "descending")]).to_pydict() == table.to_pydict()
     assert [field.type for field in back.schema][1:4] == [pa.int64(), pa.int32(), pa.binary()]
+
+
+def test_javas_warning_of_a_module_in_incubation_is_left_out() -> None:
+    program = """
+import subprocess, sys, threading
+from personalize_spark.spark import _without_warning
+with _without_warning():
+    subprocess.run(["sh", "-c", "echo WARNING: Using incubator modules: x >&2; echo what else is said >&2"], check=True)
+[each.join() for each in threading.enumerate() if each is not threading.current_thread()]
+print("ours", file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert done.stderr == "what else is said\nours\n"

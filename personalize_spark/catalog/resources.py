@@ -33,10 +33,20 @@ def find(catalog: Catalog, arn: str, wanted: str) -> Record:
     try:
         return catalog.read(parsed)
     except ResourceNotFoundException as error:
-        siblings = catalog.list(parsed.kind, parsed.name if parsed.version else None)
-        names = {_own_name(each.arn) for each in siblings} - {_own_name(parsed)}  # the same name in another region
-        hint = did_you_mean(_own_name(parsed), names)
-        raise ResourceNotFoundException(f"{error.message.removesuffix('.')}{hint}.") from error
+        raise ResourceNotFoundException(f"{error.message.removesuffix('.')}{_hint(catalog, parsed)}.") from error
+
+
+def _hint(catalog: Catalog, arn: Arn) -> str:
+    """What may have been meant by an ARN of nothing."""
+    siblings = list(catalog.list(arn.kind, arn.name if arn.version else None))
+    names = {_own_name(each.arn) for each in siblings} - {_own_name(arn)}  # the same name in another region
+    if hint := did_you_mean(_own_name(arn), names):
+        return hint
+    if arn.version and siblings:
+        return f"; the newest version of {arn.name} is {versions_of(catalog, arn)[0].arn}"
+    if arn.version:
+        return did_you_mean(arn.name, {each.arn.name for each in catalog.list(arn.kind)} - {arn.name})
+    return ""
 
 
 def find_group(catalog: Catalog, name: str) -> Record:

@@ -66,7 +66,7 @@ def options_of(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def json_of(source: str) -> dict[str, Any]:
-    """A JSON object: the text itself, a path, `file://PATH` as in the AWS CLI, or an object `s3://BUCKET/KEY`.
+    """A JSON object: the text itself, a path, `file://PATH` as in the AWS CLI, an object `s3://BUCKET/KEY`, or `-` for stdin.
 
     Raises:
         InvalidInputException: it cannot be read, or is no object.
@@ -82,6 +82,8 @@ def json_of(source: str) -> dict[str, Any]:
 
 
 def _read(place: str) -> str:
+    if place == "-":
+        return sys.stdin.read()
     if place.startswith(("s3://", "s3a://")):
         folder, name = split_prefix(place)
         return open_store(folder).read(name).decode("utf-8-sig")

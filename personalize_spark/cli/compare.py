@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from personalize_spark.cli.arguments import Commands, add_command, options_of, show_result
+from personalize_spark.cli.arguments import Commands, add_command, options_of, show_as
+from personalize_spark.errors import DataError
 
 
 def add(commands: Commands) -> None:
@@ -26,4 +27,7 @@ def _compare(arguments: argparse.Namespace) -> None:
 
     options = options_of(arguments)
     as_json = options.pop("json")
-    show_result(compare(**options), as_json=as_json)
+    comparison = compare(**options)
+    show_as(comparison, as_json=as_json)
+    if comparison.notes:
+        raise DataError(comparison.notes[0])

@@ -29,11 +29,20 @@ def add(commands: Commands) -> None:
 
 
 def _add_import(commands: Commands) -> None:
-    parser = add_command(commands, "import", _import, "Import datasets from CSV files.")
+    parser = add_command(
+        commands,
+        "import",
+        _import,
+        "Import datasets from CSV files, Parquet or Delta tables. Stdout is the ARN of the dataset group.",
+    )
     add_catalog(parser)
     parser.add_argument("--group", required=True, metavar="NAME", help="the dataset group, created if there is none")
     for name in _DATASETS:
-        parser.add_argument(f"--{name}", metavar="CSV", help=f"file or folder of the {name} dataset")
+        parser.add_argument(
+            f"--{name}",
+            metavar="PATH",
+            help=f"file, folder or table of the {name} dataset; TABLE@v12 is a version of a Delta table",
+        )
         parser.add_argument(f"--{name}-schema", metavar="JSON", help="its Avro schema; inferred if left out")
     parser.add_argument(
         "--map",
@@ -111,6 +120,8 @@ def _import(arguments: argparse.Namespace) -> None:
     sys.stderr.write(f"{report}\n")
     if print_schema:
         show(report.datasets[0].schema.avro())
+    elif not options["dry_run"]:
+        sys.stdout.write(f"{report.dataset_group_arn}\n")
 
 
 def _train(arguments: argparse.Namespace) -> None:

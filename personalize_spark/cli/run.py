@@ -56,7 +56,9 @@ def add(commands: Commands) -> None:
         add_catalog(command)
     for command in (run, check):
         asked = command.add_mutually_exclusive_group(required=True)
-        asked.add_argument("--request", metavar="FILE", help="a CreateBatchInferenceJob request, as JSON")
+        asked.add_argument(
+            "--request", metavar="FILE", help="a CreateBatchInferenceJob request, as JSON; - reads stdin"
+        )
         if command is run:
             what = "answer the files again that have error lines or no output; replaces their outputs"
             asked.add_argument("--retry-errors", metavar="REPORT|ARN", help=what)

@@ -26,7 +26,7 @@ _INDEX = re.compile(r"(Unnamed: [0-9]+)?")
 _FOREIGN = {
     "utf-16": "is UTF-16: save it as UTF-8 (iconv -f UTF-16 -t UTF-8, or 'CSV UTF-8' in a spreadsheet)",
     "zip": "is a ZIP archive or an Excel workbook: unpack it, or save the sheet as CSV in UTF-8",
-    "parquet": "is a Parquet file",
+    "parquet": "is a Parquet file: import it apart from CSV files, by the command import or import_datasets in Python",
     "avro": "is an Avro file: write it as text, or as Parquet",
     "orc": "is an ORC file: write it as text, or as Parquet",
 }

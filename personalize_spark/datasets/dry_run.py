@@ -1,15 +1,20 @@
-"""An import tried out: all rows are read and checked, in this process, without Spark; nothing is written."""
+"""An import tried out: all rows are read and checked, those of files in this process, without Spark; nothing is written."""
 
 from __future__ import annotations
 
 from collections import Counter
 from itertools import chain
+from typing import TYPE_CHECKING
 
 import pyarrow.compute as pc
 
 from personalize_spark.datasets.import_plan import Files, ImportPlan
-from personalize_spark.datasets.imported import KEYS, SHOWN, Imported, ImportReport, missing_notes
+from personalize_spark.datasets.imported import KEYS, SHOWN, Imported, ImportReport, missing_notes, rejected_row
+from personalize_spark.datasets.odd_ids import id_columns, notes_of_ids, notes_of_rows
 from personalize_spark.datasets.rows import LINE, MISSING, REASON
+
+if TYPE_CHECKING:
+    from personalize_spark.datasets.table_rows import Table
 
 
 def try_import(plan: ImportPlan) -> ImportReport:
@@ -17,12 +22,13 @@ def try_import(plan: ImportPlan) -> ImportReport:
 
     An INCREMENTAL import may also replace rows that are there already.
     """
-    return ImportReport(str(plan.group), [_read(each) for each in plan.datasets], view=None)
+    tried = [_read(each) if isinstance(each, Files) else _read_table(each) for each in plan.datasets]
+    return ImportReport(str(plan.group), tried, view=None)
 
 
 def _read(files: Files) -> Imported:
     key = KEYS.get(files.schema.dataset)
-    ids: set[str] = set()
+    ids: dict[str, set[str]] = {name: set() for name in id_columns(files.schema)}
     good = rejected = 0
     examples: list[str] = []
     words: Counter[str] = Counter()
@@ -31,10 +37,25 @@ def _read(files: Files) -> Imported:
             bad = batch.filter(pc.is_valid(batch.column(REASON)))
             good, rejected = good + batch.num_rows - bad.num_rows, rejected + bad.num_rows
             lines = bad.select([LINE, REASON]).slice(0, SHOWN - len(examples)).to_pylist()
-            examples += [f"{files.name(number)}, line {row[LINE]}: {row[REASON]}" for row in lines]
+            examples += [rejected_row(files.name(number), row[LINE], row[REASON]) for row in lines]
             words.update(chain.from_iterable(batch.column(MISSING).drop_null().to_pylist()))
-            if key is not None:
-                ids.update(pc.drop_null(batch.column(key)).to_pylist())
-    rows = good if key is None else len(ids)
-    notes = [*files.notes, *missing_notes(words)]
+            for name, found in ids.items():
+                found.update(pc.unique(batch.column(name)).drop_null().to_pylist())
+    rows = good if key is None else len(ids[key])
+    notes = [*files.notes, *missing_notes(words), *notes_of_ids(ids)]
     return Imported(files.schema.dataset, files.schema, rows, good - rows, rejected, examples, None, None, notes)
+
+
+def _read_table(table: Table) -> Imported:
+    from pyspark.sql import functions as F  # noqa: N812  # as everybody calls it
+
+    key = KEYS.get(table.schema.dataset)
+    rows = table.checked_rows()
+    counting = [F.count("*"), F.count(REASON), F.count_distinct(key) if key else F.count_if(F.col(REASON).isNull())]
+    [(total, rejected, kept)] = rows.agg(*counting).collect()
+    bad = rows.where(f"{REASON} is not null").orderBy(REASON).select(REASON).limit(SHOWN) if rejected else None
+    examples = [rejected_row(table.name, None, reason) for (reason,) in bad.collect()] if bad else []
+    return Imported(
+        *(table.schema.dataset, table.schema, kept, total - rejected - kept, rejected, examples, None, None),
+        notes=[*table.notes, *notes_of_rows(rows, table.schema)],
+    )

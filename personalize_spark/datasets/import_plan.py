@@ -1,14 +1,15 @@
-"""An import before it starts: which files, in which schema, read how. Spark is not needed, and nothing is written."""
+"""An import before it starts: which files, in which schema, read how. Only tables need Spark, and nothing is written."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import chain
-from typing import Any
+from os import PathLike
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -19,12 +20,18 @@ from personalize_spark.catalog.resources import find_dataset, find_schema
 from personalize_spark.datasets.csv_files import HEAD
 from personalize_spark.datasets.inference import infer
 from personalize_spark.datasets.rows import Reading, Sample, check_header, read_rows, sample
+from personalize_spark.datasets.table_files import TableSource, find_table
 from personalize_spark.datasets.times import TIMES, TimeForm, form_of_column, note_of
 from personalize_spark.errors import DataError, InvalidInputException, ResourceNotFoundException
 from personalize_spark.schemas import Schema
 from personalize_spark.storage.content import is_litter
-from personalize_spark.storage.location import open_store, split_prefix
+from personalize_spark.storage.location import Place, open_store, split_prefix, uri_of
 from personalize_spark.storage.store import Object, ObjectReader, Store, stream
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+    from personalize_spark.datasets.table_rows import Table
 
 MISSING_WORDS = "missingWords"
 """Member of a dataset's record: its schema was inferred, so words for missing values count in what is added, too."""
@@ -55,6 +62,27 @@ class CsvSource:
     names: Mapping[str, str] = field(default_factory=dict)
 
 
+def source_of(
+    at: Place | DataFrame, schema: Mapping[str, Any] | None, names: Mapping[str, str]
+) -> CsvSource | TableSource:
+    """What to import: a frame, the table that lies at a place, or else CSV files.
+
+    Raises:
+        InvalidInputException: it is neither a place nor a frame of Spark.
+        DataError: a table of another kind than Parquet and Delta lies there.
+    """
+    if not isinstance(at, str | PathLike):
+        if not hasattr(at, "mapInArrow"):
+            raise InvalidInputException(
+                f"A {type(at).__module__.partition('.')[0]} {type(at).__name__} cannot be imported: give a path, or a frame of "
+                "Spark (spark.createDataFrame(...))."
+            )
+        return TableSource(at, schema, names)
+    uri = uri_of(at)
+    table = find_table(uri)
+    return CsvSource(uri, schema, names) if table is None else TableSource(table, schema, names)
+
+
 @dataclass(frozen=True)
 class Files:
     """What to read of a dataset: the files of a folder, in the columns of the schema; `adds` to the rows that are there."""
@@ -83,23 +111,28 @@ class Files:
 
 @dataclass(frozen=True)
 class ImportPlan:
-    """An import before it starts: the dataset group, and the files of each dataset; whether all of it is `little` data."""
+    """An import before it starts: the dataset group, the files or the table of each dataset; whether all of it is `little` data."""
 
     group: Arn
-    datasets: list[Files]
+    datasets: list[Files | Table]
     little: bool
 
 
 def plan_import(
-    catalog: Catalog, group: str, sources: Mapping[str, CsvSource], mode: ImportMode = ImportMode.FULL
+    catalog: Catalog,
+    group: str,
+    sources: Mapping[str, CsvSource | TableSource],
+    mode: ImportMode = ImportMode.FULL,
+    begin: Callable[[], SparkSession] | None = None,
 ) -> ImportPlan:
-    """List the files, settle the schemas and compare every header with them; nothing is written, Spark is not needed.
+    """List the files, settle the schemas and compare every header with them; nothing is written, only tables need Spark.
 
     Args:
         catalog: holds the dataset group, if it is not a new one.
         group: the name of the dataset group.
         sources: by dataset type, `Interactions`, `Items` or `Users`.
         mode: FULL replaces what is there; INCREMENTAL adds interactions, and updates items and users by id.
+        begin: gives the session that reads tables; it is asked for when all else is checked.
 
     Raises:
         InvalidInputException: the group's name or a schema is not valid, a file lacks columns, or its times have two forms.
@@ -107,9 +140,43 @@ def plan_import(
     """
     arn = _group_arn(catalog, group)
     kept = {name: None if mode is ImportMode.FULL else _kept(catalog, arn, name) for name in sources}
-    planned = [_plan(dataset, source, kept[dataset]) for dataset, source in sources.items()]
-    read = sum(file.size for each in planned for file in each.files)
-    return ImportPlan(arn, planned, read <= _LITTLE_BYTES and (mode is ImportMode.FULL or has_little(catalog, arn)))
+    given = {name: _given(name, source.schema, kept[name]) for name, source in sources.items()}
+    planned: dict[str, Files | Table] = {
+        name: _plan(name, source, given[name], kept[name])
+        for name, source in sources.items()
+        if isinstance(source, CsvSource)
+    }
+    if begin is not None and len(planned) < len(sources):
+        from personalize_spark.datasets.table_rows import plan_table
+
+        session = begin()
+        planned |= {
+            name: plan_table(name, source, session, given[name], kept[name])
+            for name, source in sources.items()
+            if isinstance(source, TableSource)
+        }
+    for name, source in sources.items():
+        if source.schema is not None and source.schema["name"] != name:
+            planned[name].notes.insert(
+                0, f"The schema is called {source.schema['name']!r}; the service's name for it is {name}."
+            )
+    # what a table holds is not known
+    read = sum(
+        sum(file.size for file in each.files) if isinstance(each, Files) else _LITTLE_BYTES + 1
+        for each in planned.values()
+    )
+    little = read <= _LITTLE_BYTES and (mode is ImportMode.FULL or has_little(catalog, arn))
+    return ImportPlan(arn, [planned[name] for name in sources], little)
+
+
+def _given(dataset: str, avro: Mapping[str, Any] | None, kept: Reading | None) -> Schema | None:
+    """The schema that is given, if it is one of what is there."""
+    schema = None if avro is None else Schema.parse(dataset, avro)
+    if schema is not None and kept is not None and schema != kept.schema:
+        raise InvalidInputException(
+            f"The schema given for {dataset} differs from that of the existing rows. Only an import in the mode FULL can change it."
+        )
+    return schema
 
 
 def has_little(catalog: Catalog, group: Arn) -> bool:
@@ -135,28 +202,21 @@ def _kept(catalog: Catalog, group: Arn, dataset: str) -> Reading | None:
         return None
 
 
-def _plan(dataset: str, source: CsvSource, kept: Reading | None) -> Files:
+def _plan(dataset: str, source: CsvSource, given: Schema | None, kept: Reading | None) -> Files:
     """List the files, settle the schema and look for its columns in every file.
 
     What is added to has the `kept` schema; else it is inferred from the first rows of all files.
     """
     folder, files = files_of(source.uri)
     store = open_store(folder)
-    given = None if source.schema is None else Schema.parse(dataset, source.schema)
     samples = [_sample(store, each, -(-_SAMPLE_ROWS // len(files)), source.names) for each in files]
     notes = [note for each in samples for note in each.notes]
-    if given is not None and source.schema is not None and source.schema["name"] != dataset:
-        notes.append(f"The schema is called {source.schema['name']!r}; the service's name for it is {dataset}.")
     schema = given or (kept.schema if kept else None)
     words = given is None and (kept is None or kept.missing_words)
     names = [store.root + each.name for each in files]
     if schema is None:
         schema, reasons = _inferred(dataset, names, samples)
         notes += reasons
-    if kept is not None and schema != kept.schema:
-        raise InvalidInputException(
-            f"The schema given for {dataset} differs from that of the existing rows. Only an import in the mode FULL can change it."
-        )
     for name, each in zip(names, samples, strict=True):
         check_header(name, each.header, schema)
     if more := sorted({name for each in samples for name in each.header} - set(schema.names)):

@@ -85,6 +85,11 @@ def _rejected(imported: Imported) -> str:
     return f"{were} listed in {imported.rejected_uri}"
 
 
+def rejected_row(file: str, line: int | None, reason: str) -> str:
+    """A rejected row, for reading; a table's has no line."""
+    return f"{file}: {reason}" if line is None else f"{file}, line {line}: {reason}"
+
+
 def missing_notes(words: Mapping[str, int]) -> list[str]:
     """What to say of the words that count as missing values: how often each column has which."""
     if not words:

@@ -1,7 +1,7 @@
-"""Import: CSV files -> Delta tables -> a new view, and the records of it all.
+"""Import: CSV files, or tables -> Delta tables -> a new view, and the records of it all.
 
 datasets/GROUP/interactions|items|users/     Delta tables
-datasets/GROUP/rejected/IMPORT/TYPE/         JSON Lines: file, line and reason of every row that was not imported
+datasets/GROUP/rejected/IMPORT/TYPE/         JSON Lines: file, line (a table has none) and reason of every row that was not imported
 
 All files of all datasets are read and checked before the first table is written. The records follow when all tables
 are: if one cannot be written, the others go back, and jobs still see the versions before.
@@ -28,8 +28,10 @@ from personalize_spark.catalog.resources import dataset_arn, find_dataset, find_
 from personalize_spark.catalog.status import Status
 from personalize_spark.datasets.build_view import build_view
 from personalize_spark.datasets.import_plan import MISSING_WORDS, CsvSource, Files, ImportMode, ImportPlan, plan_import
-from personalize_spark.datasets.imported import KEYS, SHOWN, Imported, ImportReport, missing_notes
-from personalize_spark.datasets.rows import LINE, MISSING, REASON, Reading, arrow_schema
+from personalize_spark.datasets.imported import KEYS, SHOWN, Imported, ImportReport, missing_notes, rejected_row
+from personalize_spark.datasets.odd_ids import notes_of_rows
+from personalize_spark.datasets.rows import FILE, LINE, MISSING, REASON, Reading, arrow_schema
+from personalize_spark.datasets.table_rows import Table
 from personalize_spark.errors import (
     DataError,
     ResourceAlreadyExistsException,
@@ -41,8 +43,6 @@ from personalize_spark.schemas import Schema
 from personalize_spark.storage.location import hadoop_uri
 
 __all__ = ["CsvSource", "ImportMode", "import_files", "plan_import", "run_import"]
-
-FILE = "_file"
 
 
 def import_files(
@@ -91,13 +91,13 @@ def table_path(group: str, dataset: str) -> str:
 class _Checked:
     """The rows of a dataset as they were read, good and bad, before any is written; `total` counts them all."""
 
-    plan: Files
+    plan: Files | Table
     rows: DataFrame
     total: int
     rejected: int
     examples: list[str]
     rejected_uri: str
-    missing: dict[str, int]
+    notes: list[str]
 
     @property
     def schema(self) -> Schema:
@@ -105,15 +105,16 @@ class _Checked:
         return self.plan.schema
 
 
-def _check(spark: SparkSession, plan: Files, rejected_uri: str, cached: ExitStack) -> _Checked:
+def _check(spark: SparkSession, plan: Files | Table, rejected_uri: str, cached: ExitStack) -> _Checked:
     """Read all rows, and list those that will not be imported; the rows stay cached for as long as `cached` is open."""
-    rows = _read(spark, plan).persist()
+    rows = (plan.checked_rows() if isinstance(plan, Table) else _read(spark, plan)).persist()
     cached.callback(rows.unpersist)
     counting = F.count("*").alias("all"), F.count(REASON).alias("rejected"), F.count(MISSING).alias("missing")
     [counts] = rows.agg(*counting).collect()
     examples = _list_rejected(rows, rejected_uri) if counts["rejected"] else []
-    missing = _count_missing(rows) if counts["missing"] else {}
-    return _Checked(plan, rows, counts["all"], counts["rejected"], examples, rejected_uri, missing)
+    missing = missing_notes(_count_missing(rows)) if counts["missing"] else []
+    notes = [*plan.notes, *missing, *notes_of_rows(rows, plan.schema)]
+    return _Checked(plan, rows, counts["all"], counts["rejected"], examples, rejected_uri, notes)
 
 
 def _count_missing(rows: DataFrame) -> dict[str, int]:
@@ -126,7 +127,11 @@ def _refuse_nothing(checked: Sequence[_Checked]) -> None:
     problems = []
     for each in checked:
         if not each.total:
-            problems.append(f"The files of {each.schema.dataset} have a header but no rows.")
+            problems.append(
+                f"{each.plan.name} has no rows."
+                if isinstance(each.plan, Table)
+                else f"The files of {each.schema.dataset} have a header but no rows."
+            )
         elif each.rejected == each.total:
             problems.append(
                 f"No row of {each.schema.dataset} could be imported: {each.rejected_uri} lists "
@@ -141,7 +146,7 @@ def _import_all(spark: SparkSession, catalog: Catalog, group: Arn, checked: Sequ
     written: list[str] = []
     try:
         for each in checked:
-            yield _import(spark, catalog, group, each)
+            yield _import(catalog, group, each)
             written.append(each.schema.dataset)
     except BaseException:
         for dataset in written:
@@ -156,13 +161,12 @@ def _restore(spark: SparkSession, catalog: Catalog, group: Arn, dataset: str) ->
         spark.sql(f"RESTORE TABLE delta.`{hadoop_uri(before['path'])}` TO VERSION AS OF {before['deltaVersion']}")
 
 
-def _import(spark: SparkSession, catalog: Catalog, group: Arn, checked: _Checked) -> Imported:
+def _import(catalog: Catalog, group: Arn, checked: _Checked) -> Imported:
     schema = checked.schema
     good = _newest(checked.rows.where(f"{REASON} is null"), schema)
     path = hadoop_uri(f"{catalog.uri}/{table_path(group.name, schema.dataset)}")
-    imported, version = _write(spark, good, path, schema, adds=checked.plan.adds)
+    imported, version = _write(good, path, schema, adds=checked.plan.adds)
     replaced = checked.total - checked.rejected - imported
-    notes = [*checked.plan.notes, *missing_notes(checked.missing)]
     return Imported(
         *(
             schema.dataset,
@@ -174,16 +178,16 @@ def _import(spark: SparkSession, catalog: Catalog, group: Arn, checked: _Checked
             checked.rejected_uri,
             version,
         ),
-        notes=notes,
+        notes=checked.notes,
     )
 
 
 def _list_rejected(rows: DataFrame, uri: str) -> list[str]:
     """Write down all rows that are not imported; gives the first for reading."""
     rejected = rows.where(f"{REASON} is not null").select(FILE, LINE, REASON).toDF("file", "line", "reason")
-    rejected = rejected.orderBy("file", "line")
+    rejected = rejected.orderBy("file", "line", "reason")
     rejected.write.json(hadoop_uri(uri))
-    return [f"{row['file']}, line {row['line']}: {row['reason']}" for row in rejected.take(SHOWN)]
+    return [rejected_row(*row) for row in rejected.take(SHOWN)]
 
 
 def _read(spark: SparkSession, plan: Files) -> DataFrame:
@@ -202,17 +206,17 @@ def _read_files(plan: Files, fields: pa.Schema, batches: Iterable[pa.RecordBatch
 
 
 def _newest(rows: DataFrame, schema: Schema) -> DataFrame:
-    """Of several rows of one item or user, the last one."""
+    """Of several rows of one item or user, the last one; the rows of a table have no order, so there the greatest values win."""
     key = KEYS.get(schema.dataset)
     if key is not None:
-        last = Window.partitionBy(key).orderBy(F.desc(FILE), F.desc(LINE))
+        last = Window.partitionBy(key).orderBy(F.desc(FILE), F.desc(LINE), *map(F.desc, schema.names))
         rows = rows.withColumn("_row", F.row_number().over(last)).where("_row = 1")
     return rows.select(*schema.names)
 
 
-def _write(spark: SparkSession, rows: DataFrame, path: str, schema: Schema, *, adds: bool) -> tuple[int, int]:
+def _write(rows: DataFrame, path: str, schema: Schema, *, adds: bool) -> tuple[int, int]:
     """Write the rows; gives how many they were, and the version of the table."""
-    key = KEYS.get(schema.dataset)
+    key, spark = KEYS.get(schema.dataset), rows.sparkSession
     if not adds:
         rows.write.format("delta").mode("overwrite").option("overwriteSchema", "true").save(path)
     elif key is None:

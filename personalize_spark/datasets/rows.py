@@ -24,7 +24,7 @@ from personalize_spark.errors import DataError, InvalidInputException, counted, 
 from personalize_spark.schemas import Column, Schema
 
 MAX_ID, MAX_CATEGORICAL, MAX_TEXTUAL = 256, 1_000, 20_000
-LINE, REASON, MISSING = "_line", "_reason", "_missing"
+FILE, LINE, REASON, MISSING = "_file", "_line", "_reason", "_missing"
 
 _BATCH = 20_000
 _ARROW = {
@@ -196,13 +196,19 @@ def typed(columns: Sequence[Sequence[str]], lines: Sequence[int], reading: Readi
         reading: the schema, and how the texts are to be read.
     """
     reasons: NDArray[np.object_] = np.full(len(lines), None, object)
+    texts = [_texts(column, values, reasons) for column, values in zip(reading.schema.columns, columns, strict=True)]
+    return checked(texts, lines, reading, reasons)
+
+
+def checked(
+    texts: Sequence[pa.Array], lines: Sequence[int | None], reading: Reading, reasons: NDArray[np.object_]
+) -> pa.RecordBatch:
+    """As `typed`, of arrays of texts in which a missing one is null; `reasons` (n,) has the rows that are bad already."""
     missing: NDArray[np.object_] = np.full(len(lines), None, object)
     found = []
-    for column, values in zip(reading.schema.columns, columns, strict=True):
-        texts = _texts(column, values, reasons)
-        if reading.missing_words and column.nullable:
-            texts = _without_words(column, texts, missing)
-        found.append(_column(column, texts, reasons, reading.times.get(column.name)))
+    for column, values in zip(reading.schema.columns, texts, strict=True):
+        there = _without_words(column, values, missing) if reading.missing_words and column.nullable else values
+        found.append(_column(column, there, reasons, reading.times.get(column.name)))
     good = pa.array([reason is None for reason in reasons], pa.bool_())
     kept = [pc.if_else(good, column, pa.scalar(None, column.type)) for column in found]
     ours = [pa.array(lines, pa.int64()), pa.array(reasons, pa.string()), pa.array(missing, pa.list_(pa.string()))]

@@ -231,7 +231,12 @@ class _Binder:
             return written, None
         column = schema.column(written.name)
         if column is None:
-            hint = did_you_mean(written.name.upper(), schema.names) or f" (there are {', '.join(schema.names)})"
+            names = [each.name for each in schema.columns if not any(_field_problems(Field(dataset, each.name), each))]
+            if dataset in _EVENTS:
+                names = [each for each in names if each.upper() == EVENT_TYPE]
+            hint = (
+                did_you_mean(written.name.upper(), names) or f" (there are {', '.join(names) or 'none to filter by'})"
+            )
             self.problems.append(f"{source} has no field {written.name}{hint}")
             return written, None
         self.fields.add((source, column.name))

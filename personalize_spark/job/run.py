@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
@@ -32,7 +34,7 @@ from personalize_spark.job.inputs import (
     write_refusals,
 )
 from personalize_spark.job.job import Job
-from personalize_spark.job.plan import Plan
+from personalize_spark.job.plan import CHECK, Plan
 from personalize_spark.job.preflight import preflight
 from personalize_spark.job.publish import Publisher
 from personalize_spark.job.report import MAX_NAMED, Report, Timing, report_of
@@ -40,6 +42,7 @@ from personalize_spark.job.report_page import report_page
 from personalize_spark.job.splits import Split, mean_answer_bytes, read_splits, splits_of, write_splits
 from personalize_spark.job.themed import Phrases
 from personalize_spark.storage.documents import converted
+from personalize_spark.storage.file import FileStore
 from personalize_spark.storage.location import open_store, split_prefix
 from personalize_spark.storage.store import Store
 
@@ -235,6 +238,39 @@ def check_inputs(job: Job, inputs: Sequence[Input]) -> None:
         check_records(open_store(split_prefix(job.input_path)[0], job.access), inputs, MAX_THEMED_RECORDS)
     if job.service_limits:
         _check_size(inputs)
+
+
+def check_output(job: Job, inputs: Sequence[Input]) -> list[str]:
+    """Prove that the output folder can be written, as a job does, and leave it as it was; gives what to know of it.
+
+    Raises:
+        JobFailed: it cannot be written.
+    """
+    store = open_store(job.output_path, job.access)
+    try:
+        _prove_writable(store)
+    except (StorageError, OSError) as error:
+        raise JobFailed(f"Invalid S3 output path: {store.root} cannot be written: {reason_of(error)}") from error
+    folder = open_store(split_prefix(job.input_path)[0], job.access).root
+    if not any(f"{folder}{each.source.name}".startswith(store.root) for each in inputs):
+        return []
+    said = f"The input lies in the output folder {store.root}. The service asks for another one"
+    return [f"{said}; here no input is overwritten, and the outputs of jobs are no inputs."]
+
+
+def _prove_writable(store: Store) -> None:
+    if isinstance(store, FileStore):
+        place = next(each for each in (store.folder, *store.folder.parents) if each.exists())
+        if not (place.is_dir() and os.access(place, os.W_OK)):
+            raise PermissionError(
+                errno.EACCES, "It is not writable" if place.is_dir() else "It is no folder", str(place)
+            )
+        return
+    there = any(store.list(CHECK))
+    store.write(CHECK, b"")
+    if not there:
+        with contextlib.suppress(StorageError):  # a role made for the service may not delete
+            store.delete(CHECK)
 
 
 def _check_size(inputs: Sequence[Input]) -> None:

@@ -72,7 +72,7 @@ def _evaluated(artifact: Artifact, arn: str, source: Place | None) -> Evaluation
     measured = measure(
         held_out.vectors, matrix.factors, held_out.targets, held_out.seen, shares, model.temperature, matrix.ranks
     )
-    return replace(measured, solution_version_arn=arn, notes=tuple(notes))
+    return replace(measured, solution_version_arn=arn, notes=(*notes, *measured.findings()))
 
 
 def _held_out(artifact: Artifact, arn: str) -> HeldOut:

@@ -126,6 +126,19 @@ class Evaluation:
             each.shown for each in bins
         )
 
+    def findings(self) -> list[str]:
+        """Where popularity does better than the model, in words."""
+        model, popular = self.rankings["model"], self.rankings["popularity"]
+        found = []
+        if model.log_loss > popular.log_loss:
+            losses = f"log-loss {model.log_loss:.4f} against {popular.log_loss:.4f}"
+            found.append(f"Popularity explains what was held out better than the model does: {losses}.")
+        depth = max(model.ndcg)
+        if model.ndcg[depth] < popular.ndcg[depth]:
+            gains = f"NDCG@{depth} {model.ndcg[depth]:.4f} against {popular.ndcg[depth]:.4f}"
+            found.append(f"Popularity ranks what was held out better than the model does: {gains}.")
+        return found
+
     def rows(self) -> dict[str, list[float]]:
         """The measures by their names, each of the three rankings."""
         rankings = self.rankings.values()

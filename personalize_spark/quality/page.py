@@ -39,12 +39,13 @@ def page_of(evaluation: Evaluation) -> str:
         f"<tr><th>{name}</th>{''.join(f'<td>{each:.4f}</td>' for each in values)}</tr>\n"
         for name, values in rows.items()
     )
+    notes = "".join(f"<p>{escape(note)}</p>\n" for note in evaluation.notes)
     columns = "".join(f"<th>{name}</th>" for name in evaluation.rankings)
     body = f"""<header>
 <h1>Evaluation</h1>
 <p><code>{escape(arn)}</code></p>
 <p>{evaluation.users:,} users, whose held-out items are to be found among {evaluation.items:,} items.</p>
-<ul>{legend}</ul>
+{notes}<ul>{legend}</ul>
 </header>
 <main>
 {panels}<section class="wide"><h2>Calibration</h2>

@@ -35,6 +35,11 @@ RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (
 # fmt: on
 
 
+_SEGMENTS = {"aws-item-affinity", "aws-item-attribute-affinity"}
+_REAL_TIME = {"aws-trending-now", "aws-next-best-action"}
+_DOMAINS = ("aws-ecomm-", "aws-vod-")
+
+
 def recipe_of(name_or_arn: str) -> Recipe:
     """The recipe of that name or ARN.
 
@@ -44,5 +49,16 @@ def recipe_of(name_or_arn: str) -> Recipe:
     name = name_or_arn.rpartition("/")[2]
     if name in RECIPES:
         return RECIPES[name]
-    hint, supported = did_you_mean(name, RECIPES), ", ".join(sorted(RECIPES))
-    raise InvalidInputException(f"The recipe '{name}'{hint} does not support batch inference; supported: {supported}.")
+    supported = ", ".join(sorted(RECIPES))
+    raise InvalidInputException(f"{_lacking(name)}; supported: {supported}.")
+
+
+def _lacking(name: str) -> str:
+    """Why there is no recipe of that name: the service has it, but not for batch inference, or it has none."""
+    if name in _SEGMENTS:
+        return f"The recipe '{name}' does not support batch inference: it makes user segments (CreateBatchSegmentJob)"
+    if name in _REAL_TIME:
+        return f"The recipe '{name}' does not support batch inference, nor does it in the service"
+    if name.startswith(_DOMAINS):
+        return f"The recipe '{name}' does not support batch inference: it is for recommenders of domain dataset groups"
+    return f"The recipe '{name}'{did_you_mean(name, RECIPES)} does not support batch inference"

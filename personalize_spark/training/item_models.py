@@ -62,7 +62,7 @@ def train_words(training: Training) -> Factors:
     described = np.flatnonzero(vectors.any(axis=1))
     if not len(described):
         raise DataError(
-            "aws-semantic-similarity finds no word that two items share, so the texts cannot tell which items are similar."
+            "aws-semantic-similarity finds no word that some items have and others have not, so the texts cannot tell which items are similar."
         )
     learned = collect_items(number_items(training.pairs))
     everything = _all_items(learned, metadata.ids)

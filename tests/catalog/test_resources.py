@@ -43,6 +43,16 @@ def test_a_wrong_name_is_told_the_nearest(catalog: Catalog) -> None:
         resources.find(catalog, made.replace("1a2b", "1a2c"), "solution version")
 
 
+def test_a_version_or_solution_of_another_name_is_told_what_is_there(catalog: Catalog) -> None:
+    catalog.create(SOLUTION, {})
+    version(catalog, "1a2b3c4d", Status.ACTIVE, created=1.0)
+    newest = version(catalog, "5e6f7a8b", Status.ACTIVE, created=2.0)
+    with pytest.raises(ResourceNotFoundException, match=f"; the newest version of top is {newest}\\.$"):
+        resources.find(catalog, f"{SOLUTION}/99999999", "solution version")
+    with pytest.raises(ResourceNotFoundException, match=r"\(did you mean 'top'\?\)\.$"):
+        resources.find(catalog, f"{SOLUTION}s/5e6f7a8b", "solution version")
+
+
 def test_an_arn_of_another_region_is_told_what_is_there(catalog: Catalog) -> None:
     catalog.create(SOLUTION, {})
     with pytest.raises(ResourceNotFoundException, match=f"holds {SOLUTION}\\.$"):

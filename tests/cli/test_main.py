@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -16,7 +17,7 @@ from personalize_spark import __version__
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.cli.main import main
 from personalize_spark.service.batch_inference_jobs import create_batch_inference_job
-from personalize_spark.storage.location import write_to
+from personalize_spark.storage.location import open_store, write_to
 from personalize_spark.testing.toy import golden_version, request
 
 Refuse = Callable[..., tuple[int, str]]
@@ -56,6 +57,49 @@ def test_validate_says_what_would_run(job: dict[str, Any], tmp_path: Path, capsy
     assert (said["valid"], said["input_files"], said["input_bytes"]) == (True, 1, 16)
     assert said["notes"] == ["rankingInfluence has no effect: the recipe aws-user-personalization does not use it."]
     assert not (tmp_path / "out").exists()
+
+
+def test_validate_proves_that_the_output_can_be_written(
+    job: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    output = {"s3DataDestination": {"path": f"file://{tmp_path}/file/out/"}}
+    assert main(["validate", "--request", write(tmp_path, {**job, "jobOutput": output})]) == 1
+    assert (
+        f"Invalid S3 output path: file://{tmp_path}/file/out/ cannot be written: {tmp_path}/file: "
+        in capsys.readouterr().err
+    )
+
+
+def test_validate_says_that_the_output_folder_holds_the_input(
+    job: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = {"s3DataDestination": {"path": f"file://{tmp_path}/"}}
+    assert main(["validate", "--request", write(tmp_path, {**job, "jobOutput": output})]) == 0
+    [note] = json.loads(capsys.readouterr().out)["notes"]
+    assert note.startswith(
+        f"The input lies in the output folder file://{tmp_path}/. The service asks for another one; here no input is overwritten"
+    )
+
+
+@pytest.mark.s3
+def test_validate_leaves_nothing_on_s3(
+    s3: str, job: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job["jobOutput"] = {"s3DataDestination": {"path": f"{s3}/out/"}}
+    assert main(["validate", "--request", write(tmp_path, job)]) == 0
+    assert list(open_store(s3).list("out/")) == []
+    job["jobOutput"] = {"s3DataDestination": {"path": "s3://there-is-no-such-bucket/out/"}}
+    assert main(["validate", "--request", write(tmp_path, job)]) == 1
+    assert "Invalid S3 output path: s3://there-is-no-such-bucket/out/ cannot be written" in capsys.readouterr().err
+
+
+def test_a_request_is_read_from_stdin(
+    job: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(job)))
+    assert main(["validate", "--request", "-"]) == 0
+    assert json.loads(capsys.readouterr().out)["valid"]
 
 
 @pytest.mark.parametrize("command", ["run", "validate"])

@@ -66,7 +66,7 @@ SCHEMA = schemas_of(
     ("condition", "said"),
     [
         ('Items.GENRES IN ("a")', "Items has no field GENRES (did you mean 'GENRE'?)."),
-        ('Items.NOPE IN ("a")', "Items has no field NOPE (there are ITEM_ID, GENRE, YEAR, TEXT, ADULT, F0,"),
+        ('Items.NOPE IN ("a")', "Items has no field NOPE (there are GENRE, YEAR, F0, F1,"),
         ("Items.YEAR IN ($" + "A" * 51 + ")", "has more than 50 characters"),
         (" OR ".join(f"Items.YEAR = $P{n}" for n in range(26)), "26 placeholders exceed the limit of 25"),
         ('Itms.GENRE IN ("a")', "Itms.GENRE is not allowed there: use a field of Items or Interactions"),

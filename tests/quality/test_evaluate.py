@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -22,6 +22,7 @@ from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.errors import PersonalizeSparkError
 from personalize_spark.quality.evaluate import evaluate
 from personalize_spark.quality.measures import Evaluation, known_shares, measure
+from personalize_spark.quality.page import page_of
 from personalize_spark.scoring.model import JsonTexts, Model
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.topn import ItemMatrix
@@ -107,6 +108,20 @@ def test_a_version_is_evaluated_on_what_its_training_held_out(catalog: Catalog) 
     found = evaluate(catalog, arn)
     assert (found.solution_version_arn, found.users, found.items, found.notes) == (arn, USERS, ITEMS, ())
     same(found, expected(one_each(SEEN, RANKS), learned=False))
+
+
+def test_popularity_that_does_better_is_said_also_on_the_page(catalog: Catalog) -> None:
+    found = evaluate(catalog, write(catalog))
+    assert found.findings() == []
+    model, popular = found.rankings["model"], found.rankings["popularity"]
+    worse = replace(found, rankings={**found.rankings, "model": popular, "popularity": model})
+    said = [
+        f"Popularity explains what was held out better than the model does: log-loss {popular.log_loss:.4f} against {model.log_loss:.4f}.",
+        f"Popularity ranks what was held out better than the model does: NDCG@25 {popular.ndcg[25]:.4f} against {model.ndcg[25]:.4f}.",
+    ]
+    assert worse.findings() == said
+    page = page_of(replace(worse, notes=tuple(said)))
+    assert all(f"<p>{each}</p>" in page for each in said)
 
 
 def test_it_prints_as_a_table_of_the_three_rankings(catalog: Catalog) -> None:

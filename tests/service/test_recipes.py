@@ -60,5 +60,11 @@ def test_the_algorithm_of_a_recipe_has_our_hyperparameters() -> None:
 
 
 def test_a_recipe_without_batch_inference_is_refused() -> None:
-    with pytest.raises(InvalidInputException, match="does not support batch inference"):
-        describe_recipe(NOWHERE, {"recipeArn": "arn:aws:personalize:::recipe/aws-trending-now"})
+    for name, said in {
+        "aws-trending-now": "does not support batch inference, nor does it in the service; supported: aws-hrnn,",
+        "aws-item-affinity": "does not support batch inference: it makes user segments",
+        "aws-vod-top-picks": "does not support batch inference: it is for recommenders of domain dataset groups",
+        "aws-hrn": r"'aws-hrn' \(did you mean 'aws-hrnn'\?\) does not support",
+    }.items():
+        with pytest.raises(InvalidInputException, match=said):
+            describe_recipe(NOWHERE, {"recipeArn": f"arn:aws:personalize:::recipe/{name}"})
