@@ -8,6 +8,7 @@
     │   ├── ResourceAlreadyExistsException
     │   ├── ResourceInUseException
     │   ├── ResourceNotFoundException
+    │   ├── TooManyTagKeysException
     │   └── TooManyTagsException
     ├── StorageError                     the world below a URI
     │   ├── BucketNotFound
@@ -78,6 +79,10 @@ class ResourceNotFoundException(ServiceError):
 
 class TooManyTagsException(ServiceError):
     """More tags than a resource may have."""
+
+
+class TooManyTagKeysException(ServiceError):
+    """More keys of tags than a resource may have tags."""
 
 
 class StorageError(PersonalizeSparkError):

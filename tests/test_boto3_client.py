@@ -94,6 +94,36 @@ def test_errors_are_the_clients_exceptions(personalize: Any, asked: dict[str, An
         personalize.create_campaign(name="x", solutionVersionArn=missing)
 
 
+def test_every_exception_of_the_client_is_raised(
+    personalize: Any, asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known, group = personalize.exceptions, personalize.create_dataset_group(name="shop")["datasetGroupArn"]
+    columns = [{"name": name, "type": "string"} for name in ("USER_ID", "ITEM_ID")]
+    columns.append({"name": "TIMESTAMP", "type": "long"})
+    avro = json.dumps({"type": "record", "name": "Interactions", "fields": columns})
+    schema = personalize.create_schema(name="clicks", schema=avro)["schemaArn"]
+    personalize.create_dataset(name="c", schemaArn=schema, datasetGroupArn=group, datasetType="Interactions")
+    tags = [{"tagKey": f"k{number}", "tagValue": "v"} for number in range(51)]
+    monkeypatch.setattr(work, "MAX_UNFINISHED", 0)
+    refused: dict[Any, Any] = {
+        known.InvalidInputException: lambda: personalize.describe_schema(schemaArn=group),
+        known.InvalidNextTokenException: lambda: personalize.list_schemas(nextToken="x"),
+        known.LimitExceededException: lambda: personalize.create_batch_inference_job(**asked),
+        known.ResourceAlreadyExistsException: lambda: personalize.create_schema(name="clicks", schema=avro),
+        known.ResourceInUseException: lambda: personalize.delete_schema(schemaArn=schema),
+        known.ResourceNotFoundException: lambda: personalize.describe_schema(schemaArn=f"{schema}s"),
+        known.TooManyTagKeysException: lambda: personalize.untag_resource(
+            resourceArn=group, tagKeys=[each["tagKey"] for each in tags]
+        ),
+        known.TooManyTagsException: lambda: personalize.tag_resource(resourceArn=group, tags=tags),
+    }
+    of_the_service = [name for name in personalize.meta.service_model.shape_names if name.endswith("Exception")]
+    assert sorted(each.__name__ for each in refused) == sorted(of_the_service)
+    for exception, call in refused.items():
+        with pytest.raises(exception):
+            call()
+
+
 def test_paginators_go_through_all_pages(personalize: Any) -> None:
     for number in range(5):
         personalize.create_dataset_group(name=f"group-{number}")

@@ -8,7 +8,7 @@ from typing import Any
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Fields, Record
 from personalize_spark.catalog.lease import reap
-from personalize_spark.errors import ResourceInUseException, TooManyTagsException
+from personalize_spark.errors import ResourceInUseException, TooManyTagKeysException, TooManyTagsException
 from personalize_spark.request import MAX_TAGS, validate
 
 
@@ -30,8 +30,16 @@ def tag_resource(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
 
 
 def untag_resource(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
-    """Remove the tags of these keys, as far as they are there; see `tag_resource`."""
+    """Remove the tags of these keys, as far as they are there; see `tag_resource`.
+
+    Raises:
+        TooManyTagKeysException: there are more than 50 keys.
+    """
     validate("UntagResource", params)
+    if len(params["tagKeys"]) > MAX_TAGS:
+        raise TooManyTagKeysException(
+            f"{len(params['tagKeys'])} keys are more than the {MAX_TAGS} tags that a resource may have."
+        )
     record = _changeable(catalog, params)
     _keep(catalog, record, {key: value for key, value in _tags(record).items() if key not in params["tagKeys"]})
     return {}
