@@ -211,9 +211,12 @@ def with_times(operation: str, answer: Mapping[str, Any], spelled: Callable[[flo
 
 
 def _with_times(reference: _Reference, value: Any, spelled: Callable[[float], Any]) -> Any:
+    if reference == _NOTHING:
+        return value
     shape = _service_model().shapes[reference.shape]
     if shape.type == "structure":
-        return {name: _with_times(shape.members[name], each, spelled) for name, each in value.items()}
+        # what is beyond the service has no shape
+        return {name: _with_times(shape.members.get(name, _NOTHING), each, spelled) for name, each in value.items()}
     if shape.type == "list":
         return [_with_times(shape.member, each, spelled) for each in value]
     return spelled(value) if shape.type == "timestamp" else value

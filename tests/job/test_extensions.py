@@ -119,13 +119,22 @@ def test_a_frame_has_no_columns_of_items(catalog: Catalog, tmp_path: Path) -> No
         ps.recommend(frame, catalog=catalog, solution_version=version, config={KEY: CAPPED})
 
 
-def test_boto3_refuses_them_and_our_own_command_takes_them(catalog: Catalog, tmp_path: Path) -> None:
+def test_boto3_refuses_them_and_our_own_command_takes_them(
+    catalog: Catalog, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     params = with_extensions(ask(catalog, tmp_path), CAPPED)
     with pytest.raises(ParamValidationError, match="Unknown parameter in batchInferenceJobConfig"):
         ps.client(catalog).create_batch_inference_job(**params)
     asked = ["--cli-input-json", json.dumps(params), "--catalog", catalog.store.root, "--engine", "local"]
     assert main(["create-batch-inference-job", *asked]) == 0
+    arn = json.loads(capsys.readouterr().out)["batchInferenceJobArn"]
     assert (tmp_path / "out" / "in.json.out").read_text() == ANSWER
+    assert (
+        main(["describe-batch-inference-job", "--batch-inference-job-arn", arn, "--catalog", catalog.store.root]) == 0
+    )
+    assert json.loads(capsys.readouterr().out)["batchInferenceJob"][CONFIG][KEY] == CAPPED
+    described = ps.client(catalog).describe_batch_inference_job(batchInferenceJobArn=arn)["batchInferenceJob"]
+    assert (described["status"], described[CONFIG]) == ("ACTIVE", NO_EXPLORATION)  # boto3 drops what it does not know
 
 
 def test_lines_may_have_keys_of_their_own(catalog: Catalog, tmp_path: Path) -> None:
