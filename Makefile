@@ -7,7 +7,7 @@ export PERSONALIZE_SPARK_JARS := $(CURDIR)/.jars
 READY := $(VENV)/ready-$(shell cat requirements.lock pyproject.toml personalize_spark/scoring/native/kernel.c | sha256sum | cut -c1-16)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-stable test-floors check bench bench-full clean jars java clients dist
+.PHONY: help demo test test-fast test-stable test-floors check docs bench bench-full clean jars java clients dist
 
 help:  ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,10 +53,13 @@ $(FLOORS_READY): $(READY)
 	@bin/make-floors $(PYTHON) $(FLOORS)
 	@rm -f $(FLOORS)/ready-* && touch $@
 
-check: $(READY)  ## Style and types
+check: $(READY) docs  ## Style, types, and the links of the documents
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
+
+docs: $(READY)  ## The documentation site, in .site; a link to nowhere fails
+	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict
 
 bench: jars  ## Benchmarks, quick sizes; results into benchmarks/results
 	$(PYTHON) -m benchmarks.topn --quick
@@ -94,7 +97,7 @@ dist: $(READY)  ## What is shipped, in dist/: sdist, wheels, executors' environm
 	@bin/check-dist $(PYTHON)
 
 clean:  ## Remove the environment, the jars and all caches
-	rm -rf $(VENV) $(FLOORS) $(TOOLS) dist $(CLIENTS) .jars .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf $(VENV) $(FLOORS) $(TOOLS) dist .site $(CLIENTS) .jars .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
 
 jars: java
 	@$(PYTHON) -m personalize_spark.jars >/dev/null

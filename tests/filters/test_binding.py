@@ -12,6 +12,7 @@ from personalize_spark.filters.parser import parse
 from personalize_spark.schemas import Column, Schema, schemas_of
 
 CORPUS = (Path(__file__).parent / "corpus.txt").read_text().splitlines()
+RECIPES = re.findall(r"```filter\n(.*)\n```", (Path(__file__).parents[2] / "docs" / "filter-recipes.md").read_text())
 NUMERIC = {"PRICE", "CREATION_TIMESTAMP", "YEAR", "NUMBER_OF_DOWNLOADS", "AGE", "PUBLISHED_DATE", "VALUE"}
 
 
@@ -32,6 +33,15 @@ def test_every_published_expression_fits_a_fitting_schema(text: str) -> None:
     bound = bind(parse(text), fitting(text))
     assert bound.subject.upper() == text.split()[1].upper()
     assert bind(parse(str(bound.filter)), fitting(text)).filter == bound.filter
+
+
+@pytest.mark.parametrize("text", RECIPES)
+def test_every_recipe_of_the_documents_fits_a_fitting_schema(text: str) -> None:
+    bind(parse(text), fitting(text))
+
+
+def test_the_documents_have_twenty_recipes() -> None:
+    assert len(set(RECIPES)) == 20
 
 
 @pytest.mark.parametrize("text", CORPUS)
