@@ -59,7 +59,7 @@ LIBRARIES: dict[str, set[str]] = {
     "boto3_client": {"boto3", "botocore", "pyspark"},
     "catalog": {"orjson"},
     "cli": {"argcomplete", "jmespath"},
-    "datasets": {"numpy", "pyarrow", "pyspark"},
+    "datasets": {"numpy", "orjson", "pyarrow", "pyspark"},
     "external": {"numpy", "orjson", "pyarrow", "pyspark"},
     "filters": {"lark", "numpy"},
     "frames": {"orjson", "pyarrow", "pyspark"},

@@ -27,6 +27,7 @@ from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.catalog.resources import find_dataset, find_schema
 from personalize_spark.datasets.user_shards import into_shards, write_user_shards
+from personalize_spark.datasets.waiting_events import HISTORY
 from personalize_spark.errors import ResourceNotFoundException
 from personalize_spark.schemas import EVENT_TYPE, INTERACTIONS, ITEMS, USERS, Column, Schema
 from personalize_spark.scoring.ragged import Ragged
@@ -34,8 +35,6 @@ from personalize_spark.spark import collect_arrow, frame_of
 from personalize_spark.storage.location import hadoop_uri
 from personalize_spark.storage.store import Store
 
-HISTORY = 100
-"""Newest interactions per user and event type that filters see: the service's quota."""
 _COLUMNS = ["key", "id", "creation_timestamp", "dated", "interactions", "impressions"]
 _ARROW = {"string": pa.binary(), "boolean": pa.binary(), "long": pa.int64(), "int": pa.int64()}
 

@@ -20,6 +20,7 @@ from personalize_spark.catalog.resources import (
     find_schema,
     latest_active_version,
 )
+from personalize_spark.datasets.waiting_events import see_waiting_events
 from personalize_spark.errors import (
     ArtifactError,
     InvalidInputException,
@@ -89,7 +90,7 @@ _NO_FILES: Mapping[str, Any] = {
 def check_batch_inference_job(
     catalog: Catalog, params: Mapping[str, Any], *, assume_role: bool = False, service_limits: bool = False
 ) -> Job:
-    """The job that a request describes, pinned to what the catalog holds now. Nothing is created.
+    """The job that a request describes, pinned to what the catalog holds now. No job is created.
 
     Args:
         catalog: holds the solution version and the filter.
@@ -147,7 +148,10 @@ def _pinned(
     if "filterArn" in request:
         record = find(catalog, request["filterArn"], "filter")
         expression = _expression(record, service_limits=service_limits)
-        if bind_for_job(record, group, expression).needs_item:
+        bound = bind_for_job(record, group, expression)
+        if bound.needs_user and group is not None:
+            group = see_waiting_events(catalog, group)
+        if bound.needs_item:
             problems += current_item_problems(record, recipe, extensions)
     if problems:
         raise InvalidInputException(" ".join(problems))

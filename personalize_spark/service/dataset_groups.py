@@ -52,12 +52,14 @@ def delete_dataset_group(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
     """Delete a dataset group that nothing belongs to any more.
 
     Raises:
-        ResourceInUseException: it has datasets, solutions or filters.
+        ResourceInUseException: it has datasets, solutions, filters or an event tracker.
     """
     validate("DeleteDatasetGroup", params)
     group = find(catalog, params["datasetGroupArn"], "dataset group")
     for owned in _owned(catalog, group):
-        raise ResourceInUseException(f"{group.arn} still has {owned.arn}; delete its solutions, filters and datasets.")
+        raise ResourceInUseException(
+            f"{group.arn} still has {owned.arn}; delete its solutions, filters, datasets and event tracker."
+        )
     for folder in ("views", "datasets"):
         catalog.store.at(f"{folder}/{group.arn.name}").delete("")
     catalog.delete(group)
@@ -66,5 +68,5 @@ def delete_dataset_group(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
 
 def _owned(catalog: Catalog, group: Record) -> Iterator[Record]:
     yield from catalog.list("dataset", group.arn.name)
-    for kind in ("solution", "filter"):
+    for kind in ("solution", "filter", "event-tracker"):
         yield from (each for each in catalog.list(kind) if each.fields.get("datasetGroupArn") == str(group.arn))

@@ -11,6 +11,7 @@ from personalize_spark.catalog.catalog import Catalog, Fields
 from personalize_spark.catalog.lease import running
 from personalize_spark.catalog.resources import dataset_arn, find, find_own_schema
 from personalize_spark.catalog.status import Status
+from personalize_spark.datasets.puts import folder_of
 from personalize_spark.errors import InvalidInputException, ResourceInUseException
 from personalize_spark.request import validate
 from personalize_spark.schemas import Schema
@@ -113,8 +114,10 @@ def delete_dataset(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
             busy += running(catalog, "solution", solution.arn.name)
     if busy:
         raise ResourceInUseException(f"{dataset.arn} is in use by {busy[0].arn}; wait until that has ended.")
+    kind = dataset.fields["datasetType"]
     catalog.delete(dataset)
     if "view" in group.fields:
         catalog.update(group, view=None)
-    catalog.store.at(f"datasets/{group.arn.name}/{dataset.fields['datasetType'].lower()}").delete("")
+    for folder in (f"datasets/{group.arn.name}/{kind.lower()}", folder_of(group.arn, kind)):
+        catalog.store.at(folder).delete("")
     return {}

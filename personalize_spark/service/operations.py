@@ -19,6 +19,8 @@ _FUNCTIONS: Mapping[str, tuple[str, ...]] = {
     "dataset_groups": ("CreateDatasetGroup", "DescribeDatasetGroup", "ListDatasetGroups", "DeleteDatasetGroup"),
     "dataset_import_jobs": ("CreateDatasetImportJob", "DescribeDatasetImportJob", "ListDatasetImportJobs"),
     "datasets": ("CreateDataset", "UpdateDataset", "DescribeDataset", "ListDatasets", "DeleteDataset"),
+    "event_trackers": ("CreateEventTracker", "DescribeEventTracker", "ListEventTrackers", "DeleteEventTracker"),
+    "events": ("PutEvents",),
     "filters": ("CreateFilter", "DescribeFilter", "ListFilters", "DeleteFilter"),
     "recipes": ("DescribeRecipe", "ListRecipes", "DescribeAlgorithm", "DescribeFeatureTransformation"),
     "runtime": ("GetRecommendations", "GetPersonalizedRanking"),

@@ -21,10 +21,7 @@ from personalize_spark.training.configuration import Events, Hyperparameters
 
 KIND = "solution"
 _LISTED = ("name", "solutionArn", "status", "creationDateTime", "lastUpdatedDateTime", "recipeArn")
-_DESCRIBED = (
-    *(*_LISTED, "datasetGroupArn", "performHPO", "performAutoML", "performAutoTraining"),
-    *("performIncrementalUpdate", "eventType", "solutionConfig", "latestSolutionUpdate"),
-)
+_DESCRIBED = (*(*_LISTED, "datasetGroupArn", "eventType", "solutionConfig", "latestSolutionUpdate"),)
 _CONFIG = ("algorithmHyperParameters", "eventValueThreshold")
 _VERSIONS = (
     *("solutionVersionArn", "status", "trainingMode", "creationDateTime", "lastUpdatedDateTime", "failureReason"),
@@ -33,7 +30,8 @@ _VERSION = (
     *("name", "solutionVersionArn", "solutionArn", "recipeArn", "datasetGroupArn", "eventType", "solutionConfig"),
     *("trainingHours", "trainingMode", "status", "failureReason", "creationDateTime", "lastUpdatedDateTime"),
 )
-_OFF = {"performHPO": False, "performAutoML": False, "performIncrementalUpdate": False, "trainingType": "MANUAL"}
+_OFF = {"performHPO": False, "performAutoML": False, "performIncrementalUpdate": False}
+"""What no solution and no version does; those of `train` and `import-model` do not store it."""
 _METRICS = (
     "coverage",
     "mean_reciprocal_rank_at_25",
@@ -69,10 +67,6 @@ def create_solution(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
         "solutionArn": str(arn),
         "recipeArn": recipe.arn,
         "datasetGroupArn": params["datasetGroupArn"],
-        "performHPO": False,
-        "performAutoML": False,
-        "performAutoTraining": False,
-        "performIncrementalUpdate": False,
         "tags": params.get("tags", []),
         "status": Status.ACTIVE,
     }
@@ -149,7 +143,7 @@ def describe_solution(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
     """A solution, and its latest version."""
     validate("DescribeSolution", params)
     solution = find(catalog, params["solutionArn"], "solution")
-    described = shown(solution, _DESCRIBED)
+    described = {**_OFF, "performAutoTraining": False, **shown(solution, _DESCRIBED)}
     if versions := versions_of(catalog, solution.arn):
         described["latestSolutionVersion"] = shown(reap(catalog, versions[:1])[0], _VERSIONS)
     return {"solution": described}
@@ -192,7 +186,7 @@ def describe_solution_version(catalog: Catalog, params: Mapping[str, Any]) -> Fi
     """A solution version."""
     validate("DescribeSolutionVersion", params)
     [version] = reap(catalog, [find(catalog, params["solutionVersionArn"], "solution version")])
-    return {"solutionVersion": _OFF | shown(version, _VERSION)}
+    return {"solutionVersion": {**_OFF, "trainingType": "MANUAL", **shown(version, _VERSION)}}
 
 
 def list_solution_versions(catalog: Catalog, params: Mapping[str, Any]) -> Fields:

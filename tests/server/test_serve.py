@@ -92,7 +92,7 @@ def test_a_job_goes_from_its_creation_to_its_answers(server: str, version: Any, 
         personalize.create_batch_inference_job(**asked)
 
 
-def test_a_model_is_tried_out(server: str, version: Any, folder: Path) -> None:
+def test_the_services_with_paths_are_served(server: str, version: Any, folder: Path) -> None:
     runtime = connect(server, service="personalize-runtime")
     answer = runtime.get_recommendations(campaignArn=str(version), userId="u1", numResults=1)
     assert [each["itemId"] for each in answer["itemList"]] == ["a"]
@@ -101,7 +101,13 @@ def test_a_model_is_tried_out(server: str, version: Any, folder: Path) -> None:
     with pytest.raises(ClientError) as error:
         connect(server, "AKIAEXAMPLE", "wrong", "personalize-runtime").get_recommendations(campaignArn=str(version))
     assert error.value.response["Error"]["Code"] == "InvalidSignatureException"
-    assert '"operation": "GetRecommendations"' in (folder / "log").read_text()
+    events = connect(server, service="personalize-events")
+    asked = {"eventType": "click", "itemId": "a", "sentAt": 1_700_000_000}
+    with pytest.raises(events.exceptions.InvalidInputException, match="no event tracker"):
+        events.put_events(trackingId="none", userId="u1", sessionId="s", eventList=[asked])
+    log = (folder / "log").read_text()
+    assert '"operation": "GetRecommendations"' in log
+    assert '"operation": "PutEvents"' in log
 
 
 @pytest.mark.parametrize(

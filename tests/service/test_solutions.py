@@ -94,6 +94,9 @@ def test_versions_and_their_metrics_are_told(catalog: Catalog, tmp_path: Path) -
         assert listed["solutionVersionArn"] == str(arn)
     described = solutions.describe_solution(catalog, {"solutionArn": str(solution)})["solution"]
     assert described["latestSolutionVersion"]["solutionVersionArn"] == str(arn)
+    off = {"performHPO": False, "performAutoML": False, "performIncrementalUpdate": False}
+    assert off.items() <= found.items()
+    assert {**off, "performAutoTraining": False}.items() <= described.items()  # its record does not say so
     metrics = solutions.get_solution_metrics(catalog, {"solutionVersionArn": str(arn)})
     assert metrics == {"solutionVersionArn": str(arn), "metrics": {k: v for k, v in METRICS.items() if k != "logLoss"}}
     create_batch_inference_job(catalog, request(arn, f"file://{tmp_path}/in", f"file://{tmp_path}/out"))
