@@ -147,7 +147,10 @@ class Themes:
 
     def is_name(self, text: str) -> bool:
         """Whether a text is the name of an item."""
-        return bool(np.isin(name_hashes([text]), self.names).any())
+        hashes = name_hashes([text])  # a few, looked up in all: to sort these anew for each phrase would take minutes
+        at = np.searchsorted(self.names, hashes)
+        there = at < len(self.names)
+        return bool((self.names[at[there]] == hashes[there]).any())
 
 
 def name_hashes(names: Collection[str]) -> NDArray[np.uint64]:
