@@ -17,12 +17,20 @@ import pytest
 
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.cli.main import main
+from personalize_spark.extensions import with_extensions
 from personalize_spark.job.executor import Executor
 from personalize_spark.job.local_executor import LocalExecutor
 from personalize_spark.job.run import run_job
 from personalize_spark.recipes import RECIPES
 from personalize_spark.service.batch_inference_jobs import create_batch_inference_job
-from personalize_spark.testing.toy import World, golden_version, request, world_version
+from personalize_spark.testing.toy import (
+    NO_EXPLORATION,
+    World,
+    golden_group,
+    golden_version,
+    request,
+    world_version,
+)
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden"
@@ -46,6 +54,23 @@ def test_every_recipe_gives_its_golden_file(executor: Executor, tmp_path: Path) 
         job = request(version, f"file://{GOLDEN}/input.json", f"file://{tmp_path}/{name}/", numResults=5)
         run_job(executor, catalog, create_batch_inference_job(catalog, job), lambda _: None)
         assert (tmp_path / name / "input.json.out").read_bytes() == (GOLDEN / f"{name}.out").read_bytes(), name
+
+
+def test_what_is_beyond_the_service_is_the_same_too(executor: Executor, local: LocalExecutor, tmp_path: Path) -> None:
+    catalog = Catalog(f"file://{tmp_path}/catalog")
+    version = golden_version(catalog)
+    catalog.update(catalog.read(version), datasetGroupArn=str(golden_group(catalog).arn))
+    (tmp_path / "in.json").write_text('{"userId":"u1","denyList":["a"]}\nbroken\n')
+    asked = {"maxPer": {"PRICE": 1}, "withColumns": ["PRICE"], "lineKeys": ["denyList"]}
+    for engine, name in ((executor, "one"), (local, "other")):
+        more = {**asked, "alsoParquet": f"file://{tmp_path}/{name}/"}
+        params = request(version, f"file://{tmp_path}/in.json", f"file://{tmp_path}/{name}/", numResults=3)
+        params = with_extensions({**params, "batchInferenceJobConfig": NO_EXPLORATION}, more)
+        run_job(engine, catalog, create_batch_inference_job(catalog, params), lambda _: None)
+    for name in ("in.json.out", "in.json.parquet"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "other" / name).read_bytes()
+    [answered, _] = (tmp_path / "one" / "in.json.out").read_text().splitlines()
+    assert json.loads(answered)["output"]["itemColumns"] == {"PRICE": [2, 1]}
 
 
 @pytest.mark.slow
