@@ -21,14 +21,15 @@ from personalize_spark.storage.store import Access
 from personalize_spark.testing.toy import request
 
 VERSION = Arn("aws", "eu-west-1", "111122223333", "solution", "s", "v")
-PINS = st.none() | st.builds(Pinned, uri=st.text(), sha256=st.text())
+PINNED = st.builds(Pinned, uri=st.text().map("s3://b/".__add__), sha256=st.text())
+PINS = st.none() | PINNED
 SHARES = st.floats(0, 1)
 JOBS = st.builds(
     Job,
     request=st.just(request(VERSION, "s3://b/in/", "s3://b/out/", tags=[{"tagKey": "k", "tagValue": "v"}])),
     recipe=st.text(),
     settings=st.builds(Settings, st.integers(1, 500), SHARES, SHARES),
-    model=st.builds(Pinned, uri=st.text(), sha256=st.text()),
+    model=PINNED,
     access=st.builds(Access, st.none() | st.text(), st.none() | st.text()),
     update=PINS,
     view=PINS,
