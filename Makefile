@@ -97,7 +97,7 @@ dist: $(READY)  ## What is shipped, in dist/: sdist, wheels, executors' environm
 	@bin/check-dist $(PYTHON)
 
 clean:  ## Remove the environment, the jars and all caches
-	rm -rf $(VENV) $(FLOORS) $(TOOLS) dist .site $(CLIENTS) .jars .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf $(VENV) $(FLOORS) $(TOOLS) .venv-lock dist .site $(CLIENTS) .jars .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
 
 jars: java
 	@$(PYTHON) -m personalize_spark.jars >/dev/null

@@ -233,3 +233,13 @@ def test_the_tests_mirror_the_package() -> None:
     for path in MODULES:
         if path.stem not in untested and path.parent != PACKAGE:
             assert (ROOT / "tests" / path.parent.relative_to(PACKAGE)).is_dir(), name(path)
+
+
+def test_every_locked_version_has_hashes() -> None:
+    text = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    entries = re.split(r"^(?=\S)", text, flags=re.MULTILINE)[1:]
+    assert len(entries) > 100
+    wrong = [
+        each for each in entries if not re.fullmatch(r"\S+==\S+ \\\n(    --hash=sha256:[0-9a-f]{64}( \\)?\n)+", each)
+    ]
+    assert wrong == [], "run bin/renew-lock"
