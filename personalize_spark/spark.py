@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import sys
+import tempfile
 import threading
 import time
 import uuid
@@ -35,6 +36,9 @@ _LOCAL = {
     "spark.ui.enabled": "false",  # a second of start-up, and a port
     "spark.ui.showConsoleProgress": "false",  # our own progress line says more
     "spark.sql.session.timeZone": "UTC",
+    "spark.sql.warehouse.dir": str(
+        Path(tempfile.gettempdir(), f"personalize-spark-warehouse-{os.getuid()}")
+    ),  # else in the working folder
     "spark.driver.extraJavaOptions": f"{_START_FAST} {_LOGGING}",  # the JVM only schedules
     "spark.driver.memory": "1g",
 }
@@ -53,6 +57,9 @@ _DELTA = {
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
     "spark.databricks.delta.snapshotPartitions": "2",  # 50 tasks by default, for a log of a few files
 }
+
+_ASKED: dict[str, str] = {}
+"""What the user set for local sessions; it takes the place of ours."""
 
 _RAISED = re.compile(r"[A-Za-z_][\w.]*: ")
 """Begins the line of a traceback that names the error."""
@@ -82,7 +89,7 @@ def open_session(app: str, *, data: bool = False, short: bool = False) -> SparkS
         if data and not _on_platform():
             check_delta(running)
         return running
-    session = _begin({} if _on_platform() else data_settings(short=short) if data else _LOCAL, app)
+    session = _begin({} if _on_platform() else local_settings(data=data, short=short), app)
     if not _on_platform():
         session.sparkContext.setLogLevel("ERROR")
         with contextlib.suppress(ValueError):  # a notebook's thread gets no signals
@@ -90,6 +97,20 @@ def open_session(app: str, *, data: bool = False, short: bool = False) -> SparkS
             signal.signal(signal.SIGINT, signal.default_int_handler)
         _say_no_interrupt()
     return session
+
+
+def set_local(settings: Mapping[str, str]) -> None:
+    """Have local sessions begin with these settings, too."""
+    _ASKED.update(settings)
+
+
+def local_settings(*, data: bool, short: bool) -> dict[str, str]:
+    """What a local session begins with; see `open_session`.
+
+    Raises:
+        EnvironmentProblem: the jars cannot be fetched.
+    """
+    return {**(data_settings(short=short) if data else _LOCAL), **_ASKED}
 
 
 def _on_platform() -> bool:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from personalize_spark.catalog.catalog import Catalog
+from personalize_spark.cli.examples import examples_of
 from personalize_spark.errors import InvalidInputException
 from personalize_spark.storage.location import open_store, split_prefix
 
@@ -30,7 +32,9 @@ def add_command(
     commands: Commands, name: str, run: Callable[[argparse.Namespace], None], text: str
 ) -> argparse.ArgumentParser:
     """A command that `run` carries out."""
-    added: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text, epilog=EXIT_CODES)
+    added: argparse.ArgumentParser = commands.add_parser(
+        name, help=text, description=text, epilog=f"{examples_of(name)}\n\n{EXIT_CODES}"
+    )
     added.set_defaults(command=run)
     return added
 
@@ -44,6 +48,31 @@ def add_catalog(parser: argparse.ArgumentParser, name: str = "catalog") -> None:
         default=argparse.SUPPRESS if name == CATALOG_BEFORE else None,
         help=f"the catalog: file:///... or s3://...; default: ${CATALOG}",
     )
+
+
+def add_session(parser: argparse.ArgumentParser) -> None:
+    """What a local session of Spark is begun with."""
+    local = "of a local session; spark-submit has its own"
+    parser.add_argument("--driver-memory", metavar="SIZE", help=f"memory of the JVM, such as 4g, {local}")
+    parser.add_argument("--conf", metavar="NAME=VALUE", action="append", help=f"a setting {local}; may be repeated")
+
+
+def session_settings(arguments: argparse.Namespace) -> dict[str, str]:
+    """What `add_session` added, taken out of the arguments and checked before a JVM starts.
+
+    Raises:
+        InvalidInputException: a setting is none.
+    """
+    memory, pairs = (vars(arguments).pop(name, None) for name in ("driver_memory", "conf"))
+    if memory is not None and not re.fullmatch(r"[1-9][0-9]*[kmgtKMGT]", memory):
+        raise InvalidInputException(f"--driver-memory {memory} is no size, such as 4g or 900m.")
+    settings = {} if memory is None else {"spark.driver.memory": str(memory)}
+    for pair in pairs or ():
+        name, equals, value = pair.partition("=")
+        if not (equals and name.startswith("spark.")):
+            raise InvalidInputException(f"--conf {pair} is no NAME=VALUE, such as spark.sql.shuffle.partitions=8.")
+        settings[name] = value
+    return settings
 
 
 def catalog_of(arguments: argparse.Namespace) -> Catalog:

@@ -15,7 +15,7 @@ from typing import Any
 
 from personalize_spark import api
 from personalize_spark.catalog.catalog import Catalog
-from personalize_spark.cli.arguments import Commands, add_command
+from personalize_spark.cli.arguments import Commands, add_command, add_session
 from personalize_spark.cli.progress import ProgressLine
 from personalize_spark.errors import missing_spark_told
 
@@ -68,6 +68,7 @@ def add(commands: Commands) -> None:
         lambda arguments: demo(arguments.keep),
         "Run a whole job on a generated catalogue, from nothing to printed answers.",
     )
+    add_session(parser)
     parser.add_argument("--keep", metavar="DIR", type=Path, help="keep all files there")
 
 

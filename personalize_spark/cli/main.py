@@ -26,13 +26,11 @@ from personalize_spark.cli import (
     run,
     serve,
 )
-from personalize_spark.cli.arguments import CATALOG_BEFORE, EXIT_CODES, add_catalog
+from personalize_spark.cli.arguments import CATALOG_BEFORE, EXIT_CODES, add_catalog, session_settings
+from personalize_spark.cli.command_parser import Parser
 from personalize_spark.errors import PersonalizeSparkError, ServiceError, missing_spark_told
 
 DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
-
-_GLUE = ("--JOB_NAME", "--JOB_RUN_ID")
-"""AWS Glue gives a script its own options beside the script's, these among them; whatever else it adds is passed over."""
 _COMMANDS = (run, models, evaluate, compare, explain_filter, explain_theme, report, gc, demo, serve, operations)
 
 
@@ -43,9 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         import argcomplete
 
         argcomplete.autocomplete(commands)
-    arguments, unknown = commands.parse_known_args(argv)
-    if unknown and not {*_GLUE} & {*(sys.argv if argv is None else argv)}:
-        commands.error(f"unrecognized arguments: {' '.join(unknown)}")
+    arguments, _ = commands.parse_known_args(argv)
     if not hasattr(arguments, "command"):
         commands.print_help()
         return DONE
@@ -53,6 +49,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # what a platform sends before it kills
     try:
         with missing_spark_told():
+            if settings := session_settings(arguments):
+                from personalize_spark.spark import set_local
+
+                set_local(settings)
             arguments.command(arguments)
     except ServiceError as error:
         return _tell(f"An error occurred ({error.code}): {error.message}", REFUSED, *_notes(error))
@@ -65,8 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """All commands and their options."""
-    parser = argparse.ArgumentParser(
-        "personalize-spark",
+    parser = Parser(
+        prog="personalize-spark",
         description="Amazon Personalize's batch inference on your own Spark.",
         epilog=EXIT_CODES,
     )

@@ -6,7 +6,16 @@ import argparse
 import sys
 
 from personalize_spark import api
-from personalize_spark.cli.arguments import Commands, add_catalog, add_command, catalog_of, json_of, options_of, show
+from personalize_spark.cli.arguments import (
+    Commands,
+    add_catalog,
+    add_command,
+    add_session,
+    catalog_of,
+    json_of,
+    options_of,
+    show,
+)
 from personalize_spark.errors import InvalidInputException
 from personalize_spark.solutions.new_version import NewVersion
 
@@ -36,6 +45,7 @@ def _add_import(commands: Commands) -> None:
         "Import datasets from CSV files, Parquet or Delta tables. Stdout is the ARN of the dataset group.",
     )
     add_catalog(parser)
+    add_session(parser)
     parser.add_argument("--group", required=True, metavar="NAME", help="the dataset group, created if there is none")
     for name in _DATASETS:
         parser.add_argument(
@@ -65,6 +75,7 @@ def _add_import(commands: Commands) -> None:
 def _add_train(commands: Commands) -> None:
     parser = add_command(commands, "train", _train, "Train a solution version. The last line of stdout is its ARN.")
     add_catalog(parser)
+    add_session(parser)
     parser.add_argument("--group", required=True, metavar="NAME", help="the dataset group to train on")
     parser.add_argument(
         "--recipe", required=True, metavar="NAME", help="such as aws-user-personalization; list-recipes names all"
@@ -86,6 +97,7 @@ def _add_import_model(commands: Commands) -> None:
     text = "Import factors as a solution version. The last line of stdout is its ARN."
     parser = add_command(commands, "import-model", _import_model, text)
     add_catalog(parser)
+    add_session(parser)
     parser.add_argument("--solution", required=True, metavar="NAME", help="the solution, created if there is none")
     parser.add_argument("--recipe", required=True, metavar="NAME", help="such as aws-user-personalization")
     for name, text in _FACTORS.items():

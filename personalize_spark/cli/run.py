@@ -9,7 +9,16 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from personalize_spark import api
-from personalize_spark.cli.arguments import Commands, add_catalog, add_command, catalog_of, json_of, options_of, show
+from personalize_spark.cli.arguments import (
+    Commands,
+    add_catalog,
+    add_command,
+    add_session,
+    catalog_of,
+    json_of,
+    options_of,
+    show,
+)
 from personalize_spark.cli.extension_options import add_extensions
 from personalize_spark.cli.progress import ProgressLine
 
@@ -26,6 +35,7 @@ def add(commands: Commands) -> None:
         command.add_argument("arn", metavar="ARN", help="the ARN of the job")
     run.add_argument("--job-name", metavar="NAME", help="takes the place of the request's jobName")
     for command in (run, resume):
+        add_session(command)
         command.add_argument(
             "--engine",
             choices=["spark", "local"],

@@ -1,0 +1,45 @@
+"""The parser of the command line: a mistake is answered by the command's own usage and the name that was meant."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from personalize_spark.errors import did_you_mean
+
+_GLUE = ("--JOB_NAME", "--JOB_RUN_ID")
+"""AWS Glue gives a script its own options beside the script's, these among them; whatever else it adds is passed over."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Of all commands, and of each."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+        self._given: Sequence[str] = ()
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Refuse unknown options here, where it is known which command they were given to."""
+        self._given = [*(sys.argv[1:] if args is None else args)]
+        known, unknown = super().parse_known_args(args, namespace)
+        if unknown and not {*_GLUE} & {*self._given}:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return known, unknown
+
+    def error(self, message: str) -> NoReturn:
+        """Print the usage and the mistake; beside a required option that is missing, the slip may be another one's name."""
+        options = [option for option in self._option_string_actions if option.startswith("--")]
+        named = [each.partition("=")[0] for each in self._given if each.startswith("--")]
+        slips = (name for name in named if not any(option.startswith(name) for option in options))
+        hints = (did_you_mean(name, options) for name in slips)
+        super().error(message + next((hint for hint in hints if hint), ""))
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Of a command that is none, the nearest one says more than the list of all seventy."""
+        names = [str(name) for name in action.choices or ()]
+        if value not in names and action.metavar == "COMMAND":
+            hint = did_you_mean(str(value), names)
+            self.error(f"there is no command {value!r}{hint}; personalize-spark --help lists them")
+        super()._check_value(action, value)

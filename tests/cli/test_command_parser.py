@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from personalize_spark import spark
+from personalize_spark.cli.arguments import session_settings
+from personalize_spark.cli.main import main, parser
+
+
+def test_each_command_has_two_examples_that_it_reads() -> None:
+    reading = parser()
+    commands = next(each for each in reading._actions if isinstance(each, argparse._SubParsersAction)).choices
+    assert len(commands) > 50
+    for help_ in (command.format_help() for command in commands.values()):
+        lines = re.findall(r"^  personalize-spark (.*)$", help_, re.MULTILINE)
+        assert len(lines) == 2
+        for line in lines:
+            assert reading.parse_args(shlex.split(line)).command
+
+
+def refused(line: str, capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit, match="2"):
+        main(line.split())
+    return capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("line", "usage", "said"),
+    [
+        ("rnu", "usage: personalize-spark [-h]", "there is no command 'rnu' (did you mean 'run'?)"),
+        ("run --requst r.json", "usage: personalize-spark run ", "is required (did you mean '--request'?)"),
+        (
+            "gc --dry-rum",
+            "usage: personalize-spark gc ",
+            "unrecognized arguments: --dry-rum (did you mean '--dry-run'?)",
+        ),
+        ("gc --quite-other", "usage: personalize-spark gc ", "unrecognized arguments: --quite-other\n"),
+        ("run --req r.json --engine sparkle", "usage: personalize-spark run ", "invalid choice: 'sparkle'"),
+    ],
+)
+def test_a_slip_gets_the_usage_of_its_command_and_what_was_meant(
+    line: str, usage: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = refused(line, capsys)
+    assert told.startswith(usage)
+    assert said in told
+
+
+def test_settings_of_a_local_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spark, "_ASKED", {})
+    line = "train --group g --recipe r --solution s --driver-memory 3g --conf spark.ui.enabled=true --conf spark.x=a=b"
+    arguments = parser().parse_args(line.split())
+    spark.set_local(session_settings(arguments))
+    assert not hasattr(arguments, "driver_memory")
+    settings = spark.local_settings(data=False, short=False)
+    assert (settings["spark.driver.memory"], settings["spark.ui.enabled"], settings["spark.x"]) == ("3g", "true", "a=b")
+    assert Path(settings["spark.sql.warehouse.dir"]).parent == Path(tempfile.gettempdir())
+
+
+@pytest.mark.parametrize("option", ["--driver-memory 3", "--driver-memory much", "--conf spark.x", "--conf ui=true"])
+def test_a_setting_that_is_none_is_refused_before_a_jvm_starts(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", *option.split()]) == 2
+    assert f"{option} is no " in capsys.readouterr().err
