@@ -40,6 +40,13 @@ PYTHON = (
 )
 
 
+def on_config(config: Any, **_: object) -> None:
+    """Let all decisions follow the architecture: their titles are those of the pages."""
+    pages = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+    [walk] = [each["How it works"] for each in config.nav if "How it works" in each]
+    walk.append({"Decisions": [f"decisions/{page.name}" for page in pages]})
+
+
 def on_files(files: Files, config: Any, **_: object) -> Files:
     """Add the pages and pictures beside docs/, and the reference."""
     for source, page in PAGES.items():
