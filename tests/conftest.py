@@ -114,6 +114,9 @@ def _spark_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSe
     builder = SparkSession.builder.master("local[2]").appName("tests")
     ours = {
         **data_settings(short=True),
+        "spark.sql.codegen.wholeStage": "true",  # MovieLens is no little data
+        "spark.sql.codegen.factoryMode": "FALLBACK",
+        "spark.sql.adaptive.enabled": "true",
         "spark.driver.memory": "2g",  # the tests' data is small, and a cluster and a server run beside it
         "spark.sql.shuffle.partitions": "2",  # small data: a task costs more than its rows
         "spark.default.parallelism": "2",

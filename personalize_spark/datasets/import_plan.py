@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 MISSING_WORDS = "missingWords"
 """Member of a dataset's record: its schema was inferred, so words for missing values count in what is added, too."""
 _SAMPLE_ROWS = 100_000
-_LITTLE_BYTES, _LITTLE_ROWS = 16 << 20, 250_000
+_LITTLE_BYTES, _LITTLE_ROWS = 2 << 20, 20_000
 """Data for which a session that starts fast is worth more than one that runs fast."""
 
 
