@@ -42,7 +42,7 @@ def _hint(catalog: Catalog, arn: Arn) -> str:
     names = {_own_name(each.arn) for each in siblings} - {_own_name(arn)}  # the same name in another region
     if hint := did_you_mean(_own_name(arn), names):
         return hint
-    if arn.version and siblings:
+    if arn.noun == "solution version" and siblings:
         return f"; the newest version of {arn.name} is {versions_of(catalog, arn)[0].arn}"
     if arn.version:
         return did_you_mean(arn.name, {each.arn.name for each in catalog.list(arn.kind)} - {arn.name})

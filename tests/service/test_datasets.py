@@ -112,6 +112,12 @@ def test_a_dataset_lives_and_dies_with_its_group(service: Service) -> None:
     assert list(service.catalog.store.list()) == []
 
 
+def test_a_dataset_that_a_group_has_not_is_not_found(service: Service) -> None:
+    arn = service.dataset()["dataset"].replace("INTERACTIONS", "USERS")
+    with pytest.raises(ResourceNotFoundException, match="dataset/shop/USERS does not exist"):
+        service("DescribeDataset", datasetArn=arn)
+
+
 def test_a_dataset_without_data_is_said_to_have_none(service: Service) -> None:
     arns = service.dataset()
     with pytest.raises(ResourceNotFoundException, match="has no Interactions dataset: import interactions first"):
