@@ -2,7 +2,7 @@
 
     records/KIND/NAME[/VERSION].json     one JSON object a resource, at the path that its ARN's resource part spells
     datasets/GROUP/TYPE/                 Delta tables
-    datasets/GROUP/put/TYPE/             events that were put one by one
+    datasets/GROUP/put/TYPE/             rows that were put one by one, and wait for Delta
     views/GROUP/IMPORT/                  what filters know, written by an import
     models/SOLUTION/VERSION/             what recipes know, written by a training
 

@@ -26,13 +26,13 @@ from personalize_spark.artifacts.shards import keys_of, write_missing
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.catalog.resources import find_dataset, find_schema
+from personalize_spark.datasets.delta_tables import table_of
 from personalize_spark.datasets.user_shards import into_shards, write_user_shards
 from personalize_spark.datasets.waiting_events import HISTORY
 from personalize_spark.errors import ResourceNotFoundException
 from personalize_spark.schemas import EVENT_TYPE, INTERACTIONS, ITEMS, USERS, Column, Schema
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.spark import collect_arrow, frame_of
-from personalize_spark.storage.location import hadoop_uri
 from personalize_spark.storage.store import Store
 
 _COLUMNS = ["key", "id", "creation_timestamp", "dated", "interactions", "impressions"]
@@ -80,8 +80,7 @@ def _tables(spark: SparkSession, catalog: Catalog, group: Arn) -> _Tables:
             continue
         tables.schemas[name] = find_schema(catalog, dataset)
         tables.versions[name] = dataset.fields["deltaVersion"]
-        reader = spark.read.format("delta").option("versionAsOf", dataset.fields["deltaVersion"])
-        tables.frames[name] = reader.load(hadoop_uri(dataset.fields["path"]))
+        tables.frames[name] = table_of(spark, dataset)
     return tables
 
 

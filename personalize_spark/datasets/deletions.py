@@ -14,6 +14,7 @@ from personalize_spark.catalog.catalog import Catalog, Record
 from personalize_spark.catalog.resources import find_dataset
 from personalize_spark.datasets.build_view import build_view
 from personalize_spark.datasets.csv_files import CsvReader, open_csv
+from personalize_spark.datasets.delta_tables import fold, last_change
 from personalize_spark.datasets.import_plan import files_of
 from personalize_spark.datasets.imports import point
 from personalize_spark.errors import DataError, ResourceNotFoundException
@@ -46,6 +47,7 @@ def delete_users(spark: SparkSession, catalog: Catalog, group: Arn, uri: str) ->
             has no users.
     """
     users = frame_of(spark, pa.table({_USER_ID: pa.array(sorted(listed_users(uri)), pa.string())}))
+    fold(spark, catalog, group)
     deleted: dict[str, int] = {}
     for name in (INTERACTIONS, USERS):
         with suppress(ResourceNotFoundException):
@@ -64,11 +66,11 @@ def _delete(spark: SparkSession, catalog: Catalog, dataset: Record, users: DataF
         "WHEN MATCHED THEN DELETE"
     )
     spark.catalog.dropTempView("deleted_users")
-    [last] = spark.sql(f"DESCRIBE HISTORY delta.`{path}` LIMIT 1").collect()
-    if last["version"] == dataset.fields["deltaVersion"]:  # none of them was there
+    version, metrics = last_change(spark, path)
+    if version == dataset.fields["deltaVersion"]:  # none of them was there
         return 0
-    catalog.update(dataset, deltaVersion=last["version"])
-    return int(last["operationMetrics"].get("numTargetRowsDeleted", 0))
+    catalog.update(dataset, deltaVersion=version)
+    return int(metrics.get("numTargetRowsDeleted", 0))
 
 
 def listed_users(uri: str) -> set[str]:

@@ -12,10 +12,13 @@ from pathlib import Path
 import pyarrow as pa
 from pyspark import TaskContext
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F  # noqa: N812  # as everybody calls it
 
 from personalize_spark.catalog.catalog import Catalog, Record
 from personalize_spark.catalog.resources import find_schema
-from personalize_spark.storage.location import hadoop_uri, open_store
+from personalize_spark.datasets.delta_tables import has_puts, table_of
+from personalize_spark.datasets.puts import PUT
+from personalize_spark.storage.location import open_store
 from personalize_spark.storage.store import Access
 
 
@@ -42,9 +45,9 @@ def export_rows(spark: SparkSession, catalog: Catalog, dataset: Record, rows: Ro
         How many rows were written.
     """
     names = find_schema(catalog, dataset).names
-    reader = spark.read.format("delta").option("versionAsOf", dataset.fields["deltaVersion"])
-    table = reader.load(hadoop_uri(dataset.fields["path"]))
-    chosen = table if rows is not Rows.PUT else table.limit(0)
+    table = table_of(spark, dataset)
+    put = F.col(PUT).isNotNull() if has_puts(table) else F.lit(False)  # noqa: FBT003  # of no row
+    chosen = {Rows.BULK: table.where(~put), Rows.PUT: table.where(put), Rows.ALL: table}[rows]
     written = chosen.select(*names).distinct().mapInArrow(partial(_write, folder, access), "rows long").collect()
     if not written:
         open_store(folder, access).write(_name(0), f"{','.join(names)}\n".encode())

@@ -27,9 +27,19 @@ from personalize_spark.catalog.catalog import Catalog, Fields, Record
 from personalize_spark.catalog.resources import dataset_arn, find_dataset, find_own_schema
 from personalize_spark.catalog.status import Status
 from personalize_spark.datasets.build_view import build_view
+from personalize_spark.datasets.delta_tables import (
+    fold,
+    has_puts,
+    keeping_puts,
+    last_change,
+    merge,
+    table_of,
+    table_path,
+)
 from personalize_spark.datasets.import_plan import MISSING_WORDS, CsvSource, Files, ImportMode, ImportPlan, plan_import
 from personalize_spark.datasets.imported import KEYS, SHOWN, Imported, ImportReport, missing_notes, rejected_row
 from personalize_spark.datasets.odd_ids import notes_of_rows
+from personalize_spark.datasets.puts import PUT
 from personalize_spark.datasets.rows import FILE, LINE, MISSING, REASON, Reading, arrow_schema
 from personalize_spark.datasets.table_rows import Table
 from personalize_spark.errors import (
@@ -70,6 +80,7 @@ def run_import(spark: SparkSession, catalog: Catalog, plan: ImportPlan) -> Impor
     arn, ticket = plan.group, secrets.token_hex(4)
     with suppress(ResourceAlreadyExistsException):
         catalog.create(arn, {"name": arn.name, "datasetGroupArn": str(arn), "status": Status.ACTIVE})
+    fold(spark, catalog, arn)
     with ExitStack() as cached:
         rejected = f"{catalog.uri}/datasets/{arn.name}/rejected/{ticket}"
         checked = [_check(spark, each, f"{rejected}/{each.schema.dataset}", cached) for each in plan.datasets]
@@ -80,11 +91,6 @@ def run_import(spark: SparkSession, catalog: Catalog, plan: ImportPlan) -> Impor
     view = build_view(spark, catalog, arn, ticket)
     point(catalog, arn, view)
     return ImportReport(str(arn), imported, view.uri)
-
-
-def table_path(group: str, dataset: str) -> str:
-    """Where a Delta table lies in the catalog."""
-    return f"datasets/{group}/{dataset.lower()}"
 
 
 @dataclass(frozen=True)
@@ -165,7 +171,13 @@ def _import(catalog: Catalog, group: Arn, checked: _Checked) -> Imported:
     schema = checked.schema
     good = _newest(checked.rows.where(f"{REASON} is null"), schema)
     path = hadoop_uri(f"{catalog.uri}/{table_path(group.name, schema.dataset)}")
+    kept = 0
+    if not checked.plan.adds:
+        with suppress(ResourceNotFoundException):
+            old = table_of(good.sparkSession, find_dataset(catalog, group, schema.dataset))
+            good, kept = keeping_puts(old, good, KEYS.get(schema.dataset))
     imported, version = _write(good, path, schema, adds=checked.plan.adds)
+    imported -= kept
     replaced = checked.total - checked.rejected - imported
     return Imported(
         *(
@@ -222,16 +234,12 @@ def _write(rows: DataFrame, path: str, schema: Schema, *, adds: bool) -> tuple[i
     elif key is None:
         rows.write.format("delta").mode("append").save(path)
     else:
-        rows.createOrReplaceTempView("imported_rows")
-        spark.sql(
-            f"MERGE INTO delta.`{path}` AS old USING imported_rows AS new ON old.{key} = new.{key} "
-            "WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
-        )
-        spark.catalog.dropTempView("imported_rows")
-    [last] = spark.sql(f"DESCRIBE HISTORY delta.`{path}` LIMIT 1").collect()
-    metrics = last["operationMetrics"]
+        if has_puts(spark.read.format("delta").load(path)):
+            rows = rows.withColumn(PUT, F.lit(None).cast("string"))
+        merge(spark, path, rows, key)
+    version, metrics = last_change(spark, path)
     merged = int(metrics.get("numTargetRowsInserted", 0)) + int(metrics.get("numTargetRowsUpdated", 0))
-    return merged or int(metrics["numOutputRows"]), last["version"]
+    return merged or int(metrics["numOutputRows"]), version
 
 
 def _record(catalog: Catalog, group: Arn, reading: Reading, version: int | None) -> None:

@@ -1,8 +1,8 @@
-"""Rows that were put one by one.
+"""Rows that were put one by one, and wait for the next import, export, deletion or training to take them into Delta.
 
     datasets/GROUP/put/TYPE/01700000000000000000-1a2b3c4d.json     the rows of one request, as a JSON array
 
-A name begins with the time of the request in nanoseconds, so names ascend with time. Each row has the member `_PUT`: the id of an event,
+A name begins with the time of the request in nanoseconds, so names ascend with time. Each row has the column `_PUT`: the id of an event,
 or of an item or user. Of events with the same id the first counts, of items and users the last.
 """
 
@@ -21,12 +21,12 @@ from personalize_spark.schemas import INTERACTIONS
 from personalize_spark.storage.store import Store
 
 PUT = "_PUT"
-"""The member of a row that is its id."""
+"""The column of a table that says which rows were put; it is null in those that an import brought."""
 _READERS = 16
 
 
 class Puts:
-    """What was put into one dataset.
+    """What was put into one dataset and is not in its table yet.
 
     Args:
         catalog: holds the dataset group.
@@ -50,13 +50,18 @@ class Puts:
         """The rows of files, each id once.
 
         Raises:
-            ObjectNotFound: somebody has removed a file meanwhile.
+            ObjectNotFound: somebody has taken a file in meanwhile.
         """
         with ThreadPoolExecutor(_READERS) as readers:
             found = [row for data in readers.map(self._store.read, names) for row in orjson.loads(data)]
         return list({row[PUT]: row for row in (reversed(found) if self._first else found)}.values())
 
+    def forget(self, names: Iterable[str]) -> None:
+        """Remove files whose rows are in the table."""
+        for name in names:
+            self._store.delete(name)
+
 
 def folder_of(group: Arn, dataset: str) -> str:
-    """Where the rows lie in the catalog."""
+    """Where the rows wait in the catalog."""
     return f"datasets/{group.name}/put/{dataset.lower()}"

@@ -91,9 +91,13 @@ class _Raw:
 
 def arrow_schema(schema: Schema) -> pa.Schema:
     """The columns of a dataset, then the line of each row, the reason of a bad one, and its values that count as missing."""
-    columns = [pa.field(field.name, _ARROW[field.type]) for field in schema.columns]
     ours = [pa.field(LINE, pa.int64()), pa.field(REASON, pa.string()), pa.field(MISSING, pa.list_(pa.string()))]
-    return pa.schema([*columns, *ours])
+    return pa.schema([*row_schema(schema), *ours])
+
+
+def row_schema(schema: Schema) -> pa.Schema:
+    """The columns of a dataset."""
+    return pa.schema([pa.field(field.name, _ARROW[field.type]) for field in schema.columns])
 
 
 def read_rows(file: BinaryIO, name: str, reading: Reading) -> Iterator[pa.RecordBatch]:

@@ -1,6 +1,6 @@
-"""Events that were put count for filters at once: the view is copied, and the shards of their users are written anew.
+"""Events that wait for Spark count for filters at once: the view is copied, and the shards of their users are written anew.
 
-Nothing else of the view changes: not the counts of items, and no item is new.
+What an import would change besides, such as the counts of items, new items and attributes, waits for the import.
 """
 
 from __future__ import annotations

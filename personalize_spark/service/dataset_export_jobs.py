@@ -65,9 +65,12 @@ def list_dataset_export_jobs(catalog: Catalog, params: Mapping[str, Any]) -> Fie
 
 def _export(spark: SparkSession, catalog: Catalog, record: Record) -> int:
     from personalize_spark.datasets.exports import Rows, export_rows
+    from personalize_spark.solutions.take_in import take_in
 
+    dataset = find(catalog, record.fields["datasetArn"], "dataset")
+    if take_in(spark, catalog, Arn.parse(dataset.fields["datasetGroupArn"])):
+        dataset = catalog.read(dataset.arn)
     destination = record.fields["jobOutput"]["s3DataDestination"]
     folder = f"{destination['path'].rstrip('/')}/{record.arn.name}/"
-    dataset = find(catalog, record.fields["datasetArn"], "dataset")
     access = Access(kms_key_arn=destination.get("kmsKeyArn"))
     return export_rows(spark, catalog, dataset, Rows(record.fields["ingestionMode"]), folder, access)

@@ -1,6 +1,6 @@
-"""PutEvents: rows that are checked as an import checks them, and kept for the filters of the next job.
+"""PutEvents, PutItems, PutUsers: rows that are checked as an import checks them, and kept until Spark takes them into Delta.
 
-It needs no Spark. `datasets.puts` says where the rows wait.
+None of them needs Spark. `datasets.puts` says where the rows wait.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import orjson
 
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Fields
-from personalize_spark.catalog.resources import dataset_arn, find_own_schema
+from personalize_spark.catalog.resources import dataset_arn, find, find_own_schema
 from personalize_spark.datasets.puts import PUT, Puts
 from personalize_spark.datasets.rows import REASON, Reading, typed
 from personalize_spark.errors import InvalidInputException, ResourceNotFoundException, did_you_mean
 from personalize_spark.request import validate
-from personalize_spark.schemas import EVENT_TYPE, INTERACTIONS, Schema
+from personalize_spark.schemas import EVENT_TYPE, INTERACTIONS, ITEMS, USERS, Schema
 from personalize_spark.service.event_trackers import tracker_of
 
 _EVENT = {
@@ -50,6 +50,35 @@ def put_events(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
     rows = [_event(schema, params["userId"], *each) for each in zip(params["eventList"], names, strict=True)]
     ids = [each.get("eventId") or str(uuid.uuid4()) for each in params["eventList"]]
     Puts(catalog, group, INTERACTIONS).add(_typed(schema, rows, names, ids))
+    return {}
+
+
+def put_items(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
+    """Put items, in place of those that have the same id.
+
+    Raises:
+        InvalidInputException: the dataset has no items, or one is no row of it.
+        ResourceNotFoundException: there is no such dataset.
+    """
+    validate("PutItems", params)
+    return _put(catalog, params["datasetArn"], ITEMS, "ITEM_ID", "itemId", params["items"])
+
+
+def put_users(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
+    """Put users, in place of those that have the same id; see `put_items`."""
+    validate("PutUsers", params)
+    return _put(catalog, params["datasetArn"], USERS, "USER_ID", "userId", params["users"])
+
+
+def _put(catalog: Catalog, arn: str, kind: str, key: str, member: str, given: Sequence[Fields]) -> Fields:
+    dataset = find(catalog, arn, "dataset")
+    if dataset.fields["datasetType"] != kind:
+        raise InvalidInputException(f"{arn} is the dataset {dataset.fields['datasetType']}, not {kind}.")
+    schema = find_own_schema(catalog, dataset)
+    names = [f"{kind.lower()}[{number}]" for number in range(len(given))]
+    rows = [_properties(schema, *each) | {key: each[0][member]} for each in zip(given, names, strict=True)]
+    ids = [each[member] for each in given]
+    Puts(catalog, Arn.parse(dataset.fields["datasetGroupArn"]), kind).add(_typed(schema, rows, names, ids))
     return {}
 
 

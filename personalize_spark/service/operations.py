@@ -20,7 +20,7 @@ _FUNCTIONS: Mapping[str, tuple[str, ...]] = {
     "dataset_import_jobs": ("CreateDatasetImportJob", "DescribeDatasetImportJob", "ListDatasetImportJobs"),
     "datasets": ("CreateDataset", "UpdateDataset", "DescribeDataset", "ListDatasets", "DeleteDataset"),
     "event_trackers": ("CreateEventTracker", "DescribeEventTracker", "ListEventTrackers", "DeleteEventTracker"),
-    "events": ("PutEvents",),
+    "events": ("PutEvents", "PutItems", "PutUsers"),
     "filters": ("CreateFilter", "DescribeFilter", "ListFilters", "DeleteFilter"),
     "recipes": ("DescribeRecipe", "ListRecipes", "DescribeAlgorithm", "DescribeFeatureTransformation"),
     "runtime": ("GetRecommendations", "GetPersonalizedRanking"),

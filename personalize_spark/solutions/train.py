@@ -20,6 +20,7 @@ from personalize_spark.catalog.status import Status
 from personalize_spark.errors import InvalidInputException
 from personalize_spark.recipes import RECIPES, ModelKind, recipe_of
 from personalize_spark.schemas import INTERACTIONS
+from personalize_spark.solutions.take_in import take_in
 from personalize_spark.solutions.update import update
 from personalize_spark.solutions.versions import (
     create_solution,
@@ -123,7 +124,8 @@ def begin_version(
         require_wordllama()
     recipe = recipe_of(solution.fields["recipeArn"])
     base = None
-    dataset = find_dataset(catalog, Arn.parse(solution.fields["datasetGroupArn"]), INTERACTIONS)
+    group = Arn.parse(solution.fields["datasetGroupArn"])
+    dataset = find_dataset(catalog, group, INTERACTIONS)
     if mode == UPDATE:
         if not recipe.updatable:
             updatable = " and ".join(each.name for each in RECIPES.values() if each.updatable)
@@ -134,16 +136,15 @@ def begin_version(
                 f"{UPDATE} needs an ACTIVE version of {solution.arn} that was trained in the mode {FULL}."
             )
         base = Pinned(**full.fields["model"]).open()
-    delta_versions = {INTERACTIONS.upper(): dataset.fields["deltaVersion"]}
-    version = create_version(
-        catalog, new_version_arn(solution.arn), solution, mode, deltaVersions=delta_versions, **named
-    )
+    learned = _delta_versions(dataset)
+    version = create_version(catalog, new_version_arn(solution.arn), solution, mode, deltaVersions=learned, **named)
 
     def work(spark: SparkSession) -> None:
         trainer = TRAINERS[recipe.model] if base is None else partial(update, spark, base=base)
         started = time.monotonic()
         with creation(catalog, version) as store:
-            fields = _train(spark, catalog, dataset, version, trainer, hyperparameters, store)
+            now = catalog.read(dataset.arn) if take_in(spark, catalog, group) else dataset
+            fields = _train(spark, catalog, now, version, trainer, hyperparameters, store)
         hours = (time.monotonic() - started) / 3600
         catalog.update(version, status=Status.ACTIVE, trainingHours=hours, **fields)
 
@@ -169,15 +170,17 @@ def _train(
         _warn_below_minimum(dataset.arn.name, counted)
         metadata = cache(partial(read_metadata, spark, catalog, dataset.arn))
         factors = trainer(Training(recipe, pairs, counted, hyperparameters, metadata, keep))
-        properties = {
-            "recipe": recipe.name,
-            "interactions": counted.interactions,
-            "deltaVersions": version.fields["deltaVersions"],
-        }
-        fields = write_model(store, factors, properties)
+        learned = {"deltaVersions": _delta_versions(dataset)}
+        properties = {"recipe": recipe.name, "interactions": counted.interactions, **learned}
+        fields = write_model(store, factors, properties) | learned
         if not recipe.themed:
             return fields
         return {**fields, **_learn_themes(store, metadata(), hyperparameters.theme_embedding)}
+
+
+def _delta_versions(interactions: Record) -> Fields:
+    """Of the tables that a version has learned."""
+    return {INTERACTIONS.upper(): interactions.fields["deltaVersion"]}
 
 
 def _learn_themes(store: Store, metadata: Metadata | None, embedding: str = WORDS) -> Fields:

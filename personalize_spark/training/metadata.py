@@ -15,10 +15,10 @@ from pyspark.sql import functions as F  # noqa: N812  # as all of Spark's docume
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.catalog.resources import find_dataset, find_schema
+from personalize_spark.datasets.delta_tables import table_of
 from personalize_spark.errors import ResourceNotFoundException
 from personalize_spark.schemas import ITEMS, Column
 from personalize_spark.spark import collect_arrow
-from personalize_spark.storage.location import hadoop_uri
 from personalize_spark.training.lsa import words_of
 
 _CREATED = "CREATION_TIMESTAMP"
@@ -83,7 +83,7 @@ def read_metadata(spark: SparkSession, catalog: Catalog, interactions: Arn) -> M
         dataset = find_dataset(catalog, interactions, ITEMS)
     except ResourceNotFoundException:
         return None
-    schema, fields = find_schema(catalog, dataset), dataset.fields
-    table = spark.read.format("delta").option("versionAsOf", fields["deltaVersion"]).load(hadoop_uri(fields["path"]))
+    schema = find_schema(catalog, dataset)
+    table = table_of(spark, dataset).select(*schema.names)
     rows = collect_arrow(table.withColumn("_id", F.col("ITEM_ID").cast("binary"))).sort_by("_id").drop_columns(["_id"])
-    return Metadata(rows, schema.columns, fields["deltaVersion"])
+    return Metadata(rows, schema.columns, dataset.fields["deltaVersion"])

@@ -1,4 +1,4 @@
-"""Events that are put, by boto3's own clients in process; filters see events at once, without Spark."""
+"""Events, items and users that are put, by boto3's own clients in process; filters see events at once, without Spark."""
 
 from __future__ import annotations
 
@@ -244,12 +244,18 @@ def test_who_puts_must_be_known(world: World) -> None:
         world.events.put_events(**asked)
 
 
-def test_what_was_put_goes_with_its_dataset(world: World) -> None:
-    world.put(event("b"))
-    world.service("DeleteDataset", datasetArn=world.datasets["Interactions"])
-    assert world.waiting() == []
-
-
-def test_items_and_users_cannot_be_put_yet(world: World) -> None:
-    with pytest.raises(world.events.exceptions.InvalidInputException, match="PutItems is not supported"):
-        world.events.put_items(datasetArn=world.datasets["Items"], items=[{"itemId": "a"}])
+def test_items_are_put_and_the_last_counts(world: World) -> None:
+    films = world.datasets["Items"]
+    for genres in ("drama", "comedy"):
+        world.events.put_items(datasetArn=films, items=[{"itemId": "a", "properties": json.dumps({"genres": genres})}])
+    assert world.waiting("Items") == [{"ITEM_ID": "a", "GENRES": "comedy", PUT: "a"}]
+    known = world.events.exceptions
+    with pytest.raises(known.InvalidInputException, match=r"items\[0\]: GENRES is missing"):
+        world.events.put_items(datasetArn=films, items=[{"itemId": "a"}])
+    with pytest.raises(known.InvalidInputException, match="is the dataset Items, not Users"):
+        world.events.put_users(datasetArn=films, users=[{"userId": "a"}])
+    with pytest.raises(known.ResourceNotFoundException) as caught:
+        world.events.put_users(datasetArn=films.replace("ITEMS", "USERS"), users=[{"userId": "a"}])
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 404
+    world.service("DeleteDataset", datasetArn=films)
+    assert world.waiting("Items") == []
