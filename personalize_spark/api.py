@@ -346,9 +346,9 @@ def import_model(  # noqa: PLR0913  # the command's options
         catalog: the catalog or its place: it gets the solution version.
         solution: the name of the solution, created if there is none.
         recipe: the name of the recipe, such as aws-user-personalization.
-        items: the item factors.
+        items: the item factors; a saved PipelineModel gives the factors and the ids.
         users: the user factors; if left out, those of the same file or folder.
-        item_ids: a table `integer,id` of the items, for formats whose rows have but a number.
+        item_ids: a table `integer,id` of the items, for formats whose rows have but a number, or a saved StringIndexerModel.
         user_ids: the same of the users.
         counts: a table `id,count`: how often each item was interacted with.
         interactions: a table `USER_ID,ITEM_ID`, with or without `TIMESTAMP`, instead of `counts`.

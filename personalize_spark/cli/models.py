@@ -21,9 +21,9 @@ from personalize_spark.solutions.new_version import NewVersion
 
 _DATASETS = ("interactions", "items", "users")
 _FACTORS = {
-    "items": "the item factors",
+    "items": "the item factors; a saved PipelineModel gives the factors and the ids",
     "users": "the user factors; by default those in the file or folder of --items",
-    "item-ids": "a table integer,id, for items that are only numbered (CSV, JSON Lines, Parquet); NAME.ids.txt beside NAME.npy is found automatically",
+    "item-ids": "a table integer,id, for items that are only numbered (CSV, JSON Lines, Parquet); NAME.ids.txt beside NAME.npy is found automatically; or a saved StringIndexerModel",
     "user-ids": "the same for the users",
     "counts": "a table id,count: the number of interactions of each item (CSV, JSON Lines, Parquet); one of --counts, --interactions and --group is required",
     "interactions": "a table USER_ID,ITEM_ID, optionally with TIMESTAMP, instead of --counts",

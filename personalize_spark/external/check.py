@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame
@@ -20,7 +22,24 @@ _REMEDIES = {
 }
 
 
-def check(frame: DataFrame, uri: str, kind: str) -> tuple[int, int]:
+@dataclass(frozen=True)
+class Checked:
+    """What rows of factors are like.
+
+    Attributes:
+        rows: how many there are.
+        rank: the length of their vectors.
+        zeros: how many have a vector of zeros, and no bias: nothing was learned of them.
+        zero: the first of these.
+    """
+
+    rows: int
+    rank: int
+    zeros: int
+    zero: str | None
+
+
+def check(frame: DataFrame, uri: str, kind: str) -> Checked:
     """Look at every row.
 
     Args:
@@ -28,18 +47,17 @@ def check(frame: DataFrame, uri: str, kind: str) -> tuple[int, int]:
         uri: where it comes from.
         kind: what its rows are, in the plural.
 
-    Returns:
-        How many rows there are, and the length of their vectors.
-
     Raises:
         DataError: what is wrong with how many rows, and the first of them.
     """
     problems = _problems(frame)
-    size = F.size("vector")
+    size, zero = F.size("vector"), ~learned(frame)
     found = frame.agg(
         F.count("*").alias("rows"),
         F.min(size).alias("shortest"),
         F.max(size).alias("longest"),
+        F.count_if(zero).alias("zeros"),
+        F.min(F.when(zero, F.col("id"))).alias("zero"),
         *(F.count_if(bad).alias(problem) for problem, bad in problems.items()),
         *(F.min(F.when(bad, F.col("id"))).alias(f"first {problem}") for problem, bad in problems.items()),
     ).collect()[0]
@@ -54,7 +72,15 @@ def check(frame: DataFrame, uri: str, kind: str) -> tuple[int, int]:
             f"{uri} has vectors of {found['shortest']} to {found['longest']} numbers: all {kind} must have vectors of the same length, at least 1."
         )
     _check_doubles(frame, uri, kind)
-    return found["rows"], found["longest"]
+    if found["zeros"] == found["rows"]:
+        raise DataError(f"{uri}: the vectors of all {kind} are zero, so nothing was learned. Train the model again.")
+    return Checked(found["rows"], found["longest"], found["zeros"], found["zero"])
+
+
+def learned(frame: DataFrame) -> Column:
+    """Which rows have a number that is not zero, in their vector or as their bias."""
+    there = F.exists("vector", lambda value: value != 0)
+    return there | (F.col("bias") != 0) if "bias" in frame.columns else there
 
 
 def unit(factors: NDArray[np.float32]) -> NDArray[np.float32]:

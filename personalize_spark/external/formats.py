@@ -1,10 +1,11 @@
 """The formats that factors come in, each read as a frame with the columns `id: string` and `vector: array<float>`.
 
-    als        a saved Spark ML ALSModel: the folder itself, or its itemFactors and userFactors
+    als        a saved Spark ML ALSModel: the folder itself, or its itemFactors and userFactors; ids may be the labels of a
+               saved StringIndexerModel
     implicit   the .npz that implicit's save writes: item_factors and user_factors; where it holds arrays item_ids and
                user_ids, these are the ids
     npy        a two-dimensional .npy, beside it the ids: `items.npy` has `items.ids.txt` (one a line) or `items.ids.json`
-    parquet    a Parquet or Delta folder with the columns id and vector
+    parquet    a Parquet or Delta folder with the columns id and vector (or features), or id, f0, f1 and so on
 
 Items may have a bias as well, which is a column `bias: float` here: a column of that name in Parquet, or `items.bias.npy`.
 implicit keeps its own in the factors. A user's bias changes neither order nor score, so it is left where it is.
@@ -12,6 +13,7 @@ implicit keeps its own in the factors. A user's bias changes neither order nor s
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
 from typing import Any
@@ -28,12 +30,16 @@ from pyspark.sql.types import ArrayType, IntegralType, NumericType, StringType
 from personalize_spark.errors import DataError, InvalidInputException
 from personalize_spark.external.arrays import StoredArray, open_npy, open_npz
 from personalize_spark.external.ids import list_beside, list_of, named, read_map
+from personalize_spark.external.spark_ml import saved_indexer, saved_models
 from personalize_spark.external.tables import names_below, open_table, select
+from personalize_spark.spark import frame_of
 from personalize_spark.storage.location import open_store, split_prefix
 
 _ROWS = 8_192
 """Rows of an array that are read at once."""
 _ROWS_PER_TASK = 1 << 17
+_NUMBERED = re.compile(r"([A-Za-z_]*?)_?([0-9]+)")
+"""A column of one factor."""
 
 
 class Axis(StrEnum):
@@ -82,31 +88,69 @@ def _read_als(spark: SparkSession, uri: str, axis: Axis, ids: str | None) -> Dat
     folder = f"{axis}Factors/"
     whole = any(name.startswith(folder) for name in names_below(uri))
     table = f"{uri.rstrip('/')}/{folder}" if whole else uri
-    rows = select(open_table(spark, table), table, "id", "features").toDF("number", "vector")
-    return named(_typed(rows, table), rows.select("number"), read_map(spark, ids) if ids else None, uri)
+    rows = select(_gathered(open_table(spark, table)), table, "id", "vector").withColumnRenamed("id", "number")
+    rows, numbers = _typed(rows, table), rows.select("number")
+    if ids is None:
+        return named(rows, numbers, None, uri)
+    column = next((each.params.get(f"{axis}Col") for each in saved_models(uri)[:1]), None)
+    labels = read_map(spark, ids, column)
+    indexer = saved_indexer(ids)
+    if indexer is not None and indexer.keeps_unknown:
+        numbers = numbers.where(F.col("number") < labels.count())  # the number of all that had no label has no id
+    return named(rows, numbers, labels, uri)
 
 
 def _read_implicit(spark: SparkSession, uri: str, axis: Axis, ids: str | None) -> DataFrame:
+    factors, own = _implicit_arrays(uri, axis)
+    given = read_map(spark, ids) if ids else frame_of(spark, list_of(own, factors)) if own else None
+    return _rows_of(spark, factors, None, given, uri)
+
+
+def _implicit_arrays(uri: str, axis: Axis) -> tuple[StoredArray, StoredArray | None]:
+    """The factors, and the ids if the file holds them."""
     arrays = open_npz(uri)
-    factors, own = arrays.get(f"{axis}_factors"), arrays.get(f"{axis}_ids")
+    factors = arrays.get(f"{axis}_factors")
     if factors is None:
         raise DataError(
             f"{uri} holds {', '.join(arrays) or 'no array'}, but no {axis}_factors: give what implicit's save has written."
         )
-    given = read_map(spark, ids) if ids else list_of(spark, own, factors) if own else None
-    return _rows_of(spark, factors, None, given, uri)
+    return factors, arrays.get(f"{axis}_ids")
 
 
 def _read_npy(spark: SparkSession, uri: str, axis: Axis, ids: str | None) -> DataFrame:
     factors = open_npy(uri)
-    given = read_map(spark, ids) if ids else list_beside(spark, factors, uri)
+    given = read_map(spark, ids) if ids else frame_of(spark, _ids_beside(factors, uri, axis))
+    bias = _bias_beside(uri, factors) if axis == Axis.ITEM else None
+    return _rows_of(spark, factors, bias, given, uri)
+
+
+def _ids_beside(factors: StoredArray, uri: str, axis: Axis) -> pa.Table:
+    given = list_beside(factors, uri)
     if given is None:
         stem = uri.removesuffix(".npy")
         raise DataError(
             f"{uri} has no ids: put {stem}.ids.txt (one id a line) or {stem}.ids.json beside it, or give --{axis}-ids."
         )
-    bias = _bias_beside(uri, factors) if axis == Axis.ITEM else None
-    return _rows_of(spark, factors, bias, given, uri)
+    return given
+
+
+def check_arrays(uri: str, axis: Axis, form: str | None, ids: str | None) -> None:
+    """Check what arrays are like and whether their ids fit, without Spark; other formats are left to it.
+
+    Raises:
+        DataError: as `read_factors`.
+    """
+    chosen = form or _looks_like(uri)
+    if chosen == "npy":
+        factors = open_npy(uri).of("fiu", (2,))
+        if ids is None:
+            _ids_beside(factors, uri, axis)
+        if axis == Axis.ITEM:
+            _bias_beside(uri, factors)
+    elif chosen == "implicit":
+        factors, own = _implicit_arrays(uri, axis)
+        if own is not None and ids is None:
+            list_of(own, factors.of("fiu", (2,)))
 
 
 def _bias_beside(uri: str, factors: StoredArray) -> StoredArray | None:
@@ -121,13 +165,32 @@ def _bias_beside(uri: str, factors: StoredArray) -> StoredArray | None:
 
 
 def _read_parquet(spark: SparkSession, uri: str, axis: Axis, ids: str | None) -> DataFrame:  # noqa: ARG001  # the ids are there
-    table = open_table(spark, uri)
+    table = _gathered(open_table(spark, uri))
     has_bias = axis == Axis.ITEM and "bias" in map(str.lower, table.columns)
     rows = _typed(select(table, uri, "id", "vector", *(["bias"] if has_bias else [])), uri)
     if not isinstance(rows.schema["id"].dataType, StringType | IntegralType):
         kind = rows.schema["id"].dataType.simpleString()
         raise DataError(f"The column id of {uri} is of type {kind}: make it a string.")
     return rows.withColumn("id", F.col("id").cast("string"))
+
+
+def _gathered(table: DataFrame) -> DataFrame:
+    """The table with its vectors in the column `vector`, whether they are called `features` or spread over columns f0, f1 and so on."""
+    names = {name.lower(): name for name in table.columns}
+    if "vector" in names:
+        return table
+    if "features" in names:
+        return table.withColumnRenamed(names["features"], "vector")
+    spread: dict[str, dict[int, str]] = {}
+    for name in table.columns:
+        if (numbered := _NUMBERED.fullmatch(name)) is not None:
+            spread.setdefault(numbered[1], {})[int(numbered[2])] = name
+    for columns in spread.values():
+        first = min(columns)
+        if first in {0, 1} and len(columns) > 1 and max(columns) - first == len(columns) - 1:
+            numbers = [F.expr(f"try_cast(`{columns[number]}` as float)") for number in sorted(columns)]
+            return table.withColumn("vector", F.array(*numbers))
+    return table
 
 
 FORMATS: Mapping[str, Reader] = {

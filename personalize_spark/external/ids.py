@@ -1,6 +1,6 @@
 """Ids of rows that have but a number: a list of ids, a table (integer, id), or else the number's decimal text.
 
-Frames of this module have the columns `number: bigint` and `id: string`.
+Frames and tables of this module have the columns `number: bigint` and `id: string`.
 """
 
 from __future__ import annotations
@@ -15,20 +15,28 @@ from pyspark.sql import functions as F  # noqa: N812  # as all of Spark's docume
 
 from personalize_spark.errors import DataError
 from personalize_spark.external.arrays import StoredArray
+from personalize_spark.external.spark_ml import saved_indexer
 from personalize_spark.external.tables import EXAMPLES, read_table
-from personalize_spark.spark import frame_of
 from personalize_spark.storage.location import open_store, split_prefix
 
 LISTS = (".ids.txt", ".ids.json")
 """What the name of an array's list of ids ends with, instead of `.npy`."""
 
 
-def read_map(spark: SparkSession, uri: str) -> DataFrame:
-    """A table with the columns integer and id, as CSV, JSON Lines, Parquet or Delta.
+def read_map(spark: SparkSession, uri: str, column: str | None = None) -> DataFrame:
+    """A table with the columns integer and id, as CSV, JSON Lines, Parquet or Delta, or the labels of a saved indexer.
+
+    Args:
+        spark: a session.
+        uri: of the table, or of a StringIndexerModel.
+        column: the output of the indexer whose labels are meant, if it has several.
 
     Raises:
         DataError: it has other columns, something that is no integer, or an integer twice.
     """
+    indexer = saved_indexer(uri)
+    if indexer is not None:
+        return indexer.labels(spark, column)
     table = read_table(spark, uri, {"integer": "bigint", "id": "string"}).withColumnRenamed("integer", "number")
     doubles = table.groupBy("number").count().where("count > 1").orderBy("number").take(EXAMPLES)
     if doubles:
@@ -37,7 +45,7 @@ def read_map(spark: SparkSession, uri: str) -> DataFrame:
     return table
 
 
-def list_beside(spark: SparkSession, array: StoredArray, uri: str) -> DataFrame | None:
+def list_beside(array: StoredArray, uri: str) -> pa.Table | None:
     """The list that lies beside the `.npy` file of an array: one id a line, or a JSON array; `None` if there is none.
 
     Raises:
@@ -56,17 +64,17 @@ def list_beside(spark: SparkSession, array: StoredArray, uri: str) -> DataFrame 
         raise DataError(f"{where} cannot be read as UTF-8 text or JSON: {error}.") from error
     if not isinstance(ids, list):
         raise DataError(f"{where} does not contain a JSON array of ids.")
-    return _listed(spark, ids, array, where)
+    return _listed(ids, array, where)
 
 
-def list_of(spark: SparkSession, ids: StoredArray, array: StoredArray) -> DataFrame:
+def list_of(ids: StoredArray, array: StoredArray) -> pa.Table:
     """The ids of the rows of an array, which another one holds.
 
     Raises:
         DataError: they are not texts or whole numbers, or not as many.
     """
     texts = ids.of("Uiu", (1,)).rows(0, ids.shape[0]).tolist()
-    return _listed(spark, texts, array, ids.name)
+    return _listed(texts, array, ids.name)
 
 
 def named(rows: DataFrame, numbers: DataFrame, ids: DataFrame | None, uri: str) -> DataFrame:
@@ -90,11 +98,11 @@ def named(rows: DataFrame, numbers: DataFrame, ids: DataFrame | None, uri: str) 
     return rows.join(ids, "number")
 
 
-def _listed(spark: SparkSession, ids: Sequence[Any], array: StoredArray, where: str) -> DataFrame:
+def _listed(ids: Sequence[Any], array: StoredArray, where: str) -> pa.Table:
     """Ids in the order of their rows; a number becomes its decimal text, `null` stays."""
     if len(ids) != array.shape[0]:
         raise DataError(
             f"{where} holds {len(ids)} ids, {array.name} has {array.shape[0]} rows: give one id per row, in the same order."
         )
     texts = pa.array([None if each is None else str(each) for each in ids], pa.string())
-    return frame_of(spark, pa.table({"number": pa.array(range(len(ids)), pa.int64()), "id": texts}))
+    return pa.table({"number": pa.array(range(len(ids)), pa.int64()), "id": texts})

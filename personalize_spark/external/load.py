@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812  # as all of Spark's documents do
 
-from personalize_spark.errors import DataError
-from personalize_spark.external.check import check, unit
+from personalize_spark.errors import DataError, quoted
+from personalize_spark.errors import counted as counted_as
+from personalize_spark.external.check import Checked, check, learned, unit
 from personalize_spark.external.counts import counted, newest_choices
 from personalize_spark.external.formats import Axis, read_factors
 from personalize_spark.spark import collect_arrow
@@ -78,10 +79,10 @@ def load_item_factors(loading: Loading) -> Factors:
     """Items that are compared with each other: by the cosine, so without a bias."""
     sources, uri = loading.sources, loading.sources.items or ""
     frame = read_factors(loading.spark, uri, Axis.ITEM, sources.form, sources.item_ids)
-    check(frame, uri, "items")
-    ids, factors = _collect(frame)
+    notes = _told_items(check(frame, uri, "items"), uri)
+    ids, factors = _collect(frame.where(learned(frame)))
     factors = unit(factors)
-    return Factors(counted(loading.counts, ids), factors, queries=factors)
+    return Factors(counted(loading.counts, ids), factors, queries=factors, notes=notes)
 
 
 def load_user_factors(loading: Loading) -> Factors:
@@ -93,21 +94,53 @@ def load_user_factors(loading: Loading) -> Factors:
     sources, spark = loading.sources, loading.spark
     item_uri, user_uri = sources.items or "", sources.users or sources.items or ""
     items = read_factors(spark, item_uri, Axis.ITEM, sources.form, sources.item_ids)
-    _, item_rank = check(items, item_uri, "items")
+    of_items = check(items, item_uri, "items")
     users = loading.keep(read_factors(spark, user_uri, Axis.USER, sources.form, sources.user_ids))
-    count, user_rank = check(users, user_uri, "users")
-    if item_rank != user_rank:
+    of_users = check(users, user_uri, "users")
+    if of_items.rank != of_users.rank:
         raise DataError(
-            f"The items of {item_uri} have {item_rank} factors, the users of {user_uri} have {user_rank}: "
+            f"The items of {item_uri} have {of_items.rank} factors, the users of {user_uri} have {of_users.rank}: "
             "give items and users of the same model."
         )
+    items, users = items.where(learned(items)), users.where(learned(users))
     if "bias" in items.columns:
         items, users = _with_last(items, F.col("bias")), _with_last(users, F.lit(1.0).cast("float"))
     ids, factors = _collect(items)
     users = users.select(F.col("id").alias("user_id"), "vector")
     choices = None if loading.choices is None else newest_choices(loading.choices, users, ids)
-    source = UserSource(users, count, choices=choices)
-    return Factors(counted(loading.counts, ids), factors, users=source, sample=_sample_of(users))
+    source = UserSource(users, of_users.rows - of_users.zeros, choices=choices)
+    notes = _told_items(of_items, item_uri) + _told_users(of_users, user_uri)
+    return Factors(counted(loading.counts, ids), factors, users=source, sample=_sample_of(users), notes=notes)
+
+
+def _told_items(found: Checked, uri: str) -> list[str]:
+    return [
+        _told(found, "item", uri),
+        *_told_zeros(
+            found,
+            "item",
+            "nobody met it, so it is left out of the model, as an item without interactions is of a training",
+        ),
+    ]
+
+
+def _told_users(found: Checked, uri: str) -> list[str]:
+    return [
+        _told(found, "user", uri),
+        *_told_zeros(found, "user", "it gets the popular items, as an unknown user does"),
+    ]
+
+
+def _told(found: Checked, noun: str, uri: str) -> str:
+    return f"{counted_as(found.rows, noun)} with {counted_as(found.rank, 'factor')} each, from {uri}."
+
+
+def _told_zeros(found: Checked, noun: str, what: str) -> list[str]:
+    """What becomes of rows of which nothing was learned."""
+    if not found.zeros:
+        return []
+    has = "has a vector" if found.zeros == 1 else "have vectors"
+    return [f"{counted_as(found.zeros, noun)} {has} of zeros, such as {quoted(found.zero or '')}: {what}."]
 
 
 def _with_last(frame: DataFrame, last: Column) -> DataFrame:

@@ -15,10 +15,6 @@ from personalize_spark.storage.location import hadoop_uri, open_store, split_pre
 EXAMPLES = 3
 """How many bad values an error names."""
 _PARQUET = b"PAR"
-_LABELS = (
-    "write its labels as a table for --item-ids or --user-ids: "
-    "spark.createDataFrame(list(enumerate(model.labels)), 'integer long, id string').write.parquet(PATH)."
-)
 _TEXT = {".csv": "csv", ".json": "json", ".jsonl": "json"}
 
 
@@ -34,28 +30,6 @@ def names_below(uri: str) -> list[str]:
     if not names:
         raise DataError(f"There is nothing at {uri}: give the file or folder to import.")
     return [name.removeprefix(f"{prefix}/") for name in names]
-
-
-def check_place(uri: str) -> None:
-    """Look whether there is anything, and whether it is a model of Spark ML that has to be unpacked first.
-
-    Raises:
-        DataError: there is nothing, or a saved PipelineModel or StringIndexerModel.
-    """
-    names = names_below(uri)
-    uri, folders = uri.rstrip("/"), {name.partition("/")[0] for name in names}
-    if not any(name.startswith("metadata/part-") for name in names):
-        return
-    if "stages" in folders:
-        stages = sorted({f"stages/{name.split('/')[1]}" for name in names if name.startswith("stages/")})
-        als = [each for each in stages if any(name.startswith(f"{each}/itemFactors/") for name in names)]
-        others = ", ".join(each for each in stages if each not in als)
-        raise DataError(
-            f"{uri} is a saved PipelineModel: give its ALSModel as --items{f', {uri}/{als[0]}' if als else ''}. "
-            f"Its ids are in the StringIndexerModels among {others or 'its stages'}: {_LABELS}"
-        )
-    if "data" in folders:
-        raise DataError(f"{uri} is a saved model of Spark ML, not a table. If it is a StringIndexerModel, {_LABELS}")
 
 
 def open_table(spark: SparkSession, uri: str) -> DataFrame:

@@ -13,6 +13,7 @@ from personalize_spark.catalog.resources import find_dataset, find_group
 from personalize_spark.catalog.status import Status
 from personalize_spark.errors import InvalidInputException, ResourceAlreadyExistsException
 from personalize_spark.external.counts import count_pairs, read_counts, read_pairs
+from personalize_spark.external.formats import Axis, check_arrays
 from personalize_spark.external.load import (
     Loader,
     Loading,
@@ -21,7 +22,7 @@ from personalize_spark.external.load import (
     load_item_factors,
     load_user_factors,
 )
-from personalize_spark.external.tables import check_place
+from personalize_spark.external.unpack import unpacked
 from personalize_spark.recipes import RECIPES, ModelKind, recipe_of
 from personalize_spark.schemas import INTERACTIONS
 from personalize_spark.solutions.versions import (
@@ -85,7 +86,7 @@ def import_model(
         ResourceAlreadyExistsException: there is a solution version of the given ARN.
         ResourceNotFoundException: there is no such dataset group, or it has no interactions though they are needed.
     """
-    arn, solution = check_import(catalog, target, sources, fit=fit_temperature)
+    arn, solution, sources, found = check_import(catalog, target, sources, fit=fit_temperature)
     recipe = recipe_of(target.recipe)
     with keeping() as keep:
         choices = keep(_pairs(spark, catalog, target, sources)) if fit_temperature else None
@@ -99,15 +100,18 @@ def import_model(
         }
         with creation(catalog, version) as store:
             model = write_model(store, factors, about)
-    catalog.update(version, status=Status.ACTIVE, **model)
+    catalog.update(version, status=Status.ACTIVE, **model, notes=[*found, *factors.notes])
     return arn
 
 
-def check_import(catalog: Catalog, target: Target, sources: Sources, *, fit: bool) -> tuple[Arn, Fields]:
+def check_import(
+    catalog: Catalog, target: Target, sources: Sources, *, fit: bool
+) -> tuple[Arn, Fields, Sources, list[str]]:
     """Check what can be checked without Spark: what is asked for, the files' places, and the catalog.
 
     Returns:
-        The ARN of the solution version to come, and the record of its solution as it must be.
+        The ARN of the solution version to come, the record of its solution as it must be, the sources with models in place of
+        the pipelines that hold them, and what was found there.
 
     Raises:
         See `import_model`.
@@ -121,10 +125,12 @@ def check_import(catalog: Catalog, target: Target, sources: Sources, *, fit: boo
     arn = _version_arn(catalog, target, group)
     solution = solution_fields(arn.sibling("solution", arn.name), recipe_of(target.recipe), group)
     check_solution(catalog, solution)
-    for name, uri in asdict(sources).items():
-        if uri and name != "form":
-            check_place(uri)
-    return arn, solution
+    found, notes = unpacked(sources)
+    if found.items:
+        check_arrays(found.items, Axis.ITEM, found.form, found.item_ids)
+        if LOADERS[recipe_of(target.recipe).model] is load_user_factors:
+            check_arrays(found.users or found.items, Axis.USER, found.form, found.user_ids)
+    return arn, solution, found, notes
 
 
 def _check_request(target: Target, sources: Sources, *, fit: bool) -> None:

@@ -135,7 +135,7 @@ def fold_in_users(pairs: DataFrame, side: UserSide) -> DataFrame:
 
 
 def write_users(users: DataFrame, count: int, side: UserSide, store: Store) -> list[Entry]:
-    """Write the shards of all users.
+    """Write the shards of all users but those whose vectors are zero: nothing is known of them, so they are unknown users.
 
     Args:
         users: (user_id, vector); where vectors are folded in (user_id, item, events, newest), all that the users did.
@@ -219,8 +219,12 @@ def _without_targets(side: UserSide, batches: Batches) -> Iterator[pa.RecordBatc
 def _finished(side: UserSide, batches: Batches) -> Iterator[pa.RecordBatch]:
     opened, schema = _OpenSide(side), side.schema()
     for batch in batches:
-        vectors = opened.vectors(batch)
+        found = opened.vectors(batch)
+        learned = found.any(axis=1)
+        if not learned.any():
+            continue
+        vectors, users = found[learned], batch.filter(pa.array(learned))
         numbers = user_rows(vectors, opened.matrix, side.temperature, side.scored)
         lists = pa.FixedSizeListArray.from_arrays(vectors.ravel(), vectors.shape[1])
-        columns = [*(batch.column(name) for name in ("shard", "key", "id")), lists, *map(pa.array, numbers)]
+        columns = [*(users.column(name) for name in ("shard", "key", "id")), lists, *map(pa.array, numbers)]
         yield pa.RecordBatch.from_arrays(columns, ["shard", *schema.names])

@@ -65,6 +65,7 @@ class Factors:
         scored: how many items of a user have a score; `None`: all.
         scale: of the scores; `None`: it is fitted to what users chose.
         properties: what the manifest says besides.
+        notes: what was found and done that a person should know.
     """
 
     items: pa.Table
@@ -77,6 +78,7 @@ class Factors:
     scored: int | None = None
     scale: Scale | None = None
     properties: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     def counts(self) -> NDArray[np.int64]:
         """int64 (I,): the interactions of each item."""

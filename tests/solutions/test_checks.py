@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import personalize_spark as ps
@@ -59,6 +60,15 @@ def test_an_import_is_checked_first(catalog: Catalog, tmp_path: Path) -> None:
         ps.import_model(catalog, "s", "aws-popularity-count", group="empty")
     with pytest.raises(PersonalizeSparkError, match="There is nothing at .*/none"):
         ps.import_model(catalog, "s", "aws-similar-items", counts=counts, items=tmp_path / "none")
+    np.save(tmp_path / "items.npy", np.ones((2, 3)))
+    with pytest.raises(PersonalizeSparkError, match="items.npy has no ids: put .*/items.ids.txt"):
+        ps.import_model(catalog, "s", "aws-similar-items", counts=counts, items=tmp_path / "items.npy")
+    (tmp_path / "items.ids.txt").write_text("a\n")
+    with pytest.raises(PersonalizeSparkError, match="items.ids.txt holds 1 ids, .* has 2 rows"):
+        ps.import_model(catalog, "s", "aws-similar-items", counts=counts, items=tmp_path / "items.npy")
+    np.savez(tmp_path / "m.npz", item_factors=np.ones((2, 3)))
+    with pytest.raises(PersonalizeSparkError, match="holds item_factors, but no user_factors"):
+        ps.import_model(catalog, "s", "aws-user-personalization", counts=counts, items=tmp_path / "m.npz")
     other = "arn:aws:personalize:eu-west-1:111122223333:solution/other/1"
     with pytest.raises(PersonalizeSparkError, match="is not that of a version of the solution 's'"):
         ps.import_model(catalog, "s", "aws-popularity-count", counts=counts, arn=other)
