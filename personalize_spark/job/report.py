@@ -290,7 +290,7 @@ def _notes(names: Sequence[str], pieces: Sequence[Piece], total: Outcomes, near:
         known = [f"such as '{name}', where it knows '{other}'" for name, other in list(near.items())[:1]]
         example = ", ".join(known) or f"such as '{total.unknown_ids[0]}'"
         yield (
-            f"{unknown.lines:,} of {counted(good, 'line')} name {'an' if kind == 'item' else 'a'} {kind} that the solution version "
+            f"{unknown.lines:,} of {counted(good, 'line')} name{'s' if good == 1 else ''} {'an' if kind == 'item' else 'a'} {kind} that the solution version "
             f"does not know ({example}) and got the popular items."
         )
     if any("'" in value or "|" in value for value in total.values):
