@@ -133,7 +133,7 @@ def test_what_was_never_learned_is_not_recommended_and_knows_nothing(spark: Spar
     for name, rows in (("items", items), ("users", users)):
         spark.createDataFrame(list(rows.items()), "id string, vector array<double>").write.parquet(f"{tmp_path}/{name}")
     places = {"items": tmp_path / "items", "users": tmp_path / "users"}
-    known = World({name: items[name] for name in "ab"}, {"u": users["u"]}, {"b": 5, "a": 2, "never met": 0}, 1.0)
+    known = World({name: items[name] for name in "ab"}, {"u": users["u"]}, {"b": 5, "a": 2}, 1.0)
     version = imported(tmp_path, known, spark, **places)
     assert version.notes[1:2] + version.notes[3:] == [
         (
