@@ -47,7 +47,7 @@ def test_a_notebook_uses_only_the_public_face(path: Path) -> None:
 
 
 def test_notebooks_are_there_and_hold_no_outputs() -> None:
-    assert {path.stem for path in NOTEBOOKS} >= {"your_own_model", "exploration_and_influence"}
+    assert {path.stem for path in NOTEBOOKS} >= {"your_own_model", "exploration_and_influence", "with_boto3"}
     for path in NOTEBOOKS:
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
         assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells), path
