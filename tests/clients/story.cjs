@@ -1,8 +1,8 @@
 // The story of a batch inference job by the SDK for JavaScript: node story.cjs CLIENTS ENDPOINT PARAMETERS
-// Prints what was seen: the states of the job, the names of pages, the errors' names.
+// Prints what was seen: the states, the names of pages, the errors' names, and the answers.
 const [, , clients, endpoint, parameters] = process.argv;
 const sdk = require("module").createRequire(`${clients}/`)("@aws-sdk/client-personalize");
-const { schema, job } = JSON.parse(parameters);
+const { schema, bucket, output, roleArn, job } = JSON.parse(parameters);
 
 const personalize = new sdk.PersonalizeClient({
   endpoint,
@@ -20,37 +20,61 @@ async function refused(operation, params) {
   }
 }
 
-async function main() {
+async function ended(operation, params, member) {
+  for (;;) {
+    const described = (await call(operation, params))[member];
+    if (!["CREATE PENDING", "CREATE IN_PROGRESS"].includes(described.status)) {
+      return described;
+    }
+    await new Promise((resume) => setTimeout(resume, 200));
+  }
+}
+
+async function imported(datasetGroupArn) {
   const { schemaArn } = await call("CreateSchema", { name: "js-clicks", schema });
-  const { datasetGroupArn } = await call("CreateDatasetGroup", { name: "js-shop", tags: [{ tagKey: "a", tagValue: "ü" }] });
   const datasetType = "Interactions";
   const { datasetArn } = await call("CreateDataset", { name: "js", schemaArn, datasetGroupArn, datasetType });
+  const dataSource = { dataLocation: `${bucket}/interactions.csv` };
+  const { datasetImportJobArn } = await call("CreateDatasetImportJob", { jobName: "js", datasetArn, dataSource, roleArn });
+  const { status } = await ended("DescribeDatasetImportJob", { datasetImportJobArn }, "datasetImportJob");
   const { dataset } = await call("DescribeDataset", { datasetArn });
-  const recipes = [];
-  for await (const page of sdk.paginateListRecipes({ client: personalize, pageSize: 5 }, {})) {
-    recipes.push(...page.recipes.map((each) => each.name));
-  }
-  const recipeArn = "arn:aws:personalize:::recipe/aws-user-personalization";
+  return { schemaArn, status, dataset: dataset.schemaArn === schemaArn && dataset.creationDateTime instanceof Date };
+}
+
+async function trained(datasetGroupArn, recipeArn) {
   const { solutionArn } = await call("CreateSolution", { name: "js-home", datasetGroupArn, recipeArn });
   const { solution } = await call("DescribeSolution", { solutionArn });
-  const shop = job.datasetGroupArn;
-  const filterExpression = "INCLUDE ItemID WHERE Items.PRICE = 1";
-  const { filterArn } = await call("CreateFilter", { name: "js-cheap", datasetGroupArn: shop, filterExpression });
-  const asked = { ...job, datasetGroupArn: undefined, filterArn };
+  const { solutionVersionArn } = await call("CreateSolutionVersion", { solutionArn });
+  const { status } = await ended("DescribeSolutionVersion", { solutionVersionArn }, "solutionVersion");
+  return { solutionVersionArn, status, solution: solution.recipeArn === recipeArn };
+}
+
+async function main() {
+  const { datasetGroupArn } = await call("CreateDatasetGroup", { name: "js-shop", tags: [{ tagKey: "a", tagValue: "ü" }] });
+  const { schemaArn, ...data } = await imported(datasetGroupArn);
+  const recipes = [];
+  for await (const page of sdk.paginateListRecipes({ client: personalize, pageSize: 5 }, {})) {
+    recipes.push(...page.recipes);
+  }
+  const { recipeArn } = recipes.find((each) => each.name === "aws-popularity-count");
+  const { solutionVersionArn, ...model } = await trained(datasetGroupArn, recipeArn);
+  const filterExpression = 'EXCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("watch")';
+  const { filterArn } = await call("CreateFilter", { name: "js-seen", datasetGroupArn, filterExpression });
+  const asked = { ...job, solutionVersionArn, filterArn, roleArn };
   const { batchInferenceJobArn } = await call("CreateBatchInferenceJob", asked);
-  let described;
-  do {
-    described = (await call("DescribeBatchInferenceJob", { batchInferenceJobArn })).batchInferenceJob;
-  } while (["CREATE PENDING", "CREATE IN_PROGRESS"].includes(described.status));
+  const { status } = await ended("DescribeBatchInferenceJob", { batchInferenceJobArn }, "batchInferenceJob");
+  const answers = await (await fetch(output)).text();
   console.log(
     JSON.stringify({
-      dataset: dataset.schemaArn === schemaArn && dataset.creationDateTime instanceof Date,
-      recipes,
-      solution: solution.recipeArn === recipeArn,
-      status: described.status,
+      data,
+      recipes: recipes.map((each) => each.name),
+      model,
+      status,
       taken: await refused("CreateBatchInferenceJob", asked),
       missing: await refused("DescribeSchema", { schemaArn: `${schemaArn}x` }),
-      campaign: await refused("CreateCampaign", { name: "x", solutionVersionArn: job.solutionVersionArn }),
+      campaign: await refused("CreateCampaign", { name: "x", solutionVersionArn }),
+      asked,
+      answers,
     }),
   );
 }
