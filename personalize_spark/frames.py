@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
@@ -13,6 +14,7 @@ from personalize_spark.errors import InvalidInputException, did_you_mean
 from personalize_spark.extensions import ITEM_IDS
 from personalize_spark.job.job import Job
 from personalize_spark.job.prepared import Prepared
+from personalize_spark.job.shipped import ship, shipped
 from personalize_spark.recipes.recipe import ITEM_ID
 from personalize_spark.service.batch_inference_jobs import check_recommendation
 from personalize_spark.storage.location import Place, hadoop_uri, uri_of
@@ -40,6 +42,7 @@ def recommend(  # the request's members
     filter: str | None = None,  # noqa: A002  # the service's word
     num_results: int | None = None,
     config: Mapping[str, Any] | None = None,
+    ship_model: bool = False,
 ) -> Frame:
     """Recommend for each row of a frame what a batch inference job would answer to it.
 
@@ -47,9 +50,9 @@ def recommend(  # the request's members
     (string or int), `itemList` (list of them), `filterValues` (map or struct of string). A null is a key that is not there.
     Other columns pass through.
 
-    A Spark frame is answered where its rows are, by `mapInArrow`, and only when the result is used. The tasks read the model
-    from the catalog with their own credentials, and need this package. Frames of pandas, polars and pyarrow are answered in
-    this process, without Spark.
+    A Spark frame is answered where its rows are, by `mapInArrow`, and only when the result is used; Spark Connect does as well.
+    The tasks need this package. They read the model from the catalog with their own credentials, or it is sent to them by
+    `ship_model`. Frames of pandas, polars and pyarrow are answered in this process, without Spark.
 
     Args:
         frame: of Spark, pandas or polars, or a `pyarrow.Table`.
@@ -58,6 +61,9 @@ def recommend(  # the request's members
         filter: the ARN of a filter.
         num_results: items for each row; if left out, 25.
         config: a `batchInferenceJobConfig`, for exploration and ranking influence.
+        ship_model: for tasks that have no access to the catalog: this process reads the model, with the rows of all users, and
+            sends it to every host, once for each session. It takes as much of this host's disk, and of each one's, as the model
+            has; large models are better read from a catalog. Without Spark Connect it needs Spark 4.0.
 
     Returns:
         A frame of the same kind with the columns `recommendedItems` (list of string, best first), `scores` (list of double in
@@ -65,14 +71,16 @@ def recommend(  # the request's members
 
     Raises:
         ServiceError: as the service would refuse a job that asks for this, or the frame lacks a column that the recipe needs.
+        EnvironmentProblem: the session takes no model (`ship_model`).
     """
     given = {"solutionVersionArn": solution_version, "filterArn": filter, "numResults": num_results}
-    opened = catalog if isinstance(catalog, Catalog) else Catalog(catalog)
-    job = check_recommendation(opened, {**given, "batchInferenceJobConfig": config})
+    job = check_recommendation(Catalog(catalog), {**given, "batchInferenceJobConfig": config})
     if job.extensions.with_columns or job.extensions.also_parquet:
         raise InvalidInputException("withColumns and alsoParquet are for the outputs of jobs: a frame has neither.")
-    prepared = Prepared(job)
-    answered: Frame = _way_of(frame)(frame, _asked(_columns_of(frame), prepared), prepared)
+    prepared, way = Prepared(job), _way_of(frame)
+    if ship_model and way is _on_spark:
+        way = partial(_on_spark, ship_model=True)
+    answered: Frame = way(frame, _asked(_columns_of(frame), prepared), prepared)
     return answered
 
 
@@ -131,13 +139,14 @@ def _asked(columns: list[str], prepared: Prepared) -> list[str]:
     return [name for name in (*ASKED, *line_keys) if name in columns]
 
 
-def _on_spark(frame: DataFrame, asked: list[str], prepared: Prepared) -> DataFrame:
+def _on_spark(frame: DataFrame, asked: list[str], prepared: Prepared, *, ship_model: bool = False) -> DataFrame:
     from pyspark.sql.types import ArrayType, DoubleType, StringType, StructType
 
     job = prepared.job
+    archive = ship(frame.sparkSession, job) if ship_model else None
 
     def answer(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        return _answered_batches(batches, asked, job)
+        return _answered_batches(batches, asked, job if archive is None else shipped(job, archive))
 
     schema, texts = StructType([*frame.schema.fields]), ArrayType(StringType())
     for name, kind in zip(ANSWERS.names, (texts, ArrayType(DoubleType()), StringType()), strict=True):

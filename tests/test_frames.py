@@ -113,6 +113,10 @@ def test_the_frame_of_a_session_gets_the_answers_of_a_job_and_an_output_is_read(
     answered = ps.recommend(frame, **asked)
     assert answered.columns == [*ROWS, "recommendedItems", "scores", "error"]
     assert [tuple(row)[3:] for row in answered.orderBy("n").collect()] == expected
+    sent = [ps.recommend(frame, **asked, ship_model=True) for _ in range(2)]
+    (tmp_path / "catalog").rename(tmp_path / "hidden")  # what tasks without access see of it
+    for each in sent:
+        assert [tuple(row)[3:] for row in each.orderBy("n").collect()] == expected
 
     file = tmp_path / "out" / "in.json.out"
     refused = {"output": {"recommendedItems": []}, "error": "User error: no JSON"}

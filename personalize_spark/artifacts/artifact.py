@@ -28,7 +28,7 @@ from personalize_spark.storage.location import open_store
 from personalize_spark.storage.store import Store
 
 FORMAT = 2
-_MANIFEST = "manifest.json"
+MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True)
@@ -76,15 +76,15 @@ class Artifact:
     def __init__(self, store: Store, pinned: str | None = None) -> None:
         self.store = store
         try:
-            data = store.read(_MANIFEST)
+            data = store.read(MANIFEST)
         except ObjectNotFound as error:
             raise ArtifactError(
-                f"{store.root} holds no {_MANIFEST}: it was never finished, or it was deleted."
+                f"{store.root} holds no {MANIFEST}: it was never finished, or it was deleted."
             ) from error
         self.sha256 = hashlib.sha256(data).hexdigest()
         if pinned is not None and pinned != self.sha256:
-            raise ArtifactError(f"{store.root}{_MANIFEST} has changed since the job was planned; create a new job.")
-        manifest = decoded(data, Manifest, f"{store.root}{_MANIFEST}")
+            raise ArtifactError(f"{store.root}{MANIFEST} has changed since the job was planned; create a new job.")
+        manifest = decoded(data, Manifest, f"{store.root}{MANIFEST}")
         if manifest.format != FORMAT:
             raise ArtifactError(f"{store.root} has format {manifest.format}, this release reads {FORMAT}: train again.")
         self.properties = manifest.properties
@@ -115,7 +115,7 @@ class Artifact:
         """
         entry = self.entries.get(name)
         if entry is None:
-            raise ArtifactError(f"{self.store.root}{_MANIFEST} does not list the file {name}.")
+            raise ArtifactError(f"{self.store.root}{MANIFEST} does not list the file {name}.")
         return local_path(self.store, name, entry.sha256)
 
     @contextlib.contextmanager
@@ -156,7 +156,7 @@ def finish(store: Store, entries: Iterable[Entry], properties: Mapping[str, Any]
     """Write the manifest: from now on the artifact exists."""
     manifest = Manifest(FORMAT, dict(properties), sorted(entries, key=lambda entry: entry.name))
     data = orjson.dumps(manifest, option=orjson.OPT_INDENT_2)
-    store.create(_MANIFEST, data)
+    store.create(MANIFEST, data)
     return Pinned(store.root, hashlib.sha256(data).hexdigest())
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.recipes import RECIPES
-from personalize_spark.testing.toy import World, request, world_version
+from personalize_spark.testing.toy import World, golden_version, request, world_version
 from tests.servers import connect_server
 
 ROOT = Path(__file__).parents[2]
@@ -56,3 +56,14 @@ def test_a_session_is_measured_stopped_and_left_as_it_is(url: str, tmp_path: Pat
     assert told.pop("failure").startswith("LookupError: no such shard")
     assert "OPERATION_CANCELED" in told.pop("interrupted")
     assert told == {"cores": 3, "found": [True, True], "tags": [], "unchanged": True}
+
+
+def test_a_frame_is_answered_with_the_catalog_and_without_it(url: str, tmp_path: Path) -> None:
+    version = golden_version(Catalog(tmp_path / "catalog"))
+    program = str(Path(__file__).with_name("connect_frames.py"))
+    done = client(program, url, f"{tmp_path}/catalog", str(version), PYTHONPATH=str(ROOT))
+    assert done.returncode == 0, done.stderr
+    read, sent = json.loads(done.stdout)
+    assert read == sent
+    assert [answer[0] for answer in sent] == [["a", "b"], ["a", "b"], []]
+    assert [answer[1] is None for answer in sent] == [True, True, False]

@@ -1,0 +1,35 @@
+"""A client of Spark Connect, in a process of its own, whose frames are answered; the answers are told as JSON.
+
+With `ship_model`, the catalog is gone before the first task starts.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+
+from pyspark.sql import DataFrame, SparkSession
+
+import personalize_spark as ps
+
+
+def main(url: str, catalog: str, version: str) -> None:
+    """Tell the answers with the catalog and without it."""
+    session = SparkSession.builder.remote(url).getOrCreate()
+    frame = session.createDataFrame([(1, "u1"), (2, "nobody"), (3, None)], "n INT, userId STRING").repartition(2)
+    frames = [
+        ps.recommend(frame, catalog=catalog, solution_version=version, num_results=2, ship_model=ship_model)
+        for ship_model in (False, True)
+    ]
+    told = [_answers(frames[0])]
+    shutil.rmtree(catalog)
+    print(json.dumps([*told, _answers(frames[1])]))
+
+
+def _answers(frame: DataFrame) -> list[list[object]]:
+    return [[row["recommendedItems"], row["error"]] for row in frame.orderBy("n").collect()]
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
