@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 
 import numpy as np
-import pyarrow as pa
 
 from personalize_spark.artifacts.item_extras import _caps, _codes, _texts
-from personalize_spark.datasets.build_view import encode
 from personalize_spark.filters.mask import Categories, Numbers
 from personalize_spark.scoring.ragged import Ragged
 
@@ -16,8 +14,10 @@ NUMBERS = Numbers(np.array([2, 0, 7, 2]), np.array([True, False, True, True]))
 
 
 def categories(*texts: str | None) -> Categories:
-    parts, codes = encode(pa.array(texts, pa.string()))
-    return Categories([each.decode() for each in parts.to_pylist()], codes)
+    split = [[] if text is None else text.split("|") for text in texts]
+    parts = sorted({part for each in split for part in each})
+    codes = np.array([parts.index(part) for each in split for part in each], np.int32)
+    return Categories(parts, Ragged.of_lengths(np.array([len(each) for each in split]), codes))
 
 
 def test_texts_are_the_values_as_they_were_imported() -> None:
