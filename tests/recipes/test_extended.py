@@ -60,6 +60,12 @@ def model(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Model:
     return exploring(found) if recipe.explores else found
 
 
+def only(*types: RecipeType) -> pytest.MarkDecorator:
+    """For the recipes of these types; the others refuse what is asked."""
+    names = sorted(name for name, each in RECIPES.items() if each.type in types)
+    return pytest.mark.parametrize("recipe", names, indirect=True, scope="module")
+
+
 def exploring(model: Model) -> Model:
     new = ["new-0", "new-1", "new-2"]
     more = model.with_items(JsonTexts.of([json.dumps(name).encode() for name in new]))
@@ -153,6 +159,7 @@ def narrowed(line: Mapping[str, Any]) -> Any:
     return {**line, "output": {name: [values[place] for place in kept] for name, values in output.items()}}
 
 
+@only(*{*RecipeType} - {RecipeType.PERSONALIZED_RANKING})
 @given(seed=st.integers(0, 99), n=st.sampled_from([1, 10, 400]), filtered=st.booleans(), capped=st.booleans())
 @settings(
     max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
@@ -160,8 +167,6 @@ def narrowed(line: Mapping[str, Any]) -> Any:
 def test_lines_may_have_lists_of_their_own(
     recipe: Recipe, model: Model, seed: int, n: int, filtered: object, capped: object
 ) -> None:
-    if recipe.type is RecipeType.PERSONALIZED_RANKING:
-        pytest.skip("refused")
     names = model.item_ids()
     lines = listing([line for line in lines_of(recipe, 30) if line.strip()], names, seed)
     most = [2, 1, 2, 1]
@@ -216,14 +221,13 @@ def merged_list(recipe: str, asked: Sequence[str], n: int) -> list[str]:
     return [name for name in dict.fromkeys([*best, *popular]) if name not in known][:n]
 
 
+@only(RecipeType.RELATED_ITEMS)
 @given(
     asked=st.lists(st.sampled_from([*list(random_world().items)[:40], "?", "!"]), max_size=6),
     n=st.sampled_from([1, 25, 300]),
 )
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_several_items_have_one_list(recipe: Recipe, model: Model, asked: list[str], n: int) -> None:
-    if recipe.type is not RecipeType.RELATED_ITEMS:
-        pytest.skip("refused")
     lines = [json.dumps(each).encode() for each in ({"itemIds": asked}, {"itemId": "i1"}, {"itemIds": ["i1"]})]
     told = answer(recipe, model, Settings(n, several=True), lines, extras=Extras(line_keys=["itemIds"])).data
     several, one, alone = [json.loads(line) for line in told.splitlines()]
@@ -233,9 +237,8 @@ def test_several_items_have_one_list(recipe: Recipe, model: Model, asked: list[s
     assert json.loads(plain) == one
 
 
+@only(RecipeType.RELATED_ITEMS)
 def test_a_line_names_one_item_or_several(recipe: Recipe, model: Model) -> None:
-    if recipe.type is not RecipeType.RELATED_ITEMS:
-        pytest.skip("refused")
     lines = [b'{"itemId":"i1","itemIds":["i3"]}', b'{"itemIds":"i3"}', b'{"itemIds":null}', b'{"itemIds":["?"]}']
     found = answer(recipe, model, Settings(5, several=True), lines, extras=Extras(line_keys=["itemIds"]))
     assert [json.loads(line)["error"] for line in found.data.splitlines()] == [
