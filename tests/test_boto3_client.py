@@ -224,6 +224,6 @@ def test_at_the_end_of_the_process_what_runs_is_told(asked: dict[str, Any], tmp_
 
 
 def test_an_unknown_error_is_still_a_client_error(personalize: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("personalize_spark.service.handler.perform", lambda *_: {"unknown": 1})
+    monkeypatch.setattr("personalize_spark.service.handler.perform", lambda *_: {"a": 1}["unknown"])
     with pytest.raises(ClientError, match="InternalFailure"):
         personalize.list_schemas()
