@@ -160,12 +160,10 @@ def plan_import(
             planned[name].notes.insert(
                 0, f"The schema is called {source.schema['name']!r}; the service's name for it is {name}."
             )
-    # what a table holds is not known
-    read = sum(
-        sum(file.size for file in each.files) if isinstance(each, Files) else _LITTLE_BYTES + 1
-        for each in planned.values()
-    )
-    little = read <= _LITTLE_BYTES and (mode is ImportMode.FULL or has_little(catalog, arn))
+    files = [each for each in planned.values() if isinstance(each, Files)]
+    read = sum(file.size for each in files for file in each.files)
+    little = len(files) == len(planned) and read <= _LITTLE_BYTES  # how much a table holds is not known
+    little = little and (mode is ImportMode.FULL or has_little(catalog, arn))
     return ImportPlan(arn, [planned[name] for name in sources], little)
 
 

@@ -38,7 +38,7 @@ from personalize_spark.request import BATCH_INFERENCE, THEME_GENERATION, validat
 from personalize_spark.schemas import ITEMS, Schema
 from personalize_spark.service.extension_checks import current_item_problems, extension_problems
 from personalize_spark.service.filters import bind_for_job
-from personalize_spark.service.pages import page_of, shown
+from personalize_spark.service.pages import page_of_kind, shown
 from personalize_spark.service.work import Begin, Compute
 from personalize_spark.storage.documents import converted
 from personalize_spark.storage.location import Place
@@ -274,9 +274,7 @@ def describe_batch_inference_job(catalog: Catalog, params: Mapping[str, Any]) ->
 def list_batch_inference_jobs(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
     """The jobs of the catalog, or of one solution version, the newest first."""
     validate("ListBatchInferenceJobs", params)
-    version = params.get("solutionVersionArn")
-    records = [each for each in catalog.list(KIND) if version in (None, each.fields.get("solutionVersionArn"))]
-    page, rest = page_of(records, params)
+    page, rest = page_of_kind(catalog, KIND, params, "solutionVersionArn")
     return {"batchInferenceJobs": [shown(record, _LISTED) for record in reap(catalog, page)], **rest}
 
 

@@ -13,7 +13,7 @@ from personalize_spark.errors import InvalidInputException, LimitExceededExcepti
 from personalize_spark.request import validate
 from personalize_spark.schemas import INTERACTIONS
 from personalize_spark.service.data_jobs import begin_data_job
-from personalize_spark.service.pages import page_of, shown
+from personalize_spark.service.pages import page_of_kind, shown
 from personalize_spark.service.work import Begin
 
 if TYPE_CHECKING:
@@ -70,9 +70,7 @@ def describe_data_deletion_job(catalog: Catalog, params: Mapping[str, Any]) -> F
 def list_data_deletion_jobs(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
     """The deletions of the catalog, or of one dataset group, the newest first."""
     validate("ListDataDeletionJobs", params)
-    group = params.get("datasetGroupArn")
-    records = [each for each in catalog.list(KIND) if group in (None, each.fields["datasetGroupArn"])]
-    page, rest = page_of(records, params)
+    page, rest = page_of_kind(catalog, KIND, params, "datasetGroupArn")
     return {"dataDeletionJobs": [_shown(record, _LISTED) for record in reap(catalog, page)], **rest}
 
 

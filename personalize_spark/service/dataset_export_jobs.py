@@ -12,7 +12,7 @@ from personalize_spark.catalog.resources import find, find_dataset
 from personalize_spark.catalog.status import Status
 from personalize_spark.request import validate
 from personalize_spark.service.data_jobs import begin_data_job
-from personalize_spark.service.pages import page_of, shown
+from personalize_spark.service.pages import page_of_kind, shown
 from personalize_spark.service.work import Begin
 from personalize_spark.storage.store import Access
 
@@ -57,9 +57,7 @@ def describe_dataset_export_job(catalog: Catalog, params: Mapping[str, Any]) -> 
 def list_dataset_export_jobs(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
     """The exports of the catalog, or of one dataset, the newest first."""
     validate("ListDatasetExportJobs", params)
-    dataset = params.get("datasetArn")
-    records = [each for each in catalog.list(KIND) if dataset in (None, each.fields["datasetArn"])]
-    page, rest = page_of(records, params)
+    page, rest = page_of_kind(catalog, KIND, params, "datasetArn")
     return {"datasetExportJobs": [shown(record, _LISTED) for record in reap(catalog, page)], **rest}
 
 

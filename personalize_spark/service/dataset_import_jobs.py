@@ -14,7 +14,7 @@ from personalize_spark.errors import InvalidInputException
 from personalize_spark.request import validate
 from personalize_spark.schemas import INTERACTIONS
 from personalize_spark.service.data_jobs import begin_data_job
-from personalize_spark.service.pages import page_of, shown
+from personalize_spark.service.pages import page_of_kind, shown
 from personalize_spark.service.refusals import refuse
 from personalize_spark.service.work import Begin
 
@@ -61,9 +61,7 @@ def describe_dataset_import_job(catalog: Catalog, params: Mapping[str, Any]) -> 
 def list_dataset_import_jobs(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
     """The imports of the catalog, or of one dataset, the newest first."""
     validate("ListDatasetImportJobs", params)
-    dataset = params.get("datasetArn")
-    records = [each for each in catalog.list(KIND) if dataset in (None, each.fields["datasetArn"])]
-    page, rest = page_of(records, params)
+    page, rest = page_of_kind(catalog, KIND, params, "datasetArn")
     return {"datasetImportJobs": [shown(record, _LISTED) for record in reap(catalog, page)], **rest}
 
 

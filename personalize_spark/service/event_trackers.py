@@ -11,7 +11,7 @@ from personalize_spark.catalog.resources import find
 from personalize_spark.catalog.status import Status
 from personalize_spark.errors import InvalidInputException, ResourceAlreadyExistsException
 from personalize_spark.request import validate
-from personalize_spark.service.pages import page_of, shown
+from personalize_spark.service.pages import page_of_kind, shown
 
 KIND = "event-tracker"
 _LISTED = ("name", "eventTrackerArn", "status", "creationDateTime", "lastUpdatedDateTime")
@@ -46,9 +46,7 @@ def describe_event_tracker(catalog: Catalog, params: Mapping[str, Any]) -> Field
 def list_event_trackers(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
     """The trackers of the catalog, or of one dataset group, the newest first."""
     validate("ListEventTrackers", params)
-    group = params.get("datasetGroupArn")
-    records = [each for each in catalog.list(KIND) if group in (None, each.fields["datasetGroupArn"])]
-    page, rest = page_of(records, params)
+    page, rest = page_of_kind(catalog, KIND, params, "datasetGroupArn")
     return {"eventTrackers": [shown(record, _LISTED) for record in page], **rest}
 
 

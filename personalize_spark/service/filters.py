@@ -19,7 +19,7 @@ from personalize_spark.filters.unmatched import unmatched_values
 from personalize_spark.job.job import KIND as JOB
 from personalize_spark.request import validate
 from personalize_spark.schemas import EVENT_TYPE, INTERACTIONS, ITEMS, Schema, schemas_of
-from personalize_spark.service.pages import page_of, shown
+from personalize_spark.service.pages import page_of_kind, shown
 
 _log = logging.getLogger(__name__)
 
@@ -71,9 +71,7 @@ def describe_filter(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
 def list_filters(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
     """The filters of the catalog, or of one dataset group, the newest first."""
     validate("ListFilters", params)
-    group = params.get("datasetGroupArn")
-    records = [each for each in catalog.list(KIND) if group in (None, each.fields["datasetGroupArn"])]
-    page, rest = page_of(records, params)
+    page, rest = page_of_kind(catalog, KIND, params, "datasetGroupArn")
     return {"Filters": [shown(record, _LISTED) for record in page], **rest}
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from personalize_spark.catalog.catalog import Fields, Record
+from personalize_spark.catalog.catalog import Catalog, Fields, Record
 from personalize_spark.errors import InvalidNextTokenException
 
 _PAGE = 100
@@ -34,6 +34,19 @@ def page_of(records: Iterable[Record], params: Mapping[str, Any]) -> tuple[Seque
     if len(page) == len(ordered):
         return page, {}
     return page, {"nextToken": base64.urlsafe_b64encode(orjson.dumps(_age(page[-1]))).decode()}
+
+
+def page_of_kind(catalog: Catalog, kind: str, params: Mapping[str, Any], owner: str) -> tuple[Sequence[Record], Fields]:
+    """As `page_of`, of the resources of one kind, or of those that belong to what the parameters name.
+
+    Args:
+        catalog: holds them.
+        kind: as in their ARNs.
+        params: of the list operation.
+        owner: the parameter, and the field of a record, that names whom it belongs to, such as `datasetGroupArn`.
+    """
+    wanted = params.get(owner)
+    return page_of((each for each in catalog.list(kind) if wanted in (None, each.fields.get(owner))), params)
 
 
 def _age(record: Record) -> tuple[float, str]:

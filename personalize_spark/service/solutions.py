@@ -14,14 +14,14 @@ from personalize_spark.errors import InvalidInputException, ResourceInUseExcepti
 from personalize_spark.job.job import KIND as JOB
 from personalize_spark.recipes import recipe_of
 from personalize_spark.request import validate
-from personalize_spark.service.pages import page_of, shown
+from personalize_spark.service.pages import page_of, page_of_kind, shown
 from personalize_spark.service.refusals import refuse
 from personalize_spark.service.work import Begin
 from personalize_spark.training.configuration import Events, Hyperparameters
 
 KIND = "solution"
 _LISTED = ("name", "solutionArn", "status", "creationDateTime", "lastUpdatedDateTime", "recipeArn")
-_DESCRIBED = (*(*_LISTED, "datasetGroupArn", "eventType", "solutionConfig", "latestSolutionUpdate"),)
+_DESCRIBED = (*_LISTED, "datasetGroupArn", "eventType", "solutionConfig", "latestSolutionUpdate")
 _CONFIG = ("algorithmHyperParameters", "eventValueThreshold")
 _VERSIONS = (
     *("solutionVersionArn", "status", "trainingMode", "creationDateTime", "lastUpdatedDateTime", "failureReason"),
@@ -152,9 +152,7 @@ def describe_solution(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
 def list_solutions(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
     """The solutions of the catalog, or of one dataset group, the newest first."""
     validate("ListSolutions", params)
-    group = params.get("datasetGroupArn")
-    records = [each for each in catalog.list(KIND) if group in (None, each.fields.get("datasetGroupArn"))]
-    page, rest = page_of(records, params)
+    page, rest = page_of_kind(catalog, KIND, params, "datasetGroupArn")
     return {"solutions": [shown(record, _LISTED) for record in page], **rest}
 
 
