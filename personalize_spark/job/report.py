@@ -141,7 +141,7 @@ class Report:
         read = f"{counted(self.lines, 'line')} of {counted(self.files, 'file')}"
         start = f" after {self.start_seconds:.1f} s of start" if self.start_seconds >= 1 else ""
         lines = [
-            f"{read} answered in {self.seconds:.1f} s ({self.lines_per_second:,.0f} lines/s{start})",
+            f"{read} answered in {self.seconds:.1f} s ({counted(round(self.lines_per_second), 'line')}/s{start})",
             *(f"  {counted(count, 'error line')}: {kind}{self._first(kind)}" for kind, count in self.errors.items()),
             *(
                 f"  {counted(count, 'line')}: {_TOLD[Remark(kind)]}{self._first(kind)}"
@@ -293,10 +293,10 @@ def _notes(names: Sequence[str], pieces: Sequence[Piece], total: Outcomes, near:
             f"{unknown.lines:,} of {counted(good, 'line')} name{'s' if good == 1 else ''} {'an' if kind == 'item' else 'a'} {kind} that the solution version "
             f"does not know ({example}) and got the popular items."
         )
-    if any("'" in value or "|" in value for value in total.values):
+    if odd := {value: lines for value, lines in total.values.items() if "'" in value or "|" in value}:
         yield (
-            "Values of filterValues that left no item have single quotes or |: a text stands in double quotes, several are "
-            'separated by commas, such as "\\"drama\\",\\"comedy\\"".'
+            f"{counted(sum(odd.values()), 'line')} got no item by filterValues with single quotes or |, such as {printable(next(iter(odd)))}: "
+            'a text stands in double quotes, several are separated by commas, such as "\\"drama\\",\\"comedy\\"".'
         )
     forms = defaultdict[str, list[str]](list)
     for file, form in _no_json_lines(pieces):

@@ -21,7 +21,7 @@ from personalize_spark.job.forms import form_of, peeked
 from personalize_spark.job.inputs import find_inputs
 from personalize_spark.job.local_executor import LocalExecutor
 from personalize_spark.job.near_misses import near_misses
-from personalize_spark.job.report import FirstLine, Report, _timeline
+from personalize_spark.job.report import FirstLine, Report, _notes, _timeline
 from personalize_spark.job.run import run_job
 from personalize_spark.job.task import Piece
 from personalize_spark.outcomes import Outcomes
@@ -109,6 +109,28 @@ def test_files_that_are_no_json_lines_are_told_once(local: LocalExecutor, tmp_pa
         "Each of 2 files, such as pretty.json, is one JSON document over many lines",
         "utf16.json is UTF-16",
     }
+
+
+def test_two_lines_of_utf16_are_three_error_lines_and_one_note(local: LocalExecutor, tmp_path: Path) -> None:
+    write(tmp_path, excel='{"userId":"u1"}\r\n{"userId":"u2"}\r\n'.encode("utf-16"))
+    done = run(local, tmp_path)
+    assert (done.lines, done.answered, done.errors) == (3, 0, {"MalformedJson": 2, "InvalidUtf8": 1})
+    assert done.notes == ["excel.json is UTF-16: save it as UTF-8."]
+    assert len((tmp_path / "out" / "excel.json.out").read_bytes().splitlines()) == 3
+    assert "\x00" not in str(done)
+
+
+def test_values_of_filters_that_no_item_can_have_are_counted_and_named() -> None:
+    values = {'{"GENRE":"\'Comedy\'"}': 2, '{"GENRE":"\\"Comedy|Drama\\""}': 1, '{"GENRE":"\\"x\\""}': 4}
+    [note] = _notes([], [], Outcomes(values=values), {})
+    told = """3 lines got no item by filterValues with single quotes or |, such as {"GENRE":"'Comedy'"}: a text stands in"""
+    assert note.startswith(told)
+
+
+def test_a_rate_of_one_is_one_line(local: LocalExecutor, tmp_path: Path) -> None:
+    write(tmp_path, users=b'{"userId":"u1"}\n')
+    done = replace(run(local, tmp_path), seconds=1.0, start_seconds=0.0, lines_per_second=1.2)
+    assert str(done).startswith("1 line of 1 file answered in 1.0 s (1 line/s)")
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,12 @@ import pytest
 
 import personalize_spark as ps
 from personalize_spark.catalog import lease
+from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Record
 from personalize_spark.catalog.status import Status
 from personalize_spark.cli.main import main
 from personalize_spark.errors import InvalidInputException, ResourceInUseException
+from personalize_spark.extensions import with_extensions
 from personalize_spark.job.job import KIND
 from personalize_spark.job.local_executor import LocalExecutor
 from personalize_spark.job.run import run_job
@@ -26,7 +28,7 @@ from personalize_spark.service.batch_inference_jobs import (
     describe_batch_inference_job,
     find_resumable_job,
 )
-from personalize_spark.testing.toy import golden_version, request
+from personalize_spark.testing.toy import NO_EXPLORATION, golden_group, golden_version, request
 from tests.job.killed_driver import POINTS
 
 LINES = 12_000
@@ -92,6 +94,40 @@ def test_a_killed_job_goes_on_with_the_same_bytes(
     assert the_job(catalog).status is Status.ACTIVE
     with pytest.raises(InvalidInputException, match=r"has ended as ACTIVE: there is nothing to resume"):
         find_resumable_job(catalog, str(record.arn))
+
+
+@pytest.mark.parametrize("point", ["in the tasks", "between two outputs"])
+def test_a_killed_job_keeps_what_it_asks_beyond_the_service(
+    point: str, catalog: Catalog, asked: dict[str, Any], tmp_path: Path, local: LocalExecutor
+) -> None:
+    version = Arn.parse(asked["solutionVersionArn"])
+    catalog.update(catalog.read(version), datasetGroupArn=str(golden_group(catalog).arn))
+    for name in FILES:
+        with (tmp_path / "in" / name).open("a") as file:
+            file.write('{"userId":"u1","denyList":["a"]}\n')
+
+    def beyond(folder: str) -> dict[str, Any]:
+        own = {"maxPer": {"PRICE": 1}, "withColumns": ["PRICE"], "lineKeys": ["denyList"]}
+        output = {"s3DataDestination": {"path": f"file://{tmp_path}/{folder}/"}}
+        params = {**asked, "jobName": folder, "jobOutput": output, "batchInferenceJobConfig": NO_EXPLORATION}
+        return with_extensions(params, {**own, "alsoParquet": f"file://{tmp_path}/{folder}/parquet/"})
+
+    run_job(local, catalog, create_batch_inference_job(catalog, beyond("whole")), lambda _: None)
+    catalog.delete(the_job(catalog))
+    killed(point, tmp_path, beyond("out"))
+    run_job(local, catalog, find_resumable_job(catalog, str(the_job(catalog).arn)), lambda _: None)
+    whole, resumed = (
+        {
+            name: (tmp_path / folder / name).read_bytes()
+            for file in FILES
+            for name in (f"{file}.out", f"parquet/{file}.parquet")
+        }
+        for folder in ("whole", "out")
+    )
+    assert resumed == whole
+    last = json.loads(whole["one.json.out"].splitlines()[-1])
+    assert last["output"]["recommendedItems"] == ["b", "c"]
+    assert last["output"]["itemColumns"] == {"PRICE": [2, 1]}
 
 
 def test_what_was_answered_is_not_answered_again(

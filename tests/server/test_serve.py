@@ -20,6 +20,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+import personalize_spark as ps
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.cli.main import main
 from personalize_spark.server.app import MAX_BODY_BYTES
@@ -90,6 +91,23 @@ def test_a_job_goes_from_its_creation_to_its_answers(server: str, version: Any, 
     assert len((folder / "out" / "in.json.out").read_text().splitlines()) == 2
     with pytest.raises(personalize.exceptions.ResourceAlreadyExistsException):
         personalize.create_batch_inference_job(**asked)
+
+
+def test_boto3_sends_what_its_model_has_not(server: str, version: Any, folder: Path) -> None:
+    def beyond(params: dict[str, Any], **_: object) -> None:
+        """As docs/extensions.md has it."""
+        body = json.loads(params["body"])
+        body.setdefault("batchInferenceJobConfig", {})["personalizeSpark"] = {"lineKeys": ["denyList"]}
+        params["body"] = json.dumps(body).encode()
+
+    (folder / "denied.json").write_text('{"userId":"u1","denyList":["a"]}\n')
+    for client in (connect(server), ps.client(folder / "catalog", engine="local")):
+        client.meta.events.register("before-call.personalize.CreateBatchInferenceJob", beyond)
+        asked = request(version, f"file://{folder}/denied.json", f"file://{folder}/denied/", numResults=1)
+        job = wait(client, client.create_batch_inference_job(**asked)["batchInferenceJobArn"])
+        assert job["status"] == "ACTIVE", job
+        answer = json.loads((folder / "denied" / "denied.json.out").read_bytes())
+        assert answer["output"]["recommendedItems"] == ["b"]
 
 
 def test_the_services_with_paths_are_served(server: str, version: Any, folder: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -12,8 +14,10 @@ from pyspark.sql import SparkSession
 
 from personalize_spark.artifacts.artifact import Pinned
 from personalize_spark.artifacts.model import read_model
+from personalize_spark.catalog import lease
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Record
+from personalize_spark.catalog.status import Status
 from personalize_spark.datasets.imports import CsvSource, ImportMode, import_files
 from personalize_spark.errors import (
     InvalidInputException,
@@ -157,6 +161,38 @@ def test_an_update_turns_nothing_on(catalog: Catalog) -> None:
     for more in ({"performAutoTraining": True}, {"solutionUpdateConfig": schedule}):
         with pytest.raises(InvalidInputException, match="training does not start automatically"):
             solutions.update_solution(catalog, {**arn, **more})
+
+
+def test_a_training_that_is_killed_ends_and_its_solution_can_be_deleted(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = """
+import os, signal, sys
+from personalize_spark.catalog.arns import Arn
+from personalize_spark.catalog.catalog import Catalog
+from personalize_spark.solutions.versions import creation
+catalog = Catalog(sys.argv[1])
+with creation(catalog, catalog.read(Arn.parse(sys.argv[2]))) as store:
+    store.create("items/ids", b"half of a model")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    solution = {"solutionArn": solutions.create_solution(catalog, params())["solutionArn"]}
+    arn = GROUP.sibling("solution", "home", "1a2b3c4d")
+    version = {"solutionVersionArn": str(arn)}
+    catalog.create(arn, {**version, "status": "CREATE PENDING"})
+    assert subprocess.run([sys.executable, "-c", program, catalog.uri, str(arn)], check=False).returncode == -9
+    assert catalog.read(arn).status is Status.IN_PROGRESS
+    with pytest.raises(ResourceInUseException, match="is being trained"):
+        solutions.delete_solution(catalog, solution)
+    monkeypatch.setattr(lease, "STALE_SECONDS", 0.0)
+    monkeypatch.setattr(lease, "BEAT_SECONDS", 0.02)
+    described = solutions.describe_solution_version(catalog, version)["solutionVersion"]
+    assert (described["status"], described["failureReason"]) == (
+        "CREATE FAILED",
+        "Its driver is gone: it no longer sends a heartbeat. Create it again under a new name.",
+    )
+    assert solutions.delete_solution(catalog, solution) == {}
+    assert not list(catalog.store.list("models/"))
 
 
 def test_a_training_is_stopped_and_its_tasks_too(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
