@@ -254,10 +254,10 @@ def _is_remote(spark: SparkSession) -> bool:
 
 
 @contextlib.contextmanager
-def running_tasks(spark: SparkSession) -> Iterator[None]:
+def running_tasks(spark: SparkSession) -> Iterator[Callable[[], object]]:
     """No task outlives an error, Ctrl-C for one: it would write into a staging folder that is gone.
 
-    What is started here has a tag; afterwards the thread's own properties are what they were.
+    What is started here has a tag; afterwards the thread's own properties are what they were. Gives what cancels it, from any thread.
 
     Raises:
         TaskFailed: in place of Spark's own errors; the message is the cause of what the tasks died of.
@@ -265,7 +265,7 @@ def running_tasks(spark: SparkSession) -> Iterator[None]:
     tag = f"personalize-spark-{uuid.uuid4().hex}"
     with _tagged_remote(spark, tag) if _is_remote(spark) else _tagged(spark, tag) as cancel:
         try:
-            yield
+            yield cancel
         except BaseException as error:
             # by another thread: this one may have been interrupted in the middle of a word to the JVM
             cancelling = threading.Thread(target=_quietly, args=(cancel,))

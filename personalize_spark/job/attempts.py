@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
-from personalize_spark.errors import TaskFailed
+from personalize_spark.errors import TaskFailed, counted
+from personalize_spark.job.byte_ranges import limit
 from personalize_spark.job.executor import Executor
 from personalize_spark.job.splits import Split, tasks_of, write_tasks
 from personalize_spark.job.task import TASK_MANIFESTS, Piece, answer_task
@@ -22,6 +23,14 @@ _READERS = 16
 _WATCH_SECONDS = 2.0
 _PAUSES = 10
 """Times as long as a look takes is the pause behind it, if that is more: a list of many task manifests takes seconds."""
+
+DEADLINE = 1_800
+"""Seconds without a finished split after which a worker is taken for hung; more where splits are slow."""
+_SETTING = "PERSONALIZE_SPARK_DEADLINE"
+_SLOWER = 20
+"""Times as long as the slowest split so far the next one may take."""
+_MAX_HUNG = 4
+"""As often as Spark tries a task."""
 
 _log = logging.getLogger(__name__)
 
@@ -99,19 +108,59 @@ def run_attempts(executor: Executor, ledger: Ledger, watch: Callable[[], None]) 
         ledger: gets the pieces as they come; where a split has none in the end, the failures say why.
         watch: called every two seconds, from another thread.
     """
-    attempt = 0
+    attempt, hung, seconds = 0, 0, limit(_SETTING, DEADLINE)
     while missing := ledger.missing():
         before = len(ledger.pieces)
         if attempt:
             ledger.retried.update(split.key for split in missing)
         tasks = tasks_of(missing, executor.cores)
         write_tasks(ledger.staging, attempt, tasks)
-        with _watched(ledger, watch):
+        deadline = Deadline(executor, ledger, seconds)
+        with _watched(ledger, deadline.check, watch):
             ledger.failures = _run(executor, ledger.staging, attempt, len(tasks))
         ledger.refresh()
-        if len(ledger.pieces) == before:
+        if deadline.passed:
+            hung += 1
+            ledger.failures = [deadline.said(hung)]
+            _log.warning("%s", ledger.failures[0])
+        if len(ledger.pieces) == before and not (deadline.passed and hung < _MAX_HUNG):
             break
         attempt += 1
+
+
+class Deadline:
+    """Ends the tasks when none of them has finished a split for far too long: a worker is stopped, or waits for what never comes.
+
+    What the tasks finished counts, so that the next attempt has little to do but what hung.
+
+    Args:
+        executor: runs the tasks.
+        ledger: shows what they finish.
+        seconds: that may pass without a finished split; 0: any time.
+    """
+
+    def __init__(self, executor: Executor, ledger: Ledger, seconds: float) -> None:
+        self._executor, self._ledger, self._seconds = executor, ledger, seconds
+        self._count, self._since = len(ledger.pieces), time.monotonic()
+        self.passed = False
+
+    def check(self) -> None:
+        """Look whether it has passed; to be called again and again, behind a refresh of the ledger."""
+        pieces = self._ledger.pieces
+        if len(pieces) != self._count:
+            self._count, self._since = len(pieces), time.monotonic()
+        slowest = max((piece.seconds for piece in pieces.values()), default=0.0)
+        if self._seconds and time.monotonic() - self._since > max(self._seconds, _SLOWER * slowest):
+            self.passed = True
+            self._executor.stop()
+
+    def said(self, times: int) -> str:
+        """What to tell of it."""
+        return (
+            f"No part of the input was finished for {time.monotonic() - self._since:,.0f} seconds: the tasks were ended, "
+            f"{counted(times, 'time')} of {_MAX_HUNG}. Look for stopped processes, and for disks that do not answer, where tasks run. "
+            f"If parts do take so long, raise {_SETTING} (seconds; 0: wait for ever)."
+        )
 
 
 def _run(executor: Executor, staging: Store, attempt: int, tasks: int) -> list[str]:
@@ -122,10 +171,10 @@ def _run(executor: Executor, staging: Store, attempt: int, tasks: int) -> list[s
 
 
 @contextmanager
-def _watched(ledger: Ledger, watch: Callable[[], None]) -> Iterator[None]:
-    """Refresh the ledger in the background while tasks run."""
+def _watched(ledger: Ledger, *looks: Callable[[], None]) -> Iterator[None]:
+    """Refresh the ledger in the background while tasks run, and then call each of `looks`."""
     done = threading.Event()
-    thread = threading.Thread(target=_look, args=(ledger, watch, done), daemon=True)
+    thread = threading.Thread(target=_look, args=(ledger, looks, done), daemon=True)
     thread.start()
     try:
         yield
@@ -134,13 +183,14 @@ def _watched(ledger: Ledger, watch: Callable[[], None]) -> Iterator[None]:
         thread.join()
 
 
-def _look(ledger: Ledger, watch: Callable[[], None], done: threading.Event) -> None:
+def _look(ledger: Ledger, looks: Sequence[Callable[[], None]], done: threading.Event) -> None:
     pause = _WATCH_SECONDS
     while not done.wait(pause):
         started = time.monotonic()
         try:
             ledger.refresh()
-            watch()
+            for look in looks:
+                look()
         except Exception as error:  # noqa: BLE001  # whatever it is: the tasks go on, and so does the watch
             _log.warning("The progress of the job could not be read: %s", error)
         pause = max(_WATCH_SECONDS, _PAUSES * (time.monotonic() - started))

@@ -74,14 +74,19 @@ def most_inflated(size: int) -> int | None:
         InvalidInputException: one of them is no whole number.
     """
     ratio, most = (
-        _limit("PERSONALIZE_SPARK_MAX_INFLATION", MAX_RATIO),
-        _limit("PERSONALIZE_SPARK_MAX_INFLATED", MAX_INFLATED),
+        limit("PERSONALIZE_SPARK_MAX_INFLATION", MAX_RATIO),
+        limit("PERSONALIZE_SPARK_MAX_INFLATED", MAX_INFLATED),
     )
     limits = [max(_HARMLESS, size * ratio)] if ratio else []
     return min([*limits, most] if most else limits, default=None)
 
 
-def _limit(name: str, default: int) -> int:
+def limit(name: str, default: int) -> int:
+    """A limit that the environment may set.
+
+    Raises:
+        InvalidInputException: it is no whole number.
+    """
     given = os.environ.get(name, str(default))
     if not (given.isascii() and given.isdigit()):
         raise InvalidInputException(f"{name} must be a whole number, not '{given}'; 0 is no limit.")

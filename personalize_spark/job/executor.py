@@ -55,6 +55,9 @@ class Executor(Protocol):
             TaskFailed: a task died of something else than it reports.
         """
 
+    def stop(self) -> None:
+        """End the tasks that run, stopped processes among them; called by another thread, `run` then raises `TaskFailed`."""
+
     def gather(self, staging: Store, splits: Sequence[Split]) -> list[Split]:
         """Lay users' rows beside the splits, if there are more than a host may hold.
 

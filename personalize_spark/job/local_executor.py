@@ -50,7 +50,8 @@ class LocalExecutor:
 
     def run(self, staging: Store, tasks: int, work: Work) -> list[str]:
         """As `Executor.run`. An exception fails its task at once, the death of a worker only at the fourth time."""
-        if self._foreman.returncode is not None:
+        if self._stopped or self._foreman.returncode is not None:
+            self._end()
             self._start()
         try:
             stage = Stage(staging.root, staging.access, tasks, *_named(work))
@@ -70,12 +71,20 @@ class LocalExecutor:
             raise TaskFailed(ended.died)
         return ended.failures
 
+    def stop(self) -> None:
+        """As `Executor.stop`; the next stage has new processes."""
+        self._stopped = True
+        if self._foreman.returncode is None:  # its number is still its own
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._foreman.pid, signal.SIGKILL)
+
     def gather(self, staging: Store, splits: Sequence[Split]) -> list[Split]:
         """As `Executor.gather`: there is one host, which has all rows anyway."""
         del staging
         return list(splits)
 
     def _start(self) -> None:
+        self._stopped = False
         self._control, theirs = socket.socketpair()
         self._replies = self._control.makefile("rb")
         with theirs:
@@ -88,9 +97,8 @@ class LocalExecutor:
 
     def _end(self) -> None:
         """Kill all processes, and wait until they are gone."""
-        if self._foreman.returncode is None:  # its number is still its own
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._foreman.pid, signal.SIGKILL)
+        if self._foreman.returncode is None:
+            self.stop()
             with contextlib.suppress(OSError):
                 while self._replies.read(1 << 16):
                     pass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from zipimport import zipimporter
 
@@ -28,6 +28,7 @@ class SparkExecutor:
     def __init__(self, spark: SparkSession) -> None:
         self._spark = spark
         self.cores = cores_of(spark)
+        self._cancel: Callable[[], object] = int
 
     def run(self, staging: Store, tasks: int, work: Work) -> list[str]:
         """As `Executor.run`: one Spark job."""
@@ -42,13 +43,17 @@ class SparkExecutor:
                 yield pa.RecordBatch.from_pydict(rows, _ENDED)
             _forget_finders()
 
-        with running_tasks(self._spark):
+        with running_tasks(self._spark) as self._cancel:
             ended = (
                 self._spark.range(0, tasks, 1, tasks).mapInArrow(run, "failures array<string>, died string").collect()
             )
         if died := [row["died"] for row in ended if row["died"] is not None]:
             raise TaskFailed(died[0])
         return [failure for row in ended for failure in row["failures"]]
+
+    def stop(self) -> None:
+        """As `Executor.stop`; Spark kills a Python worker that does not end by itself (spark.python.task.killTimeout)."""
+        self._cancel()
 
     def gather(self, staging: Store, splits: Sequence[Split]) -> list[Split]:
         """As `Executor.gather`: one Spark job with two shuffles."""

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import orjson
 import pytest
 
-from personalize_spark.errors import StorageError
+from personalize_spark.errors import StorageError, TaskFailed
 from personalize_spark.job import attempts
-from personalize_spark.job.attempts import Ledger
+from personalize_spark.job.attempts import Deadline, Ledger, run_attempts
+from personalize_spark.job.byte_ranges import ByteRange
+from personalize_spark.job.executor import Work
+from personalize_spark.job.splits import Split
 from personalize_spark.job.task import Piece
 from personalize_spark.storage.location import open_store
+from personalize_spark.storage.store import Object, Store
 
 
 def test_an_error_does_not_end_the_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,3 +37,75 @@ def test_an_error_does_not_end_the_look(tmp_path: Path, monkeypatch: pytest.Monk
         while looks < 3 or not ledger.pieces:
             assert time.monotonic() < deadline
             time.sleep(0.01)
+
+
+class Hanging:
+    """An executor whose tasks hang as often as it is told, until they are stopped, and then finish their splits one by one."""
+
+    cores = 1
+
+    def __init__(self, ledger: Ledger, times: int) -> None:
+        self._ledger, self._left, self._stopped = ledger, times, threading.Event()
+
+    def run(self, staging: Store, tasks: int, work: Work) -> list[str]:
+        """As `Executor.run`."""
+        del tasks, work
+        if self._left:
+            self._left -= 1
+            self._stopped.clear()
+            assert self._stopped.wait(60), "it was not stopped"
+            raise TaskFailed("stopped")
+        key = self._ledger.missing()[0].key
+        staging.write(f"manifests/{key}.json", orjson.dumps([vars(Piece(key, "pieces/p"))]))
+        return []
+
+    def stop(self) -> None:
+        """As `Executor.stop`."""
+        self._stopped.set()
+
+    def gather(self, staging: Store, splits: Sequence[Split]) -> list[Split]:
+        """As `Executor.gather`."""
+        del staging
+        return list(splits)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ledger:
+    monkeypatch.setattr(attempts, "_WATCH_SECONDS", 0.01)
+    monkeypatch.setattr(attempts, "DEADLINE", 0.05)
+    monkeypatch.setattr(attempts, "limit", lambda _, default: default)
+    part = ByteRange(Object("in", 1, "1"), 0, 1)
+    return Ledger(open_store(f"file://{tmp_path}"), [Split(0, number, part, 1.0) for number in range(2)])
+
+
+def test_tasks_that_hang_are_stopped_and_run_again(ledger: Ledger) -> None:
+    run_attempts(Hanging(ledger, 3), ledger, lambda: None)
+    assert len(ledger.pieces) == 2
+    assert ledger.retried == {split.key for split in ledger.splits}
+
+
+def test_what_hangs_again_and_again_is_given_up(ledger: Ledger) -> None:
+    run_attempts(Hanging(ledger, 4), ledger, lambda: None)
+    assert not ledger.pieces
+    [said] = ledger.failures
+    assert said.startswith("No part of the input was finished for ")
+    assert "the tasks were ended, 4 times of 4." in said
+
+
+def test_slow_splits_have_more_time(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, stops = [0.0], list[float]()
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    executor = Hanging(ledger, 0)
+    monkeypatch.setattr(executor, "stop", lambda: stops.append(clock[0]))
+    ledger.pieces["000000/000000"] = Piece("000000/000000", "pieces/p", seconds=10.0)
+    for seconds in (0, 30):
+        deadline = Deadline(executor, ledger, seconds)
+        for clock[0] in (100.0, 200.0, 201.0):
+            deadline.check()
+        clock[0] = 0.0
+    assert stops == [201.0]
+    ledger.pieces["000000/000001"] = Piece("000000/000001", "pieces/q")
+    deadline.check()
+    clock[0] = 199.0
+    deadline.check()
+    assert stops == [201.0]

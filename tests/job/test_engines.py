@@ -18,6 +18,7 @@ import pytest
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.cli.main import main
 from personalize_spark.extensions import with_extensions
+from personalize_spark.job import attempts
 from personalize_spark.job.executor import Executor
 from personalize_spark.job.local_executor import LocalExecutor
 from personalize_spark.job.run import run_job
@@ -96,6 +97,29 @@ def test_a_job_survives_the_death_of_its_workers(tmp_path: Path) -> None:
     assert (report.lines, report.errors) == (300_000, {})
     answers = (tmp_path / "out" / "users.json.out").read_bytes().splitlines()
     assert len(answers) == 300_000
+    assert len(set(answers)) == 1
+
+
+@pytest.mark.slow
+def test_a_job_survives_a_worker_that_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERSONALIZE_SPARK_DEADLINE", "6")
+    monkeypatch.setattr(attempts, "_SLOWER", 0)
+    catalog = Catalog(f"file://{tmp_path}/catalog")
+    (tmp_path / "users.json").write_text('{"userId":"u1"}\n' * 100_000)
+    job = request(golden_version(catalog), f"file://{tmp_path}/users.json", f"file://{tmp_path}/out/", numResults=3)
+
+    def stop() -> None:
+        while not list(tmp_path.glob("out/_staging/*/*/pieces/*/*")):
+            time.sleep(0.01)
+        os.kill(workers(engine)[0], signal.SIGSTOP)
+
+    with LocalExecutor(2) as engine:
+        threading.Thread(target=stop, daemon=True).start()
+        report = run_job(engine, catalog, create_batch_inference_job(catalog, job), lambda _: None)
+    assert report.lines == 100_000
+    assert report.retried >= 1
+    answers = (tmp_path / "out" / "users.json.out").read_bytes().splitlines()
+    assert len(answers) == 100_000
     assert len(set(answers)) == 1
 
 
