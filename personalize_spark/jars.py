@@ -18,8 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from personalize_spark.errors import EnvironmentProblem, missing_spark_told
-
-FOLDER = "PERSONALIZE_SPARK_JARS"
+from personalize_spark.settings import SETTINGS, value_of
 
 _SDK_2 = ("s3", "s3-transfer-manager", "sts", "apache-client", "netty-nio-client")
 _SDK_1 = ("s3", "sts", "dynamodb")
@@ -118,7 +117,7 @@ def main() -> int:
 
 def jars_folder() -> Path:
     """Where the jars lie, or will: a folder for each release of Spark, unless the environment names one."""
-    if given := os.environ.get(FOLDER):
+    if given := value_of("jars"):
         return Path(given).absolute()
     release = ".".join(installed_spark().split(".")[:2])
     return Path.home() / ".cache" / "personalize_spark" / "jars" / f"spark-{release}"
@@ -195,7 +194,7 @@ def _what_went_wrong(log: str) -> str:
     return (
         f"The jars of Delta and S3A could not be fetched ({reason}). Behind a mirror of Maven Central, set "
         f"DEFAULT_ARTIFACT_REPOSITORY to its URL; without a network, copy the folder {jars_folder()} of a machine that "
-        f"has one, and set {FOLDER} to it."
+        f"has one, and set {SETTINGS['jars'].variable} to it."
     )
 
 

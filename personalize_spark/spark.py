@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from personalize_spark.errors import EnvironmentProblem, TaskFailed
 from personalize_spark.jars import ensure_jars
+from personalize_spark.settings import of_tasks, value_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -136,7 +137,8 @@ def _begin(settings: Mapping[str, str], app: str) -> SparkSession:
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")  # else Spark warns of host names that resolve to it
     builder = SparkSession.builder.appName(app)
-    for name, value in settings.items():
+    told = {f"spark.executorEnv.{name}": value for name, value in of_tasks().items()}
+    for name, value in {**told, **settings}.items():
         builder = builder.config(name, value)
     try:
         if "spark.master" not in settings:
@@ -220,7 +222,7 @@ def data_settings(*, short: bool = False) -> dict[str, str]:
         "spark.jars": ",".join(str(jar) for jar in ensure_jars()),
         "spark.sql.shuffle.partitions": str(2 * cores),
         "spark.driver.maxResultSize": "0",  # item factors come home whole, and may be more than the 1 GiB of the default
-        "spark.driver.memory": os.environ.get("SPARK_DRIVER_MEMORY") or f"{max(1024, min(16_384, memory // 2))}m",
+        "spark.driver.memory": value_of("driver-memory") or f"{max(1024, min(16_384, memory // 2))}m",
         "spark.driver.extraJavaOptions": f"-Xss4m {_LOGGING} {_START_FAST if short else ''}",  # ALS's lineage is deep
         **(_SHORT if short else {}),
     }

@@ -21,6 +21,7 @@ EVERYTHING = [
 
 LEVELS = {
     "errors": 0,
+    "settings": 0,
     "extensions": 1,
     "request": 1,
     "schemas": 1,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -14,9 +13,9 @@ from typing import Any, Protocol
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.cli.examples import examples_of
 from personalize_spark.errors import InvalidInputException
+from personalize_spark.settings import FILE, SETTINGS, value_of
 from personalize_spark.storage.location import open_store, split_prefix
 
-CATALOG = "PERSONALIZE_SPARK_CATALOG"
 EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 refused, 130 interrupted."
 CATALOG_BEFORE = "catalog_before"
 """The argument of a `--catalog` that stands before the command."""
@@ -46,8 +45,20 @@ def add_catalog(parser: argparse.ArgumentParser, name: str = "catalog") -> None:
         metavar="URI",
         dest=name,
         default=argparse.SUPPRESS if name == CATALOG_BEFORE else None,
-        help=f"the catalog: file:///... or s3://...; default: ${CATALOG}",
+        help=f"the catalog: file:///... or s3://...; default: ${SETTINGS['catalog'].variable}",
     )
+
+
+def add_engine(parser: argparse.ArgumentParser) -> None:
+    """The option `--engine`."""
+    what = "local runs in processes on this machine, without Spark and Java; the output is the same"
+    parser.add_argument("--engine", choices=["spark", "local"], default=value_of("engine"), help=what)
+
+
+def add_limits(parser: argparse.ArgumentParser) -> None:
+    """The option `--limits`."""
+    what = f"{SETTINGS['limits'].meaning}"
+    parser.add_argument("--limits", choices=["service"], default=value_of("limits"), help=what)
 
 
 def add_session(parser: argparse.ArgumentParser) -> None:
@@ -76,14 +87,16 @@ def session_settings(arguments: argparse.Namespace) -> dict[str, str]:
 
 
 def catalog_of(arguments: argparse.Namespace) -> Catalog:
-    """The catalog that `--catalog`, behind the command or before it, or the environment names.
+    """The catalog that `--catalog`, behind the command or before it, the environment or the file of settings names.
 
     Raises:
-        InvalidInputException: neither does.
+        InvalidInputException: none does.
     """
-    place = arguments.catalog or getattr(arguments, CATALOG_BEFORE, None) or os.environ.get(CATALOG)
+    place = arguments.catalog or getattr(arguments, CATALOG_BEFORE, None) or value_of("catalog")
     if not place:
-        raise InvalidInputException(f"No catalog is given: use --catalog URI or set {CATALOG}.")
+        raise InvalidInputException(
+            f"No catalog is given: use --catalog URI, set {SETTINGS['catalog'].variable}, or write it into {FILE}."
+        )
     return Catalog(place)
 
 

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from personalize_spark import __version__
 from personalize_spark.cli import (
     compare,
+    config,
     demo,
     evaluate,
     explain_filter,
@@ -28,14 +29,28 @@ from personalize_spark.cli import (
 )
 from personalize_spark.cli.arguments import CATALOG_BEFORE, EXIT_CODES, add_catalog, session_settings
 from personalize_spark.cli.command_parser import Parser
+from personalize_spark.cli.config import settings_of_file
 from personalize_spark.errors import PersonalizeSparkError, ServiceError, missing_spark_told
 
 DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
-_COMMANDS = (run, models, evaluate, compare, explain_filter, explain_theme, report, gc, demo, serve, operations)
+_COMMANDS = (run, models, evaluate, compare, explain_filter, explain_theme, report, gc, config, demo, serve, operations)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
+    try:
+        with settings_of_file(), missing_spark_told():
+            _run(argv)
+    except ServiceError as error:
+        return _tell(f"An error occurred ({error.code}): {error.message}", REFUSED, *_notes(error))
+    except PersonalizeSparkError as error:
+        return _tell(error.message, FAILED, *_notes(error))
+    except KeyboardInterrupt as interrupt:
+        return _tell("Interrupted.", INTERRUPTED, *_notes(interrupt))
+    return DONE
+
+
+def _run(argv: Sequence[str] | None) -> None:
     commands = parser()
     if "_ARGCOMPLETE" in os.environ:  # a shell asks how the line may go on
         import argcomplete
@@ -44,23 +59,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments, _ = commands.parse_known_args(argv)
     if not hasattr(arguments, "command"):
         commands.print_help()
-        return DONE
+        return
     with contextlib.suppress(ValueError):  # a notebook's thread gets no signals
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # what a platform sends before it kills
-    try:
-        with missing_spark_told():
-            if settings := session_settings(arguments):
-                from personalize_spark.spark import set_local
+    if settings := session_settings(arguments):
+        from personalize_spark.spark import set_local
 
-                set_local(settings)
-            arguments.command(arguments)
-    except ServiceError as error:
-        return _tell(f"An error occurred ({error.code}): {error.message}", REFUSED, *_notes(error))
-    except PersonalizeSparkError as error:
-        return _tell(error.message, FAILED, *_notes(error))
-    except KeyboardInterrupt as interrupt:
-        return _tell("Interrupted.", INTERRUPTED, *_notes(interrupt))
-    return DONE
+        set_local(settings)
+    arguments.command(arguments)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from personalize_spark.cli.arguments import Commands, add_catalog, add_command, catalog_of, json_of
+from personalize_spark.cli.arguments import Commands, add_catalog, add_command, add_engine, catalog_of, json_of
 from personalize_spark.cli.output import FORMATS, spelled
 from personalize_spark.cli.shorthand import parse
 from personalize_spark.errors import InvalidInputException
@@ -34,7 +34,7 @@ def add(commands: Commands) -> None:
             _add_parameter(parser, name, kind)
         parser.set_defaults(operation=operation)
         if operation == "CreateBatchInferenceJob":
-            parser.add_argument("--engine", choices=["spark", "local"], default="spark", help="what the job runs on")
+            add_engine(parser)
 
 
 def _add_parameter(parser: argparse.ArgumentParser, name: str, kind: str) -> None:

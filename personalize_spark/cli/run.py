@@ -13,6 +13,8 @@ from personalize_spark.cli.arguments import (
     Commands,
     add_catalog,
     add_command,
+    add_engine,
+    add_limits,
     add_session,
     catalog_of,
     json_of,
@@ -36,12 +38,7 @@ def add(commands: Commands) -> None:
     run.add_argument("--job-name", metavar="NAME", help="takes the place of the request's jobName")
     for command in (run, resume):
         add_session(command)
-        command.add_argument(
-            "--engine",
-            choices=["spark", "local"],
-            default="spark",
-            help="local runs in processes on this machine, without Spark and Java; the output is the same",
-        )
+        add_engine(command)
     run.add_argument(
         "--tolerated-failure-percentage",
         type=float,
@@ -73,9 +70,7 @@ def add(commands: Commands) -> None:
             what = "answer the files again that have error lines or no output; replaces their outputs"
             asked.add_argument("--retry-errors", metavar="REPORT|ARN", help=what)
         command.add_argument("--assume-role", action="store_true", help="read and write as the request's roleArn")
-        command.add_argument(
-            "--limits", choices=["service"], help="refuse jobs that exceed the managed service's quotas"
-        )
+        add_limits(command)
 
 
 def _run(arguments: argparse.Namespace) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from personalize_spark.cli.arguments import Commands, add_catalog, add_command, catalog_of, options_of
+from personalize_spark.cli.arguments import Commands, add_catalog, add_command, add_engine, catalog_of, options_of
 
 
 def add(commands: Commands) -> None:
@@ -13,9 +13,7 @@ def add(commands: Commands) -> None:
     add_catalog(parser)
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen at (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, default=8080, help="the port (default: 8080); 0 takes a free one")
-    parser.add_argument(
-        "--engine", choices=["spark", "local"], default="spark", help="what batch inference jobs run on"
-    )
+    add_engine(parser)
     parser.add_argument(
         "--access-keys",
         metavar="FILE",

@@ -16,6 +16,7 @@ from personalize_spark.job.byte_ranges import limit
 from personalize_spark.job.executor import Executor
 from personalize_spark.job.splits import Split, tasks_of, write_tasks
 from personalize_spark.job.task import TASK_MANIFESTS, Piece, answer_task
+from personalize_spark.settings import SETTINGS
 from personalize_spark.storage.documents import read_document
 from personalize_spark.storage.store import Store
 
@@ -24,9 +25,6 @@ _WATCH_SECONDS = 2.0
 _PAUSES = 10
 """Times as long as a look takes is the pause behind it, if that is more: a list of many task manifests takes seconds."""
 
-DEADLINE = 1_800
-"""Seconds without a finished split after which a worker is taken for hung; more where splits are slow."""
-_SETTING = "PERSONALIZE_SPARK_DEADLINE"
 _SLOWER = 20
 """Times as long as the slowest split so far the next one may take."""
 _MAX_HUNG = 4
@@ -108,7 +106,7 @@ def run_attempts(executor: Executor, ledger: Ledger, watch: Callable[[], None]) 
         ledger: gets the pieces as they come; where a split has none in the end, the failures say why.
         watch: called every two seconds, from another thread.
     """
-    attempt, hung, seconds = 0, 0, limit(_SETTING, DEADLINE)
+    attempt, hung, seconds = 0, 0, limit("deadline")
     while missing := ledger.missing():
         before = len(ledger.pieces)
         if attempt:
@@ -159,7 +157,7 @@ class Deadline:
         return (
             f"No part of the input was finished for {time.monotonic() - self._since:,.0f} seconds: the tasks were ended, "
             f"{counted(times, 'time')} of {_MAX_HUNG}. Look for stopped processes, and for disks that do not answer, where tasks run. "
-            f"If parts do take so long, raise {_SETTING} (seconds; 0: wait for ever)."
+            f"If parts do take so long, raise {SETTINGS['deadline'].variable} (seconds; 0: wait for ever)."
         )
 
 

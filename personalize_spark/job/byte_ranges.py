@@ -6,7 +6,6 @@ A range [start, end) owns the bytes [boundary(start), boundary(end)): every line
 
 from __future__ import annotations
 
-import os
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -17,12 +16,11 @@ import pyarrow as pa
 
 from personalize_spark.errors import InvalidInputException, StorageError
 from personalize_spark.records import MAX_LINE
+from personalize_spark.settings import SETTINGS, value_of
 from personalize_spark.storage.content import codec_of
 from personalize_spark.storage.store import READ_CHUNK, Object, Store, stream
 
 COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
-MAX_RATIO, MAX_INFLATED = 200, 1 << 40
-"""Lines of distinct users inflate to 20 times their size, gzip's worst case is 1,032."""
 _HARMLESS = 16 << 20
 """Bytes that any object may inflate to."""
 _GZIP, _GZIP_CHUNK = 16 + zlib.MAX_WBITS, 32 << 10
@@ -68,28 +66,26 @@ def cut(found: Object, target: int, *, packed: bool = False) -> list[ByteRange]:
 def most_inflated(size: int) -> int | None:
     """The bytes that a compressed object of so many may inflate to: a bomb of kilobytes is not to fill the disk with answers.
 
-    `PERSONALIZE_SPARK_MAX_INFLATION` is the limit of the ratio, `PERSONALIZE_SPARK_MAX_INFLATED` that of the bytes; 0 is none.
+    The setting `max-inflation` is the limit of the ratio, `max-inflated` that of the bytes; 0 is none. Lines of distinct users
+    inflate to 20 times their size, gzip's worst case is 1,032.
 
     Raises:
         InvalidInputException: one of them is no whole number.
     """
-    ratio, most = (
-        limit("PERSONALIZE_SPARK_MAX_INFLATION", MAX_RATIO),
-        limit("PERSONALIZE_SPARK_MAX_INFLATED", MAX_INFLATED),
-    )
+    ratio, most = limit("max-inflation"), limit("max-inflated")
     limits = [max(_HARMLESS, size * ratio)] if ratio else []
     return min([*limits, most] if most else limits, default=None)
 
 
-def limit(name: str, default: int) -> int:
-    """A limit that the environment may set.
+def limit(name: str) -> int:
+    """A setting that is a limit.
 
     Raises:
         InvalidInputException: it is no whole number.
     """
-    given = os.environ.get(name, str(default))
+    given = value_of(name) or ""
     if not (given.isascii() and given.isdigit()):
-        raise InvalidInputException(f"{name} must be a whole number, not '{given}'; 0 is no limit.")
+        raise InvalidInputException(f"{SETTINGS[name].variable} must be a whole number, not '{given}'; 0 is no limit.")
     return int(given)
 
 

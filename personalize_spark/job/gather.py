@@ -6,7 +6,6 @@ writers of the splits' slices. Lines stay where they are, and a task that answer
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -22,15 +21,15 @@ from personalize_spark.artifacts.cache import MAX_SHARE_OF_DISK, cache_folder
 from personalize_spark.errors import InvalidInputException
 from personalize_spark.job.splits import TASKS_PER_CORE, Split, read_task, tasks_of, write_tasks
 from personalize_spark.job.task import Worker, slice_name, worker_of
+from personalize_spark.settings import bytes_of, value_of
 from personalize_spark.spark import running_tasks
 from personalize_spark.storage.store import Store
 
 BUDGET = "spark.personalize.hostBudget"
-"""Spark setting: bytes of users' rows that a host may keep on its disk (`20g`); by default half of what is free there."""
+"""Spark setting: bytes of users' rows that a host may keep on its disk (`20g`); by default its cache's, `cache-size`."""
 
 _ATTEMPT = -1
 _SURELY = 1 << 30
-_BYTES = re.compile(r"(\d+)([bkmgt]?)b?", re.IGNORECASE)
 
 _ASKED = pa.schema({"side": pa.string(), "shard": pa.int32(), "split": pa.string(), "ids": pa.list_(pa.binary())})
 _FOUND = pa.schema({"split": pa.string(), "side": pa.string(), "shard": pa.int32(), "rows": pa.binary()})
@@ -65,13 +64,13 @@ def gather(spark: SparkSession, cores: int, staging: Store, splits: Sequence[Spl
 
 
 def _budget(spark: SparkSession, size: int) -> int:
-    given = spark.conf.get(BUDGET, None)
+    given = spark.conf.get(BUDGET, None) or value_of("cache-size")
     if given is None:
         return size if size <= _SURELY else _free_disk(spark)
-    match = _BYTES.fullmatch(given.strip())
-    if match is None:
+    budget = bytes_of(given)
+    if budget is None:
         raise InvalidInputException(f"{BUDGET} must be a size such as 20g, not '{given}'.")
-    return int(match[1]) << 10 * "bkmgt".index(match[2].lower() or "b")
+    return budget
 
 
 def _free_disk(spark: SparkSession) -> int:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +19,9 @@ from personalize_spark.errors import EnvironmentProblem
 from personalize_spark.scoring.items import ItemMatrix
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.screen import BLOCK
+from personalize_spark.settings import SETTINGS, value_of
 
-VARIABLE = "PERSONALIZE_SPARK_KERNEL"
+VARIABLE = SETTINGS["kernel"].variable
 _FOLDER = Path(__file__).parent / "native"
 _VERSION = 1
 """Of what is called: a library of another version, left by an older build, is not used."""
@@ -143,7 +143,7 @@ def kernel() -> Kernel | None:
     Raises:
         EnvironmentProblem: `PERSONALIZE_SPARK_KERNEL` has another value, or asks for a library that is not there.
     """
-    wanted = os.environ.get(VARIABLE, "auto")
+    wanted = value_of("kernel")
     if wanted not in {"auto", "native", "numpy"}:
         raise EnvironmentProblem(f"{VARIABLE} is {wanted!r}: set it to numpy, native or auto.")
     found = None if wanted == "numpy" else next(reversed([*kernels()]), None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -40,6 +39,7 @@ from personalize_spark.service.extension_checks import current_item_problems, ex
 from personalize_spark.service.filters import bind_for_job
 from personalize_spark.service.pages import page_of_kind, shown
 from personalize_spark.service.work import Begin, Compute
+from personalize_spark.settings import value_of
 from personalize_spark.storage.documents import converted
 from personalize_spark.storage.location import Place
 from personalize_spark.storage.store import Access
@@ -172,7 +172,7 @@ def _pinned(
         service_limits=service_limits,
         extensions=extensions,
     )
-    spec = os.environ.get("PERSONALIZE_SPARK_THEME_MODEL")
+    spec = value_of("theme-model")
     return job.phrased_by(spec) if spec and themed else job
 
 

@@ -269,6 +269,10 @@ def test_the_hosts_cache_drops_what_was_not_used_for_longest(
     monkeypatch.setattr(cache, "MAX_SHARE_OF_DISK", 0.5)
     assert use("d").exists()
     assert [path.exists() for path in paths] == [True, False, False]
+    monkeypatch.setenv("PERSONALIZE_SPARK_CACHE_SIZE", "1m")  # in place of a share of the disk
+    assert [use("b").exists(), paths[0].exists()] == [True, True]
+    monkeypatch.setenv("PERSONALIZE_SPARK_CACHE_SIZE", "1b")
+    assert [use("c").exists(), paths[0].exists(), paths[1].exists()] == [True, False, False]
 
 
 @pytest.mark.s3

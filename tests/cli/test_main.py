@@ -152,7 +152,10 @@ def test_without_a_catalog_the_user_is_told_how_to_name_one(
 ) -> None:
     monkeypatch.delenv("PERSONALIZE_SPARK_CATALOG", raising=False)
     assert main(["list-batch-inference-jobs"]) == 2
-    assert "--catalog URI or set PERSONALIZE_SPARK_CATALOG" in capsys.readouterr().err
+    assert (
+        "use --catalog URI, set PERSONALIZE_SPARK_CATALOG, or write it into personalize-spark.toml."
+        in capsys.readouterr().err
+    )
 
 
 def test_operations_take_the_aws_clis_arguments(

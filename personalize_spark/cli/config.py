@@ -1,0 +1,124 @@
+"""`personalize-spark.toml`, what the command line lays under the environment; and `config`, which shows all settings."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from personalize_spark.cli.arguments import (
+    CATALOG_BEFORE,
+    Commands,
+    add_catalog,
+    add_command,
+    add_engine,
+    add_limits,
+    show,
+)
+from personalize_spark.errors import InvalidInputException, did_you_mean
+from personalize_spark.settings import FILE, FILE_VARIABLE, SETTINGS, problem, value_of
+
+_OPTIONS = {
+    "catalog": "catalog",
+    "engine": "engine",
+    "limits": "limits",
+    "theme-model": "theme_model",
+    "driver-memory": "memory",
+}
+"""By the name of a setting, the argument of its option."""
+_laid: set[str] = set()
+"""Variables of the environment that a file has set."""
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    parser = add_command(commands, "config", _config, "Show all settings, and where each comes from.")
+    for option in (add_catalog, add_engine, add_limits):
+        option(parser)
+    parser.add_argument("--theme-model", metavar="MODEL", help=SETTINGS["theme-model"].meaning)
+    parser.add_argument("--driver-memory", metavar="SIZE", dest="memory", help=SETTINGS["driver-memory"].meaning)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(**dict.fromkeys(_OPTIONS.values()))
+
+
+@contextlib.contextmanager
+def settings_of_file() -> Iterator[None]:
+    """In here the environment has what the file of settings says, where it says nothing itself.
+
+    Raises:
+        InvalidInputException: the file, or a variable, has what is no setting or no value of it.
+    """
+    given = _read_file()
+    _check_environment()
+    laid = {SETTINGS[name].variable: value for name, value in given.items()}
+    laid = {name: value for name, value in laid.items() if not os.environ.get(name)}
+    os.environ.update(laid)
+    _laid.update(laid)
+    try:
+        yield
+    finally:
+        _laid.clear()
+        for name in laid:
+            os.environ.pop(name, None)
+
+
+def _place() -> Path:
+    return Path(os.environ.get(FILE_VARIABLE) or FILE)
+
+
+def _read_file() -> Mapping[str, str]:
+    """What the file says, by the names of settings; nothing without a file."""
+    path = _place()
+    try:
+        said = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if FILE_VARIABLE in os.environ:
+            raise InvalidInputException(f"{FILE_VARIABLE} names {path}, which is not there.") from None
+        return {}
+    except (OSError, ValueError) as error:
+        raise InvalidInputException(f"{path} cannot be read as TOML: {error}") from error
+    return {name: _checked(name, value, f"{path}, {name}: ") for name, value in said.items()}
+
+
+def _checked(name: str, value: object, where: str) -> str:
+    if name not in SETTINGS:
+        hint = did_you_mean(name, SETTINGS) or f"; there are {', '.join(SETTINGS)}"
+        raise InvalidInputException(f"{where}there is no such setting{hint}.")
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise InvalidInputException(f"{where}give a text or a whole number: {SETTINGS[name].form}.")
+    if (wrong := problem(name, str(value))) is not None:
+        raise InvalidInputException(f"{where}{wrong}.")
+    return str(value)
+
+
+def _check_environment() -> None:
+    for name, setting in SETTINGS.items():
+        if value := os.environ.get(setting.variable):
+            _checked(name, value, f"{setting.variable}: ")
+
+
+def _config(arguments: argparse.Namespace) -> None:
+    given = {name: getattr(arguments, argument) for name, argument in _OPTIONS.items()}
+    given["catalog"] = given["catalog"] or getattr(arguments, CATALOG_BEFORE, None)
+    rows = {name: _row(name, given.get(name)) for name in SETTINGS}
+    if arguments.json:
+        show({name: {"value": value, "from": source} for name, (value, source) in rows.items()})
+        return
+    shown = [(name, value or "-", source) for name, (value, source) in rows.items()]
+    widths = [max(len(row[column]) for row in shown) for column in range(2)]
+    for name, value, source in shown:
+        sys.stdout.write(f"{name:<{widths[0]}}  {value:<{widths[1]}}  {source}\n")
+
+
+def _row(name: str, option: str | None) -> tuple[str | None, str]:
+    """The value of a setting, and where it comes from."""
+    variable = SETTINGS[name].variable
+    if option is not None:
+        return option, f"--{name}"
+    if os.environ.get(variable):
+        return value_of(name), str(_place()) if variable in _laid else variable
+    return value_of(name), "default"
