@@ -41,6 +41,9 @@ _SIZE = re.compile(r"([0-9]+)([bkmgtBKMGT]?)[bB]?")
 _A_SIZE = "a size such as 20g"
 _A_NUMBER = "a whole number; 0 is no limit"
 
+LEVELS = r"(?:([a-z_0-9.]+)=)?(debug|info|warning|error)"
+"""A level, of all loggers or of one: `info`, `personalize_spark.job.task=debug`."""
+
 SETTINGS: Mapping[str, Setting] = {
     "catalog": Setting("PERSONALIZE_SPARK_CATALOG", None, ".+", "a path, file:///... or s3://...", "the catalog"),
     "engine": Setting("PERSONALIZE_SPARK_ENGINE", "spark", "spark|local", "spark or local", "what jobs run on"),
@@ -98,6 +101,22 @@ SETTINGS: Mapping[str, Setting] = {
         "auto|native|numpy",
         "auto, native or numpy",
         "what searches for the best items",
+        tasks=True,
+    ),
+    "log-format": Setting(
+        "PERSONALIZE_SPARK_LOG_FORMAT",
+        None,
+        "text|json",
+        "text or json",
+        "how the log is written to stderr; info and above, unless log-level says otherwise",
+        tasks=True,
+    ),
+    "log-level": Setting(
+        "PERSONALIZE_SPARK_LOG_LEVEL",
+        None,
+        f"{LEVELS}(,{LEVELS})*",
+        "a list such as warning,personalize_spark.job.task=debug",
+        "what is logged: a level of all loggers, and of some",
         tasks=True,
     ),
     "jars": Setting(

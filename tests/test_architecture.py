@@ -22,6 +22,7 @@ EVERYTHING = [
 LEVELS = {
     "errors": 0,
     "settings": 0,
+    "logs": 1,
     "extensions": 1,
     "request": 1,
     "schemas": 1,

@@ -7,6 +7,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from contextvars import copy_context
 from typing import Any, Self
 
 from personalize_spark.catalog.catalog import Catalog, Fields, Record
@@ -37,7 +38,7 @@ class Lease:
 
     def __init__(self, catalog: Catalog, record: Record, status: Status = Status.IN_PROGRESS) -> None:
         self._catalog, self._record, self._status = catalog, record, status
-        self._beats = threading.Thread(target=self._beat, daemon=True)
+        self._beats = threading.Thread(target=copy_context().run, args=(self._beat,), daemon=True)
         self._owner = uuid.uuid4().hex
         self._lock = threading.Lock()
         self._ended = threading.Event()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +14,7 @@ from typing import Any, Protocol
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.cli.examples import examples_of
 from personalize_spark.errors import InvalidInputException
+from personalize_spark.logs import as_json
 from personalize_spark.settings import FILE, SETTINGS, value_of
 from personalize_spark.storage.location import open_store, split_prefix
 
@@ -20,8 +22,11 @@ EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 refused, 130 interrupted."
 CATALOG_BEFORE = "catalog_before"
 """The argument of a `--catalog` that stands before the command."""
 
+LOG_OPTIONS = ("log-format", "log-level")
 _SHOWN = 200
 """Characters of a text that is no JSON."""
+
+_log = logging.getLogger("personalize_spark.cli")
 
 Commands = Any
 """What `ArgumentParser.add_subparsers` returns; argparse does not name it."""
@@ -35,6 +40,8 @@ def add_command(
         name, help=text, description=text, epilog=f"{examples_of(name)}\n\n{EXIT_CODES}"
     )
     added.set_defaults(command=run)
+    for option, shape in zip(LOG_OPTIONS, ("text|json", "LEVELS"), strict=True):
+        added.add_argument(f"--{option}", metavar=shape, help=SETTINGS[option].meaning)
     return added
 
 
@@ -107,6 +114,14 @@ def options_of(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def tell(text: str, level: int = logging.INFO, **fields: Any) -> None:
+    """Say something on stderr: a line of the log where that is JSON."""
+    if as_json():
+        _log.log(level, "%s", text, extra={"fields": fields})
+    else:
+        sys.stderr.write(f"{text}\n")
+
+
 def json_of(source: str) -> dict[str, Any]:
     """A JSON object: the text itself, a path, `file://PATH` as in the AWS CLI, an object `s3://BUCKET/KEY`, or `-` for stdin.
 
@@ -149,7 +164,8 @@ class Result(Shown, Protocol):
 
 def show_result(result: Result, *, as_json: bool) -> None:
     """Print a result, as a table or as JSON; its notes go to stderr."""
-    sys.stderr.writelines(f"{note}\n" for note in result.notes)
+    for note in result.notes:
+        tell(note)
     show_as(result, as_json=as_json)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from personalize_spark.cli.arguments import (
     CATALOG_BEFORE,
+    LOG_OPTIONS,
     Commands,
     add_catalog,
     add_command,
@@ -20,6 +21,7 @@ from personalize_spark.cli.arguments import (
     show,
 )
 from personalize_spark.errors import InvalidInputException, did_you_mean
+from personalize_spark.logs import logging_as_set
 from personalize_spark.settings import FILE, FILE_VARIABLE, SETTINGS, problem, value_of
 
 _OPTIONS = {
@@ -30,8 +32,8 @@ _OPTIONS = {
     "driver-memory": "memory",
 }
 """By the name of a setting, the argument of its option."""
-_laid: set[str] = set()
-"""Variables of the environment that a file has set."""
+_laid: dict[str, str] = {}
+"""By variable of the environment that was not set from without, what has set it: the file, or an option."""
 
 
 def add(commands: Commands) -> None:
@@ -56,14 +58,39 @@ def settings_of_file() -> Iterator[None]:
     _check_environment()
     laid = {SETTINGS[name].variable: value for name, value in given.items()}
     laid = {name: value for name, value in laid.items() if not os.environ.get(name)}
-    os.environ.update(laid)
-    _laid.update(laid)
+    with _laid_over(laid, dict.fromkeys(laid, str(_place()))):
+        yield
+
+
+@contextlib.contextmanager
+def log_as_asked(arguments: argparse.Namespace) -> Iterator[None]:
+    """In here the options of the log hold, which are taken out of the arguments; processes that start inherit them.
+
+    Raises:
+        InvalidInputException: a value is none of them.
+    """
+    given = {name: vars(arguments).pop(name.replace("-", "_"), None) for name in LOG_OPTIONS}
+    checked = {SETTINGS[name].variable: _checked(name, value, f"--{name}: ") for name, value in given.items() if value}
+    sources = {SETTINGS[name].variable: f"--{name}" for name in given}
+    with _laid_over(checked, {name: sources[name] for name in checked}), logging_as_set():
+        yield
+
+
+@contextlib.contextmanager
+def _laid_over(values: Mapping[str, str], sources: Mapping[str, str]) -> Iterator[None]:
+    """In here the environment has these variables, which come from these sources."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    _laid.update(sources)
     try:
         yield
     finally:
-        _laid.clear()
-        for name in laid:
-            os.environ.pop(name, None)
+        for name, value in before.items():
+            _laid.pop(name, None)
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def _place() -> Path:
@@ -120,5 +147,5 @@ def _row(name: str, option: str | None) -> tuple[str | None, str]:
     if option is not None:
         return option, f"--{name}"
     if os.environ.get(variable):
-        return value_of(name), str(_place()) if variable in _laid else variable
+        return value_of(name), _laid.get(variable, variable)
     return value_of(name), "default"

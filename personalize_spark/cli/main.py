@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import logging
 import os
 import signal
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from personalize_spark import __version__
 from personalize_spark.cli import (
@@ -27,9 +27,9 @@ from personalize_spark.cli import (
     run,
     serve,
 )
-from personalize_spark.cli.arguments import CATALOG_BEFORE, EXIT_CODES, add_catalog, session_settings
+from personalize_spark.cli.arguments import CATALOG_BEFORE, EXIT_CODES, add_catalog, session_settings, tell
 from personalize_spark.cli.command_parser import Parser
-from personalize_spark.cli.config import settings_of_file
+from personalize_spark.cli.config import log_as_asked, settings_of_file
 from personalize_spark.errors import PersonalizeSparkError, ServiceError, missing_spark_told
 
 DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
@@ -38,28 +38,46 @@ _COMMANDS = (run, models, evaluate, compare, explain_filter, explain_theme, repo
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
+    return _code_of(lambda: _run(argv))
+
+
+def _code_of(work: Callable[[], int]) -> int:
+    """The exit code of some work; why it failed is said."""
     try:
-        with settings_of_file(), missing_spark_told():
-            _run(argv)
+        with missing_spark_told():
+            return work()
     except ServiceError as error:
         return _tell(f"An error occurred ({error.code}): {error.message}", REFUSED, *_notes(error))
     except PersonalizeSparkError as error:
         return _tell(error.message, FAILED, *_notes(error))
     except KeyboardInterrupt as interrupt:
         return _tell("Interrupted.", INTERRUPTED, *_notes(interrupt))
-    return DONE
 
 
-def _run(argv: Sequence[str] | None) -> None:
+def _run(argv: Sequence[str] | None) -> int:
+    with settings_of_file():
+        arguments = _arguments(argv)
+        if arguments is None:
+            return DONE
+        with log_as_asked(arguments):
+            return _code_of(lambda: _carry_out(arguments))
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace | None:
+    """The arguments; nothing of a bare call, which is shown the commands."""
     commands = parser()
     if "_ARGCOMPLETE" in os.environ:  # a shell asks how the line may go on
         import argcomplete
 
         argcomplete.autocomplete(commands)
-    arguments, _ = commands.parse_known_args(argv)
-    if not hasattr(arguments, "command"):
-        commands.print_help()
-        return
+    arguments: argparse.Namespace = commands.parse_known_args(argv)[0]
+    if hasattr(arguments, "command"):
+        return arguments
+    commands.print_help()
+    return None
+
+
+def _carry_out(arguments: argparse.Namespace) -> int:
     with contextlib.suppress(ValueError):  # a notebook's thread gets no signals
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # what a platform sends before it kills
     if settings := session_settings(arguments):
@@ -67,6 +85,7 @@ def _run(argv: Sequence[str] | None) -> None:
 
         set_local(settings)
     arguments.command(arguments)
+    return DONE
 
 
 def parser() -> argparse.ArgumentParser:
@@ -96,7 +115,7 @@ class _Version(argparse.Action):
 
 
 def _tell(message: str, code: int, *notes: str) -> int:
-    sys.stderr.writelines(f"{text}\n" for text in (message, *notes))
+    tell("\n".join((message, *notes)), logging.ERROR, exitCode=code)
     return code
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Self, TextIO
 
 from personalize_spark.errors import counted
+from personalize_spark.logs import as_json
 
 if TYPE_CHECKING:
     from personalize_spark.job.attempts import Progress
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
 _QUIET_SECONDS = 10.0
 _TOLD_START = 1.0
 _MILLION = 1_000_000
+_log = logging.getLogger(__name__)
 
 
 class ProgressLine:
@@ -37,12 +41,18 @@ class ProgressLine:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._moves:
+        if self._moves and not as_json():
             self._stream.write("\r\033[K")
 
     def show(self, progress: Progress) -> None:
         """Say how far the job is."""
         now = self._clock()
+        if as_json():
+            if self._first is None or now - self._shown >= _QUIET_SECONDS:
+                self._first = self._first or (now, progress)
+                self._shown = now
+                _log.info("%s", self._text(now, progress), extra={"fields": {"progress": asdict(progress)}})
+            return
         if self._first is None:
             self._first = now, progress
             if (start := now - self._created) >= _TOLD_START:

@@ -6,9 +6,11 @@ import argparse
 import contextlib
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from personalize_spark import api
+from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.cli.arguments import (
     Commands,
     add_catalog,
@@ -20,9 +22,13 @@ from personalize_spark.cli.arguments import (
     json_of,
     options_of,
     show,
+    tell,
 )
 from personalize_spark.cli.extension_options import add_extensions
 from personalize_spark.cli.progress import ProgressLine
+from personalize_spark.errors import JobFailed
+from personalize_spark.logs import set_job
+from personalize_spark.storage.file import on_local_disk
 
 
 def add(commands: Commands) -> None:
@@ -37,6 +43,10 @@ def add(commands: Commands) -> None:
         command.add_argument("arn", metavar="ARN", help="the ARN of the job")
     run.add_argument("--job-name", metavar="NAME", help="takes the place of the request's jobName")
     for command in (run, resume):
+        what = (
+            "add a line of metrics to this file at the job's end, in CloudWatch's embedded metric format; - is stdout"
+        )
+        command.add_argument("--emf", metavar="FILE", help=what)
         add_session(command)
         add_engine(command)
     run.add_argument(
@@ -77,28 +87,56 @@ def _run(arguments: argparse.Namespace) -> None:
     catalog, options = catalog_of(arguments), _options(arguments)
 
     def created(arn: str) -> None:
+        set_job(arn)
         show({"batchInferenceJobArn": arn})
         arns.append(arn)
 
     arns: list[str] = []
-    with _telling_the_way_on(arns), ProgressLine(sys.stderr) as line:
+    with _metrics_told(catalog, options.pop("emf"), arns), _telling_the_way_on(arns), ProgressLine(sys.stderr) as line:
         report = api.run_batch_inference(catalog, **options, created=created, progress=line.show)
-    sys.stderr.write(f"{report}\n")
+    tell(f"{report}")
 
 
 def _resume(arguments: argparse.Namespace) -> None:
-    sys.stderr.write("Looking for 45 seconds at most whether its driver lives.\n")
-    with ProgressLine(sys.stderr) as line:
-        report = api.resume(catalog_of(arguments), **options_of(arguments), progress=line.show)
-    sys.stderr.write(f"{report}\n")
+    catalog, options = catalog_of(arguments), options_of(arguments)
+    set_job(arguments.arn)
+    tell("Looking for 45 seconds at most whether its driver lives.")
+    with _metrics_told(catalog, options.pop("emf"), [arguments.arn]), ProgressLine(sys.stderr) as line:
+        report = api.resume(catalog, **options, progress=line.show)
+    tell(f"{report}")
 
 
 def _watch(arguments: argparse.Namespace) -> None:
     from personalize_spark.job.watch import watch_job
 
+    set_job(arguments.arn)
     with ProgressLine(sys.stderr) as line:
         report = watch_job(catalog_of(arguments), **options_of(arguments), progress=line.show)
-    sys.stderr.write(f"{report}\n")
+    tell(f"{report}")
+
+
+@contextlib.contextmanager
+def _metrics_told(catalog: Catalog, place: str | None, arns: Sequence[str]) -> Iterator[None]:
+    """A job that ends in here, ACTIVE or CREATE FAILED, leaves a line of metrics at the place, if there is one."""
+    try:
+        yield
+    except JobFailed:
+        _write_metrics(catalog, place, arns)
+        raise
+    _write_metrics(catalog, place, arns)
+
+
+def _write_metrics(catalog: Catalog, place: str | None, arns: Sequence[str]) -> None:
+    if place is None:
+        return
+    from personalize_spark.service.metrics import metric_line
+
+    lines = [metric_line(catalog, arn) for arn in arns]
+    if place == "-":
+        sys.stdout.writelines(lines)
+        return
+    with on_local_disk(), Path(place).open("a", encoding="utf-8") as file:
+        file.writelines(lines)
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -172,7 +173,7 @@ def _run(executor: Executor, staging: Store, attempt: int, tasks: int) -> list[s
 def _watched(ledger: Ledger, *looks: Callable[[], None]) -> Iterator[None]:
     """Refresh the ledger in the background while tasks run, and then call each of `looks`."""
     done = threading.Event()
-    thread = threading.Thread(target=_look, args=(ledger, looks, done), daemon=True)
+    thread = threading.Thread(target=copy_context().run, args=(_look, ledger, looks, done), daemon=True)
     thread.start()
     try:
         yield

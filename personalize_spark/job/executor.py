@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from personalize_spark.errors import reason_of
+from personalize_spark.logs import begin_logging
 from personalize_spark.storage.store import Store
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class Ended(msgspec.Struct):
 
 def carry_out(work: Work, staging: Store, number: int) -> Ended:
     """Do the work for a number. Whatever it raises comes home as data: nobody has to find it in a traceback."""
+    begin_logging()
     failures: list[str] = []
     try:
         failures.extend(work(staging, number))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -41,10 +42,13 @@ from personalize_spark.job.report import MAX_NAMED, Report, Timing, report_of
 from personalize_spark.job.report_page import report_page
 from personalize_spark.job.splits import Split, mean_answer_bytes, read_splits, splits_of, write_splits
 from personalize_spark.job.themed import Phrases
+from personalize_spark.logs import about
 from personalize_spark.storage.documents import converted
 from personalize_spark.storage.file import FileStore
 from personalize_spark.storage.location import open_store, split_prefix
 from personalize_spark.storage.store import Store
+
+_log = logging.getLogger(__name__)
 
 MAX_FILES = 1_000
 MAX_BYTES = 1_000_000_000
@@ -60,6 +64,11 @@ def run_job(executor: Executor, catalog: Catalog, record: Record, show: Callable
     Raises:
         JobFailed: the job is CREATE FAILED, the message is its `failureReason`; or another driver has it.
     """
+    with about(str(record.arn)):
+        return _run_job(executor, catalog, record, show)
+
+
+def _run_job(executor: Executor, catalog: Catalog, record: Record, show: Callable[[Progress], None]) -> Report:
     job, run, lease = Job.of(record), record.fields["run"], Lease(catalog, record)
     plan = Plan.of(job, run)
     try:
@@ -75,6 +84,7 @@ def run_job(executor: Executor, catalog: Catalog, record: Record, show: Callable
             status=Status.FAILED, failureReason=error.message, **{RESUMABLE: None}
         )  # raises if the run is another driver's
         _clean(plan)
+        _log.info("The job is CREATE FAILED: %s", error.message)
         raise JobFailed(error.message) from error
     except KeyboardInterrupt:
         lease.update(status=Status.FAILED, failureReason=f"The driver was stopped. {way_on(record)}")
@@ -83,6 +93,9 @@ def run_job(executor: Executor, catalog: Catalog, record: Record, show: Callable
         lease.update(status=Status.FAILED, failureReason=reason_of(error), **{RESUMABLE: None})
         _clean(plan)
         raise
+    _log.info(
+        "The job has ended after %.1f s: %s of %s", report.seconds, counted(report.lines, "line"), plan.job.input_path
+    )
     if report.failure is not None:
         failed = JobFailed(report.failure)
         failed.add_note(f"{report}")
@@ -103,6 +116,9 @@ def _run(executor: Executor, plan: Plan, lease: Lease, show: Callable[[Progress]
     preflight(executor, staging)
     splits = _cut(executor, plan, inputs, staging)
     phrases = _phrases(plan, staging, splits)
+    _log.info(
+        "%s in %s, on %s", counted(len(inputs), "input"), counted(len(splits), "split"), counted(executor.cores, "core")
+    )
     ledger = Ledger(staging, splits)
     ledger.refresh()
     there, ready = len(ledger.pieces), time.monotonic()

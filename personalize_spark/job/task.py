@@ -5,6 +5,7 @@ A piece counts once a task manifest names it. Names hold a uuid, so that two att
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import time
 import uuid
@@ -17,7 +18,7 @@ from typing import BinaryIO
 import pyarrow as pa
 
 from personalize_spark.artifacts.shards import GatheredRows
-from personalize_spark.errors import PersonalizeSparkError
+from personalize_spark.errors import PersonalizeSparkError, counted
 from personalize_spark.job.byte_ranges import blocks, compression, lines_of, stored
 from personalize_spark.job.forms import peeked
 from personalize_spark.job.inputs import ERRORS
@@ -26,6 +27,7 @@ from personalize_spark.job.plan import Plan
 from personalize_spark.job.prepared import Prepared
 from personalize_spark.job.splits import Split, read_task
 from personalize_spark.job.themed import ThemedList, read_phrases, themed_lists
+from personalize_spark.logs import about
 from personalize_spark.outcomes import Outcomes
 from personalize_spark.recipes.recipe import ITEM_ID, USER_ID
 from personalize_spark.records import ids_of
@@ -35,6 +37,8 @@ from personalize_spark.storage.documents import write_document
 from personalize_spark.storage.file import on_local_disk
 from personalize_spark.storage.location import open_store
 from personalize_spark.storage.store import Access, Object, Store
+
+_log = logging.getLogger(__name__)
 
 TASK_MANIFESTS = "manifests/"
 PIECES = "pieces/"
@@ -208,7 +212,16 @@ def answer_task(attempt: int, staging: Store, number: int) -> Iterator[str]:
     Requests of small splits overlap: a thousand tiny objects should not cost a thousand times the latency of a store.
     """
     worker = worker_of(staging.root, staging.access)
-    splits = read_task(staging, attempt, number)
+    with about(str(worker.job.arn)):
+        started, splits = time.monotonic(), read_task(staging, attempt, number)
+        for failure in _answer_splits(worker, splits):
+            _log.warning("Task %d: %s", number, failure)
+            yield failure
+        _log.info("Task %d: %s in %.2f s", number, counted(len(splits), "split"), time.monotonic() - started)
+
+
+def _answer_splits(worker: Worker, splits: Sequence[Split]) -> Iterator[str]:
+    staging = worker.staging
     told = time.monotonic()
     with ThreadPoolExecutor(_REQUESTS) as pool:
         ahead = [pool.submit(worker.read, split) if _small(split) else None for split in splits]

@@ -48,6 +48,8 @@ def test_the_environment_is_before_the_file_and_options_before_both(
     assert said["engine"] == ("local", "personalize-spark.toml")
     assert said["max-inflation"] == ("8", "PERSONALIZE_SPARK_MAX_INFLATION")
     assert shown(capsys, "--catalog", "of-option")["catalog"] == ("of-option", "--catalog")
+    assert main(["config", "--log-level", "error", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["log-level"] == {"value": "error", "from": "--log-level"}
     assert CATALOG not in os.environ  # a command leaves nothing behind
 
 
