@@ -18,6 +18,7 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--at", metavar="K", type=int, help="also report overlap@K; K applies to --plot too (default 25)"
     )
+    parser.add_argument("--page", metavar="FILE.html", help="write a page with charts")
     parser.add_argument("--plot", metavar="FILE.svg", help="write a histogram of overlap@K")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 

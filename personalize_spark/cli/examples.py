@@ -5,7 +5,10 @@ from __future__ import annotations
 _VERSION = "arn:aws:personalize:us-east-1:000000000000:solution/home/1a2b3c4d"
 _JOB = "arn:aws:personalize:us-east-1:000000000000:batch-inference-job/weekly"
 _EXAMPLES = {
-    "compare": ("from-aws/ out/", "last-week/users.json.out out/users.json.out --plot overlap.svg"),
+    "compare": (
+        "from-aws/ out/ --page differences.html",
+        "last-week/users.json.out out/users.json.out --plot overlap.svg",
+    ),
     "config": ("", "--engine local --json"),
     "demo": ("", "--keep try"),
     "evaluate": (

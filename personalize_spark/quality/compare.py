@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from personalize_spark.errors import EnvironmentProblem, InvalidInputException, ObjectNotFound
-from personalize_spark.quality.charts import histogram
+from personalize_spark.quality.comparison_page import comparison_page, overlap_histogram
 from personalize_spark.quality.differences import OutputComparison, Tally
 from personalize_spark.quality.lists import Codes, Lists, item_codes, read_lists
 from personalize_spark.storage.location import Place, open_store, split_prefix, uri_of, write_to
@@ -18,13 +18,16 @@ _BLOCK = 16 << 20
 """Bytes of lines read at once."""
 
 
-def compare(old: Place, new: Place, *, at: int | None = None, plot: Place | None = None) -> OutputComparison:
+def compare(
+    old: Place, new: Place, *, at: int | None = None, page: Place | None = None, plot: Place | None = None
+) -> OutputComparison:
     """Measure how far the answers of two batch inference jobs differ.
 
     Args:
         old: an output file, or a folder of `.out` files; a path or a URI.
         new: the other one.
         at: a K to report overlap@K for, besides 1, 5, 10 and 25; also the K of the histogram, which is 25 if left out.
+        page: write a page with charts there, as HTML.
         plot: write a histogram of overlap@K there, as SVG.
 
     Returns:
@@ -40,7 +43,9 @@ def compare(old: Place, new: Place, *, at: int | None = None, plot: Place | None
         raise InvalidInputException(f"overlap@K needs a K of 1 or more, not {at}.")
     comparison = _measured(str(old), str(new), at)
     if plot is not None:
-        write_to(plot, _histogram(comparison, str(old), str(new)).encode())
+        write_to(plot, overlap_histogram(comparison, [f"old: {old}", f"new: {new}"]).encode())
+    if page is not None:
+        write_to(page, comparison_page(comparison, str(old), str(new)).encode())
     return comparison
 
 
@@ -92,13 +97,3 @@ def _read(path: str, codes: Codes) -> Iterator[Lists]:
             while lines := reader.readlines(_BLOCK):
                 yield read_lists(lines, codes, store.root + each.name, number)
                 number += len(lines)
-
-
-def _histogram(comparison: OutputComparison, old: str, new: str) -> str:
-    return histogram(
-        f"overlap@{comparison.at}, share of {comparison.both.answered:,} answers",
-        [f"old: {old}", f"new: {new}"],
-        comparison.histogram,
-        comparison.overlap[comparison.at] or 0.0,
-        f"share of the first {comparison.at} items that both lists have",
-    )

@@ -23,7 +23,8 @@ DEPTHS = (1, 5, 10, 25)
 """The K of overlap@K."""
 
 
-_HEAD = ("", "old", "new", "both")
+HEAD = ("", "old", "new", "both")
+"""Of the columns of `OutputComparison.rows`."""
 
 
 @dataclass(frozen=True)
@@ -94,9 +95,34 @@ class OutputComparison:
         alien = "No input line is in both outputs, so there is nothing to compare. Are they answers to the same input?"
         return [] if self.both.lines else [alien]
 
+    def verdict(self) -> list[str]:
+        """The most important differences, in sentences."""
+        both, old, new = self.both, self.old, self.new
+        share = self.overlap[self.at]
+        if share is None or self.identical is None:
+            return []
+        if self.identical == 1:
+            one = both.answered == 1
+            lists = (
+                "The one list that both outputs have is"
+                if one
+                else f"All {both.answered:,} lists that both outputs have are"
+            )
+            said = [f"{lists} identical."]
+        else:
+            overlap = f"The first {self.at} items of old and new overlap by {share:.1%} in the mean of {both.answered:,} lists"
+            said = [f"{overlap}; {self.identical:.1%} of the lists are identical."]
+        if new.errors != old.errors:
+            said.append(f"The new output has {new.errors:,} error lines, the old one {old.errors:,}.")
+        if new.only or old.only:
+            said.append(f"{old.only:,} lines are in the old output alone, {new.only:,} in the new one alone.")
+        if new.items != old.items:
+            said.append(f"The new output recommends {new.items:,} distinct items, the old one {old.items:,}.")
+        return said
+
     def to_dict(self) -> dict[str, Any]:
         """As plain values."""
-        return {**asdict(self), "notes": self.notes}
+        return {**asdict(self), "notes": self.notes, "verdict": self.verdict()}
 
     def rows(self) -> list[tuple[str, str, str, str]]:
         """The measures by their names, of the old output, of the new one, and of both together."""
@@ -116,12 +142,12 @@ class OutputComparison:
         ]
 
     def __str__(self) -> str:
-        rows = [_HEAD, *self.rows()]
-        return "\n".join(f"{name:<22}{one:>14}{two:>14}{three:>14}".rstrip() for name, one, two, three in rows)
+        rows = [f"{name:<22}{one:>14}{two:>14}{three:>14}".rstrip() for name, one, two, three in (HEAD, *self.rows())]
+        return "\n".join([*self.verdict(), "", *rows] if self.both.answered else rows)
 
     def _repr_html_(self) -> str:
-        notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
-        return fragment(section("Comparison", notes + table(_HEAD, self.rows())))
+        notes = "".join(f"<p>{escape(note)}</p>" for note in (*self.notes, *self.verdict()))
+        return fragment(section("Comparison", notes + table(HEAD, self.rows())))
 
 
 class Tally:

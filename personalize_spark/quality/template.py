@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
+from personalize_spark.quality.charts import GRID
+
 _DARK = "--ink:#e8ebef;--soft:#a3adb8;--grid:#353c45;--ground:#14181d;--card:#1d2329;--one:#6ea0f0;--bad:#f08a7a"
 STYLE = f"""
 .ps {{ --ink:#1d2530;--soft:#5b6470;--grid:#e6e9ed;--ground:#f5f6f8;--card:#fff;--one:#3b76d6;--bad:#c0392b;
@@ -31,7 +33,10 @@ body.ps-page {{ margin: 0; background: #f5f6f8; }}
 .ps .full {{ grid-column: 1 / -1; }}
 .ps .big {{ font-size: 26px; font-variant-numeric: tabular-nums; }}
 .ps .bad {{ color: var(--bad); }}
-.ps svg {{ display: block; max-width: 100%; height: auto; border-radius: 6px; }}
+.ps svg {{ display: block; max-width: 100%; height: auto; background: none !important; }}
+.ps svg text {{ fill: var(--ink); }}
+.ps svg path[stroke="{GRID}"] {{ stroke: var(--grid); }}
+.ps svg circle[fill="#ffffff"] {{ fill: var(--card); }}
 .ps .scroll {{ overflow-x: auto; }}
 .ps table {{ width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 14px; }}
 .ps th, .ps td {{ padding: 4px 8px 4px 0; border-bottom: 1px solid var(--grid); text-align: right; font-weight: 400; vertical-align: top;

@@ -51,6 +51,27 @@ def test_the_plot_has_a_bar_for_every_overlap(batches: tuple[Path, Path], tmp_pa
     assert "overlap@10, share of 1,000 answers" in "".join(root.itertext())
 
 
+def test_the_page_says_the_verdict_first_and_needs_nothing_else(batches: tuple[Path, Path], tmp_path: Path) -> None:
+    comparison = compare(*batches, at=10, page=tmp_path / "a.html")
+    page = (tmp_path / "a.html").read_text()
+    verdict = "The first 10 items of old and new overlap by 55.0% in the mean of 1,000 lists; 50.0% of the lists are identical."
+    assert comparison.verdict() == [verdict, "The new output recommends 52 distinct items, the old one 50."]
+    assert page.index(verdict) < page.index("<main>") < page.index("<svg")
+    assert all(f"<h2>{title}</h2>" in page for title in ("Overlap", "Distinct items", "All numbers"))
+    assert not any(each in page for each in ("<script", "<link", " src=", "href="))
+    assert page.count("<section") == page.count("</section>")
+
+
+def test_paths_on_the_page_are_no_markup(tmp_path: Path) -> None:
+    odd = tmp_path / "<b>.out"
+    odd.write_bytes(b"".join(text([line("u", ["a"])])))
+    compare(odd, odd, page=tmp_path / "a.html")
+    page = (tmp_path / "a.html").read_text()
+    assert "<b>" not in page
+    assert "All 1 lists" not in page
+    assert "The one list that both outputs have is identical." in page
+
+
 def test_a_bad_line_is_named_by_its_place_in_the_file(
     batches: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -72,7 +93,10 @@ def test_outputs_and_plots_lie_on_s3(s3: str, batches: tuple[Path, Path]) -> Non
 
 def test_files_without_lines_can_be_compared_and_plotted(tmp_path: Path) -> None:
     (tmp_path / "empty.out").touch()
-    comparison = compare(tmp_path / "empty.out", tmp_path / "empty.out", plot=tmp_path / "a.svg")
+    comparison = compare(
+        tmp_path / "empty.out", tmp_path / "empty.out", plot=tmp_path / "a.svg", page=tmp_path / "a.html"
+    )
+    assert "nothing to compare" in (tmp_path / "a.html").read_text()
     assert (comparison.both.lines, comparison.identical) == (0, None)
 
 

@@ -233,7 +233,7 @@ def test_batches_without_lines_have_no_means() -> None:
 def test_a_comparison_prints_as_a_table_and_is_plain_values() -> None:
     lists = [line(1, ["a", "b"], [0.5, 0.25]), error(2)]
     comparison = compared(lists, lists)
-    rows = dict(each.split(maxsplit=1) for each in str(comparison).splitlines()[1:])
+    rows = dict(each.split(maxsplit=1) for each in str(comparison).partition("\n\n")[2].splitlines()[1:])
     assert rows["lines"].split() == ["2", "2", "2"]
     assert rows["overlap@2"] == "1.0000"
     assert rows["score"].split() == ["difference", "0.0000000"]
