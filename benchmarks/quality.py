@@ -54,7 +54,8 @@ from personalize_spark.records import Object
 from personalize_spark.scoring.model import Model
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.selection import Selection
-from personalize_spark.scoring.softmax import log_normaliser
+from personalize_spark.scoring.softmax import log_normalisers
+from personalize_spark.scoring.topn import products_of
 from personalize_spark.solutions.train import Hyperparameters, train
 from personalize_spark.spark import open_session
 from personalize_spark.training.temperature import fit_scale
@@ -218,11 +219,11 @@ def _answers(recipe: str, model: Model, lines: Sequence[Object], line_filter: Li
 
 def _log_loss(split: Split, model: Model) -> float:
     targets = model.rows_of(list(split.first.values()))
-    if model.matrix is None or model.users is None:
+    if model.item_side is None or model.users is None:
         return float(-np.log(model.popularity[targets]).mean())
-    users, factors = model.users.lookup(list(split.first)).vectors, model.matrix.factors
-    chosen = np.einsum("ij,ij->i", users.astype(np.float64), factors[targets].astype(np.float64))
-    return float((log_normaliser(users, factors, model.temperature) - model.temperature * chosen).mean())
+    users, items = model.users.lookup(list(split.first)).vectors, model.item_side
+    chosen = products_of(users, np.arange(len(targets)), items, targets)
+    return float((log_normalisers(users, items, model.temperature) - model.temperature * chosen).mean())
 
 
 def _implicit(split: Split) -> dict[str, list[Measures]]:

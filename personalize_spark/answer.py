@@ -81,8 +81,8 @@ def answer(  # what a plan prepares
 
 def _expected(recipe: Recipe, model: Model, settings: Settings, line_filter: LineFilter | None) -> Expected:
     asked, items = recipe.required[0], len(model.item_ids_json)
-    if ITEM_LIST in recipe.required and model.matrix is not None:
-        return Expected(1, len(model.matrix.factors), asked, line_filter is not None, model.deciles)
+    if ITEM_LIST in recipe.required and model.item_side is not None:
+        return Expected(1, len(model.item_side), asked, line_filter is not None, model.deciles)
     others = items - 1 if asked == ITEM_ID else items  # an item is never recommended for itself
     return Expected(min(settings.num_results, others), None, asked, line_filter is not None, model.deciles)
 

@@ -15,7 +15,7 @@ from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.errors import InvalidInputException, JobFailed, missing_spark_told
 from personalize_spark.extensions import with_extensions
-from personalize_spark.solutions.new_version import NewVersion
+from personalize_spark.solutions.new_version import NewVersion, new_version
 from personalize_spark.storage.location import Place, uri_of
 
 if TYPE_CHECKING:
@@ -281,6 +281,7 @@ def train(  # noqa: PLR0913  # the command's options
     regularization: float | None = None,
     alpha: float | None = None,
     seed: int | None = None,
+    training_jobs: int | None = None,
     theme_embedding: Literal["words", "wordllama"] | None = None,
     spark: SparkSession | None = None,
 ) -> NewVersion:
@@ -296,6 +297,7 @@ def train(  # noqa: PLR0913  # the command's options
         regularization: of ALS.
         alpha: how much confidence ALS takes from one interaction.
         seed: of the factors' first values.
+        training_jobs: how many candidates a training of a v2 recipe chooses from; 1: the default one, without a choice.
         theme_embedding: where texts lie for themes: in the space of the catalogue's own words, or in that of WordLlama.
         spark: the session to use; it needs Delta.
 
@@ -311,13 +313,13 @@ def train(  # noqa: PLR0913  # the command's options
     from personalize_spark.solutions.train import Hyperparameters, solution_for, train_version
 
     given: dict[str, Any] = {"rank": rank, "iterations": iterations, "regularization": regularization}
-    given |= {"alpha": alpha, "seed": seed, "theme_embedding": theme_embedding}
+    given |= {"alpha": alpha, "seed": seed, "training_jobs": training_jobs, "theme_embedding": theme_embedding}
     hyperparameters = Hyperparameters(**{name: value for name, value in given.items() if value is not None})
     catalog = Catalog(catalog)
     found = solution_for(catalog, group, recipe, solution)  # Spark takes its time to start
     little = has_little(catalog, Arn.parse(found.fields["datasetGroupArn"]))
     session = spark or _session(f"train {solution}", data=True, short=little)
-    return _new_version(catalog, train_version(session, catalog, found, hyperparameters))
+    return new_version(catalog, train_version(session, catalog, found, hyperparameters))
 
 
 @missing_spark_told()
@@ -377,24 +379,10 @@ def import_model(  # noqa: PLR0913  # the command's options
     sources, target = Sources(form=format, **uris), Target(solution, recipe, group, arn)
     check_import(catalog, target, sources, fit=fit_temperature)  # Spark takes its time to start
     session = spark or _session(f"import-model {solution}", data=True)
-    return _new_version(catalog, import_factors(session, catalog, target, sources, fit_temperature=fit_temperature))
+    return new_version(catalog, import_factors(session, catalog, target, sources, fit_temperature=fit_temperature))
 
 
 def _session(purpose: str, *, data: bool = False, short: bool = False) -> SparkSession:
     from personalize_spark.spark import open_session
 
     return open_session(f"personalize-spark {purpose}", data=data, short=short)
-
-
-def _new_version(catalog: Catalog, arn: Arn) -> NewVersion:
-    fields = catalog.read(arn).fields
-    metrics: dict[str, float] = fields.get("metrics", {})
-    notes: list[str] = [*fields.get("notes", ())]
-    if "logLossPopularity" in metrics:
-        better = "better" if metrics["logLoss"] < metrics["logLossPopularity"] else "no better"
-        notes.append(f"The scores predict what users did next {better} than popularity does.")
-    elif "logLossUniform" in metrics and metrics["logLoss"] >= metrics["logLossUniform"]:
-        notes.append(
-            "The scores predict the interactions no better than chance: do the ids of users and items belong to these factors?"
-        )
-    return NewVersion(str(arn), metrics, notes)

@@ -1,14 +1,16 @@
 """What a model is measured with: users, and what they came to next that the model has not learned.
 
-heldout.vectors.npy                                        float32 (H, d): the users, learned without their targets
+heldout.vectors.npy                                        float32 (H, d), sparse int32 (H, K): the users, learned without their targets
 heldout.targets.indptr.npy  heldout.targets.values.npy     what was held out of each user's items
 heldout.seen.indptr.npy  heldout.seen.values.npy           the users' other items
+heldout.peers.NAME.npy                                     int32 (H, 25): what a simple model would recommend, -1 past the end
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +21,9 @@ from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.users import Users
 from personalize_spark.storage.store import Store
 
-_VECTORS = "heldout.vectors"
+_VECTORS, _PEERS = "heldout.vectors", "heldout.peers."
+COSINE, EASE = "cosine", "ease"
+"""Names of peers."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +31,12 @@ class HeldOut:
     """H users to measure a model with.
 
     Attributes:
-        vectors: float32 (H, d).
+        vectors: float32 (H, d), or int32 (H, K) for `SparseItems`.
         targets: by user, the items to find; at least one.
         seen: by user, the items that are not recommended.
     """
 
-    vectors: NDArray[np.float32]
+    vectors: NDArray[Any]
     targets: Ragged[np.int32]
     seen: Ragged[np.int32]
 
@@ -52,6 +56,17 @@ def read_held_out(artifact: Artifact) -> HeldOut | None:
     if entry is None or not entry.rows:
         return None
     return HeldOut(artifact.column(_VECTORS), artifact.ragged("heldout.targets"), artifact.ragged("heldout.seen"))
+
+
+def write_peers(store: Store, lists: Mapping[str, NDArray[np.int32]]) -> list[Entry]:
+    """Write the lists of simple models for the held-out users."""
+    return [write_column(store, f"{_PEERS}{name}", rows) for name, rows in lists.items()]
+
+
+def read_peers(artifact: Artifact) -> dict[str, NDArray[np.int32]]:
+    """Map what `write_peers` wrote, by name."""
+    names = [each for each in (COSINE, EASE) if f"{_PEERS}{each}.npy" in artifact.entries]
+    return {name: artifact.column(f"{_PEERS}{name}") for name in names}
 
 
 def look_up(model: Model, users: Users, interactions: Sequence[tuple[str, str]]) -> HeldOut:

@@ -87,6 +87,12 @@ def _add_train(commands: Commands) -> None:
     parser.add_argument("--alpha", type=float, help="ALS confidence of one interaction")
     parser.add_argument("--seed", type=int, help="random seed of the initial factors")
     parser.add_argument(
+        "--training-jobs",
+        type=int,
+        metavar="N",
+        help="v2 recipes: train up to N candidates and keep the best on held-out items, as performHPO does; default: 1, no choice",
+    )
+    parser.add_argument(
         "--theme-embedding",
         choices=["words", "wordllama"],
         help="what relevance to a theme is measured by: the catalogue's own words (default), or WordLlama (the extra themes)",

@@ -33,6 +33,7 @@ from personalize_spark.recipes.recipe import ITEM_ID, USER_ID
 from personalize_spark.records import ids_of
 from personalize_spark.records import parse as parse_lines
 from personalize_spark.scoring.kernel import kernel
+from personalize_spark.scoring.sparse import SparseItems
 from personalize_spark.storage.documents import write_document
 from personalize_spark.storage.file import on_local_disk
 from personalize_spark.storage.location import open_store
@@ -162,10 +163,11 @@ class Worker(Prepared):
 
     @cached_property
     def _kernel(self) -> str:
-        if self.model.matrix is None:
+        native, items = kernel(), self.model.item_side
+        if items is None:
             return ""
-        native = kernel()
-        return "numpy" if native is None or self.model.matrix.screen is None else native.name
+        searches = isinstance(items, SparseItems) or items.screen is not None
+        return native.name if native is not None and searches else "numpy"
 
     def phrases(self) -> Mapping[str, str]:
         """See `Prepared`."""

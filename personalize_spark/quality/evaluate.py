@@ -7,18 +7,20 @@ import io
 from dataclasses import replace
 
 from personalize_spark.artifacts.artifact import Artifact, Pinned
-from personalize_spark.artifacts.heldout import HeldOut, look_up, read_held_out
+from personalize_spark.artifacts.heldout import COSINE, EASE, HeldOut, look_up, read_held_out, read_peers
 from personalize_spark.artifacts.model import read_model
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.catalog.resources import find_active_version
 from personalize_spark.errors import ArtifactError, DataError, InvalidInputException
-from personalize_spark.quality.measures import Evaluation, known_shares, measure
+from personalize_spark.quality.measures import Evaluation, known_shares, measure, measure_peers
 from personalize_spark.quality.page import page_of
 from personalize_spark.scoring.model import Model
 from personalize_spark.scoring.users import Users
 from personalize_spark.storage.location import Place, open_store, split_prefix, uri_of, write_to
 
 _USER_ID, _ITEM_ID = "USER_ID", "ITEM_ID"
+_PEERS = {COSINE: "cosine", EASE: "EASE"}
+"""Their names in the table."""
 
 
 def evaluate(
@@ -53,8 +55,8 @@ def evaluate(
 
 def _evaluated(artifact: Artifact, arn: str, source: Place | None) -> Evaluation:
     model, properties = read_model(artifact), artifact.properties
-    matrix, notes = model.matrix, []
-    if matrix is None or model.users is None:
+    items, notes = model.item_side, []
+    if items is None or model.users is None:
         raise InvalidInputException(
             f"{arn} has no user vectors to evaluate: {properties['recipe']} recommends without them."
         )
@@ -69,10 +71,10 @@ def _evaluated(artifact: Artifact, arn: str, source: Place | None) -> Evaluation
         held_out, note = _came_since(model, model.users, source)
         shares = known_shares(model.popularity, properties["interactions"])
         notes.append(note)
-    measured = measure(
-        held_out.vectors, matrix.factors, held_out.targets, held_out.seen, shares, model.temperature, matrix.ranks
-    )
-    return replace(measured, solution_version_arn=arn, notes=(*notes, *measured.findings()))
+    measured = measure(held_out.vectors, items, held_out.targets, held_out.seen, shares, model.temperature)
+    peers = {} if source is not None else {_PEERS[name]: lists for name, lists in read_peers(artifact).items()}
+    beside = measure_peers(peers, held_out.targets, shares)
+    return replace(measured, peers=beside, solution_version_arn=arn, notes=(*notes, *measured.findings()))
 
 
 def _held_out(artifact: Artifact, arn: str) -> HeldOut:

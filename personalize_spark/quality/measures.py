@@ -20,7 +20,8 @@ items that the user has not seen have together. The score of "popularity" is an 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from html import escape
 from typing import Any
 
@@ -28,11 +29,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from personalize_spark.quality.template import fragment, section, table
-from personalize_spark.scoring.products import paired_products
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.selection import Selection, best_of, first_of, popular_of
-from personalize_spark.scoring.softmax import log_normaliser, probabilities
-from personalize_spark.scoring.topn import ItemMatrix, TopN
+from personalize_spark.scoring.softmax import log_normalisers, probabilities
+from personalize_spark.scoring.sparse import SparseItems
+from personalize_spark.scoring.topn import ItemMatrix, Items, TopN, products_of
 
 DEPTHS = (5, 10, 25)
 """The K of the measures."""
@@ -92,6 +93,8 @@ class Evaluation:
         users: how many users have held-out items.
         items: how many items there are.
         rankings: "model", "popularity" and "random".
+        peers: simple models, on the same users: "cosine" and "EASE", as far as the training has measured them. They have no
+            scores, so their log-loss is not a number.
         calibration: all places of the model's first 25, in the order of their chances (the score, among the items that the user
             has not seen), cut into ten bins of equal size. A place
             counts as 1 / |H| if its item is among the |H| held-out items of its user, else as 0: that is the chance that a
@@ -106,6 +109,7 @@ class Evaluation:
     rankings: dict[str, Measures]
     calibration: list[Bin]
     seen_share: float = 0.0
+    peers: dict[str, Measures] = field(default_factory=dict)
     solution_version_arn: str = ""
     notes: tuple[str, ...] = ()
 
@@ -139,9 +143,9 @@ class Evaluation:
             found.append(f"Popularity ranks what was held out better than the model does: {gains}.")
         return found
 
-    def rows(self) -> dict[str, list[float]]:
-        """The measures by their names, each of the three rankings."""
-        rankings = self.rankings.values()
+    def rows(self, *, peers: bool = False) -> dict[str, list[float]]:
+        """The measures by their names, each of the three rankings, and of the peers where these are wanted."""
+        rankings = [*self.rankings.values(), *(self.peers.values() if peers else ())]
         by_depth = {
             f"{name}@{depth}": [getattr(each, name.lower())[depth] for each in rankings]
             for name in ("NDCG", "precision", "recall")
@@ -153,12 +157,15 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values."""
-        return {**asdict(self), "metrics": self.solution_metrics(), "calibration_error": self.calibration_error()}
+        values = asdict(self)
+        for each in values["peers"].values():
+            each["log_loss"] = None
+        return {**values, "metrics": self.solution_metrics(), "calibration_error": self.calibration_error()}
 
     def __str__(self) -> str:
         head = f"{self.users:,} users, {self.items:,} items\n\n{'':<14}"
-        names = "".join(f"{name:>12}" for name in self.rankings)
-        rows = [f"{name:<14}" + "".join(f"{each:>12.4f}" for each in values) for name, values in self.rows().items()]
+        names = "".join(f"{name:>12}" for name in (*self.rankings, *self.peers))
+        rows = [f"{name:<14}" + "".join(map(_cell, values)) for name, values in self.rows(peers=True).items()]
         return "\n".join([head + names, *rows, "", *self._reliability()])
 
     def _reliability(self) -> list[str]:
@@ -168,31 +175,33 @@ class Evaluation:
         return [f"{'predicted':>14}{'held out':>12}{'places':>12}", *rows, error]
 
     def _repr_html_(self) -> str:
-        rows = [(name, *(f"{each:.4f}" for each in values)) for name, values in self.rows().items()]
+        rows = [(name, *(_cell(each).strip() for each in values)) for name, values in self.rows(peers=True).items()]
         about = f"<p>{escape(self.solution_version_arn)}</p><p>{self.users:,} users, {self.items:,} items</p>"
         notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
-        return fragment(section("Evaluation", about + notes + table(("", *self.rankings), rows)))
+        return fragment(section("Evaluation", about + notes + table(("", *self.rankings, *self.peers), rows)))
+
+
+def _cell(value: float) -> str:
+    return f"{value:>12.4f}" if np.isfinite(value) else f"{'-':>12}"
 
 
 def measure(
-    vectors: NDArray[np.float32],
-    factors: NDArray[np.float32],
+    vectors: NDArray[Any],
+    items: Items,
     targets: Ragged[np.int32],
     seen: Ragged[np.int32],
     shares: NDArray[np.float64],
     temperature: float,
-    ranks: NDArray[np.int32],
 ) -> Evaluation:
     """Measure a model.
 
     Args:
-        vectors: float32 (H, d), users learned without their targets; H >= 1.
-        factors: float32 (I, d), the items in any order; may be a memory map.
+        vectors: float32 (H, d) or int32 (H, K), users learned without their targets; H >= 1.
+        items: the item side, with its rows in any order.
         targets: the held-out items of each of the H users, at least one.
         seen: the items that each user is not to get; no target is one of them.
         shares: float64 (I,), the items' shares of the interactions, all above 0, total 1: see `known_shares`.
         temperature: the factor of the products.
-        ranks: int32 (I,), rank of each item's id in ascending id order.
 
     Raises:
         ValueError: there is no user, or one without a target.
@@ -200,11 +209,11 @@ def measure(
     wanted = targets.lengths
     if not len(wanted) or not wanted.all():
         raise ValueError("each of at least one user needs a target")
-    best = _best(vectors, factors, seen, ranks)
-    normalisers = log_normaliser(vectors, factors, temperature)
+    best = _best(vectors, items, seen)
+    normalisers = log_normalisers(vectors, items, temperature)
     lines = targets.row_ids()
-    products = paired_products(vectors, lines, factors, targets.values.astype(np.int64))
-    popular = np.lexsort((ranks, -shares)).astype(np.int32)
+    products = products_of(vectors, lines, items, targets.values.astype(np.int64))
+    popular = np.lexsort((items.ranks, -shares)).astype(np.int32)
     rankings = {
         "model": (best.items, normalisers[lines] - temperature * products),
         "popularity": (
@@ -214,11 +223,19 @@ def measure(
         "random": (_random(len(shares), seen), np.full(len(lines), np.log(len(shares)))),
     }
     measured = {name: _measured(lists, losses, targets, shares) for name, (lists, losses) in rankings.items()}
-    seen_share = _shares(vectors, factors, seen, normalisers, temperature)
+    seen_share = _shares(vectors, items, seen, normalisers, temperature)
     scores = probabilities(best.products, normalisers, temperature)
     chances = scores / np.maximum(1 - seen_share, scores.sum(axis=1))[:, None]
     calibration = _calibration(best.items, chances, targets)
     return Evaluation(len(wanted), len(shares), measured, calibration, float(seen_share.mean()))
+
+
+def measure_peers(
+    lists: Mapping[str, NDArray[np.int32]], targets: Ragged[np.int32], shares: NDArray[np.float64]
+) -> dict[str, Measures]:
+    """Measure lists without scores, int32 (H, 25), by name; see `measure`."""
+    nothing = np.full(len(targets.values), np.nan)
+    return {name: _measured(np.asarray(rows), nothing, targets, shares) for name, rows in lists.items()}
 
 
 def known_shares(
@@ -239,24 +256,24 @@ def known_shares(
 
 
 def _shares(
-    vectors: NDArray[np.float32],
-    factors: NDArray[np.float32],
-    items: Ragged[np.int32],
+    vectors: NDArray[Any],
+    items: Items,
+    seen: Ragged[np.int32],
     normalisers: NDArray[np.float64],
     temperature: float,
 ) -> NDArray[np.float64]:
-    """Float64 (H,): the sum of the scores of some items of each user."""
-    users = items.row_ids()
-    products = paired_products(vectors, users, factors, items.values.astype(np.int64))
+    """Float64 (H,): the sum of the scores of what each user has seen."""
+    users = seen.row_ids()
+    products = products_of(vectors, users, items, seen.values.astype(np.int64))
     scores: NDArray[np.float64] = np.exp(temperature * products - normalisers[users])
     return np.bincount(users, scores, len(vectors)).astype(np.float64)
 
 
-def _best(
-    vectors: NDArray[np.float32], factors: NDArray[np.float32], seen: Ragged[np.int32], ranks: NDArray[np.int32]
-) -> TopN:
-    """The model's lists, in rows of `factors`."""
-    matrix, order = ItemMatrix.sort(factors, ranks, vectors[:_SAMPLE])
+def _best(vectors: NDArray[Any], items: Items, seen: Ragged[np.int32]) -> TopN:
+    """The model's lists."""
+    if isinstance(items, SparseItems):
+        return best_of(vectors, items, _LONGEST, Selection(excluded=seen))
+    matrix, order = ItemMatrix.sort(items.factors, items.ranks, vectors[:_SAMPLE])
     excluded = seen.with_values(np.argsort(order)[seen.values].astype(np.int32))
     best = best_of(vectors, matrix, _LONGEST, Selection(excluded=excluded))
     return TopN(np.where(best.items < 0, -1, order[best.items]).astype(np.int32), best.products)

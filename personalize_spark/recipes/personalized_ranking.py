@@ -16,12 +16,11 @@ from numpy.typing import NDArray
 
 from personalize_spark.recipes.recipe import ITEM_LIST, USER_ID, Settings
 from personalize_spark.records import Object, Recommendations, ids_of, lists_of
-from personalize_spark.scoring.items import ItemMatrix
 from personalize_spark.scoring.model import Model
-from personalize_spark.scoring.products import paired_products
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.selection import EVERYTHING, Selection
 from personalize_spark.scoring.softmax import softmax_of_rows
+from personalize_spark.scoring.topn import Items, products_of
 from personalize_spark.scoring.users import UserRows
 
 _NEVER = np.finfo(np.float64).tiny
@@ -30,18 +29,18 @@ _NEVER = np.finfo(np.float64).tiny
 
 def recommend(model: Model, lines: Sequence[Object], settings: Settings, selection: Selection) -> Recommendations:  # noqa: ARG001  # a list comes back whole
     """Answer good lines; see `Recipe.recommend`."""
-    matrix, users = model.factors()
+    matrix, users = model.sides()
     lengths, names = lists_of(lines, ITEM_LIST)
     rows, unknown_items = _numbered(model, names)
     asked = Ragged.of_lengths(lengths, rows)
-    known = asked.where(rows < len(matrix.factors))
+    known = asked.where(rows < len(matrix))
     found = users.lookup(ids_of(lines, USER_ID))
     logits = known.with_values(_logits(model, matrix, found, known))
     order = _order(logits, matrix.ranks[known.values])
     fresh = _first_of_neighbours(known.row_ids(), known.values[order])
     items = known.with_values(known.values[order]).where(fresh)
     scores = softmax_of_rows(items.with_values(logits.values[order[fresh]]))
-    unlearned = asked.where(rows >= len(matrix.factors))
+    unlearned = asked.where(rows >= len(matrix))
     if len(unlearned.values):
         items, scores = _followed(items, scores, _first_ones(unlearned))
     if selection is not EVERYTHING:
@@ -62,12 +61,12 @@ def _numbered(model: Model, names: Sequence[str]) -> tuple[NDArray[np.int64], li
     return rows, [json.dumps(name, ensure_ascii=False).encode() for name in numbers]
 
 
-def _logits(model: Model, matrix: ItemMatrix, users: UserRows, items: Ragged[np.int64]) -> NDArray[np.float64]:
+def _logits(model: Model, matrix: Items, users: UserRows, items: Ragged[np.int64]) -> NDArray[np.float64]:
     """Float64 (m,): the exponents of pairs of line and item."""
     lines, rows = items.row_ids(), items.values
     logits: NDArray[np.float64] = np.log(np.maximum(model.popularity[rows], _NEVER))
     of_known = np.flatnonzero(users.known[lines])
-    products = paired_products(users.vectors, lines[of_known], matrix.factors, rows[of_known])
+    products = products_of(users.vectors, lines[of_known], matrix, rows[of_known])
     logits[of_known] = products * model.temperature
     return logits
 

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from personalize_spark.recipes.recipe import USER_ID, Settings
 from personalize_spark.records import Object, Recommendations, ids_of
 from personalize_spark.scoring.exploration import PLACE, Audience, Cold, explored, hashes
-from personalize_spark.scoring.items import ItemMatrix
 from personalize_spark.scoring.model import Model
 from personalize_spark.scoring.selection import EVERYTHING, Selection, best_of, popular_of
 from personalize_spark.scoring.softmax import probabilities
+from personalize_spark.scoring.topn import ItemMatrix, Items
 from personalize_spark.scoring.users import UserRows
 
 
@@ -44,20 +44,23 @@ class _Scored:
 
 def recommend(model: Model, lines: Sequence[Object], settings: Settings, selection: Selection) -> Recommendations:
     """Answer good lines; see `Recipe.recommend`."""
-    matrix, source = model.factors()
+    matrix, source = model.sides()
     ids, n = ids_of(lines, USER_ID), settings.num_results
     users = source.lookup(ids)
     known, unknown = np.flatnonzero(users.known), np.flatnonzero(~users.known)
     items, scores = np.empty((len(lines), n), np.int32), np.empty((len(lines), n))
     query = _Query([ids[line] for line in known.tolist()], users.take(known), selection.take(known), n)
-    best = _relevant(model, matrix, query) if model.cold is None else _exploring(model, matrix, model.cold, query)
+    if model.cold is None or not isinstance(matrix, ItemMatrix):
+        best = _relevant(model, matrix, query)
+    else:
+        best = _exploring(model, matrix, model.cold, query)
     items[known], scores[known] = best.items, best.scores
     items[unknown] = popular_of(model.popularity_order, len(unknown), n, selection.take(unknown))
     scores[unknown] = model.popularity[items[unknown]]
     return Recommendations.of(items, scores, ~users.known)
 
 
-def _relevant(model: Model, matrix: ItemMatrix, query: _Query) -> _Scored:
+def _relevant(model: Model, matrix: Items, query: _Query) -> _Scored:
     best = best_of(query.users.vectors, matrix, query.n, query.selection)
     return _Scored(best.items, probabilities(best.products, query.users.log_normalisers, model.temperature))
 

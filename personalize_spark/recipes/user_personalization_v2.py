@@ -20,7 +20,7 @@ from personalize_spark.scoring.softmax import probabilities
 
 def recommend(model: Model, lines: Sequence[Object], settings: Settings, selection: Selection) -> Recommendations:
     """Answer good lines; see `Recipe.recommend`."""
-    matrix, source = model.factors()
+    matrix, source = model.sides()
     users, n = source.lookup(ids_of(lines, USER_ID)), settings.num_results
     known, unknown = np.flatnonzero(users.known), np.flatnonzero(~users.known)
     items, scores = np.empty((len(lines), n), np.int32), np.empty((len(lines), n))

@@ -31,6 +31,14 @@ class ItemMatrix:
     basis: NDArray[np.float64] | None = None
     screen: Screen | None = None
 
+    def __len__(self) -> int:
+        return len(self.ranks)
+
+    @property
+    def width(self) -> int:
+        """D, the length of a user's vector."""
+        return int(self.factors.shape[1])
+
     @classmethod
     def sort(
         cls, factors: NDArray[np.float32], ranks: NDArray[np.int32], users: NDArray[np.float32] | None = None

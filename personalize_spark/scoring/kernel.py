@@ -17,13 +17,15 @@ from numpy.typing import NDArray
 
 from personalize_spark.errors import EnvironmentProblem
 from personalize_spark.scoring.items import ItemMatrix
+from personalize_spark.scoring.masks import Masks
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.screen import BLOCK
+from personalize_spark.scoring.sparse import SparseItems
 from personalize_spark.settings import SETTINGS, value_of
 
 VARIABLE = SETTINGS["kernel"].variable
 _FOLDER = Path(__file__).parent / "native"
-_VERSION = 1
+_VERSION = 2
 """Of what is called: a library of another version, left by an older build, is not used."""
 MOST = 2048
 """Length of the lists, at most: each user's pool is several times as long."""
@@ -37,6 +39,19 @@ class _Task(ctypes.Structure):
         ("items", ctypes.c_int64),
         *((name, ctypes.c_void_p) for name in ("users", "turned", "excluded_starts", "excluded")),
         *((name, ctypes.c_int64) for name in ("count", "rank", "n")),
+        *((name, ctypes.c_void_p) for name in ("best", "products")),
+    )
+
+
+class _Sparse(ctypes.Structure):
+    """Sparse of `native/kernel.c`."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("starts", "leads", "weights", "decay", "offsets", "order", "ranks")),
+        *((name, ctypes.c_void_p) for name in ("included", "mask")),
+        *((name, ctypes.c_int64) for name in ("items", "width", "stride")),
+        *((name, ctypes.c_void_p) for name in ("users", "excluded_starts", "excluded")),
+        *((name, ctypes.c_int64) for name in ("count", "n")),
         *((name, ctypes.c_void_p) for name in ("best", "products")),
     )
 
@@ -92,10 +107,60 @@ class Kernel:
             "products": lists[1],
         }
         task = _Task(items=len(items.factors), count=len(users), rank=users.shape[1], n=lists[0].shape[1])
-        for name, array in arrays.items():
-            setattr(task, name, None if array is None else array.ctypes.data)
+        _point(task, arrays)
         if self.library.kernel_search(self.level, ctypes.byref(task)):
             raise MemoryError("The search has no memory left for the pools of its users.")
+
+    def sparse_top_n(
+        self,
+        users: NDArray[np.int32],
+        items: SparseItems,
+        lists: tuple[NDArray[np.int32], NDArray[np.float64]],
+        included: Masks | None,
+        excluded: Ragged[np.int32] | None,
+    ) -> None:
+        """See `sparse.SparseItems.search`.
+
+        Raises:
+            MemoryError: there is none for the sums.
+        """
+        arrays = {
+            "included": None if included is None else np.ascontiguousarray(included.bits, np.uint8),
+            "mask": None if included is None else np.ascontiguousarray(included.of, np.int64),
+            "excluded_starts": None if excluded is None else np.ascontiguousarray(excluded.indptr, np.int64),
+            "excluded": None if excluded is None else np.ascontiguousarray(excluded.values, np.int32),
+            "order": items.order,
+            "best": lists[0],
+            "products": lists[1],
+            **_sparse_arrays(users, items),
+        }
+        stride = 0 if included is None else included.bits.shape[1]
+        task = _Sparse(items=len(items), width=items.width, stride=stride, count=len(users), n=lists[0].shape[1])
+        _point(task, arrays)
+        if self.library.kernel_sparse_search(ctypes.byref(task)):
+            raise MemoryError("The search has no memory left for its sums.")
+
+    def sparse_products(
+        self, users: NDArray[np.int32], rows: NDArray[np.int64], items: SparseItems, columns: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """See `sparse.SparseItems.products`; ascending rows are fastest.
+
+        Raises:
+            IndexError: a row is not there.
+            MemoryError: there is none for the sums.
+        """
+        rows, columns = (np.ascontiguousarray(each, np.int64) for each in (rows, columns))
+        _check_rows((rows, len(users)), (columns, len(items)))
+        task, arrays, result = (
+            _Sparse(items=len(items), width=items.width),
+            _sparse_arrays(users, items),
+            np.empty(len(rows)),
+        )
+        _point(task, arrays)
+        pointers = rows.ctypes.data, columns.ctypes.data
+        if self.library.kernel_sparse_paired(ctypes.byref(task), *pointers, len(rows), result.ctypes.data):
+            raise MemoryError("There is no memory left for the sums.")
+        return result
 
     def paired_products(
         self,
@@ -112,9 +177,7 @@ class Kernel:
         """
         users, items = np.ascontiguousarray(users, np.float32), np.ascontiguousarray(items, np.float32)
         rows, columns = (np.ascontiguousarray(each, np.int64) for each in (rows, columns))
-        for indices, vectors in ((rows, users), (columns, items)):
-            if len(indices) and not 0 <= indices.min() <= indices.max() < len(vectors):
-                raise IndexError(f"Rows {indices.min()} to {indices.max()} of {len(vectors)} vectors.")
+        _check_rows((rows, len(users)), (columns, len(items)))
         result = np.empty(len(rows))
         pointers = [each.ctypes.data for each in (users, rows, items, columns)]
         if self.library.kernel_paired(self.level, *pointers, len(rows), users.shape[1], result.ctypes.data):
@@ -130,6 +193,8 @@ def kernels() -> Iterator[Kernel]:
     library.kernel_name.restype = ctypes.c_char_p
     library.kernel_search.argtypes = [ctypes.c_int, ctypes.c_void_p]
     pointer, size = ctypes.c_void_p, ctypes.c_int64
+    library.kernel_sparse_search.argtypes = [ctypes.c_void_p]
+    library.kernel_sparse_paired.argtypes = [pointer, pointer, pointer, size, pointer]
     library.kernel_paired.argtypes = [ctypes.c_int, pointer, pointer, pointer, pointer, size, size, pointer]
     for level in range(library.kernel_levels()):
         if library.kernel_runs(level):
@@ -164,6 +229,31 @@ def _library() -> ctypes.CDLL | None:
         except (OSError, AttributeError):  # of another system, or another file altogether
             continue
     return None
+
+
+def _sparse_arrays(users: NDArray[np.int32], items: SparseItems) -> dict[str, NDArray[Any] | None]:
+    _check_rows((users[users >= 0].astype(np.int64), len(items)))
+    return {
+        "starts": np.ascontiguousarray(items.leads.indptr, np.int64),
+        "leads": np.ascontiguousarray(items.leads.values, np.int32),
+        "weights": np.ascontiguousarray(items.weights, np.float32),
+        "decay": np.ascontiguousarray(items.decay, np.float32),
+        "offsets": items.offsets,
+        "ranks": np.ascontiguousarray(items.ranks, np.int32),
+        "users": np.ascontiguousarray(users, np.int32),
+    }
+
+
+def _point(task: ctypes.Structure, arrays: dict[str, NDArray[Any] | None]) -> None:
+    """Have the task point to arrays, which must outlive it."""
+    for name, array in arrays.items():
+        setattr(task, name, None if array is None else array.ctypes.data)
+
+
+def _check_rows(*pairs: tuple[NDArray[np.int64], int]) -> None:
+    for indices, count in pairs:
+        if len(indices) and not 0 <= indices.min() <= indices.max() < count:
+            raise IndexError(f"Rows {indices.min()} to {indices.max()} of {count} vectors.")
 
 
 def _words(included: NDArray[np.bool_]) -> NDArray[np.uint64]:

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from personalize_spark.scoring.exploration import Cold
-from personalize_spark.scoring.items import ItemMatrix
 from personalize_spark.scoring.ragged import Ragged
+from personalize_spark.scoring.sparse import SparseItems
+from personalize_spark.scoring.topn import ItemMatrix, Items
 from personalize_spark.scoring.users import Users
 
 
@@ -51,6 +52,7 @@ class Model:
         popularity_order: int32 (I,), the rows by descending number of interactions, ties by item id.
         popularity: float64 (I,), each row's share of all interactions.
         matrix: the item factors, (I, d); `None` where the recipe has none.
+        sparse: in their place what items lead to; `None` where the recipe has none.
         users: the user side; `None` where the recipe has none.
         temperature: t > 0 in `exp(t * w_u . w_i)`.
         queries: float32 (I, d), each item as a question for items like it: their order is that of `q_i . w_j`; `None` where
@@ -68,6 +70,7 @@ class Model:
     queries: NDArray[np.float32] | None = None
     neighbours: Ragged[np.int32] | None = None
     cold: Cold | None = None
+    sparse: SparseItems | None = None
 
     def with_items(self, item_ids_json: JsonTexts) -> Model:
         """The model with more items, which it has not learned: they come last, as the least popular ones."""
@@ -80,15 +83,21 @@ class Model:
             popularity=np.concatenate([self.popularity, np.zeros(len(new))]),
         )
 
-    def factors(self) -> tuple[ItemMatrix, Users]:
-        """Both sides of the factors.
+    @property
+    def item_side(self) -> Items | None:
+        """What users are held against; `None` where the recipe has no such thing."""
+        return self.sparse if self.matrix is None else self.matrix
+
+    def sides(self) -> tuple[Items, Users]:
+        """What is held against each other: items and users.
 
         Raises:
             ValueError: the recipe has none.
         """
-        if self.matrix is None or self.users is None:
-            raise ValueError("the model has no factors")
-        return self.matrix, self.users
+        items = self.item_side
+        if items is None or self.users is None:
+            raise ValueError("the model has no items and users to hold against each other")
+        return items, self.users
 
     def item_ids(self) -> list[str]:
         """The item ids by row, decoded anew by each call."""

@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from personalize_spark.scoring.masks import Masks
-from personalize_spark.scoring.products import paired_products
 from personalize_spark.scoring.ragged import Ragged
-from personalize_spark.scoring.topn import ItemMatrix, TopN, top_n
+from personalize_spark.scoring.topn import Items, TopN, products_of, top_n
 
 
 @dataclass(frozen=True)
@@ -89,11 +88,11 @@ class Selection:
 EVERYTHING = Selection()
 
 
-def best_of(vectors: NDArray[np.float32], matrix: ItemMatrix, n: int, selection: Selection) -> TopN:
+def best_of(vectors: NDArray[Any], matrix: Items, n: int, selection: Selection) -> TopN:
     """The exact top n of each line, among what it may get.
 
     Args:
-        vectors: float32 (U, d), of the selection's U lines.
+        vectors: float32 (U, d) or int32 (U, K), of the selection's U lines.
         matrix: the item side.
         n: length of the lists.
         selection: see there.
@@ -174,13 +173,13 @@ def _padded(items: NDArray[np.int32], n: int) -> NDArray[np.int32]:
     return np.concatenate([items, np.full(n - len(items), -1, np.int32)])
 
 
-def _merged(best: TopN, vectors: NDArray[np.float32], matrix: ItemMatrix, others: Ragged[np.int32]) -> TopN:
+def _merged(best: TopN, vectors: NDArray[Any], matrix: Items, others: Ragged[np.int32]) -> TopN:
     """The best of two disjoint sets of candidates, by the same products in the same order."""
     count, n = best.items.shape
     there = best.items >= 0
     lines = np.concatenate([np.nonzero(there)[0], others.row_ids()])
     items = np.concatenate([best.items[there], others.values])
-    products = paired_products(vectors, others.row_ids(), matrix.factors, others.values.astype(np.int64))
+    products = products_of(vectors, others.row_ids(), matrix, others.values.astype(np.int64))
     products = np.concatenate([best.products[there], products])
     order = np.lexsort((matrix.ranks[items], -products, lines))
     lists = Ragged.grouped(lines[order], items[order], count)

@@ -5,10 +5,14 @@ The formula is the service's (developer guide, "How recommendation scoring works
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from personalize_spark.scoring.ragged import Ragged
+from personalize_spark.scoring.sparse import SparseItems
+from personalize_spark.scoring.topn import Items
 
 _LINES, _WIDTH = 128, 2048
 """Users and items per tile: 2 MiB of float64."""
@@ -32,6 +36,13 @@ def log_normaliser(users: NDArray[np.float32], items: NDArray[np.float32], tempe
         part = slice(start, start + _LINES)
         result[part] = _log_sum_exp(users[part].astype(np.float64) * temperature, items, buffer)
     return result
+
+
+def log_normalisers(users: NDArray[Any], items: Items, temperature: float) -> NDArray[np.float64]:
+    """The same over either kind of item side."""
+    if isinstance(items, SparseItems):
+        return items.log_normaliser(users, temperature)
+    return log_normaliser(users, items.factors, temperature)
 
 
 def probabilities(

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import reduce
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +26,12 @@ from personalize_spark.scoring.masks import Masks
 from personalize_spark.scoring.products import paired_products, products
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.search import Search, Workspace
+from personalize_spark.scoring.sparse import SparseItems
 
-__all__ = ["ItemMatrix", "TopN", "paired_products", "products", "top_n"]
+__all__ = ["ItemMatrix", "Items", "TopN", "paired_products", "products", "products_of", "top_n"]
+
+Items = ItemMatrix | SparseItems
+"""The item side of a model."""
 
 _BATCH = 1 << 16
 """Results of the users that go over the tiles together: what they hold fits in a few MB."""
@@ -50,8 +55,8 @@ class TopN:
 
 
 def top_n(
-    users: NDArray[np.float32],
-    items: ItemMatrix,
+    users: NDArray[Any],
+    items: Items,
     n: int,
     *,
     included: Masks | None = None,
@@ -62,7 +67,7 @@ def top_n(
     A user's list depends on nothing but that user's vector and candidates: not on the other users, their order or number.
 
     Args:
-        users: float32 (U, d), finite.
+        users: float32 (U, d), finite; over `SparseItems` int32 (U, K).
         items: the item side.
         n: length of the lists, at least 1.
         included: of the U users, which items are candidates. None: all are.
@@ -72,6 +77,13 @@ def top_n(
         The lists; shorter ones, where a user has fewer than ``n`` candidates, are filled with -1 and -inf.
     """
     best = TopN(np.full((len(users), n), -1, np.int32), np.full((len(users), n), -np.inf))
+    if isinstance(items, SparseItems):
+        lists = best.items, best.products
+        if (native := kernel()) is None:
+            items.search(users, lists, included, excluded)
+        else:
+            native.sparse_top_n(users, items, lists, included, excluded)
+        return best
     workspace = Workspace(users.shape[1])
     runs = _runs(items, included, excluded, len(users))
     if (native := kernel()) is not None and items.screen is not None and n <= MOST:
@@ -90,6 +102,20 @@ def top_n(
             best.products[run.users.start + rows, places] = exact
             _list_by_rank(best, users, run)
     return best
+
+
+def products_of(
+    users: NDArray[Any], rows: NDArray[np.int64], items: Items, columns: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """float64 (M,): the products of listed pairs of a user's row and an item, as `top_n` has them."""
+    if isinstance(items, SparseItems):
+        native = kernel()
+        return (
+            items.products(users, rows, columns)
+            if native is None
+            else native.sparse_products(users, rows, items, columns)
+        )
+    return paired_products(users, rows, items.factors, columns)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +16,13 @@ class UserRows:
 
     Attributes:
         known: bool (U,); the other arrays hold zeros where it is false.
-        vectors: float32 (U, d).
+        vectors: float32 (U, d), or int32 (U, K) for `sparse.SparseItems`.
         log_normalisers: float64 (U,), log sum_j exp(t * w_u . w_j) over the items j that are scored.
         floors: float64 (U,): only items with w_u . w_j >= floor are scored; `None`: all items are.
     """
 
     known: NDArray[np.bool_]
-    vectors: NDArray[np.float32]
+    vectors: NDArray[Any]
     log_normalisers: NDArray[np.float64]
     floors: NDArray[np.float64] | None = None
 

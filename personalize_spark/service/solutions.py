@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from personalize_spark.catalog.catalog import Catalog, Fields
@@ -12,7 +13,7 @@ from personalize_spark.catalog.resources import find, versions_of
 from personalize_spark.catalog.status import Status
 from personalize_spark.errors import InvalidInputException, ResourceInUseException
 from personalize_spark.job.job import KIND as JOB
-from personalize_spark.recipes import recipe_of
+from personalize_spark.recipes import RECIPES, ModelKind, recipe_of
 from personalize_spark.request import validate
 from personalize_spark.service.pages import page_of, page_of_kind, shown
 from personalize_spark.service.refusals import refuse
@@ -21,17 +22,20 @@ from personalize_spark.training.configuration import Events, Hyperparameters
 
 KIND = "solution"
 _LISTED = ("name", "solutionArn", "status", "creationDateTime", "lastUpdatedDateTime", "recipeArn")
-_DESCRIBED = (*_LISTED, "datasetGroupArn", "eventType", "solutionConfig", "latestSolutionUpdate")
-_CONFIG = ("algorithmHyperParameters", "eventValueThreshold")
+_DESCRIBED = (*_LISTED, "datasetGroupArn", "performHPO", "eventType", "solutionConfig", "latestSolutionUpdate")
+_CONFIG = ("algorithmHyperParameters", "eventValueThreshold", "hpoConfig")
+_TRAINING_JOBS = 40
+"""The service's default of `maxNumberOfTrainingJobs`."""
 _VERSIONS = (
     *("solutionVersionArn", "status", "trainingMode", "creationDateTime", "lastUpdatedDateTime", "failureReason"),
 )
 _VERSION = (
     *("name", "solutionVersionArn", "solutionArn", "recipeArn", "datasetGroupArn", "eventType", "solutionConfig"),
     *("trainingHours", "trainingMode", "status", "failureReason", "creationDateTime", "lastUpdatedDateTime"),
+    "tunedHPOParams",
 )
 _OFF = {"performHPO": False, "performAutoML": False, "performIncrementalUpdate": False}
-"""What no solution and no version does; those of `train` and `import-model` do not store it."""
+"""What is off unless a record says otherwise; those of `train` and `import-model` do not store it."""
 _METRICS = (
     "coverage",
     "mean_reciprocal_rank_at_25",
@@ -52,7 +56,6 @@ def create_solution(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
     group = find(catalog, params["datasetGroupArn"], "dataset group")
     config = params.get("solutionConfig") or {}
     refuse(params, "performAutoML", "choose the recipe with recipeArn")
-    refuse(params, "performHPO", "set algorithmHyperParameters")
     _refuse_automatic(params)
     for name in sorted(config.keys() - set(_CONFIG)):
         refuse(config, name, f"solutionConfig takes {' and '.join(_CONFIG)}")
@@ -61,12 +64,17 @@ def create_solution(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
     recipe = recipe_of(params["recipeArn"])
     Hyperparameters.of(config.get("algorithmHyperParameters") or {})
     _check_events(params)
+    if params.get("performHPO") and recipe.model is not ModelKind.SEQUENCES:
+        names = " and ".join(each.name for each in RECIPES.values() if each.model is ModelKind.SEQUENCES)
+        raise InvalidInputException(f"performHPO is for {names}; for {recipe.name} set algorithmHyperParameters.")
+    _candidates(params)
     arn = group.arn.sibling(KIND, params["name"])
     fields = {
         "name": params["name"],
         "solutionArn": str(arn),
         "recipeArn": recipe.arn,
         "datasetGroupArn": params["datasetGroupArn"],
+        "performHPO": bool(params.get("performHPO")),
         "tags": params.get("tags", []),
         "status": Status.ACTIVE,
     }
@@ -111,6 +119,8 @@ def begin_solution_version(catalog: Catalog, params: Mapping[str, Any], begin: B
     solution = find(catalog, params["solutionArn"], "solution")
     config = solution.fields.get("solutionConfig", {})
     hyperparameters = Hyperparameters.of(config.get("algorithmHyperParameters") or {})
+    if solution.fields.get("performHPO"):
+        hyperparameters = replace(hyperparameters, training_jobs=_candidates(solution.fields))
     mode = params.get("trainingMode", FULL)
     if mode not in (FULL, UPDATE):
         raise InvalidInputException(f"The trainingMode {mode} is not supported; supported: {FULL} and {UPDATE}.")
@@ -184,7 +194,8 @@ def describe_solution_version(catalog: Catalog, params: Mapping[str, Any]) -> Fi
     """A solution version."""
     validate("DescribeSolutionVersion", params)
     [version] = reap(catalog, [find(catalog, params["solutionVersionArn"], "solution version")])
-    return {"solutionVersion": {**_OFF, "trainingType": "MANUAL", **shown(version, _VERSION)}}
+    told = {**_OFF, "performHPO": "tunedHPOParams" in version.fields, "trainingType": "MANUAL"}
+    return {"solutionVersion": {**told, **shown(version, _VERSION)}}
 
 
 def list_solution_versions(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
@@ -206,6 +217,21 @@ def get_solution_metrics(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
     metrics = record.fields.get("metrics", {})
     there = {name: metrics[name] for name in _METRICS if name in metrics}
     return {"solutionVersionArn": str(record.arn), "metrics": there}
+
+
+def _candidates(fields: Mapping[str, Any]) -> int:
+    """How many candidates a training may try, as `hpoConfig` says.
+
+    Raises:
+        InvalidInputException: it says more than that.
+    """
+    config = (fields.get("solutionConfig") or {}).get("hpoConfig") or {}
+    for name in ("hpoObjective", "algorithmHyperParameterRanges"):
+        refuse(config, name, "the candidates are given, and the best one is chosen by NDCG@25 and log-loss")
+    text = (config.get("hpoResourceConfig") or {}).get("maxNumberOfTrainingJobs") or str(_TRAINING_JOBS)
+    if not text.isdecimal() or int(text) < 1:
+        raise InvalidInputException(f"maxNumberOfTrainingJobs must be a whole number from 1 on, not '{text}'.")
+    return int(text)
 
 
 def _check_events(params: Mapping[str, Any]) -> None:

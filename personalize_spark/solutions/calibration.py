@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from personalize_spark.artifacts.heldout import HeldOut
-from personalize_spark.quality.measures import known_shares
+from personalize_spark.quality.measures import Evaluation, known_shares
 from personalize_spark.quality.measures import measure as measure_model
-from personalize_spark.scoring.topn import ItemMatrix
+from personalize_spark.scoring.sparse import SparseItems
+from personalize_spark.scoring.topn import Items
 from personalize_spark.solutions.write_users import inverse
 from personalize_spark.training.factors import Choices
-from personalize_spark.training.temperature import Scale, fit_scale
+from personalize_spark.training.temperature import Scale, fit_scale, fit_sparse_scale
 
 
 @dataclass(frozen=True)
@@ -25,9 +26,7 @@ class Calibration:
     metrics: dict[str, Any] = field(default_factory=dict)
 
 
-def calibrate_choices(
-    choices: Choices | None, matrix: ItemMatrix, prior: NDArray[np.float64] | None = None
-) -> Calibration:
+def calibrate_choices(choices: Choices | None, matrix: Items, prior: NDArray[np.float64] | None = None) -> Calibration:
     """The scale that explains what users chose; a temperature of 1 where that is not known.
 
     Args:
@@ -41,7 +40,7 @@ def calibrate_choices(
     return replace(found, metrics={"calibratingUsers": len(choices.items), **found.metrics})
 
 
-def calibrate_held_out(out: HeldOut, matrix: ItemMatrix, prior: NDArray[np.float64]) -> Calibration:
+def calibrate_held_out(out: HeldOut, matrix: Items, prior: NDArray[np.float64]) -> Calibration:
     """The scale that explains what was held out; where nothing was, a temperature of 1 and a full share of popularity.
 
     Args:
@@ -57,26 +56,31 @@ def calibrate_held_out(out: HeldOut, matrix: ItemMatrix, prior: NDArray[np.float
     return replace(found, metrics={"heldOutUsers": len(targets), **found.metrics, "logLossPopularity": loss})
 
 
-def measure(out: HeldOut, matrix: ItemMatrix, counts: NDArray[np.int64], temperature: float) -> dict[str, float]:
-    """What `GetSolutionMetrics` tells; nothing where nobody was held out.
+def measure(out: HeldOut, matrix: Items, counts: NDArray[np.int64], temperature: float) -> dict[str, float]:
+    """What `GetSolutionMetrics` tells; nothing where nobody was held out. The parameters are those of `evaluated`."""
+    return evaluated(out, matrix, counts, temperature).solution_metrics() if len(out.vectors) else {}
+
+
+def evaluated(out: HeldOut, matrix: Items, counts: NDArray[np.int64], temperature: float) -> Evaluation:
+    """How good a model is on what was held out.
 
     Args:
-        out: users and what they met next.
+        out: users and what they met next; at least one.
         matrix: the items.
         counts: int64 (I,), the interactions of each row.
         temperature: of the scores.
     """
-    if not len(out.vectors):
-        return {}
     shares = known_shares(counts / counts.sum(), int(counts.sum()), out.targets)
-    measured = measure_model(out.vectors, matrix.factors, out.targets, out.seen, shares, temperature, matrix.ranks)
-    return measured.solution_metrics()
+    return measure_model(out.vectors, matrix, out.targets, out.seen, shares, temperature)
 
 
 def _fit(
-    vectors: NDArray[np.float32], targets: NDArray[np.int64], matrix: ItemMatrix, prior: NDArray[np.float64] | None
+    vectors: NDArray[Any], targets: NDArray[np.int64], matrix: Items, prior: NDArray[np.float64] | None
 ) -> Calibration:
     """The scale, and the mean loss in nats of the targets, beside that of equal scores."""
-    fitted = fit_scale(vectors, targets, matrix.factors, prior)
-    uniform = float(np.log(len(matrix.factors)))
+    if isinstance(matrix, SparseItems):
+        fitted = fit_sparse_scale(vectors, targets, matrix, np.zeros(len(matrix)) if prior is None else prior)
+    else:
+        fitted = fit_scale(vectors, targets, matrix.factors, prior)
+    uniform = float(np.log(len(matrix)))
     return Calibration(fitted.scale, {"logLoss": fitted.log_loss, "logLossUniform": uniform})

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from html import escape
 from typing import Any
 
+from personalize_spark.catalog.arns import Arn
+from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.quality.template import fragment, section, table
 
 
@@ -44,3 +46,20 @@ class NewVersion:
             (name, f"{value}" if isinstance(value, int) else f"{value:.4f}") for name, value in self.metrics.items()
         )
         return [*(f"{name}: {value}" for name, value in numbers), *self.notes]
+
+
+def new_version(catalog: Catalog, arn: Arn) -> NewVersion:
+    """What there is to tell of a version that has just been made."""
+    fields = catalog.read(arn).fields
+    metrics: dict[str, float] = fields.get("metrics", {})
+    notes: list[str] = [*fields.get("notes", ())]
+    if "choice" in fields:
+        notes.append(str(fields["choice"]["choice"]))
+    if "logLossPopularity" in metrics:
+        better = "better" if metrics["logLoss"] < metrics["logLossPopularity"] else "no better"
+        notes.append(f"The scores predict what users did next {better} than popularity does.")
+    elif "logLossUniform" in metrics and metrics["logLoss"] >= metrics["logLossUniform"]:
+        notes.append(
+            "The scores predict the interactions no better than chance: do the ids of users and items belong to these factors?"
+        )
+    return NewVersion(str(arn), metrics, notes)

@@ -89,5 +89,5 @@ def _changed(before: DataFrame, after: DataFrame) -> DataFrame:
 def numbers_of(spark: SparkSession, model: Artifact) -> DataFrame:
     """(item_id, item) of the items that the model knows."""
     found = read_model(model)
-    assert found.matrix is not None  # noqa: S101  # what can be folded in has factors
-    return frame_of(spark, pa.table({"item_id": found.item_ids(), "item": found.matrix.ranks}))
+    assert found.item_side is not None  # noqa: S101  # users are folded into it
+    return frame_of(spark, pa.table({"item_id": found.item_ids(), "item": found.item_side.ranks}))

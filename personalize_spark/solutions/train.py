@@ -21,6 +21,7 @@ from personalize_spark.errors import InvalidInputException
 from personalize_spark.recipes import RECIPES, ModelKind, recipe_of
 from personalize_spark.schemas import INTERACTIONS
 from personalize_spark.solutions.take_in import take_in
+from personalize_spark.solutions.tuning import train_best
 from personalize_spark.solutions.update import update
 from personalize_spark.solutions.versions import (
     create_solution,
@@ -34,6 +35,7 @@ from personalize_spark.storage.store import Store
 from personalize_spark.training.als import train_als
 from personalize_spark.training.configuration import WORDLLAMA, WORDS, Events, Hyperparameters
 from personalize_spark.training.extras import require_scipy, require_wordllama
+from personalize_spark.training.factors import Factors
 from personalize_spark.training.interactions import Totals, keeping, read_interactions, totals
 from personalize_spark.training.item_models import train_item_factors, train_neighbours, train_words
 from personalize_spark.training.metadata import Metadata, read_metadata
@@ -169,10 +171,12 @@ def _train(
         counted = totals(pairs)
         _warn_below_minimum(dataset.arn.name, counted)
         metadata = cache(partial(read_metadata, spark, catalog, dataset.arn))
+        if recipe.model is ModelKind.SEQUENCES and hyperparameters.training_jobs > 1:
+            trainer = train_best
         factors = trainer(Training(recipe, pairs, counted, hyperparameters, metadata, keep))
         learned = {"deltaVersions": _delta_versions(dataset)}
         properties = {"recipe": recipe.name, "interactions": counted.interactions, **learned}
-        fields = write_model(store, factors, properties) | learned
+        fields = write_model(store, factors, properties) | learned | _tuned(factors)
         if not recipe.themed:
             return fields
         return {**fields, **_learn_themes(store, metadata(), hyperparameters.theme_embedding)}
@@ -181,6 +185,16 @@ def _train(
 def _delta_versions(interactions: Record) -> Fields:
     """Of the tables that a version has learned."""
     return {INTERACTIONS.upper(): interactions.fields["deltaVersion"]}
+
+
+def _tuned(factors: Factors) -> Fields:
+    """What the record says of a choice, by the service's name, where one was made."""
+    told = {name: factors.properties[name] for name in ("chosen", "choice", "candidates") if name in factors.properties}
+    if not told:
+        return {}
+    form = told["chosen"]
+    named = {"model": form} if isinstance(form, str) else {name: str(value) for name, value in form.items()}
+    return {"tunedHPOParams": {"algorithmHyperParameters": named}, "choice": told}
 
 
 def _learn_themes(store: Store, metadata: Metadata | None, embedding: str = WORDS) -> Fields:

@@ -19,11 +19,12 @@ from pyspark.sql import functions as F  # noqa: N812  # as all of Spark's docume
 from personalize_spark.artifacts.artifact import Artifact, Entry
 from personalize_spark.artifacts.cache import local_path
 from personalize_spark.artifacts.heldout import HeldOut
-from personalize_spark.artifacts.model import item_matrix, users_schema
+from personalize_spark.artifacts.model import item_side, users_schema, vector_type
 from personalize_spark.datasets.user_shards import into_shards, write_user_shards
 from personalize_spark.scoring.ragged import Ragged
-from personalize_spark.scoring.softmax import log_normaliser
-from personalize_spark.scoring.topn import ItemMatrix, top_n
+from personalize_spark.scoring.softmax import log_normalisers
+from personalize_spark.scoring.sparse import SparseItems
+from personalize_spark.scoring.topn import Items, top_n
 from personalize_spark.spark import collect_arrow
 from personalize_spark.storage.location import open_store
 from personalize_spark.storage.store import Access, Store
@@ -44,7 +45,8 @@ class UserSide:
         access: how it is read.
         entries: the files of the item side.
         fold_in: makes vectors of histories; `None`: the vectors are known.
-        last: what each vector ends with, where the last column of the factors is the items' popularity; else `None`.
+        last: what each vector ends with, where the last column of the factors is the items' popularity; over `SparseItems` the
+            share of the popularity; else `None`.
         scored: how many items of a user have a score; `None`: all.
         temperature: of the scores.
     """
@@ -72,9 +74,9 @@ class UserSide:
         fold_in = {} if self.fold_in is None else {"foldIn": {**self.fold_in.properties(), "last": self.last}}
         return fold_in | ({} if self.scored is None else {"scored": self.scored})
 
-    def matrix(self) -> ItemMatrix:
+    def matrix(self) -> Items:
         """The items, mapped."""
-        return item_matrix(self.entries, self.column)
+        return item_side(self.entries, self.column, self.last or 0.0)
 
     def column(self, name: str) -> NDArray[Any]:
         """A column of the item side, mapped."""
@@ -83,14 +85,14 @@ class UserSide:
         column: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
         return column
 
-    @property
-    def width(self) -> int:
-        """The length of a vector."""
-        return len(self.column("factors")[0])
-
     def schema(self) -> pa.Schema:
         """The columns of a shard."""
-        return users_schema(self.width, floors=self.scored is not None)
+        items = self.matrix()
+        return users_schema(items.width, floors=self.scored is not None, of=vector_type(items))
+
+    def vector_type(self) -> str:
+        """Of the column `vector` in Spark."""
+        return "array<int>" if isinstance(self.matrix(), SparseItems) else "array<float>"
 
 
 class _OpenSide:
@@ -98,8 +100,8 @@ class _OpenSide:
 
     def __init__(self, side: UserSide) -> None:
         self._side, self.matrix = side, side.matrix()
-        own = self.matrix.factors if side.last is None else self.matrix.factors[:, :-1]
-        self._source = side.column("queries") if "queries.npy" in side.entries else own
+        self._last = None if isinstance(self.matrix, SparseItems) else side.last
+        self._source = _source(side, self.matrix)
         self.rows = inverse(self.matrix.ranks)  # of each item number, which is the item's rank
 
     def histories(self, batch: pa.RecordBatch) -> Histories:
@@ -108,22 +110,31 @@ class _OpenSide:
         lengths = batch.column("items").value_lengths().to_numpy()
         return Histories(Ragged.of_lengths(lengths, self.rows[items]), events, newest)
 
-    def vectors(self, batch: pa.RecordBatch) -> NDArray[np.float32]:
-        """float32 (U, d): of a batch of histories, or of one that has them in the column `vector`."""
+    def vectors(self, batch: pa.RecordBatch) -> NDArray[Any]:
+        """float32 (U, d) or int32 (U, K): of a batch of histories, or of one that has them in the column `vector`."""
         side = self._side
         if side.fold_in is None:
             return as_matrix(batch.column("vector"))
         vectors = side.fold_in.vectors(self._source, self.histories(batch))
-        return vectors if side.last is None else with_last(vectors, side.last)
+        return vectors if self._last is None else with_last(vectors, self._last)
+
+
+def _source(side: UserSide, matrix: Items) -> NDArray[np.float32]:
+    """What vectors are folded in from."""
+    if isinstance(matrix, SparseItems):
+        return np.zeros((len(matrix), 0), np.float32)
+    if "queries.npy" in side.entries:
+        return side.column("queries")
+    return matrix.factors if side.last is None else matrix.factors[:, :-1]
 
 
 def held_out(pairs: DataFrame, side: UserSide) -> HeldOut:
     """The users that have a target, learned without it: their newest item."""
     chosen = known(pairs.where(F.col("target").isNotNull()))
     frame = _histories(chosen, "target", "user_id")
-    columns = "user_id string, target int, vector array<float>, seen array<int>"
+    columns = f"user_id string, target int, vector {side.vector_type()}, seen array<int>"
     table = collect_arrow(frame.mapInArrow(partial(_without_targets, side), columns)).sort_by("user_id")
-    vectors, seen = as_matrix(table.column("vector"), side.width), table.column("seen").combine_chunks()
+    vectors, seen = as_matrix(table.column("vector"), side.matrix().width), table.column("seen").combine_chunks()
     targets = Ragged(np.arange(len(vectors) + 1), table.column("target").to_numpy().astype(np.int32))
     return HeldOut(vectors, targets, Ragged.of_lengths(seen.value_lengths().to_numpy(), seen.flatten().to_numpy()))
 
@@ -151,12 +162,12 @@ def write_users(users: DataFrame, count: int, side: UserSide, store: Store) -> l
 
 
 def user_rows(
-    vectors: NDArray[np.float32], matrix: ItemMatrix, temperature: float, scored: int | None
+    vectors: NDArray[Any], matrix: Items, temperature: float, scored: int | None
 ) -> list[NDArray[np.float64]]:
     """What a shard holds of users besides their vectors: the log-normalisers and, where not all items are scored, the floors.
 
     Args:
-        vectors: float32 (U, d).
+        vectors: float32 (U, d) or int32 (U, K).
         matrix: the items.
         temperature: the factor of the products.
         scored: how many items of a user have a score; items that tie with the last of them have one too.
@@ -165,9 +176,9 @@ def user_rows(
         float64 (U,) each.
     """
     if scored is None:
-        return [log_normaliser(vectors, matrix.factors, temperature)]
-    best = top_n(vectors, matrix, min(scored + 1, len(matrix.factors)))
-    floors = best.products[:, min(scored, len(matrix.factors)) - 1]
+        return [log_normalisers(vectors, matrix, temperature)]
+    best = top_n(vectors, matrix, min(scored + 1, len(matrix)))
+    floors = best.products[:, min(scored, len(matrix)) - 1]
     exponents = np.where(best.products >= floors[:, None], best.products * temperature, -np.inf)
     peaks = exponents[:, 0]
     return [peaks + np.log(np.exp(exponents - peaks[:, None]).sum(axis=1)), floors]

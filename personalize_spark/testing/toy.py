@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -15,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from personalize_spark.artifacts.artifact import Entry, Pinned, finish, write_column, write_table
-from personalize_spark.artifacts.model import read_model, users_schema, write_items
+from personalize_spark.artifacts.model import read_model, users_schema, vector_type, write_items
 from personalize_spark.artifacts.shards import USERS, keys_of, shard_name, shards_of
 from personalize_spark.artifacts.themes import write_themes
 from personalize_spark.catalog.arns import Arn
@@ -27,8 +28,9 @@ from personalize_spark.schemas import ITEMS, Column, Schema
 from personalize_spark.scoring.model import JsonTexts, Model
 from personalize_spark.scoring.products import products
 from personalize_spark.scoring.ragged import Ragged
-from personalize_spark.scoring.softmax import log_normaliser
-from personalize_spark.scoring.topn import ItemMatrix
+from personalize_spark.scoring.softmax import log_normalisers
+from personalize_spark.scoring.sparse import SparseItems
+from personalize_spark.scoring.topn import ItemMatrix, Items, products_of
 from personalize_spark.storage.store import Store
 from personalize_spark.themes.relevance import unit
 from personalize_spark.themes.terms import Texts
@@ -75,6 +77,30 @@ def model_of(world: World, recipe: str, folder: Path) -> Model:
     catalog = Catalog(f"file://{folder}")
     record = catalog.read(world_version(catalog, world, recipe)).fields
     return read_model(Pinned(**record["model"]).open())
+
+
+def sparse_model_of(world: World, recipe: str, folder: Path, *, scored: int = SCORED) -> Model:
+    """The world's names and counts as a sparse model on disk (see `scoring.sparse`); what leads where is drawn by chance."""
+    chance, count, width = np.random.default_rng(len(world.items)), len(world.items), 4
+    order = np.lexsort((np.arange(count), -np.array(list(world.counts.values()))))
+    lists = [chance.permutation(count)[: min(20, count)] for _ in range(count)]
+    leads = Ragged.of_lengths(np.array([len(each) for each in lists]), np.concatenate(lists).astype(np.int32))
+    weights = chance.choice(np.array([0.5, 0.25, 0.3], np.float32), len(leads.values))
+    counts = np.array(list(world.counts.values()))[order]
+    prior, decay = np.log1p(counts).astype(np.float32), (0.5 ** np.arange(width)).astype(np.float32)
+    sparse = SparseItems(leads, weights, decay, prior, order.astype(np.int32), 0.1)
+    histories = [chance.permutation(count)[:width] for _ in world.users]
+    vectors = Ragged.of_lengths(
+        np.array([min(width, count)] * len(histories)), np.concatenate(histories).astype(np.int32)
+    ).padded(width, -1)
+    texts = JsonTexts.of([orjson.dumps(name) for name in np.array(list(world.items), object)[order]])
+    model = Model(texts, np.arange(count, dtype=np.int32), counts / max(1, counts.sum()), sparse=sparse)
+    store = Catalog(f"file://{folder}").store.at("models/sparse")
+    limit = RECIPES[recipe].scored and scored
+    entries = write_items(store, model)
+    entries += write_toy_users(store, list(world.users), vectors, sparse, world.temperature, 3, limit)
+    properties = {"recipe": recipe, "temperature": world.temperature, "share": sparse.share}
+    return read_model(finish(store, entries, properties | ({} if limit is None else {"scored": limit})).open())
 
 
 def world_version(catalog: Catalog, world: World, recipe: str) -> Arn:
@@ -232,8 +258,8 @@ def neighbours_of(
 def write_toy_users(
     store: Store,
     names: Sequence[str],
-    vectors: NDArray[np.float32],
-    matrix: ItemMatrix,
+    vectors: NDArray[Any],
+    matrix: Items,
     temperature: float,
     shards: int,
     scored: object,
@@ -241,20 +267,21 @@ def write_toy_users(
     """The shards of users; with `scored`, only so many items of each have a score."""
     ids = [user.encode() for user in names]
     keys = keys_of(ids)
-    columns = {"log_normaliser": log_normaliser(vectors, matrix.factors, temperature)}
+    columns = {"log_normaliser": log_normalisers(vectors, matrix, temperature)}
     if isinstance(scored, int):
-        exact = products(vectors[:, None], matrix.factors[None])
+        lines, items = np.divmod(np.arange(len(vectors) * len(matrix)), len(matrix))
+        exact = products_of(vectors, lines, matrix, items).reshape(len(vectors), len(matrix))
         floors = np.sort(exact, axis=1)[:, -min(scored, exact.shape[1])]
         inside = np.where(exact >= floors[:, None], exact, -np.inf)
         columns = {"log_normaliser": np.log(np.exp(temperature * inside).sum(axis=1)), "floor": floors}
-    schema = users_schema(matrix.factors.shape[1], floors=scored is not None)
+    schema = users_schema(matrix.width, floors=scored is not None, of=vector_type(matrix))
     entries, places = [], shards_of(keys, shards)
     for shard in range(shards):
         rows = [row for row in sorted(range(len(ids)), key=lambda row: (keys[row], ids[row])) if places[row] == shard]
         arrays = [
             pa.array(keys[rows]),
             pa.array([ids[row] for row in rows], pa.binary()),
-            pa.FixedSizeListArray.from_arrays(vectors[rows].ravel(), matrix.factors.shape[1]),
+            pa.FixedSizeListArray.from_arrays(vectors[rows].ravel(), matrix.width),
             *(pa.array(column[rows]) for column in columns.values()),
         ]
         batch = pa.RecordBatch.from_arrays(arrays, schema=schema)

@@ -27,7 +27,7 @@ _SAMPLE = 4096
 
 def train_als(training: Training) -> Factors:
     """Fit ALS."""
-    items, pairs = training.numbered()
+    items, pairs = training.numbered
     settings = training.hyperparameters
     model = fit(pairs, settings)
     fold_in = partial(AlsFoldIn.of, alpha=settings.alpha, regularization=settings.regularization)

@@ -17,7 +17,7 @@ WORDS, WORDLLAMA = "words", "wordllama"
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """The settings of implicit ALS, whose defaults come from docs/decisions/0005-training.md, and of themes.
+    """The settings of implicit ALS, whose defaults come from docs/decisions/0005-training.md, of themes, and of the choice of a model.
 
     Attributes:
         rank: dimensions of the factors.
@@ -25,6 +25,7 @@ class Hyperparameters:
         regularization: per item of a user and per user of an item.
         alpha: confidence that one event adds.
         seed: of the factors' first values.
+        training_jobs: how many candidates a training of a v2 recipe chooses from, see `solutions.tuning`; 1: no choice.
         theme_embedding: where texts lie for themes: `words` of the catalogue, or `wordllama`.
     """
 
@@ -33,6 +34,7 @@ class Hyperparameters:
     regularization: float = 0.3
     alpha: float = 2.0
     seed: int = 42
+    training_jobs: int = 1
     theme_embedding: str = WORDS
 
     @classmethod
@@ -54,7 +56,7 @@ class Hyperparameters:
         return cls(**values)
 
     def __post_init__(self) -> None:
-        for name in ("rank", "iterations", "regularization", "alpha"):
+        for name in ("rank", "iterations", "regularization", "alpha", "training_jobs"):
             if not getattr(self, name) > 0:
                 raise InvalidInputException(f"The hyperparameter {name} must be above 0, not {getattr(self, name)}.")
         if self.theme_embedding not in (WORDS, WORDLLAMA):

@@ -30,6 +30,21 @@ class Choices:
 
 
 @dataclass(frozen=True)
+class Leads:
+    """What items lead to, see `scoring.sparse`; numbers of items on both sides.
+
+    Attributes:
+        items: by item, those that it leads to.
+        weights: float32 (m,), parallel to their values, above 0.
+        decay: float32 (K,), above 0: what a user's k-th newest item counts.
+    """
+
+    items: Ragged[np.int32]
+    weights: NDArray[np.float32]
+    decay: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
 class UserSource:
     """Where the vectors of users come from: they are known, or folded in from what the users did.
 
@@ -57,6 +72,7 @@ class Factors:
         factors: float32 (I, d), by number; `None` where the recipe reads no factors.
         queries: float32 (I, d), by number: what the product with other items' factors compares; where there are users too,
             what their vectors are folded in from. `None`: the factors.
+        leads: in the place of factors; `None` where the recipe reads factors or nothing.
         neighbours: by number, the numbers of the items like it, best first.
         users: where their vectors come from; `None` where the recipe reads none.
         sample: float32 (any number, d), vectors like those that will be asked with, from which the search learns its bounds;
@@ -71,6 +87,7 @@ class Factors:
     items: pa.Table
     factors: NDArray[np.float32] | None = None
     queries: NDArray[np.float32] | None = None
+    leads: Leads | None = None
     neighbours: Ragged[np.int32] | None = None
     users: UserSource | None = None
     sample: NDArray[np.float32] | None = None

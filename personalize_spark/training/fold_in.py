@@ -8,13 +8,15 @@ regularisation of Spark ML: for a user with n items y_1 .. y_n of e_1 .. e_n eve
 where Y are all item factors. For a user that ALS has seen this is the vector that ALS ends with.
 
 `RecentFoldIn` adds up what the user's items lead to, q_1 that of the newest: ``x = sum_k 2^-((k - 1) / half_life) q_k``.
+
+`NewestFoldIn` leaves that sum to the search: a user is the list of the newest items, see `scoring.sparse`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,12 +44,17 @@ class Histories:
     events: NDArray[np.float32]
     newest: NDArray[np.int64]
 
+    def newest_first(self) -> NDArray[np.int64]:
+        """int64 (m,): the positions by user, the newest item first; of items last met at once the one of the highest id."""
+        order: NDArray[np.int64] = np.lexsort((-self.items.place_in_row(), -self.newest, self.items.row_ids()))
+        return order
+
 
 class FoldIn(Protocol):
     """How a history becomes a vector."""
 
-    def vectors(self, source: NDArray[np.float32], histories: Histories) -> NDArray[np.float32]:
-        """float32 (U, d), from float32 (I, d), what the items contribute; may be a memory map."""
+    def vectors(self, source: NDArray[np.float32], histories: Histories) -> NDArray[Any]:
+        """float32 (U, d), from float32 (I, d), what the items contribute, which may be a memory map; or int32 (U, K)."""
 
     def properties(self) -> dict[str, float]:
         """The numbers that make it again, see `fold_in_of`."""
@@ -71,10 +78,9 @@ class RecentFoldIn:
         return {}
 
     def vectors(self, source: NDArray[np.float32], histories: Histories) -> NDArray[np.float32]:
-        """See `FoldIn`; of items last met at once, the later one in the history counts as newer."""
+        """See `FoldIn`."""
         items = histories.items
-        users, ages = items.row_ids(), items.place_in_row()
-        order = np.lexsort((-ages, -histories.newest, users))
+        users, ages, order = items.row_ids(), items.place_in_row(), histories.newest_first()
         result = np.zeros((len(items), source.shape[1]))
         step = max(1, _TERMS // max(1, source.shape[1]))
         for start in range(0, len(order), step):
@@ -83,6 +89,26 @@ class RecentFoldIn:
             starts = np.flatnonzero(np.diff(users[part], prepend=-1))
             result[users[part][starts]] += np.add.reduceat(terms, starts, axis=0)
         return result.astype(np.float32)
+
+
+@dataclass(frozen=True)
+class NewestFoldIn:
+    """The newest items, so many of them."""
+
+    count: int
+
+    def properties(self) -> dict[str, float]:
+        """See `FoldIn`."""
+        return {"newest": self.count}
+
+    def columns(self) -> dict[str, NDArray[np.float64]]:
+        """See `FoldIn`."""
+        return {}
+
+    def vectors(self, source: NDArray[np.float32], histories: Histories) -> NDArray[np.int32]:  # noqa: ARG002  # the items themselves
+        """int32 (U, count): rows of items, the newest first, -1 past the end."""
+        items = histories.items
+        return items.with_values(items.values[histories.newest_first()]).padded(self.count, -1)
 
 
 @dataclass(frozen=True)
@@ -149,4 +175,6 @@ def fold_in_of(properties: Mapping[str, float], columns: Mapping[str, NDArray[np
     """The fold-in that has these properties and columns, see `FoldIn`."""
     if "gram" in columns:
         return AlsFoldIn(columns["gram"], properties["alpha"], properties["regularization"])
+    if "newest" in properties:
+        return NewestFoldIn(int(properties["newest"]))
     return RecentFoldIn(properties["half_life"])

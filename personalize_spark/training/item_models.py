@@ -77,7 +77,7 @@ def train_words(training: Training) -> Factors:
 
 
 def _met(training: Training, closeness: Closeness) -> tuple[pa.Table, Cooccurrences]:
-    items, pairs = training.numbered()
+    items, pairs = training.numbered
     return items, cooccurrences(pairs.select("user", "item", "newest"), items.num_rows, closeness)
 
 

@@ -1,38 +1,101 @@
 """What a user's newest items lead to.
 
-The matrix of `cooccurrence`, in which what follows counts more than what came before, is factorised, ``s = U diag(l) V'``; a
-user's vector adds up the rows of U of the newest items (`fold_in.RecentFoldIn`), an item's factors are its row of ``V diag(l)``. So the product is what the items of the history say
-of an item, the newest one loudest. The items' popularity joins it, see `temperature`.
+The lists of `cooccurrence`, in which what follows counts more than what came before, are the model: a user is the list of the newest
+items, and what these say of an item, the newest one loudest, is added up when a line is answered, see `scoring.sparse`. The items'
+popularity joins it, see `temperature`.
+
+A training may choose among other forms (`solutions.tuning`): lists that look back as far as ahead, or only at what is near; longer
+memories of users; and the lists factorised, ``s = U diag(l) V'``: a user's vector adds up the rows of U of the newest items
+(`fold_in.RecentFoldIn`), an item's factors are its row of ``V diag(l)``.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from itertools import product
 
 import numpy as np
 
-from personalize_spark.training.cooccurrence import Closeness, cooccurrences
-from personalize_spark.training.factors import Factors, UserSource
-from personalize_spark.training.fold_in import RecentFoldIn
+from personalize_spark.scoring.ragged import Ragged
+from personalize_spark.training.cooccurrence import Closeness, Cooccurrences, cooccurrences
+from personalize_spark.training.factors import Factors, Leads, UserSource
+from personalize_spark.training.fold_in import NewestFoldIn, RecentFoldIn
 from personalize_spark.training.interactions import known
 from personalize_spark.training.lsa import singular
 from personalize_spark.training.training import Training
 
-_CLOSENESS = Closeness(half_life=5.0, power=0.5, shrinkage=20.0, backward=0.3)
-_HALF_LIFE = 3.0
+_CLOSENESS = Closeness(half_life=10.0, power=0.5, shrinkage=20.0, backward=0.3)
+_MEMORIES, _MOST = 10, 50
+"""Items of a user that count: those that count at least 2^-10 of the newest one, and at most 50."""
+
+
+@dataclass(frozen=True)
+class SequenceForm:
+    """What a candidate is.
+
+    Attributes:
+        memory: after how many items of a user one counts half.
+        half_life: of a pair, in places between its items.
+        backward: what came before counts so much of what followed.
+        rank: of the factors; 0: the lists as they are.
+    """
+
+    memory: float = 3.0
+    half_life: float = _CLOSENESS.half_life
+    backward: float = _CLOSENESS.backward
+    rank: int = 0
+
+
+def forms(rank: int) -> list[SequenceForm]:
+    """The candidates, the most promising ones first; `rank` is that of the lowest factors."""
+    kinds = [SequenceForm(3.0, *each) for each in product((10.0, 5.0, 20.0), (0.3, 1.0), (0, 4 * rank, rank))]
+    ordered = sorted(kinds, key=lambda form: (form.backward, form.rank and 1 / form.rank))
+    return [replace(form, memory=memory) for memory in (3.0, 1.5, 10.0) for form in ordered]
 
 
 def train_sequences(training: Training) -> Factors:
-    """Factorise the closeness of items."""
-    items, pairs = training.numbered()
-    met = cooccurrences(known(pairs), items.num_rows, _CLOSENESS).kept()
-    left, values, right = singular(met, training.hyperparameters.rank)
-    return Factors(
-        items,
-        (right * values).astype(np.float32),
-        queries=left.astype(np.float32),
-        users=UserSource(pairs, training.totals.users, lambda _: RecentFoldIn(_HALF_LIFE)),
-        popular=True,
-        scored=training.recipe.scored,
-        properties={"hyperparameters": asdict(training.hyperparameters)},
+    """Count what follows what."""
+    return next(train_forms(training, [SequenceForm()]))
+
+
+def train_forms(training: Training, wanted: list[SequenceForm]) -> Iterator[Factors]:
+    """A model of each form, one after the other; those that count alike share their counts."""
+    items, pairs = training.numbered
+    counted: dict[tuple[float, float], Cooccurrences] = {}
+    for form in wanted:
+        key = form.half_life, form.backward
+        if key not in counted:
+            closeness = replace(_CLOSENESS, half_life=form.half_life, backward=form.backward)
+            counted[key] = cooccurrences(known(pairs), items.num_rows, closeness)
+        base = Factors(
+            items,
+            popular=True,
+            scored=training.recipe.scored,
+            properties={"hyperparameters": asdict(training.hyperparameters), "form": asdict(form)},
+        )
+        users = UserSource(pairs, training.totals.users)
+        yield _factorised(base, users, form, counted[key]) if form.rank else _lists(base, users, form, counted[key])
+
+
+def popularity_alone(training: Training) -> Factors:
+    """The simplest model of this kind: nothing leads anywhere."""
+    items, pairs = training.numbered
+    nothing = Cooccurrences(Ragged(np.zeros(items.num_rows + 1, np.int64), np.empty(0, np.int32)), np.empty(0))
+    base = Factors(items, popular=True, scored=training.recipe.scored, properties={"form": "popularity"})
+    return _lists(base, UserSource(pairs, training.totals.users), SequenceForm(), nothing)
+
+
+def _lists(base: Factors, users: UserSource, form: SequenceForm, met: Cooccurrences) -> Factors:
+    newest = min(_MOST, round(_MEMORIES * form.memory))
+    decay = (0.5 ** (np.arange(newest) / form.memory)).astype(np.float32)
+    leads = Leads(met.items, met.scores.astype(np.float32), decay)
+    return replace(base, leads=leads, users=replace(users, fold_in=lambda _: NewestFoldIn(newest)))
+
+
+def _factorised(base: Factors, users: UserSource, form: SequenceForm, met: Cooccurrences) -> Factors:
+    left, values, right = singular(met.kept(), form.rank)
+    factors, queries = (right * values).astype(np.float32), left.astype(np.float32)
+    return replace(
+        base, factors=factors, queries=queries, users=replace(users, fold_in=lambda _: RecentFoldIn(form.memory))
     )

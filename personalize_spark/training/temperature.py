@@ -8,11 +8,15 @@ item. The search starts beside that point and only descends, so the scores never
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
+
+from personalize_spark.scoring.ragged import Ragged
+from personalize_spark.scoring.sparse import SparseItems
 
 _USERS = 128
 _TILE_ITEMS = 1 << 11
@@ -61,24 +65,79 @@ def fit_scale(
     Returns:
         The optimum; where the products say nothing (or are all equal) a temperature at which they hardly count.
     """
+    offsets = np.zeros(len(items)) if prior is None else prior
+    loss = partial(_mean_loss, users, targets, items, offsets)
+    return _least(loss, _spread(users, items), shared=prior is not None)
+
+
+def fit_sparse_scale(
+    users: NDArray[np.int32], targets: NDArray[np.int64], items: SparseItems, prior: NDArray[np.float64]
+) -> ScaleFit:
+    """The same for sparse items, whose own share of popularity is 0: int32 (H, K), int64 (H,), I items, float64 (I,)."""
+    chosen = items.products(users, np.arange(len(users)), targets)
+    parts = [_Sums(found, sums, chosen[part], targets[part]) for part, found, sums in items.sums(users)]
+    variances = [each.variances(len(items)) for each in parts]
+    spread = float(np.sqrt(max(0.0, np.concatenate(variances).mean())))
+    return _least(partial(_sparse_loss, parts, prior), spread, shared=True)
+
+
+def _least(loss_of: Callable[[Scale], list[float]], spread: float, *, shared: bool) -> ScaleFit:
+    """The scale with the least loss; with `shared`, popularity has a share."""
     from scipy.optimize import minimize
 
-    spread = _spread(users, items)
     unit = 1.0 / spread if spread > 0 else 1.0
-    offsets = np.zeros(len(items)) if prior is None else prior
 
     def loss(point: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         share = point[1] if len(point) > 1 else 0.0
-        value, *slopes = _mean_loss(users, targets, items, offsets, Scale(point[0] * unit, share))
+        value, *slopes = loss_of(Scale(point[0] * unit, share))
         return value, np.array([slopes[0] * unit, slopes[1]])[: len(point)]
 
-    start = [_LOWEST] if prior is None else [_LOWEST, 1.0]
+    start = [_LOWEST, 1.0] if shared else [_LOWEST]
     bounds = [(_LOWEST, _HIGHEST), (0.0, None)][: len(start)]
     if spread <= 0:
         start[0], bounds[0] = 1.0, (1.0, 1.0)
     options = {"ftol": 0.0, "gtol": _TOLERANCE}
     found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
     return ScaleFit(Scale(*([float(found.x[0]) * unit, *map(float, found.x[1:])])), float(found.fun))
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """Of some users the items whose products are not 0, and these products; and the targets, int64 (h,), and theirs, float64 (h,)."""
+
+    items: Ragged[np.int32]
+    products: NDArray[np.float64]
+    chosen: NDArray[np.float64]
+    targets: NDArray[np.int64]
+
+    def by_user(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Float64 (h,): the sums of what is parallel to the products."""
+        return np.bincount(self.items.row_ids(), values, len(self.items)).astype(np.float64, copy=False)
+
+    def variances(self, count: int) -> NDArray[np.float64]:
+        """Float64 (h,): of each user's products with all items, of which there are so many."""
+        return self.by_user(self.products**2) / count - (self.by_user(self.products) / count) ** 2
+
+
+def _sparse_loss(parts: list[_Sums], prior: NDArray[np.float64], scale: Scale) -> list[float]:
+    """The mean loss and its slopes: that of popularity, corrected by the products that are not 0."""
+    base = scale.popularity * prior
+    rest = np.exp(base - base.max())
+    total, lead = rest.sum(), rest @ prior
+    found = np.zeros(3)
+    for part in parts:
+        own, rows = base[part.items.values], part.items.row_ids()
+        exponents = scale.temperature * part.products + own
+        peaks = np.full(len(part.items), base.max())
+        np.maximum.at(peaks, rows, exponents)
+        weights, without, shift = np.exp(exponents - peaks[rows]), np.exp(own - peaks[rows]), np.exp(base.max() - peaks)
+        sums = total * shift + part.by_user(weights - without)
+        slopes = part.by_user(part.products * weights) / sums - part.chosen
+        shares = (lead * shift + part.by_user(prior[part.items.values] * (weights - without))) / sums
+        losses = peaks + np.log(sums) - scale.temperature * part.chosen - base[part.targets]
+        found += [losses.sum(), slopes.sum(), (shares - prior[part.targets]).sum()]
+    mean: list[float] = (found / sum(len(each.targets) for each in parts)).tolist()
+    return mean
 
 
 def _spread(users: NDArray[np.float32], items: NDArray[np.float32]) -> float:

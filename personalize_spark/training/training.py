@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import pyarrow as pa
 from pyspark.sql import DataFrame
@@ -42,6 +43,7 @@ class Training:
     metadata: Callable[[], Metadata | None]
     keep: Keep
 
+    @cached_property
     def numbered(self) -> tuple[pa.Table, DataFrame]:
         """The table of `interactions.count_known`, and the frame of `interactions.number_pairs`, persisted."""
         numbered = self.keep(number_items(self.pairs))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,8 @@ import numpy as np
 import orjson
 import pytest
 
-from personalize_spark.artifacts.artifact import Artifact, finish
-from personalize_spark.artifacts.heldout import HeldOut, read_held_out, write_held_out
+from personalize_spark.artifacts.artifact import Artifact, Pinned, finish
+from personalize_spark.artifacts.heldout import COSINE, HeldOut, read_held_out, write_held_out, write_peers
 from personalize_spark.artifacts.model import write_items
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
@@ -49,7 +50,9 @@ def one_each(items: np.ndarray[Any, Any], order: np.ndarray[Any, Any]) -> Ragged
     return Ragged(np.arange(len(items) + 1), np.argsort(order)[items].astype(np.int32))
 
 
-def write(catalog: Catalog, *, held_out: int | None = USERS, interactions: bool = True) -> str:
+def write(
+    catalog: Catalog, *, held_out: int | None = USERS, interactions: bool = True, peers: Mapping[str, Any] | None = None
+) -> str:
     """A solution version whose first `held_out` users come to the model's own first choice, in a catalog."""
     matrix, order = ItemMatrix.sort(FACTORS, RANKS)
     texts = JsonTexts.of([orjson.dumps(f"item-{row:02}") for row in order])
@@ -61,6 +64,7 @@ def write(catalog: Catalog, *, held_out: int | None = USERS, interactions: bool 
     if held_out is not None:
         targets, seen = one_each(TARGETS[:held_out], order), one_each(SEEN[:held_out], order)
         entries += write_held_out(store, HeldOut(VECTORS[:held_out], targets, seen))
+        entries += write_peers(store, peers or {})
     counted = {"interactions": int(COUNTS.sum())} if interactions else {}
     pinned = finish(store, entries, {"recipe": "aws-user-personalization", "temperature": 2.0, **counted})
     record = {"status": "ACTIVE", "model": asdict(pinned)}
@@ -71,7 +75,7 @@ def write(catalog: Catalog, *, held_out: int | None = USERS, interactions: bool 
 def expected(seen: Ragged[np.int32], *, learned: bool) -> Evaluation:
     targets = one_each(TARGETS, RANKS)
     shares = known_shares(SHARES, int(COUNTS.sum()), None if learned else targets)
-    return measure(VECTORS, FACTORS, targets, seen, shares, 2.0, RANKS)
+    return measure(VECTORS, ItemMatrix(FACTORS, FACTORS[:, 0], RANKS), targets, seen, shares, 2.0)
 
 
 def same(found: Evaluation, evaluation: Evaluation) -> None:
@@ -140,11 +144,29 @@ def test_it_prints_as_a_table_of_the_three_rankings(catalog: Catalog) -> None:
     assert lines[-1].startswith("expected calibration error ")
 
 
+def test_the_peers_of_the_training_stand_in_the_same_table(catalog: Catalog) -> None:
+    arn = write(catalog, peers={COSINE: np.array([[row, *[-1] * 24] for row in range(USERS)], np.int32)})
+    found = evaluate(catalog, arn)
+    lines = str(found).splitlines()
+    assert lines[2].split() == ["model", "popularity", "random", "cosine"]
+    hits = np.mean(np.arange(USERS) == found_targets(catalog, arn))
+    assert lines[3].split()[-1] == f"{hits:.4f}"
+    assert [line.split()[-1] for line in lines if line.startswith("log-loss")] == ["-"]
+    assert json.loads(json.dumps(found.to_dict(), allow_nan=False))["peers"]["cosine"]["log_loss"] is None
+    assert ">cosine<" in found._repr_html_()
+
+
+def found_targets(catalog: Catalog, arn: str) -> np.ndarray[Any, Any]:
+    held_out = read_held_out(Pinned(**catalog.read(Arn.parse(arn)).fields["model"]).open())
+    assert held_out is not None
+    return held_out.targets.values
+
+
 def test_it_is_plain_values(catalog: Catalog) -> None:
     arn = write(catalog)
     plain = json.loads(json.dumps(evaluate(catalog, arn).to_dict()))
     assert plain.keys() == {
-        *("solution_version_arn", "users", "items", "rankings", "calibration", "seen_share", "notes"),
+        *("solution_version_arn", "users", "items", "rankings", "calibration", "seen_share", "peers", "notes"),
         *("metrics", "calibration_error"),
     }
     assert (plain["solution_version_arn"], plain["metrics"]["mean_reciprocal_rank_at_25"]) == (arn, 1)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from personalize_spark.answer import answer
 from personalize_spark.errors import InvalidInputException
-from personalize_spark.recipes import RECIPES, Recipe, RecipeType, Settings, recipe_of
+from personalize_spark.recipes import RECIPES, ModelKind, Recipe, RecipeType, Settings, recipe_of
 from personalize_spark.scoring.model import Model
+from personalize_spark.scoring.topn import products_of
 from personalize_spark.testing.recipe_tests import RecipeTests, good_lines, lines_of
-from personalize_spark.testing.toy import World, model_of, random_world
+from personalize_spark.testing.toy import World, model_of, random_world, sparse_model_of
 from tests.oracle import answer_line
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -39,6 +41,29 @@ class TestEveryRecipe(RecipeTests):
         if recipe.type is not RecipeType.PERSONALIZED_RANKING:
             [line] = answer(recipe, model, Settings(25), lines[1:]).data.splitlines()
             assert len(json.loads(line)["output"]["recommendedItems"]) == 3
+
+
+class TestSparseModels(RecipeTests):
+    """The recipes that read what items lead to."""
+
+    @pytest.fixture(params=[each.name for each in RECIPES.values() if each.model is ModelKind.SEQUENCES], scope="class")
+    @classmethod
+    def recipe(cls, request: pytest.FixtureRequest) -> Recipe:
+        return RECIPES[request.param]
+
+    @classmethod
+    def model_from(cls, world: World, recipe: Recipe, folder: Path) -> Model:
+        return sparse_model_of(world, recipe.name, folder)
+
+    def test_scores_are_the_softmax_of_the_sums(self, recipe: Recipe, model: Model) -> None:
+        items, users = model.sides()
+        [line] = answer(recipe, model, Settings(25), good_lines(recipe)[:1]).data.splitlines()
+        told = json.loads(line)["output"]
+        rows = model.rows_of(told["recommendedItems"])
+        products = products_of(users.lookup(["u1"]).vectors, np.zeros(len(rows), np.int64), items, rows)
+        ratios = np.array(told["scores"]) / told["scores"][0]
+        np.testing.assert_allclose(ratios, np.exp(model.temperature * (products - products[0])), atol=1e-5)
+        assert recipe.scored is None or sum(told["scores"]) < 1
 
 
 @pytest.mark.parametrize("influence", [(0.0, 0.0), (0.7, 0.0), (0.0, 0.3), (1.0, 1.0)])

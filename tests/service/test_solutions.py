@@ -25,6 +25,7 @@ from personalize_spark.errors import (
     ResourceInUseException,
     ResourceNotFoundException,
 )
+from personalize_spark.recipes import RECIPES
 from personalize_spark.service import solutions
 from personalize_spark.service.batch_inference_jobs import create_batch_inference_job
 from personalize_spark.service.work import Background, Compute, Work
@@ -64,10 +65,28 @@ def test_a_solution_is_created_described_listed_and_deleted(catalog: Catalog) ->
         solutions.describe_solution(catalog, {"solutionArn": arn})
 
 
+def test_a_choice_of_the_model_is_kept_with_its_budget(catalog: Catalog) -> None:
+    config = {"hpoConfig": {"hpoResourceConfig": {"maxNumberOfTrainingJobs": "3"}}}
+    v2 = RECIPES["aws-user-personalization-v2"].arn
+    arn = solutions.create_solution(catalog, params(recipeArn=v2, performHPO=True, solutionConfig=config))[
+        "solutionArn"
+    ]
+    described = solutions.describe_solution(catalog, {"solutionArn": arn})["solution"]
+    assert (described["performHPO"], described["solutionConfig"]) == (True, config)
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({"performHPO": True}, "performHPO is not supported"),
+        ({"performHPO": True}, "performHPO is for aws-user-personalization-v2 and aws-personalized-ranking-v2"),
+        (
+            {"solutionConfig": {"hpoConfig": {"hpoObjective": {"type": "max"}}}},
+            "hpoObjective is not supported: the candidates are",
+        ),
+        (
+            {"solutionConfig": {"hpoConfig": {"hpoResourceConfig": {"maxNumberOfTrainingJobs": "0"}}}},
+            "whole number from 1 on",
+        ),
         ({"performAutoML": True}, "performAutoML is not supported"),
         ({"recipeArn": "arn:aws:personalize:::recipe/aws-trending-now"}, "does not support batch inference"),
         ({"recipeArn": None}, "recipeArn is required"),

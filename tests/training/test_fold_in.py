@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.training import fold_in
-from personalize_spark.training.fold_in import AlsFoldIn, Histories, RecentFoldIn, gram
+from personalize_spark.training.fold_in import AlsFoldIn, Histories, NewestFoldIn, RecentFoldIn, fold_in_of, gram
 
 ALPHA, REGULARIZATION = 3.0, 0.5
 
@@ -78,6 +78,16 @@ def test_the_newest_items_count_most(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_allclose(RecentFoldIn(1.0).vectors(source, histories), expected)
     monkeypatch.setattr(fold_in, "_TERMS", 8)  # two rows at a time: users are cut in two
     np.testing.assert_allclose(RecentFoldIn(1.0).vectors(source, histories), expected)
+
+
+def test_the_newest_items_are_a_user_as_they_are() -> None:
+    histories = Histories(
+        Ragged(np.array([0, 4, 5]), np.array([0, 1, 3, 2, 1], np.int32)),
+        np.ones(5, np.float32),
+        np.array([30, 10, 20, 20, 7]),
+    )
+    fold_in = fold_in_of(NewestFoldIn(3).properties(), {})
+    assert fold_in.vectors(np.zeros((4, 0), np.float32), histories).tolist() == [[0, 2, 3], [1, -1, -1]]
 
 
 def test_items_that_lead_nowhere_make_vectors_without_components() -> None:

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define VERSION 1 /* of what is called from Python: scoring/kernel.py has the same number */
+#define VERSION 2 /* of what is called from Python: scoring/kernel.py has the same number */
 
 #define INLINE static inline __attribute__((always_inline))
 #define ITEMS 64 /* of a block: they share a scale, and a bit each of one word */
@@ -760,6 +760,169 @@ static int agrees(const Level *level) {
     return 1;
 }
 
+/* ---- sparse items: the sums of scoring/sparse.py, in the order of its terms. They are exact in float64, so fused or not is the same. */
+
+typedef struct {
+    /* items, I rows */
+    const int64_t *starts; /* (I + 1,) of leads and weights */
+    const int32_t *leads;
+    const float *weights; /* above 0 */
+    const float *decay; /* (width,) above 0 */
+    const double *offsets; /* (I,) */
+    const int32_t *order; /* (I,) by descending offset, ties by rank */
+    const int32_t *ranks; /* (I,) */
+    const uint8_t *included; /* masks of stride bytes, the first item of a byte highest, or NULL: all */
+    const int64_t *mask; /* (U,) which of them */
+    int64_t items, width, stride;
+    /* users */
+    const int32_t *users; /* (U, width) rows of items, -1 past the end */
+    const int64_t *excluded_starts; /* (U + 1,) or NULL: nothing is excluded */
+    const int32_t *excluded;
+    int64_t count, n;
+    /* the lists, (U, n), filled with -1 and -inf */
+    int32_t *best;
+    double *products;
+} Sparse;
+
+/* Adds up what a user's items lead to; sums is all 0 before. Returns how many items were touched; where these are likely most of
+   all items they are not listed: -1. */
+static int64_t lead(const Sparse *task, const int32_t *user, double *sums, int32_t *touched) {
+    int64_t held = 0, terms = 0;
+    for (int64_t place = 0; place < task->width && user[place] >= 0; place++)
+        terms += task->starts[user[place] + 1] - task->starts[user[place]];
+    int dense = terms * 2 >= task->items;
+    for (int64_t place = 0; place < task->width && user[place] >= 0; place++) {
+        double decay = task->decay[place];
+        int64_t start = task->starts[user[place]], stop = task->starts[user[place] + 1];
+        if (dense)
+            for (int64_t j = start; j < stop; j++)
+                sums[task->leads[j]] += decay * (double)task->weights[j];
+        else
+            for (int64_t j = start; j < stop; j++) {
+                int32_t item = task->leads[j];
+                touched[held] = item;
+                held += sums[item] == 0.0;
+                sums[item] += decay * (double)task->weights[j];
+            }
+    }
+    return dense ? -1 : held;
+}
+
+static void clear(const Sparse *task, double *sums, const int32_t *touched, int64_t held) {
+    if (held < 0)
+        memset(sums, 0, (size_t)task->items * sizeof *sums);
+    for (int64_t j = 0; j < held; j++)
+        sums[touched[j]] = 0.0;
+}
+
+/* A heap whose first entry is the worst. */
+static void sink(Entry *heap, int64_t held, Entry entry) {
+    int64_t place = 0;
+    for (int64_t child = 1; child < held; child = 2 * place + 1) {
+        if (child + 1 < held && by_product_then_rank(&heap[child + 1], &heap[child]) > 0)
+            child++;
+        if (by_product_then_rank(&heap[child], &entry) <= 0)
+            break;
+        heap[place] = heap[child];
+        place = child;
+    }
+    heap[place] = entry;
+}
+
+static void rise(Entry *heap, int64_t place, Entry entry) {
+    for (; place && by_product_then_rank(&entry, &heap[(place - 1) / 2]) > 0; place = (place - 1) / 2)
+        heap[place] = heap[(place - 1) / 2];
+    heap[place] = entry;
+}
+
+static int64_t offer(Entry *heap, int64_t held, int64_t n, Entry entry) {
+    if (held < n) {
+        rise(heap, held, entry);
+        return held + 1;
+    }
+    if (by_product_then_rank(&entry, &heap[0]) < 0)
+        sink(heap, held, entry);
+    return held;
+}
+
+INLINE int may(const uint8_t *mask, const uint8_t *banned, int32_t item) {
+    return !banned[item] && (!mask || (mask[item >> 3] & 0x80 >> (item & 7)));
+}
+
+static void best_of_user(const Sparse *task, int64_t user, const double *sums, const int32_t *touched, int64_t held,
+                         const uint8_t *banned, Entry *heap) {
+    const uint8_t *mask = task->included ? task->included + task->mask[user] * task->stride : NULL;
+    int64_t n = task->n, size = 0;
+    for (int64_t j = 0; j < (held < 0 ? task->items : held); j++) {
+        int32_t item = held < 0 ? (int32_t)j : touched[j];
+        double product = sums[item] + task->offsets[item];
+        if ((size < n || product >= heap[0].product) && may(mask, banned, item))
+            size = offer(heap, size, n, (Entry){product, task->ranks[item], item});
+    }
+    for (int64_t j = 0; held >= 0 && j < task->items; j++) {
+        int32_t item = task->order[j];
+        Entry entry = {task->offsets[item], task->ranks[item], item};
+        if (size == n && by_product_then_rank(&entry, &heap[0]) > 0)
+            break; /* and all that follow are worse */
+        if (sums[item] == 0.0 && may(mask, banned, item))
+            size = offer(heap, size, n, entry);
+    }
+    while (size) {
+        Entry worst = heap[0];
+        task->best[user * n + --size] = worst.item;
+        task->products[user * n + size] = worst.product;
+        sink(heap, size, heap[size]);
+    }
+}
+
+static int sparse_search(const Sparse *task) {
+    size_t items = (size_t)task->items + 1;
+    double *sums = calloc(items, sizeof *sums);
+    int32_t *touched = malloc(items * sizeof *touched);
+    uint8_t *banned = calloc(items, 1);
+    Entry *heap = malloc((size_t)(task->n + 1) * sizeof *heap);
+    int failed = !sums || !touched || !banned || !heap ? -1 : 0;
+    for (int64_t user = 0; !failed && user < task->count; user++) {
+        int64_t held = lead(task, task->users + user * task->width, sums, touched);
+        for (int set = 1; set >= 0; set--) {
+            for (int64_t j = task->excluded_starts ? task->excluded_starts[user] : 0;
+                 task->excluded_starts && j < task->excluded_starts[user + 1]; j++)
+                if (task->excluded[j] < task->items)
+                    banned[task->excluded[j]] = (uint8_t)set;
+            if (set)
+                best_of_user(task, user, sums, touched, held, banned, heap);
+        }
+        clear(task, sums, touched, held);
+    }
+    free(sums);
+    free(touched);
+    free(banned);
+    free(heap);
+    return failed;
+}
+
+/* The products of listed pairs; users that follow each other in rows are added up once. */
+static int sparse_paired(const Sparse *task, const int64_t *rows, const int64_t *columns, int64_t pairs, double *out) {
+    double *sums = calloc((size_t)task->items + 1, sizeof *sums);
+    int32_t *touched = malloc(((size_t)task->items + 1) * sizeof *touched);
+    int64_t held = 0;
+    if (!sums || !touched) {
+        free(sums);
+        free(touched);
+        return -1;
+    }
+    for (int64_t i = 0; i < pairs; i++) {
+        if (!i || rows[i] != rows[i - 1]) {
+            clear(task, sums, touched, held);
+            held = lead(task, task->users + rows[i] * task->width, sums, touched);
+        }
+        out[i] = sums[columns[i]] + task->offsets[columns[i]];
+    }
+    free(sums);
+    free(touched);
+    return 0;
+}
+
 /* ---- what is called from Python */
 
 #define EXPORT __attribute__((visibility("default")))
@@ -780,4 +943,10 @@ EXPORT int kernel_search(int level, const Task *task) { return LEVELS[level].sea
 EXPORT int kernel_paired(int level, const float *users, const int64_t *rows, const float *items, const int64_t *columns,
                          int64_t pairs, int64_t rank, double *out) {
     return LEVELS[level].paired(users, rows, items, columns, pairs, rank, out);
+}
+
+EXPORT int kernel_sparse_search(const Sparse *task) { return sparse_search(task); }
+
+EXPORT int kernel_sparse_paired(const Sparse *task, const int64_t *rows, const int64_t *columns, int64_t pairs, double *out) {
+    return sparse_paired(task, rows, columns, pairs, out);
 }

@@ -1,0 +1,150 @@
+"""A training chooses its model among candidates, by what some users came to next.
+
+The users are those that calibrate the scores: their newest item is held out, and no candidate learns from it. Of the candidates whose
+NDCG@25 is within 2 % of the highest, which is less than what chance does to it, the one whose scores explain the held-out items best is
+taken. Where popularity's own NDCG@25 is as high, or fewer than 25 users tell anything, the simplest model is taken: popularity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pyspark.sql import functions as F  # noqa: N812  # as all of Spark's documents do
+
+from personalize_spark.artifacts.heldout import HeldOut
+from personalize_spark.scoring.ragged import Ragged
+from personalize_spark.scoring.sparse import SparseItems
+from personalize_spark.solutions.calibration import calibrate_held_out, evaluated
+from personalize_spark.solutions.write_model import ending_with, in_order, last_of, own_factors
+from personalize_spark.solutions.write_users import inverse, with_last
+from personalize_spark.spark import collect_arrow
+from personalize_spark.training.als import train_als
+from personalize_spark.training.factors import Factors
+from personalize_spark.training.fold_in import Histories
+from personalize_spark.training.interactions import known
+from personalize_spark.training.sequences import forms, popularity_alone, train_forms
+from personalize_spark.training.training import Training
+
+_DEPTH, _NEAR, _FEWEST = 25, 0.98, 25
+_SECOND = 1
+"""The place of ALS among the candidates, so that a small budget knows it, too."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A candidate.
+
+    Attributes:
+        form: what it is, as the version tells it.
+        ndcg: NDCG@25 on what was held out.
+        log_loss: in nats.
+        popularity: NDCG@25 of popularity on the same.
+    """
+
+    form: Any
+    ndcg: float
+    log_loss: float
+    popularity: float
+
+
+@dataclass(frozen=True)
+class _Known:
+    """The users with a held-out item: their histories without it, by numbers of items, and the held-out ones, int64 (H,)."""
+
+    histories: Histories
+    targets: NDArray[np.int64]
+
+
+def train_best(training: Training) -> Factors:
+    """The best of as many candidates as the hyperparameter `training_jobs` allows.
+
+    The factors' properties tell it: `chosen`, `candidates`, and `choice`, why.
+    """
+    held = _known(training)
+    if len(held.targets) < _FEWEST:
+        why = f"Only {len(held.targets)} users have an item to hold out: nothing can be told, and the simplest model is taken."
+        return _told(popularity_alone(training), [], why)
+    measured: list[Measured] = []
+    kept: dict[int, Factors] = {}  # those that can still be taken: the others' memory is let go
+    for factors in islice(_candidates(training), training.hyperparameters.training_jobs):
+        kept[len(measured)] = factors
+        measured.append(_measured(factors, held))
+        kept = {place: kept[place] for place in _near(measured) if place in kept}
+    best = chosen(measured)
+    if best is None:
+        why = "No candidate orders what users did next better than popularity does: the model is popularity's."
+        return _told(popularity_alone(training), measured, why)
+    why = f"The best of {len(measured)} candidates on {len(held.targets)} users, by NDCG@25 and log-loss."
+    return _told(kept[best], measured, why)
+
+
+def _near(candidates: list[Measured]) -> list[int]:
+    """The places of those whose order is as good as the best."""
+    highest = max(each.ndcg for each in candidates)
+    return [place for place, each in enumerate(candidates) if each.ndcg >= _NEAR * highest]
+
+
+def chosen(candidates: list[Measured]) -> int | None:
+    """The place of the one that is taken; `None`: popularity is as good as any."""
+    if max(each.ndcg for each in candidates) <= max(each.popularity for each in candidates):
+        return None
+    return min(_near(candidates), key=lambda place: candidates[place].log_loss)
+
+
+def _candidates(training: Training) -> Iterator[Factors]:
+    """The forms, with ALS among the first of them."""
+    trained = train_forms(training, forms(training.hyperparameters.rank))
+    yield from islice(trained, _SECOND)
+    als = train_als(training)
+    yield replace(als, scored=training.recipe.scored, properties={**als.properties, "form": "aws-user-personalization"})
+    yield from trained
+
+
+def _told(factors: Factors, candidates: list[Measured], why: str) -> Factors:
+    told = {"chosen": factors.properties["form"], "candidates": [asdict(each) for each in candidates], "choice": why}
+    return replace(factors, properties=factors.properties | told)
+
+
+def _known(training: Training) -> _Known:
+    _, pairs = training.numbered
+    rows = known(pairs.where(F.col("target").isNotNull())).select("user", "item", "events", "newest", "target")
+    table = collect_arrow(rows).sort_by([("user", "ascending"), ("item", "ascending")])
+    users, items, events, newest, targets = (table.column(each).to_numpy() for each in table.column_names)
+    starts = np.flatnonzero(np.diff(users, prepend=-1))
+    lengths = np.diff(starts, append=len(users)).astype(np.int64)
+    histories = Histories(Ragged.of_lengths(lengths, items.astype(np.int32)), events.astype(np.float32), newest)
+    return _Known(histories, targets[starts].astype(np.int64))
+
+
+def _measured(factors: Factors, held: _Known) -> Measured:
+    """Measure a candidate as its model would be measured, on the driver."""
+    matrix, _ = in_order(factors)
+    make = None if factors.users is None else factors.users.fold_in
+    assert matrix is not None  # noqa: S101  # all candidates have users
+    assert make is not None  # noqa: S101
+    rows, own = inverse(matrix.ranks), own_factors(matrix, popular=True)
+    items = held.histories.items.with_values(rows[held.histories.items.values])
+    source = own if factors.queries is None else factors.queries[matrix.ranks]
+    vectors = make(own).vectors(source, replace(held.histories, items=items))
+    targets = Ragged(np.arange(len(held.targets) + 1), rows[held.targets])
+    sparse = isinstance(matrix, SparseItems)
+    out = HeldOut(vectors if sparse else with_last(vectors, 0.0), targets, items)
+    prior = factors.prior()[matrix.ranks]
+    calibration = calibrate_held_out(out, matrix, prior)
+    last = last_of(calibration.scale, prior)
+    if isinstance(matrix, SparseItems):
+        matrix = replace(matrix, share=last)
+    else:
+        out = ending_with(out, last)
+    rankings = evaluated(out, matrix, factors.counts()[matrix.ranks], calibration.scale.temperature).rankings
+    return Measured(
+        factors.properties["form"],
+        rankings["model"].ndcg[_DEPTH],
+        calibration.metrics["logLoss"],
+        rankings["popularity"].ndcg[_DEPTH],
+    )

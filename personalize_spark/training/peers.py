@@ -1,0 +1,96 @@
+"""What simple models would have recommended to the held-out users: a training writes their lists, and `evaluate` shows them.
+
+    cosine item-kNN    the sum over a user's items j of the cosine of the users of j and of i; all neighbours count
+    EASE               the sum of B_ji, where B = I - P / diag(P), P = (X'X + 250 I)^-1 and X holds who met what
+                       (Steck, "Embarrassingly Shallow Autoencoders for Sparse Data", WWW 2019)
+
+They learn from what the model learned from. Only where it is cheap: of at most a million pairs, EASE of at most 3,000 items.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame
+
+from personalize_spark.artifacts.heldout import COSINE, EASE, HeldOut
+from personalize_spark.scoring.ragged import Ragged
+from personalize_spark.spark import collect_arrow
+from personalize_spark.training.interactions import known
+
+_MOST_PAIRS, _MOST_ITEMS = 1_000_000, 3_000
+_RIDGE = 250.0
+_LENGTH = 25
+_CELLS = 1 << 22
+"""Scores at once: 32 MiB."""
+
+
+def peer_lists(pairs: DataFrame, rows: NDArray[np.int32], out: HeldOut) -> dict[str, NDArray[np.int32]]:
+    """By name, int32 (H, 25): the lists of each peer, in rows of the model, without what a user has seen; -1 past the end.
+
+    Args:
+        pairs: the frame of `interactions.number_pairs`.
+        rows: int32 (I,): the row of each item number.
+        out: the held-out users.
+    """
+    met = known(pairs).select("user", "item")
+    if not len(out.vectors) or met.count() > _MOST_PAIRS:
+        return {}
+    table = collect_arrow(met)
+    return lists_of(table.column("user").to_numpy(), rows[table.column("item").to_numpy()], len(rows), out.seen)
+
+
+def lists_of(
+    users: NDArray[np.int32], items: NDArray[np.int32], count: int, seen: Ragged[np.int32]
+) -> dict[str, NDArray[np.int32]]:
+    """The lists of `peer_lists`.
+
+    Args:
+        users: int32 (m,), at least one, any numbers.
+        items: int32 (m,), the item that each of them met, none twice.
+        count: how many items there are.
+        seen: what each asked user has seen.
+    """
+    from scipy.sparse import csr_array
+
+    rows = np.unique(users, return_inverse=True)[1]
+    matrix = csr_array((np.ones(len(rows)), (rows, items)), shape=(int(rows.max()) + 1, count))
+    asked = csr_array((np.ones(len(seen.values)), seen.values, seen.indptr), shape=(len(seen), count))
+    lists = {COSINE: _lists(lambda some: _cosine(some, matrix), asked, seen)}
+    if count <= _MOST_ITEMS:
+        weights = ease(matrix)
+        lists[EASE] = _lists(lambda some: some @ weights, asked, seen)
+    return lists
+
+
+def _cosine(asked: Any, matrix: Any) -> NDArray[np.float64]:
+    """Float64 (h, I), by way of the users, so that the items' own matrix need not be held."""
+    scale = 1 / np.sqrt(np.maximum(matrix.sum(axis=0), 1))
+    scores: NDArray[np.float64] = ((asked * scale) @ matrix.T @ matrix).toarray() * scale
+    return scores
+
+
+def ease(matrix: Any, ridge: float = _RIDGE) -> NDArray[Any]:
+    """B, (I, I) of the dtype of the sparse matrix (U, I), which holds who met what."""
+    gram = (matrix.T @ matrix).toarray()
+    gram[np.diag_indices_from(gram)] += ridge
+    inverse = np.linalg.inv(gram)
+    weights: NDArray[Any] = -inverse / np.diag(inverse)
+    np.fill_diagonal(weights, 0.0)
+    return weights
+
+
+def _lists(score: Any, asked: Any, seen: Ragged[np.int32]) -> NDArray[np.int32]:
+    count, items = asked.shape
+    lists = np.full((count, _LENGTH), -1, np.int32)
+    step = max(1, _CELLS // items)
+    for start in range(0, count, step):
+        part = slice(start, min(start + step, count))
+        scores, own = score(asked[part]), seen.part(part)
+        scores[own.row_ids(), own.values] = -np.inf
+        best = np.argsort(-scores, axis=1, kind="stable")[:, :_LENGTH]
+        there = np.take_along_axis(scores, best, axis=1) > -np.inf
+        lists[part, : best.shape[1]] = np.where(there, best, -1)
+    return lists

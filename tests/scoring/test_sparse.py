@@ -1,0 +1,179 @@
+"""The sparse scorer held against sums that are written out number by number."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import replace
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from personalize_spark.scoring import sparse, topn
+from personalize_spark.scoring.kernel import Kernel, kernels
+from personalize_spark.scoring.masks import Masks
+from personalize_spark.scoring.ragged import Ragged
+from personalize_spark.scoring.selection import Selection, best_of
+from personalize_spark.scoring.softmax import log_normalisers
+from personalize_spark.scoring.sparse import SparseItems
+from personalize_spark.scoring.topn import products_of, top_n
+from personalize_spark.training.temperature import fit_scale, fit_sparse_scale
+
+BEST = next(reversed([*kernels()]), None)
+
+
+@pytest.fixture(
+    autouse=True, scope="module", params=[None, BEST] if BEST else [None], ids=lambda native: native and native.name
+)
+def native(request: pytest.FixtureRequest) -> Iterator[Kernel | None]:
+    """All tests here run with numpy, and with the kernel where it is built."""
+    with patch.object(topn, "kernel", lambda: request.param):
+        yield request.param
+
+
+Lists = list[list[tuple[int, float]]]
+
+
+def drawn(
+    seed: int, count: int = 30, users: int = 12, width: int = 4, share: float = 0.5
+) -> tuple[SparseItems, NDArray[np.int32]]:
+    """Items of few distinct weights, so that products tie, and users of 0 to `width` items."""
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(0, min(count, 8) + 1, count)
+    leads = Ragged.of_lengths(
+        lengths, np.concatenate([[], *(rng.permutation(count)[:n] for n in lengths)]).astype(np.int32)
+    )
+    weights = rng.choice(np.array([0.25, 0.5, 1 / 3], np.float32), len(leads.values))
+    prior, ranks = rng.integers(0, 4, count).astype(np.float32), rng.permutation(count).astype(np.int32)
+    decay = (0.5 ** np.arange(width)).astype(np.float32)
+    of_user = [rng.permutation(count)[: rng.integers(0, width + 1)] for _ in range(users)]
+    histories = Ragged.of_lengths(
+        np.array([len(each) for each in of_user], np.int64), np.concatenate([[], *of_user]).astype(np.int32)
+    )
+    return SparseItems(leads, weights, decay, prior, ranks, share), histories.padded(width, -1)
+
+
+def product(items: SparseItems, user: NDArray[np.int32], item: int) -> float:
+    total = 0.0
+    for place, row in enumerate(user.tolist()):
+        if row >= 0:
+            found = dict(
+                zip(
+                    items.leads.row(row).tolist(), items.weights[slice(*items.leads.indptr[row : row + 2])], strict=True
+                )
+            )
+            total += float(items.decay[place]) * float(found.get(item, 0.0))
+    return total + float(items.prior[item]) * items.share
+
+
+def oracle(items: SparseItems, users: NDArray[np.int32], n: int, selection: Selection) -> Lists:
+    lists = []
+    for line, user in enumerate(users):
+        allowed = selection.allows(np.full(len(items), line), np.arange(len(items)))
+        pairs = [(item, product(items, user, item)) for item in np.flatnonzero(allowed).tolist()]
+        lists.append(sorted(pairs, key=lambda pair: (-pair[1], items.ranks[pair[0]]))[:n])
+    return lists
+
+
+def found(items: SparseItems, users: NDArray[np.int32], n: int, selection: Selection) -> Lists:
+    best = best_of(users, items, n, selection)
+    return [
+        [(item, value) for item, value in zip(*pair, strict=True) if item >= 0]
+        for pair in zip(best.items.tolist(), best.products.tolist(), strict=True)
+    ]
+
+
+@given(
+    seed=st.integers(0, 10_000),
+    n=st.integers(1, 40),
+    count=st.integers(1, 40),
+    share=st.sampled_from([0.0, 0.5]),
+    small=st.booleans(),
+)
+def test_the_answer_is_that_of_brute_force_whatever_goes_together(
+    seed: int, n: int, count: int, share: float, *, small: bool
+) -> None:
+    items, users = drawn(seed, count, share=share)
+    rng = np.random.default_rng(seed)
+    kept = np.packbits(rng.random((2, count)) < 0.5, axis=1)
+    masks = Masks(kept, rng.integers(0, 2, len(users)))
+    excluded, also = (
+        Ragged.of_pairs(rng.integers(0, len(users), 20), rng.integers(0, count, 20), len(users)) for _ in range(2)
+    )
+    outside = also.where(~masks.contains(also.row_ids(), also.values)).difference(excluded)
+    for selection in (Selection(), Selection(excluded=excluded), Selection(masks, excluded, outside)):
+        expected = oracle(items, users, n, selection)
+        with patch.multiple(sparse, _CELLS=50, _TERMS=9) if small else nullcontext():
+            assert found(items, users, n, selection) == expected  # to the bit
+
+
+def test_an_excluded_item_that_the_model_has_not_learned_is_no_error() -> None:
+    items, users = drawn(0)
+    excluded = Ragged.of_pairs(np.arange(len(users)), np.full(len(users), len(items)), len(users))
+    assert found(items, users, 5, Selection(excluded=excluded)) == found(items, users, 5, Selection())
+
+
+@given(seed=st.integers(0, 10_000))
+def test_listed_pairs_have_the_products_of_the_lists(seed: int) -> None:
+    items, users = drawn(seed)
+    rng = np.random.default_rng(seed)
+    rows, columns = rng.integers(0, len(users), 50), rng.integers(0, len(items), 50)
+    expected = [product(items, users[row], int(column)) for row, column in zip(rows, columns, strict=True)]
+    assert products_of(users, rows, items, columns).tolist() == expected
+    with patch.multiple(sparse, _CELLS=50, _TERMS=9):
+        assert products_of(users, rows, items, columns).tolist() == expected
+
+
+@pytest.mark.parametrize("temperature", [0.1, 3.0, 200.0])
+def test_the_normaliser_is_that_of_all_products(temperature: float) -> None:
+    items, users = drawn(3)
+    for user, value in zip(users, log_normalisers(users, items, temperature), strict=True):
+        exponents = np.array([temperature * product(items, user, item) for item in range(len(items))])
+        assert value == pytest.approx(np.logaddexp.reduce(exponents), rel=1e-12)
+
+
+def test_the_scale_is_that_of_the_same_products_as_factors() -> None:
+    items, users = drawn(5, count=40, users=200, share=0.0)
+    dense = np.array([[product(items, user, item) for item in range(40)] for user in users], np.float32)
+    prior = np.log1p(np.arange(40.0))
+    rng = np.random.default_rng(0)
+    targets = np.argmax(4 * dense + 0.7 * prior + rng.gumbel(size=dense.shape), axis=1)
+    expected = fit_scale(dense, targets, np.eye(40, dtype=np.float32), prior)
+    fitted = fit_sparse_scale(users, targets, items, prior)
+    assert fitted.log_loss == pytest.approx(expected.log_loss, abs=1e-7)
+    assert fitted.scale.temperature == pytest.approx(expected.scale.temperature, rel=1e-3)
+    assert fitted.scale.popularity == pytest.approx(expected.scale.popularity, rel=1e-3)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_misleads_leaves_the_scores_to_popularity(seed: int) -> None:
+    """Everybody shuns what the history leads to, and takes what is popular: the log-loss is popularity's all the same."""
+    items, users = drawn(seed, count=40, users=300, share=0.0)
+    dense = np.array([[product(items, user, item) for item in range(40)] for user in users])
+    prior = np.log1p(np.arange(40.0))
+    gumbel = np.random.default_rng(seed).gumbel(size=dense.shape)
+    targets = np.argmax(prior - 2 * dense + gumbel, axis=1)
+    popularity = float(np.log(np.exp(prior).sum()) - prior[targets].mean())
+    fitted = fit_sparse_scale(users, targets, items, prior)
+    assert fitted.log_loss <= popularity + 1e-5
+    # and the scores of the model that is written have it
+    share = fitted.scale.popularity * prior.max() / fitted.scale.temperature
+    written = replace(items, prior=(prior / prior.max()).astype(np.float32), share=share)
+    chosen = products_of(users, np.arange(len(users)), written, targets)
+    losses = log_normalisers(users, written, fitted.scale.temperature) - fitted.scale.temperature * chosen
+    assert losses.mean() <= popularity + 2e-5
+
+
+def test_no_items_and_no_users_are_no_error() -> None:
+    items, users = drawn(1)
+    assert top_n(users[:0], items, 3).items.shape == (0, 3)
+    empty = replace(
+        items, leads=Ragged(np.zeros(1, np.int64), np.empty(0, np.int32)), ranks=items.ranks[:0], prior=items.prior[:0]
+    )
+    assert (top_n(np.full((2, 4), -1, np.int32), empty, 3).items == -1).all()
+    assert log_normalisers(np.full((1, 4), -1, np.int32), empty, 1.0)[0] == -math.inf

@@ -1,0 +1,71 @@
+"""Trainings of v2 as a user runs them: its form, its peers, and the choice among candidates."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pyspark.sql import SparkSession
+
+from personalize_spark.artifacts.artifact import Artifact
+from personalize_spark.artifacts.heldout import COSINE, EASE, read_held_out, read_peers
+from personalize_spark.artifacts.model import read_model
+from personalize_spark.solutions.train import train
+from tests.solutions.test_train import SMALL, artifact_of, ids, interactions, write
+
+pytestmark = pytest.mark.spark
+
+
+V2 = "aws-user-personalization-v2"
+
+
+def learned(spark: SparkSession, folder: Path) -> Artifact:
+    catalog = write(spark, f"file://{folder}/", interactions())
+    return artifact_of(catalog, train(spark, catalog, "films", V2, "s", SMALL))
+
+
+def test_v2_has_the_newest_items_of_a_user_what_they_lead_to_and_the_lists_of_peers(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    artifact = learned(spark, tmp_path)
+    model = read_model(artifact)
+    names = ids(model)
+    assert (model.matrix, model.item_side) == (None, model.sparse)
+    assert model.sparse is not None
+    assert model.users is not None
+    newest = {item: when for user, item, when in interactions() if user == "üser-37"}
+    found = model.users.lookup(["üser-37"]).vectors[0]
+    expected = sorted(newest, key=lambda item: (newest[item], item.encode()), reverse=True)
+    assert [names[row] for row in found if row >= 0] == expected
+    assert model.sparse.share == artifact.properties["foldIn"]["last"]
+    held_out = read_held_out(artifact)
+    assert held_out is not None
+    for lists in read_peers(artifact).values():
+        assert lists.shape == (len(held_out.vectors), 25)
+        assert not held_out.seen.contains(np.repeat(np.arange(len(lists)), 25), lists.ravel()).any()
+    assert set(read_peers(artifact)) == {COSINE, EASE}
+
+
+def test_v2_chooses_among_candidates_and_the_record_tells_it(spark: SparkSession, tmp_path: Path) -> None:
+    catalog = write(spark, f"file://{tmp_path}/", interactions())
+    version = train(spark, catalog, "films", V2, "s", replace(SMALL, training_jobs=5))
+    told = catalog.read(version).fields
+    candidates = told["choice"]["candidates"]
+    assert [each["form"] if isinstance(each["form"], str) else each["form"]["rank"] for each in candidates] == [
+        *(0, "aws-user-personalization", 0, 0, 16),
+    ]
+    assert told["choice"]["chosen"] in [*(each["form"] for each in candidates), "popularity"]
+    assert told["tunedHPOParams"]["algorithmHyperParameters"]
+    assert all(0 < each["log_loss"] < 10 for each in candidates)
+
+
+def test_v2_is_popularity_where_nobody_shows_what_comes_next(spark: SparkSession, tmp_path: Path) -> None:
+    rows = [(f"user-{user}", f"item-{user % 7}", user) for user in range(60)]
+    catalog = write(spark, f"file://{tmp_path}/", rows)
+    properties = artifact_of(
+        catalog, train(spark, catalog, "films", V2, "s", replace(SMALL, training_jobs=3))
+    ).properties
+    assert properties["chosen"] == "popularity"
+    assert properties["choice"].startswith("Only 0 users have an item to hold out")
