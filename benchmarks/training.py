@@ -107,7 +107,7 @@ def _train(folder: Path) -> dict[str, object]:
         text = said.read()
     assert process.returncode == 0, text
     private = {kind: round(value) for kind, value in most.items() if kind.endswith("private")}
-    metrics = dict(line.split(": ", 1) for line in text.splitlines() if line.startswith(("logLoss", "normalized")))
+    metrics = dict(line.split(": ", 1) for line in text.splitlines() if line.startswith(("log_loss", "normalized")))
     return {"seconds": round(time.perf_counter() - started, 1), "most MiB": private, "metrics": metrics}
 
 

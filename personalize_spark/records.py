@@ -283,7 +283,7 @@ def _raw(text: bytes) -> bytes:
 
 
 def _problem(record: Object, required: Sequence[str], wanted: str, may_have: Sequence[str]) -> LineError | None:
-    there = [field for field in may_have if record.get(field) is not None]
+    there = [field for field in may_have if record.get(field) is not None] if may_have else may_have
     for field in there:
         error = _check_list(field, record[field])
         if error is not None:

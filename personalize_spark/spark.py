@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from personalize_spark.errors import EnvironmentProblem, TaskFailed
-from personalize_spark.jars import ensure_jars
+from personalize_spark.jars import ensure_jars, release_of
 from personalize_spark.settings import of_tasks, value_of
 
 if TYPE_CHECKING:
@@ -192,9 +192,11 @@ def check_delta(session: SparkSession) -> None:
         EnvironmentProblem: the session was started without it.
     """
     if "delta" not in str(session.conf.get("spark.sql.extensions", "")):
+        needed = {"spark.jars.packages": release_of(session.version).delta, **_DELTA}
         raise EnvironmentProblem(
             "The running Spark session has no Delta, which importing and training need. Import and train before the first job "
-            "of this process, run jobs with the engine local, or start the session with Delta yourself."
+            "of this process, run jobs with the engine local, or start the session with Delta yourself: "
+            + ", ".join(f"{name}={value}" for name, value in needed.items())
         )
 
 

@@ -44,8 +44,11 @@ def test_a_delta_table_is_written_and_merged(spark: SparkSession, table: str) ->
 
 @pytest.mark.parametrize(("extensions", "has"), [("io.delta.sql.DeltaSparkSessionExtension", True), ("", False)])
 def test_a_session_without_delta_is_told(extensions: str, *, has: bool) -> None:
-    session: Any = SimpleNamespace(conf={"spark.sql.extensions": extensions})
-    with nullcontext() if has else pytest.raises(EnvironmentProblem, match="has no Delta"):
+    session: Any = SimpleNamespace(conf={"spark.sql.extensions": extensions}, version="4.0.1")
+    package = (
+        r"has no Delta.*spark\.jars\.packages=io\.delta:delta-spark_4\.0_2\.13:.*, spark\.sql\.extensions=io\.delta"
+    )
+    with nullcontext() if has else pytest.raises(EnvironmentProblem, match=package):
         check_delta(session)
 
 

@@ -32,21 +32,30 @@ def names_below(uri: str) -> list[str]:
     return [name.removeprefix(f"{prefix}/") for name in names]
 
 
+def kind_of(uri: str) -> str:
+    """What Spark reads the table as: delta, csv, json or parquet; this takes no session.
+
+    Raises:
+        DataError: there is nothing, or no table.
+    """
+    names = names_below(uri)
+    if any(name.startswith("_delta_log/") for name in names):
+        return "delta"
+    plain = [name for name in names if not name.rpartition("/")[2].startswith(("_", "."))]
+    kinds = (_TEXT[end] for end in _TEXT for name in plain if name.removesuffix(".gz").endswith(end))
+    kind = next(kinds, "parquet")
+    if kind == "parquet":
+        _check_parquet(uri)
+    return kind
+
+
 def open_table(spark: SparkSession, uri: str) -> DataFrame:
     """The table as Spark reads it; the values of a CSV file, which has a header, are strings.
 
     Raises:
         DataError: there is nothing, or nothing that Spark can read.
     """
-    names = names_below(uri)
-    if any(name.startswith("_delta_log/") for name in names):
-        kind = "delta"
-    else:
-        plain = [name for name in names if not name.rpartition("/")[2].startswith(("_", "."))]
-        kinds = (_TEXT[end] for end in _TEXT for name in plain if name.removesuffix(".gz").endswith(end))
-        kind = next(kinds, "parquet")
-        if kind == "parquet":
-            _check_parquet(uri)
+    kind = kind_of(uri)
     reader = spark.read.format(kind)
     if kind == "csv":
         reader = reader.options(header=True, escape='"', multiLine=True)

@@ -22,6 +22,8 @@ from personalize_spark.external.load import (
     load_item_factors,
     load_user_factors,
 )
+from personalize_spark.external.spark_ml import saved_indexer
+from personalize_spark.external.tables import kind_of
 from personalize_spark.external.unpack import unpacked
 from personalize_spark.recipes import RECIPES, ModelKind, recipe_of
 from personalize_spark.schemas import INTERACTIONS
@@ -130,6 +132,10 @@ def check_import(
         check_arrays(found.items, Axis.ITEM, found.form, found.item_ids)
         if LOADERS[recipe_of(target.recipe).model] is load_user_factors:
             check_arrays(found.users or found.items, Axis.USER, found.form, found.user_ids)
+    ids = (uri for uri in (found.item_ids, found.user_ids) if uri and saved_indexer(uri) is None)
+    for uri in (*ids, found.counts, found.interactions):
+        if uri:
+            kind_of(uri)
     return arn, solution, found, notes
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from html import escape
@@ -11,6 +12,8 @@ from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.quality.template import fragment, section, table
 
+_CAPITAL = re.compile("[A-Z]")
+
 
 @dataclass(frozen=True)
 class NewVersion:
@@ -18,13 +21,18 @@ class NewVersion:
 
     Attributes:
         arn: its ARN; a request names it as `solutionVersionArn`.
-        metrics: log-losses in nats, for recipes whose scores are probabilities; `users` and others are counts.
+        metrics: log-losses in nats, for recipes whose scores are probabilities; `held_out_users` and others are counts. The names
+            are those of the version's record, in the style of this package.
         notes: how to read the metrics.
     """
 
     arn: str
     metrics: Mapping[str, float]
     notes: list[str]
+
+    def __post_init__(self) -> None:
+        named = {_CAPITAL.sub(lambda found: f"_{found[0].lower()}", name): each for name, each in self.metrics.items()}
+        object.__setattr__(self, "metrics", named)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values."""

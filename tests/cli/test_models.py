@@ -70,6 +70,12 @@ def test_what_is_wrong_is_said_and_the_exit_code_tells(tmp_path: Path) -> None:
             "There is nothing at file:///nowhere.npy",
         ),
         ("import-model --solution s --recipe aws-hrnn --items items.csv --group g", "no dataset group 'g'"),
+        ("import-model --solution s --recipe aws-popularity-count --counts words.txt", "words.txt is not a table"),
+        ("import-model --solution s --recipe aws-popularity-count --counts no.csv", "There is nothing at file:"),
+        (
+            "import-model --solution s --recipe aws-hrnn --items items.csv --counts items.csv --item-ids words.txt",
+            "words.txt is not a table",
+        ),
         ("import --group g", "Nothing to import"),
         ("import --group ../../evil --items items.csv", "../../evil' is not the ARN"),
         ("import --group g --items /nowhere.csv", "file:///nowhere.csv has no file with content"),
@@ -82,6 +88,7 @@ def test_what_needs_no_spark_is_refused_without_it(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("items.csv").write_text("ITEM_ID\na\n")
+    Path("words.txt").write_text("a\n")
     monkeypatch.setattr("personalize_spark.spark.open_session", None)
     assert main([*arguments.split(), "--catalog", "catalog"]) != 0
     assert said in capsys.readouterr().err

@@ -30,7 +30,8 @@ def test_bars_and_curves_are_drawn_of_nothing_too() -> None:
 
 def test_a_solution_version_an_evaluation_and_a_comparison_show_in_notebooks() -> None:
     version = NewVersion("arn:x", {"users": 1_000, "logLoss": 0.5}, ["a < b"])
-    assert cells(version._repr_html_()) == [["users", "1,000"], ["logLoss", "0.5000"]]
+    assert cells(version._repr_html_()) == [["users", "1,000"], ["log_loss", "0.5000"]]
+    assert version.to_dict()["metrics"] == {"users": 1_000, "log_loss": 0.5}
     assert "a &lt; b" in version._repr_html_()
     assert "1,234 users" in Evaluation(1_234, 5, {}, [])._repr_html_()
     comparison = Tally(3, 2).comparison()
