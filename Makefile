@@ -75,6 +75,7 @@ bench-full: jars  ## All benchmarks; two hours
 	$(PYTHON) -m benchmarks.training
 	$(PYTHON) -m benchmarks.extremes
 	$(PYTHON) -m benchmarks.scale
+	$(PYTHON) -m benchmarks.estimates
 	$(PYTHON) -m benchmarks.endurance
 	$(PYTHON) -m benchmarks.report
 

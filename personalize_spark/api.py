@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
-from personalize_spark.errors import InvalidInputException, JobFailed, missing_spark_told
+from personalize_spark.errors import InvalidInputException, missing_spark_told
 from personalize_spark.extensions import with_extensions
 from personalize_spark.solutions.new_version import NewVersion, new_version
 from personalize_spark.storage.location import Place, uri_of
@@ -161,41 +161,6 @@ def _spark_executor(spark: SparkSession) -> SparkExecutor:
     from personalize_spark.job.spark_executor import SparkExecutor
 
     return SparkExecutor(spark)
-
-
-def validate_batch_inference(
-    catalog: Catalog | Place,
-    request: Mapping[str, Any],
-    *,
-    assume_role: bool = False,
-    limits: Literal["service"] | None = None,
-) -> dict[str, Any]:
-    """Check a CreateBatchInferenceJob request and list its input, without creating a job.
-
-    Returns:
-        `valid`, which is true; `input_files`; `input_bytes`; `notes`, a list of what to know before it runs.
-
-    Raises:
-        ServiceError: the request would be refused.
-        JobFailed: the job would fail: there is no input, more than the managed service takes, or too many records for themes, or the
-            output folder cannot be written.
-    """
-    from personalize_spark.job.inputs import find_inputs, note_of_litter, note_of_old_answers
-    from personalize_spark.job.run import check_inputs, check_output
-    from personalize_spark.service.batch_inference_jobs import check_batch_inference_job
-
-    job = check_batch_inference_job(
-        Catalog(catalog), request, assume_role=assume_role, service_limits=limits == "service"
-    )
-    inputs = find_inputs(job.input_path, job.output_path, job.access)
-    check_inputs(job, inputs)
-    if refused := [each.refused for each in inputs if each.refused]:
-        raise JobFailed(refused[0])
-    size = sum(each.source.size for each in inputs)
-    names = [each.source.name for each in inputs]
-    notes = [*job.notes, *note_of_litter(job.input_path, job.access), *note_of_old_answers(names)]
-    notes += check_output(job, inputs)
-    return {"valid": True, "input_files": len(inputs), "input_bytes": size, "notes": notes}
 
 
 @missing_spark_told()

@@ -1,4 +1,4 @@
-"""Requests: validated as the service does, by walking the service model that ships with botocore.
+"""Requests: validated as the service does, by walking the service model that ships with botocore, or a copy where that is older.
 
 The SDKs check presence and types only; lengths, patterns, enums and ranges are the service's. All mistakes of a request
 are reported at once, in the service's wording. One extension: `file:///` paths stand beside `s3://`.
@@ -7,27 +7,20 @@ are reported at once, in the service's wording. One extension: `file:///` paths 
 from __future__ import annotations
 
 import datetime as dt
-import gzip
 import re
 from collections.abc import Callable, Iterator, Mapping, Sized
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from personalize_spark.errors import EnvironmentProblem, InvalidInputException, TooManyTagsException, did_you_mean
+from personalize_spark.errors import InvalidInputException, TooManyTagsException, did_you_mean
+from personalize_spark.service_model import NOTHING, PERSONALIZE, Reference, Shape, service_model
 
 MAX_NUM_RESULTS = 500
 MAX_TAGS = 50
 BATCH_INFERENCE = "BATCH_INFERENCE"
 THEME_GENERATION = "THEME_GENERATION"
 
-PERSONALIZE, EVENTS, RUNTIME = "personalize", "personalize-events", "personalize-runtime"
-"""The services, as boto3 names them."""
 
 _LOCATION = re.compile(r"(s3|s3a|https?)://.+|file:///.+")
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
@@ -45,73 +38,9 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
 }
 
 
-@dataclass(frozen=True)
-class _Reference:
-    """The name of a shape."""
-
-    shape: str
-
-
-_NOTHING = _Reference("")
-
-
-@dataclass(frozen=True)
-class _Shape:
-    """A type of the service model, as its JSON has it."""
-
-    type: str
-    required: tuple[str, ...] = ()
-    members: dict[str, _Reference] = field(default_factory=dict)
-    member: _Reference = _NOTHING
-    key: _Reference = _NOTHING
-    value: _Reference = _NOTHING
-    min: int | float | None = None
-    max: int | float | None = None
-    pattern: str | None = None
-    enum: tuple[str, ...] = ()
-    error: dict[str, Any] = field(default_factory=dict)
-
-    def named(self, name: Callable[[_Reference], _Reference]) -> _Shape:
-        """The shape with other names for what it refers to."""
-        members = {member: name(each) for member, each in self.members.items()}
-        return replace(self, members=members, member=name(self.member), key=name(self.key), value=name(self.value))
-
-
-@dataclass(frozen=True)
-class _Operation:
-    """An operation of a service; `output` is left out where there is nothing to answer."""
-
-    input: _Reference
-    http: dict[str, Any]
-    output: _Reference = _NOTHING
-    service: str = PERSONALIZE
-
-
-@dataclass(frozen=True)
-class _ServiceModel:
-    """A service, as botocore describes it, or several: no two have an operation of the same name."""
-
-    operations: dict[str, _Operation]
-    shapes: dict[str, _Shape]
-
-    def prefixed(self, service: str) -> _ServiceModel:
-        """The model with shapes whose names tell the service, as `Arn` or `Item` is another one in each."""
-
-        def name(reference: _Reference) -> _Reference:
-            return reference if reference == _NOTHING else _Reference(f"{service}.{reference.shape}")
-
-        operations = {
-            each: replace(operation, input=name(operation.input), output=name(operation.output), service=service)
-            for each, operation in self.operations.items()
-        }
-        return _ServiceModel(
-            operations, {f"{service}.{each}": shape.named(name) for each, shape in self.shapes.items()}
-        )
-
-
 def members(operation: str) -> Mapping[str, str]:
     """The parameters of an operation, each with its type: string, integer, double, boolean, list, map or structure."""
-    model = _service_model()
+    model = service_model()
     shape = model.shapes[model.operations[operation].input.shape]
     return {name: model.shapes[each.shape].type for name, each in shape.members.items()}
 
@@ -126,7 +55,7 @@ def validate(operation: str, params: Mapping[str, Any]) -> None:
     tags = params.get("tags")
     if isinstance(tags, (list, tuple)) and len(tags) > MAX_TAGS:
         raise TooManyTagsException(f"{len(tags)} tags are more than the {MAX_TAGS} that a resource may have.")
-    problems = list(_check(_service_model().operations[operation].input, dict(params), ""))
+    problems = list(_check(service_model().operations[operation].input, dict(params), ""))
     if not problems and operation in _RULES:
         problems = list(_RULES[operation](params))
     if problems:
@@ -136,32 +65,32 @@ def validate(operation: str, params: Mapping[str, Any]) -> None:
 
 def service_of(operation: str) -> str | None:
     """The service that has an operation of this name, supported here or not."""
-    found = _service_model().operations.get(operation)
+    found = service_model().operations.get(operation)
     return found.service if found else None
 
 
 def operation_at(path: str) -> str | None:
     """The operation of the services with paths, events and runtime, that is `POST` to this one."""
-    operations = _service_model().operations.items()
+    operations = service_model().operations.items()
     found = (name for name, each in operations if each.service != PERSONALIZE and each.http["requestUri"] == path)
     return next(found, None)
 
 
 def http_status(operation: str, code: str) -> int:
     """The HTTP status of an error of an operation: 400, if its service does not say otherwise."""
-    shape = _service_model().shapes.get(f"{service_of(operation)}.{code}")
+    shape = service_model().shapes.get(f"{service_of(operation)}.{code}")
     status: int = shape.error.get("httpStatusCode", 400) if shape else 400
     return status
 
 
 def skeleton(operation: str) -> dict[str, Any]:
     """Parameters of an operation to fill in: every member, with an empty value."""
-    found: dict[str, Any] = _skeleton(_service_model().operations[operation].input)
+    found: dict[str, Any] = _skeleton(service_model().operations[operation].input)
     return found
 
 
-def _skeleton(reference: _Reference) -> Any:
-    shape = _service_model().shapes[reference.shape]
+def _skeleton(reference: Reference) -> Any:
+    shape = service_model().shapes[reference.shape]
     if shape.type == "structure":
         return {name: _skeleton(each) for name, each in shape.members.items()}
     if shape.type == "map":
@@ -175,12 +104,12 @@ def _skeleton(reference: _Reference) -> Any:
 
 def with_scalars(operation: str, params: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters of an operation, whose numbers and booleans may be texts, with numbers and booleans; `validate` finds the rest."""
-    found: dict[str, Any] = _with_scalars(_service_model().operations[operation].input, params)
+    found: dict[str, Any] = _with_scalars(service_model().operations[operation].input, params)
     return found
 
 
-def _with_scalars(reference: _Reference, value: Any) -> Any:
-    shape = _service_model().shapes.get(reference.shape)
+def _with_scalars(reference: Reference, value: Any) -> Any:
+    shape = service_model().shapes.get(reference.shape)
     if shape is None:
         return value
     if isinstance(value, Mapping):
@@ -206,47 +135,24 @@ _SCALARS: Mapping[str, Callable[[str], Any]] = {
 
 def with_times(operation: str, answer: Mapping[str, Any], spelled: Callable[[float], Any]) -> dict[str, Any]:
     """The answer of an operation with its times, epoch seconds, spelled in another way."""
-    output = _service_model().operations[operation].output
-    return {} if output == _NOTHING else _with_times(output, answer, spelled)
+    output = service_model().operations[operation].output
+    return {} if output == NOTHING else _with_times(output, answer, spelled)
 
 
-def _with_times(reference: _Reference, value: Any, spelled: Callable[[float], Any]) -> Any:
-    if reference == _NOTHING:
+def _with_times(reference: Reference, value: Any, spelled: Callable[[float], Any]) -> Any:
+    if reference == NOTHING:
         return value
-    shape = _service_model().shapes[reference.shape]
+    shape = service_model().shapes[reference.shape]
     if shape.type == "structure":
         # what is beyond the service has no shape
-        return {name: _with_times(shape.members.get(name, _NOTHING), each, spelled) for name, each in value.items()}
+        return {name: _with_times(shape.members.get(name, NOTHING), each, spelled) for name, each in value.items()}
     if shape.type == "list":
         return [_with_times(shape.member, each, spelled) for each in value]
     return spelled(value) if shape.type == "timestamp" else value
 
 
-@cache
-def _service_model() -> _ServiceModel:
-    """All three services as one."""
-    personalize, *others = (_read_model(service) for service in (PERSONALIZE, EVENTS, RUNTIME))
-    prefixed = [model.prefixed(service) for service, model in zip((EVENTS, RUNTIME), others, strict=True)]
-    operations, shapes = dict(personalize.operations), dict(personalize.shapes)
-    for model in prefixed:
-        operations |= model.operations
-        shapes |= model.shapes
-    return _ServiceModel(operations, shapes)
-
-
-def _read_model(service: str) -> _ServiceModel:
-    """Read from botocore's data, without botocore: to import it costs 0.2 s."""
-    spec = find_spec("botocore")
-    if spec is None or spec.origin is None:
-        raise EnvironmentProblem("botocore is not installed: pip install boto3.")
-    newest = max((Path(spec.origin).parent / "data" / service).iterdir())
-    packed = newest / "service-2.json.gz"
-    data = gzip.decompress(packed.read_bytes()) if packed.exists() else packed.with_suffix("").read_bytes()
-    return msgspec.json.decode(data, type=_ServiceModel)
-
-
-def _check(reference: _Reference, value: Any, path: str) -> Iterator[str]:
-    shape = _service_model().shapes[reference.shape]
+def _check(reference: Reference, value: Any, path: str) -> Iterator[str]:
+    shape = service_model().shapes[reference.shape]
     if not _is_a(value, shape.type):
         yield _failed(value, path, f"Member must be of type {shape.type}")
     elif isinstance(value, str) and not _is_unicode(value):
@@ -276,7 +182,7 @@ def _is_a(value: object, kind: str) -> bool:
     return isinstance(value, _TYPES[kind]) and (kind == "boolean" or not isinstance(value, bool))
 
 
-def _check_structure(shape: _Shape, value: Mapping[str, Any], path: str) -> Iterator[str]:
+def _check_structure(shape: Shape, value: Mapping[str, Any], path: str) -> Iterator[str]:
     inside = f"{path}." if path else ""
     for name in shape.required:
         if value.get(name) is None:
@@ -288,7 +194,7 @@ def _check_structure(shape: _Shape, value: Mapping[str, Any], path: str) -> Iter
             yield from _check(shape.members[name], each, inside + name)
 
 
-def _check_text(shape: _Shape, value: str, path: str) -> Iterator[str]:
+def _check_text(shape: Shape, value: str, path: str) -> Iterator[str]:
     if shape.pattern is not None and not _compiled(shape.pattern).fullmatch(value):
         yield _failed(value, path, f"Member must satisfy regular expression pattern: {shape.pattern}")
     if shape.enum and value not in shape.enum:
@@ -303,7 +209,7 @@ def _check_location(value: str, path: str) -> Iterator[str]:
         yield _failed(value, path, "Member must be an s3://bucket/key path (or file:///path)")
 
 
-def _check_size(shape: _Shape, value: Sized, path: str) -> Iterator[str]:
+def _check_size(shape: Shape, value: Sized, path: str) -> Iterator[str]:
     if shape.min is not None and len(value) < shape.min:
         yield _failed(value, path, f"Member must have length greater than or equal to {shape.min}")
     if shape.max is not None and len(value) > shape.max:

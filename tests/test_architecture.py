@@ -21,6 +21,7 @@ EVERYTHING = [
 
 LEVELS = {
     "errors": 0,
+    "service_model": 0,
     "settings": 0,
     "logs": 1,
     "extensions": 1,
@@ -69,10 +70,10 @@ LIBRARIES: dict[str, set[str]] = {
     "quality": {"numpy", "orjson"},
     "recipes": {"numpy"},
     "records": {"numpy", "orjson", "pyarrow"},
-    "request": {"msgspec"},
     "scores": {"numpy", "pyarrow"},
     "scoring": {"numpy"},
     "server": {"botocore", "h11", "uvicorn"},
+    "service_model": {"msgspec"},
     "service": {"orjson", "pyspark"},
     "solutions": {"numpy", "orjson", "pyarrow", "pyspark"},
     "spark": {"pyarrow", "pyspark"},

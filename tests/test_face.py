@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 
 import personalize_spark as ps
-from personalize_spark import api
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.cli.main import main, parser
 from personalize_spark.job.watch import watch_job
 from personalize_spark.service.garbage import collect_garbage
+from personalize_spark.service.validation import validate_batch_inference
 from personalize_spark.testing.toy import golden_version, request
 
 NAMES = {
@@ -57,7 +57,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "run --request x": ps.run_batch_inference,
     "train --group x --recipe x --solution x": ps.train,
     "watch arn": watch_job,
-    "validate --request x": api.validate_batch_inference,
+    "validate --request x": validate_batch_inference,
 }
 OF_PYTHON = {"spark", "created", "progress"}
 OF_COMMANDS = {"command", "json", "print_schema", "driver_memory", "conf", "log_format", "log_level", "emf"}

@@ -40,7 +40,7 @@ _EXAMPLES = {
         "--group shop --solution home --recipe aws-user-personalization",
         "--group shop --solution related --recipe aws-similar-items --rank 32",
     ),
-    "validate": ("--request request.json", "--request request.json --limits service"),
+    "validate": ("--request request.json", "--request request.json --estimate --cores 64"),
     "watch": (_JOB, f"{_JOB} --catalog s3://my-bucket/personalize"),
 }
 _OF_AN_OPERATION = ("--generate-cli-skeleton", "--cli-input-json file://parameters.json")

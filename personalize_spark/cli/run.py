@@ -39,6 +39,11 @@ def add(commands: Commands) -> None:
     )
     watch = add_command(commands, "watch", _watch, "Follow a batch inference job that any driver runs, to its end.")
     check = add_command(commands, "validate", _validate, "Check a request without running it.")
+    what = "say what the job will take: counts or samples its lines, and answers some for two seconds"
+    check.add_argument("--estimate", action="store_true", help=what)
+    check.add_argument("--cores", type=int, metavar="N", help="of the estimate; default: those of this machine")
+    what = "lines a second of one core, for the estimate, in place of the two seconds"
+    check.add_argument("--rate", type=float, metavar="LINES", help=what)
     for command in (resume, watch):
         command.add_argument("arn", metavar="ARN", help="the ARN of the job")
     run.add_argument("--job-name", metavar="NAME", help="takes the place of the request's jobName")
@@ -151,7 +156,9 @@ def _telling_the_way_on(arns: Sequence[str]) -> Iterator[None]:
 
 
 def _validate(arguments: argparse.Namespace) -> None:
-    show(api.validate_batch_inference(catalog_of(arguments), **_options(arguments)))
+    from personalize_spark.service.validation import validate_batch_inference
+
+    show(validate_batch_inference(catalog_of(arguments), **_options(arguments)))
 
 
 def _options(arguments: argparse.Namespace) -> dict[str, Any]:

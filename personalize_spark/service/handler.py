@@ -17,9 +17,10 @@ import orjson
 
 from personalize_spark.catalog.catalog import Catalog, Fields
 from personalize_spark.errors import InvalidInputException, PersonalizeSparkError, ServiceError
-from personalize_spark.request import PERSONALIZE, http_status, operation_at, service_of, with_times
+from personalize_spark.request import http_status, operation_at, service_of, with_times
 from personalize_spark.service.operations import BEGINNING, perform
 from personalize_spark.service.work import Background
+from personalize_spark.service_model import PERSONALIZE
 
 _PREFIX = "AmazonPersonalize"
 

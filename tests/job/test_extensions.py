@@ -11,7 +11,6 @@ import pytest
 from botocore.exceptions import ParamValidationError
 
 import personalize_spark as ps
-from personalize_spark import api
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.cli.main import main
@@ -20,6 +19,7 @@ from personalize_spark.extensions import CONFIG, KEY, with_extensions
 from personalize_spark.job.job import Job
 from personalize_spark.service.batch_inference_jobs import check_batch_inference_job, create_batch_inference_job
 from personalize_spark.service.filters import create_filter
+from personalize_spark.service.validation import validate_batch_inference
 from personalize_spark.testing.toy import NO_EXPLORATION, golden_group, golden_version, request
 
 CAPPED = {"maxPer": {"PRICE": 1}, "withColumns": ["PRICE"]}
@@ -92,7 +92,7 @@ def test_a_ranking_loses_what_is_too_much(catalog: Catalog, tmp_path: Path) -> N
 )
 def test_columns_that_are_none_are_refused(catalog: Catalog, tmp_path: Path, asked: Any, message: str) -> None:
     with pytest.raises(InvalidInputException, match=message):
-        api.validate_batch_inference(catalog, with_extensions(ask(catalog, tmp_path), asked))
+        validate_batch_inference(catalog, with_extensions(ask(catalog, tmp_path), asked))
 
 
 def test_without_items_they_are_refused(catalog: Catalog, tmp_path: Path) -> None:
@@ -100,13 +100,13 @@ def test_without_items_they_are_refused(catalog: Catalog, tmp_path: Path) -> Non
     with pytest.raises(
         InvalidInputException, match=r"personalizeSpark \(maxPer and withColumns\) needs an Items dataset"
     ):
-        api.validate_batch_inference(catalog, params)
+        validate_batch_inference(catalog, params)
 
 
 def test_with_the_services_limits_they_are_refused(catalog: Catalog, tmp_path: Path) -> None:
     params = with_extensions(ask(catalog, tmp_path), CAPPED)
     with pytest.raises(InvalidInputException, match=r"The managed service does not know personalizeSpark \(maxPer and"):
-        api.validate_batch_inference(catalog, params, limits="service")
+        validate_batch_inference(catalog, params, limits="service")
 
 
 def test_a_frame_has_no_columns_of_items(catalog: Catalog, tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_line_keys_that_mean_nothing_are_refused(
 ) -> None:
     params = with_extensions(ask(catalog, tmp_path, recipe=recipe), {"lineKeys": keys})
     with pytest.raises(InvalidInputException, match=message):
-        api.validate_batch_inference(catalog, params)
+        validate_batch_inference(catalog, params)
 
 
 def test_a_filter_on_the_current_item_needs_one(catalog: Catalog, tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def test_a_filter_on_the_current_item_needs_one(catalog: Catalog, tmp_path: Path
     ]
     params = with_extensions({**params, "filterArn": arn}, {"lineKeys": ["itemIds"]})
     with pytest.raises(InvalidInputException, match="with itemIds in lineKeys a line may have several items"):
-        api.validate_batch_inference(catalog, params)
+        validate_batch_inference(catalog, params)
 
 
 def test_a_frame_has_the_keys_as_columns(catalog: Catalog, tmp_path: Path) -> None:
