@@ -7,7 +7,7 @@ export PERSONALIZE_SPARK_JARS := $(CURDIR)/.jars
 READY := $(VENV)/ready-$(shell cat requirements.lock pyproject.toml personalize_spark/scoring/native/kernel.c | sha256sum | cut -c1-16)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-stable test-floors check docs bench bench-full clean jars java clients dist
+.PHONY: help demo test test-fast test-stable test-floors check fuzz docs bench bench-full clean jars java clients dist
 
 help:  ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ check: $(READY) docs  ## Style, types, and the links of the documents
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
+
+fuzz: $(READY)  ## Each reader fuzzed for ten minutes, guided by coverage; wants atheris, which pip has for Linux on x86-64
+	for target in line expression request schema record array csv; do $(PYTHON) -m tests.fuzz_targets $$target -max_total_time=600 || exit 1; done
 
 docs: $(READY)  ## The documentation site, in .site; a link to nowhere fails
 	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict

@@ -14,7 +14,10 @@ from personalize_spark.recipes.extended import NOTHING, Extras, Recommend
 from personalize_spark.recipes.recipe import ITEM_ID, ITEM_LIST, Recipe, Settings
 from personalize_spark.records import Object, Recommendations, Records, merged, parse, render, render_errors
 from personalize_spark.scoring.model import Model
-from personalize_spark.scoring.selection import EVERYTHING
+from personalize_spark.scoring.selection import EVERYTHING, Selection
+
+_JUDGED = 256
+"""Lines of a group by which the share is judged that a filter leaves them."""
 
 
 @dataclass(frozen=True)
@@ -67,12 +70,13 @@ def answer(  # what a plan prepares
 ) -> Answers:
     """Answer lines, in their order; each answer depends on nothing but its own line, but themes on the lines before."""
     if line_filter is None:
-        records = parse(lines, recipe.required, may_have=extras.line_keys)
+        kept, records = 0.0, parse(lines, recipe.required, may_have=extras.line_keys)
         recommendations = extras.recommend(recipe)(model, records.objects, settings, EVERYTHING)
     else:
         records = parse(lines, recipe.required, line_filter.required, extras.line_keys)
-        records, recommendations = _filtered(extras.recommend(recipe), model, settings, records, line_filter)
+        kept, records, recommendations = _filtered(extras.recommend(recipe), model, settings, records, line_filter)
     outcomes = Outcomes.of(lines, records, recommendations, _expected(recipe, model, settings, line_filter))
+    outcomes.kept = kept
     if namer is not None:
         recommendations = namer.themed(recommendations, records.objects)
     data = render(records, recommendations, model.item_ids_json, extras.columns, apart=apart)
@@ -81,19 +85,28 @@ def answer(  # what a plan prepares
 
 def _expected(recipe: Recipe, model: Model, settings: Settings, line_filter: LineFilter | None) -> Expected:
     asked, items = recipe.required[0], len(model.item_ids_json)
+    filtered = line_filter is not None
     if ITEM_LIST in recipe.required and model.item_side is not None:
-        return Expected(1, len(model.item_side), asked, line_filter is not None, model.deciles)
+        return Expected(1, len(model.item_side), asked, filtered, model.deciles, items)
     others = items - 1 if asked == ITEM_ID else items  # an item is never recommended for itself
-    return Expected(min(settings.num_results, others), None, asked, line_filter is not None, model.deciles)
+    return Expected(min(settings.num_results, others), None, asked, filtered, model.deciles, items)
 
 
 def _filtered(
     recommend: Recommend, model: Model, settings: Settings, records: Records, line_filter: LineFilter
-) -> tuple[Records, Recommendations]:
+) -> tuple[float, Records, Recommendations]:
     groups, refused = line_filter.select(records.objects)
-    lines, parts = [np.empty(0, np.int64)], []
+    kept, lines, parts = 0.0, [np.empty(0, np.int64)], []
     for group in groups:
         objects = [records.objects[line] for line in group.lines]
         parts.append(recommend(model, objects, settings, group.selection))
         lines.append(group.lines)
-    return records.without(refused), merged(parts, np.concatenate(lines), len(model.item_ids_json))
+        kept += _kept(group.selection, len(group.lines), len(model.item_ids_json))
+    return kept, records.without(refused), merged(parts, np.concatenate(lines), len(model.item_ids_json))
+
+
+def _kept(selection: Selection, lines: int, items: int) -> float:
+    """The shares of the items that lines may get, added up; judged by some of the lines."""
+    some = np.arange(0, lines, max(1, lines // _JUDGED))
+    sizes = selection.take(some).sizes(items, len(some))
+    return float(sizes.mean()) / items * lines if lines and items else 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from personalize_spark.records import Object, Recommendations, Records, places_o
 _SHOWN = 200
 """Bytes of a line that an example shows."""
 SCORE_BINS, _LEAST = 14, 1e-7
+_MOST_SEEN = 1 << 14
+"""Items that are counted as seen or not: more would make task manifests large."""
 _IDS, _VALUES = 5, 20
 """Unknown ids that are kept of a split, and values of filters that left nothing."""
 
@@ -57,6 +60,7 @@ class Expected:
         learned: items of a line's own list from this row on are unknown; `None` where lines have no lists.
         field: the key of the id that a line is about, `None` where all lines get the same.
         filtered: lines may have values for a filter.
+        catalogue: all items of the model.
         deciles: int8 (I,), the tenth of all items by popularity that each is in, 0 for the most popular ones.
     """
 
@@ -65,6 +69,7 @@ class Expected:
     field: str | None = None
     filtered: bool = False
     deciles: NDArray[np.int8] | None = None
+    catalogue: int = 0
 
 
 @dataclass
@@ -80,6 +85,9 @@ class Outcomes:
         unknown_ids: some ids that the model does not know.
         scores: how many lists have a first item of each score: half a decade each, from below 10 ** -6.5 to 1.
         popularity: how many lists have a first item of each tenth of the items, the most popular ones first.
+        kept: the shares of the items that a filter left the lines, added up.
+        catalogue: how many items there are.
+        seen: which items the lists have, a bit an item as `numpy.packbits` packs them, by zlib; of a large catalogue every k-th item.
     """
 
     read: int = 0
@@ -90,11 +98,21 @@ class Outcomes:
     unknown_ids: list[str] = field(default_factory=list)
     scores: list[int] = field(default_factory=lambda: [0] * SCORE_BINS)
     popularity: list[int] = field(default_factory=lambda: [0] * 10)
+    kept: float = 0.0
+    catalogue: int = 0
+    seen: bytes = b""
 
     @property
     def error_lines(self) -> int:
         """All error lines."""
         return sum(each.lines for each in self.errors.values())
+
+    @property
+    def coverage(self) -> float:
+        """The share of the items that the lists have."""
+        bits = zlib.decompress(self.seen) if self.seen else b""
+        sample = -(-self.catalogue // max(1, sampled(self.catalogue)))
+        return int.from_bytes(bits).bit_count() / max(1, sample)
 
     @classmethod
     def of(cls, lines: Sequence[bytes], records: Records, answers: Recommendations, expected: Expected) -> Outcomes:
@@ -121,7 +139,7 @@ class Outcomes:
         return outcomes
 
     def _judge(self, answers: Recommendations, lengths: NDArray[np.int64], expected: Expected) -> None:
-        """Look at the first item of each list: one number a line costs next to nothing."""
+        """Look at the first item of each list, and at which items there are: that costs next to nothing."""
         first = answers.items.indptr[:-1][lengths > 0]
         if answers.scores is not None:
             halves = np.floor(2 * np.log10(np.maximum(answers.scores[first], _LEAST))).astype(np.int64) + SCORE_BINS
@@ -130,6 +148,12 @@ class Outcomes:
             items = answers.items.values[first]
             known = items[items < len(expected.deciles)]
             self.popularity = np.bincount(expected.deciles[known], minlength=10).tolist()
+        self.catalogue = expected.catalogue
+        if step := sampled(expected.catalogue):
+            seen = np.zeros(-(-expected.catalogue // step), np.bool_)
+            items = answers.items.values[answers.items.values < expected.catalogue]
+            seen[items[items % step == 0] // step] = True
+            self.seen = zlib.compress(np.packbits(seen).tobytes(), 1)
 
     def add(self, later: Outcomes) -> None:
         """Count the lines that follow, too."""
@@ -144,10 +168,25 @@ class Outcomes:
         self.answered += later.answered
         self.scores = [one + other for one, other in zip(self.scores, later.scores, strict=True)]
         self.popularity = [one + other for one, other in zip(self.popularity, later.popularity, strict=True)]
+        self.kept += later.kept
+        self.catalogue = max(self.catalogue, later.catalogue)
+        self.seen = _either(self.seen, later.seen)
         if later.values:
             self.values = dict((Counter(self.values) + Counter(later.values)).most_common(_VALUES))
         if later.unknown_ids:
             self.unknown_ids = _first_ids([*self.unknown_ids, *later.unknown_ids])
+
+
+def sampled(catalogue: int) -> int:
+    """Of so many items every how manieth is counted as seen or not."""
+    return -(-catalogue // _MOST_SEEN)
+
+
+def _either(one: bytes, other: bytes) -> bytes:
+    if not (one and other) or one == other:
+        return one or other
+    bits = np.frombuffer(zlib.decompress(one), np.uint8) | np.frombuffer(zlib.decompress(other), np.uint8)
+    return zlib.compress(bits.tobytes(), 1)
 
 
 @dataclass(frozen=True)

@@ -277,7 +277,7 @@ def running_tasks(spark: SparkSession) -> Iterator[Callable[[], object]]:
             cancelling.join(_TO_END_SECONDS)
             time.sleep(_TO_END_SECONDS)
             if isinstance(error, Exception):  # py4j's errors have no common base
-                raise TaskFailed(_root_cause(error)) from error
+                raise TaskFailed(root_cause(error)) from error
             raise
 
 
@@ -321,7 +321,7 @@ def _quietly(say: Callable[[], object]) -> None:
         say()
 
 
-def _root_cause(error: Exception) -> str:
+def root_cause(error: Exception) -> str:
     """What a Python worker raised outside of our work, out of Spark's long message; else the message's first line.
 
     What work raises comes home as data (`job.executor.carry_out`).
@@ -331,7 +331,7 @@ def _root_cause(error: Exception) -> str:
             "The JVM of the driver is gone: it was killed, or ended by itself. Most often memory was short "
             "(spark.driver.memory, and the limit of the machine or container)."
         )
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [line.strip().removeprefix(": ") for line in str(error).splitlines() if line.strip()]
     raised = [line for line in lines if _RAISED.match(line)]
     return (raised or lines or [type(error).__name__])[0][:500]
 

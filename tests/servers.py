@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import socket
 import subprocess
@@ -12,6 +13,8 @@ import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
@@ -87,6 +90,15 @@ def connect_server(folder: Path) -> Iterator[str]:
         yield f"sc://127.0.0.1:{port}"
 
 
+@dataclass(frozen=True)
+class Asked:
+    """A request as a server sees it: `token` is that of the session whose credentials signed it."""
+
+    method: str
+    path: str
+    token: str
+
+
 @contextmanager
 def unreliable(url: str, harms: Sequence[tuple[str, str]]) -> Iterator[str]:
     """A server that passes requests on to another one, and does each harm once, in their order; gives its URL.
@@ -97,10 +109,10 @@ def unreliable(url: str, harms: Sequence[tuple[str, str]]) -> Iterator[str]:
     """
     left = list(harms)
 
-    def choose(method: str) -> str | None:
-        return left.pop(0)[1] if left and left[0][0] == method else None
+    def choose(asked: Asked) -> str | None:
+        return left.pop(0)[1] if left and left[0][0] == asked.method else None
 
-    with _harmful(url, choose) as server:
+    with harmful(url, choose) as server:
         yield server
         assert not left, "not all harm was done"
 
@@ -110,7 +122,7 @@ def unreliable_at_random(url: str, rates: Mapping[str, float], seed: int) -> Ite
     """As `unreliable`, but each harm befalls this share of all requests; gives the URL, and counts the harm that was done."""
     chance, done = random.Random(seed), Counter[str]()
 
-    def choose(_: str) -> str | None:
+    def choose(_: Asked) -> str | None:
         dice = chance.random()
         for harm, rate in rates.items():
             if dice < rate:
@@ -119,13 +131,41 @@ def unreliable_at_random(url: str, rates: Mapping[str, float], seed: int) -> Ite
             dice -= rate
         return None
 
-    with _harmful(url, choose) as server:
+    with harmful(url, choose) as server:
         yield server, done
 
 
 @contextmanager
-def _harmful(url: str, choose: Callable[[str], str | None]) -> Iterator[str]:
-    """A server that passes requests on to another one, and harms those that are chosen by their method; gives its URL.
+def short_lived(url: str, seconds: float) -> Iterator[tuple[str, list[str]]]:
+    """A server that passes requests on, but the keys of a role live so long; gives the URL, and the tokens that it handed out.
+
+    Requests with older keys are answered with ExpiredToken.
+    """
+    ends = dict[str, float]()
+    tokens = list[str]()
+
+    def choose(asked: Asked) -> str | None:
+        return "400 ExpiredToken" if ends.get(asked.token, math.inf) < time.monotonic() else None
+
+    def change(data: bytes) -> bytes:
+        if b"<AssumeRoleResponse" not in data:
+            return data
+        token = data.partition(b"<SessionToken>")[2].partition(b"</SessionToken>")[0].decode()
+        tokens.append(token)
+        ends[token] = time.monotonic() + seconds
+        until = datetime.now(UTC) + timedelta(seconds=seconds)
+        before, _, rest = data.partition(b"<Expiration>")
+        return before + f"<Expiration>{until:%Y-%m-%dT%H:%M:%SZ}".encode() + rest[rest.index(b"</Expiration>") :]
+
+    with harmful(url, choose, change) as server:
+        yield server, tokens
+
+
+@contextmanager
+def harmful(
+    url: str, choose: Callable[[Asked], str | None], change: Callable[[bytes], bytes] = lambda data: data
+) -> Iterator[str]:
+    """A server that passes requests on to another one, harms those that are chosen, and may change answers; gives its URL.
 
     A harm is what becomes of a request: "reset", closed before it has an effect; "lost", closed afterwards; "cut", an answer that
     breaks off in the middle of its body; "short", one whose length fits with the half that is there; "503 SlowDown", that error
@@ -139,7 +179,8 @@ def _harmful(url: str, choose: Callable[[str], str | None]) -> Iterator[str]:
         def _pass(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             with turn:
-                kind, code, after = (*(choose(self.command) or "none").split(" "), "", "")[:3]
+                asked = Asked(self.command, self.path, self.headers.get("X-Amz-Security-Token", ""))
+                kind, code, after = (*(choose(asked) or "none").split(" "), "", "")[:3]
             self.close_connection = kind in {"reset", "lost", "cut"}
             if kind == "reset":
                 return
@@ -149,7 +190,9 @@ def _harmful(url: str, choose: Callable[[str], str | None]) -> Iterator[str]:
             with closing(HTTPConnection(target.hostname or "", target.port)) as other:
                 other.request(self.command, self.path, body, dict(self.headers))
                 answer = other.getresponse()
-                data, length = answer.read(), answer.getheader("Content-Length") or ""
+                read, length = answer.read(), answer.getheader("Content-Length") or ""
+                data = change(read)
+                length = length if data is read else ""
             if kind.isdigit():
                 self._answer(int(kind), [], _error(code))
             elif kind != "lost":

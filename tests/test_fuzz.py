@@ -19,6 +19,7 @@ from personalize_spark.external.arrays import open_npy, open_npz
 from personalize_spark.filters.parser import parse
 from personalize_spark.request import skeleton, validate
 from personalize_spark.schemas import ITEMS, Schema
+from tests.fuzz_targets import TARGETS
 
 # lone surrogates too: a command line and a file's name may hold them
 TEXTS = st.text(st.characters(codec=None), max_size=20)
@@ -163,3 +164,10 @@ def test_a_truncated_array_is_said(tmp_path: Path) -> None:
     (tmp_path / "a.npy").write_bytes(ARRAYS["a.npy"][:-10])
     with pytest.raises(DataError, match=r"/a\.npy is truncated: it lacks the last 10 bytes; copy or save it again\."):
         open_npy(f"file://{tmp_path}/a.npy")
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@given(data=st.binary(max_size=200))
+@example(b'{"userId":"u1"}\n\n{')
+def test_what_is_fuzzed_at_night_holds_by_day(target: str, data: bytes) -> None:
+    TARGETS[target](data)

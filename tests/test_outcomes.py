@@ -15,7 +15,7 @@ from personalize_spark.answer import answer
 from personalize_spark.artifacts.artifact import Pinned
 from personalize_spark.artifacts.model import read_model
 from personalize_spark.catalog.catalog import Catalog
-from personalize_spark.outcomes import Example, Expected, Finding, Outcomes
+from personalize_spark.outcomes import Example, Expected, Finding, Outcomes, sampled
 from personalize_spark.recipes import RECIPES, Settings
 from personalize_spark.records import Recommendations, parse
 from personalize_spark.scoring.model import Model
@@ -111,3 +111,15 @@ def test_every_recipe_says_what_it_does_not_know(recipe: str, tmp_path: Path) ->
     }
     kind = "UnknownItem" if "itemId" in RECIPES[recipe].required else "UnknownUser"
     assert unknown == ({} if recipe == "aws-popularity-count" else {kind: (1, 2)})
+
+
+@pytest.mark.parametrize("items", [3, 40_000])
+def test_which_items_there_are_adds_up(items: int) -> None:
+    lines, step = [b'{"userId":"u"}'] * 2, sampled(items)
+    records, expected = parse(lines, ["userId"]), Expected(2, None, "userId", catalogue=items)
+    total = Outcomes()
+    assert total.coverage == 0.0
+    for first in (0, step):
+        lists = Ragged.of_lengths(np.array([1, 1]), np.array([first, items + 5]))  # the last one is unknown
+        total.add(Outcomes.of(lines, records, Recommendations(lists, None), expected))
+    assert total.coverage == pytest.approx(2 / -(-items // step))

@@ -7,12 +7,19 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from contextvars import copy_context
 from typing import Any, Self
 
+from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Fields, Record
 from personalize_spark.catalog.status import Status
-from personalize_spark.errors import JobFailed, ResourceInUseException, StorageError
+from personalize_spark.errors import (
+    JobFailed,
+    ResourceAlreadyExistsException,
+    ResourceInUseException,
+    StorageError,
+)
 
 BEAT_SECONDS = 15.0
 STALE_SECONDS = 120.0
@@ -121,6 +128,41 @@ def reap(catalog: Catalog, records: Sequence[Record], suspect: Callable[[Record]
     for number, record in watched.items():
         now[number] = _failed(catalog, record)
     return [now[number] for number in range(len(records))]
+
+
+@contextmanager
+def sole(catalog: Catalog, arn: Arn, what: str) -> Iterator[Lease]:
+    """Do what one process may do at a time, wherever the others run.
+
+    Args:
+        catalog: holds the record of it, which stays for the next one.
+        arn: of that record.
+        what: is done, to begin a sentence with: `An import into the dataset group 'shop'`.
+
+    Raises:
+        ResourceInUseException: another process does it.
+    """
+    busy = ResourceInUseException(
+        f"{what} is running in another process: try again when it has ended. One that was killed is noticed after two minutes."
+    )
+    try:
+        record = catalog.create(arn, {"status": Status.PENDING})
+    except ResourceAlreadyExistsException:
+        [record] = reap(catalog, [catalog.read(arn)])
+        if record.status.unfinished:
+            raise busy from None
+    with ExitStack() as held:
+        try:
+            lease = held.enter_context(Lease(catalog, record))
+        except JobFailed as error:
+            raise busy from error
+        held.callback(_give_back, lease)
+        yield lease
+
+
+def _give_back(lease: Lease) -> None:
+    with suppress(JobFailed, StorageError):  # it is another one's by now, or will be when this one has fallen silent
+        lease.update(status=Status.ACTIVE)
 
 
 def way_on(record: Record) -> str:

@@ -14,7 +14,7 @@ from personalize_spark.catalog.catalog import Catalog, Record
 from personalize_spark.catalog.resources import find_dataset
 from personalize_spark.datasets.build_view import build_view
 from personalize_spark.datasets.csv_files import CsvReader, open_csv
-from personalize_spark.datasets.delta_tables import fold, last_change
+from personalize_spark.datasets.delta_tables import changing, fold, last_change
 from personalize_spark.datasets.import_plan import files_of
 from personalize_spark.datasets.imports import point
 from personalize_spark.errors import DataError, ResourceNotFoundException
@@ -45,16 +45,20 @@ def delete_users(spark: SparkSession, catalog: Catalog, group: Arn, uri: str) ->
     Raises:
         DataError: there is no file, one is not CSV in UTF-8 or lacks the column, or they are larger than `MAX_BYTES`; or the group
             has no users.
+        ResourceInUseException: another process imports.
     """
     users = frame_of(spark, pa.table({_USER_ID: pa.array(sorted(listed_users(uri)), pa.string())}))
-    fold(spark, catalog, group)
     deleted: dict[str, int] = {}
-    for name in (INTERACTIONS, USERS):
-        with suppress(ResourceNotFoundException):
-            deleted[name] = _delete(spark, catalog, find_dataset(catalog, group, name), users)
-    if not deleted:
-        raise DataError(f"The dataset group '{group.name}' has neither interactions nor users.")
-    point(catalog, group, build_view(spark, catalog, group, secrets.token_hex(4)))
+    with changing(catalog, group) as alone:
+        fold(spark, catalog, group)
+        for name in (INTERACTIONS, USERS):
+            with suppress(ResourceNotFoundException):
+                deleted[name] = _delete(spark, catalog, find_dataset(catalog, group, name), users)
+        if not deleted:
+            raise DataError(f"The dataset group '{group.name}' has neither interactions nor users.")
+        view = build_view(spark, catalog, group, secrets.token_hex(4))
+        alone.update()
+        point(catalog, group, view)
     return deleted
 
 

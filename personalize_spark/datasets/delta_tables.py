@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812  # as everybody calls it
 
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Record
+from personalize_spark.catalog.lease import Lease, sole
 from personalize_spark.catalog.resources import dataset_arn, find_own_schema, find_schema
 from personalize_spark.datasets.imported import KEYS
 from personalize_spark.datasets.puts import PUT, Puts
@@ -21,6 +24,15 @@ from personalize_spark.storage.location import hadoop_uri
 def table_path(group: str, dataset: str) -> str:
     """Where a Delta table lies in the catalog."""
     return f"datasets/{group}/{dataset.lower()}"
+
+
+def changing(catalog: Catalog, group: Arn) -> AbstractContextManager[Lease]:
+    """Around all that changes the tables of a dataset group and its view: one process at a time.
+
+    Raises:
+        ResourceInUseException: another one does.
+    """
+    return sole(catalog, group.sibling("import", group.name), f"An import into the dataset group '{group.name}'")
 
 
 def table_of(spark: SparkSession, dataset: Record) -> DataFrame:
@@ -40,21 +52,23 @@ def has_puts(table: DataFrame) -> bool:
     return PUT in table.columns
 
 
-def fold(spark: SparkSession, catalog: Catalog, group: Arn) -> bool:
-    """Take what was put into the tables of a group; whether there was anything. The group's view is not made anew.
+def waits(catalog: Catalog, group: Arn) -> bool:
+    """Whether anything was put that is not in the tables of a group."""
+    return any(Puts(catalog, group, dataset).names() for dataset in (INTERACTIONS, ITEMS, USERS))
+
+
+def fold(spark: SparkSession, catalog: Catalog, group: Arn) -> None:
+    """Take what was put into the tables of a group. The group's view is not made anew.
 
     Nothing is lost and nothing counts twice wherever it is interrupted: files go when the dataset's record names the version of the table
     that has their rows, and a row is found by its id.
     """
-    there = False
     for dataset in (INTERACTIONS, ITEMS, USERS):
         puts = Puts(catalog, group, dataset)
         if names := puts.names():
             see_waiting_events(catalog, catalog.read(group))  # until the group has a new view
             _fold(spark, catalog, catalog.read(dataset_arn(group, dataset)), puts, names)
             puts.forget(names)
-            there = True
-    return there
 
 
 def _fold(spark: SparkSession, catalog: Catalog, dataset: Record, puts: Puts, names: list[str]) -> None:

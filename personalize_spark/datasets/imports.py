@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -28,6 +28,7 @@ from personalize_spark.catalog.resources import dataset_arn, find_dataset, find_
 from personalize_spark.catalog.status import Status
 from personalize_spark.datasets.build_view import build_view
 from personalize_spark.datasets.delta_tables import (
+    changing,
     fold,
     has_puts,
     keeping_puts,
@@ -44,12 +45,15 @@ from personalize_spark.datasets.rows import FILE, LINE, MISSING, REASON, Reading
 from personalize_spark.datasets.table_rows import Table
 from personalize_spark.errors import (
     DataError,
+    PersonalizeSparkError,
     ResourceAlreadyExistsException,
     ResourceInUseException,
     ResourceNotFoundException,
+    TaskFailed,
     counted,
 )
 from personalize_spark.schemas import Schema
+from personalize_spark.spark import root_cause
 from personalize_spark.storage.location import hadoop_uri
 
 __all__ = ["CsvSource", "ImportMode", "import_files", "plan_import", "run_import"]
@@ -76,21 +80,44 @@ def run_import(spark: SparkSession, catalog: Catalog, plan: ImportPlan) -> Impor
 
     Raises:
         DataError: a dataset has no row that can be imported; then none is.
+        ResourceInUseException: another process imports into the group.
+        TaskFailed: Spark failed.
     """
     arn, ticket = plan.group, secrets.token_hex(4)
     with suppress(ResourceAlreadyExistsException):
         catalog.create(arn, {"name": arn.name, "datasetGroupArn": str(arn), "status": Status.ACTIVE})
-    fold(spark, catalog, arn)
-    with ExitStack() as cached:
-        rejected = f"{catalog.uri}/datasets/{arn.name}/rejected/{ticket}"
-        checked = [_check(spark, each, f"{rejected}/{each.schema.dataset}", cached) for each in plan.datasets]
-        _refuse_nothing(checked)
-        imported = list(_import_all(spark, catalog, arn, checked))
-    for planned, each in zip(plan.datasets, imported, strict=True):
-        _record(catalog, arn, planned.reading, each.delta_version)
-    view = build_view(spark, catalog, arn, ticket)
-    point(catalog, arn, view)
+    with _failures_told(), changing(catalog, arn) as alone:
+        fold(spark, catalog, arn)
+        with ExitStack() as cached:
+            rejected = f"{catalog.uri}/datasets/{arn.name}/rejected/{ticket}"
+            checked = [_check(spark, each, f"{rejected}/{each.schema.dataset}", cached) for each in plan.datasets]
+            _refuse_nothing(checked)
+            alone.update()  # the fence: who fell silent for minutes may not be the one that imports any more
+            imported = list(_import_all(spark, catalog, arn, checked))
+        alone.update()
+        for planned, each in zip(plan.datasets, imported, strict=True):
+            _record(catalog, arn, planned.reading, each.delta_version)
+        view = build_view(spark, catalog, arn, ticket)
+        alone.update()
+        point(catalog, arn, view)
     return ImportReport(str(arn), imported, view.uri)
+
+
+@contextmanager
+def _failures_told() -> Iterator[None]:
+    """Say what Spark failed of, in place of its own errors, which have no common base.
+
+    Raises:
+        TaskFailed: in their place.
+    """
+    try:
+        yield
+    except PersonalizeSparkError:
+        raise
+    except Exception as error:
+        if not type(error).__module__.startswith(("py4j", "pyspark", "delta")):
+            raise
+        raise TaskFailed(f"The import failed in Spark: {root_cause(error)}") from error
 
 
 @dataclass(frozen=True)

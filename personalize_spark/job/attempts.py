@@ -63,6 +63,7 @@ class Ledger:
         pieces: by the key of their split.
         failures: why splits without a piece have none.
         retried: the keys of splits that were answered, or tried, more than once.
+        storage_retries: requests to a storage that were made again.
     """
 
     staging: Store
@@ -70,6 +71,7 @@ class Ledger:
     pieces: dict[str, Piece] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
     retried: set[str] = field(default_factory=set)
+    storage_retries: int = 0
     _seen: set[str] = field(default_factory=set)
 
     def refresh(self) -> None:

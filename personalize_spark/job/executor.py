@@ -9,7 +9,7 @@ import msgspec
 
 from personalize_spark.errors import reason_of
 from personalize_spark.logs import begin_logging
-from personalize_spark.storage.store import Store
+from personalize_spark.storage.store import RETRIES, Store
 
 if TYPE_CHECKING:
     from personalize_spark.job.splits import Split
@@ -22,21 +22,23 @@ A function of a module, or a `partial` of one with plain values: its name travel
 
 
 class Ended(msgspec.Struct):
-    """How a task or a stage ended: what the work reported, and what it died of."""
+    """How a task or a stage ended: what the work reported, what it died of, and how many requests to the storage it made again."""
 
     failures: list[str] = []
     died: str | None = None
+    retries: int = 0
 
 
 def carry_out(work: Work, staging: Store, number: int) -> Ended:
     """Do the work for a number. Whatever it raises comes home as data: nobody has to find it in a traceback."""
     begin_logging()
-    failures: list[str] = []
+    ended, before = Ended([]), RETRIES.count
     try:
-        failures.extend(work(staging, number))
+        ended.failures.extend(work(staging, number))
     except Exception as error:  # noqa: BLE001
-        return Ended(failures, reason_of(error))
-    return Ended(failures)
+        ended.died = reason_of(error)
+    ended.retries = RETRIES.count - before
+    return ended
 
 
 class Executor(Protocol):
@@ -44,6 +46,8 @@ class Executor(Protocol):
 
     cores: int
     """How many tasks run at once."""
+    retries: int
+    """Requests to a storage that tasks made again, so far."""
 
     def run(self, staging: Store, tasks: int, work: Work) -> list[str]:
         """Run the work for 0, 1, ... tasks - 1.

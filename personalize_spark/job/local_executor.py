@@ -39,7 +39,7 @@ class LocalExecutor:
     """Runs tasks in worker processes, one on every core; used as a context manager, behind which no process is left."""
 
     def __init__(self, cores: int | None = None) -> None:
-        self.cores = cores or os.cpu_count() or 1
+        self.cores, self.retries = cores or os.cpu_count() or 1, 0
         self._start()
 
     def __enter__(self) -> Self:
@@ -67,6 +67,7 @@ class LocalExecutor:
             self._close()
             raise TaskFailed(f"The process that starts the workers {ending(code)}.")
         ended = msgspec.json.decode(reply, type=Ended)
+        self.retries += ended.retries
         if ended.died is not None:
             raise TaskFailed(ended.died)
         return ended.failures

@@ -116,6 +116,7 @@ def _run(stage: Stage, control: socket.socket, crew: list[_Worker], cores: int) 
             if isinstance(answer, Ended):
                 ended.failures += answer.failures
                 ended.died = ended.died or answer.died
+                ended.retries += answer.retries
                 continue
             crew.remove(worker)
             if task is None:

@@ -95,6 +95,9 @@ class Report:
         error_files: inputs with error lines, and how many; the thousand with the most.
         failed_files: inputs that have no output, the first thousand.
         failure: the job's `failureReason`, if it failed.
+        storage_retries: requests to the storage that were made again, as it failed for a while.
+        coverage: share of the items that the lists have.
+        filter_share: share of the items that the filter left a line, on average; `None` without a filter.
         themes: of a job with themes, each with its items by descending relevance; the first thousand.
     """
 
@@ -131,6 +134,9 @@ class Report:
     error_files: dict[str, int] = field(default_factory=dict)
     failed_files: list[str] = field(default_factory=list)
     failure: str | None = None
+    storage_retries: int = 0
+    coverage: float = 0.0
+    filter_share: float | None = None
     themes: list[ThemedList] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
@@ -149,6 +155,11 @@ class Report:
             ),
             *(f"  theme: {each}" for each in self.themes[:_THEMES]),
             *([f"  and {len(self.themes) - _THEMES} more themes"] if len(self.themes) > _THEMES else []),
+            *(
+                [f"  {counted(self.storage_retries, 'request')} to the storage made again"]
+                if self.storage_retries
+                else []
+            ),
             *(f"  note: {note}" for note in self.notes),
             f"output: {self.output}",
         ]
@@ -212,6 +223,9 @@ def report_of(plan: Plan, names: Sequence[str], ledger: Ledger, timing: Timing) 
         empty_values=total.values,
         splits=len(ledger.splits),
         retried=len(ledger.retried),
+        storage_retries=ledger.storage_retries,
+        coverage=round(total.coverage, 4),
+        filter_share=_share(total) if job.filter is not None else None,
         slow_splits=_slow(names, ordered),
         start_seconds=round(timing.start, 3),
         timeline=timeline,
@@ -236,6 +250,10 @@ def _added(names: Sequence[str], pieces: Iterable[Piece]) -> tuple[Outcomes, dic
         read[piece.file] += piece.outcomes.read
         total.add(piece.outcomes)
     return total, first
+
+
+def _share(total: Outcomes) -> float:
+    return round(total.kept / max(1, total.answered - total.error_lines), 4)
 
 
 def _error_files(names: Sequence[str], pieces: Iterable[Piece]) -> dict[str, int]:

@@ -39,6 +39,12 @@ def _sections(report: Report) -> Iterator[str]:
             f"{report.lines_per_second:,.0f}/s",
             f"{report.seconds:.1f} s, of which {report.start_seconds:.1f} s start",
         ),
+        ("Coverage", f"{report.coverage:.1%}", "of the items are in a list"),
+        *(
+            [("Filter", f"{report.filter_share:.1%}", "of the items are left to a line, on average")]
+            if report.filter_share is not None
+            else []
+        ),
     ):
         yield section(title, f'<div class="big">{number}</div><p>{what}</p>\n')
     if report.notes:
@@ -89,5 +95,6 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
     yield "release", report.release
     yield "kernels", ", ".join(report.kernels) or "none"
     yield "splits tried again", f"{report.retried:,} of {report.splits:,}"
+    yield "requests to the storage made again", f"{report.storage_retries:,}"
     if report.failed_files:
         yield "files without an output", ", ".join(report.failed_files[:20])

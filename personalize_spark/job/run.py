@@ -46,7 +46,7 @@ from personalize_spark.logs import about
 from personalize_spark.storage.documents import converted
 from personalize_spark.storage.file import FileStore
 from personalize_spark.storage.location import open_store, split_prefix
-from personalize_spark.storage.store import Store
+from personalize_spark.storage.store import RETRIES, Store
 
 _log = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ def _end(report: Report) -> dict[str, Any]:
 
 
 def _run(executor: Executor, plan: Plan, lease: Lease, show: Callable[[Progress], None]) -> Report:
-    started = time.monotonic()
+    started, retries = time.monotonic(), RETRIES.count + executor.retries
     inputs, staging = _plan(plan), plan.staging()
     preflight(executor, staging)
     splits = _cut(executor, plan, inputs, staging)
@@ -131,6 +131,7 @@ def _run(executor: Executor, plan: Plan, lease: Lease, show: Callable[[Progress]
             _check_records(ledger, inputs)
         lease.update()  # the fence: who has lost the job publishes nothing
         outputs.publish()
+    ledger.storage_retries = RETRIES.count + executor.retries - retries
     timing = Timing(time.monotonic() - started, ready - started, before.lines)
     report = report_of(plan, [each.source.name for each in inputs], ledger, timing)
     report.notes.extend(phrases.notes)

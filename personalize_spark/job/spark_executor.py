@@ -19,7 +19,8 @@ from personalize_spark.spark import cores_of, running_tasks
 from personalize_spark.storage.location import open_store
 from personalize_spark.storage.store import Store
 
-_ENDED = pa.schema({"failures": pa.list_(pa.string()), "died": pa.string()})
+_ENDED = pa.schema({"failures": pa.list_(pa.string()), "died": pa.string(), "retries": pa.int64()})
+_DDL = "failures array<string>, died string, retries bigint"
 
 
 class SparkExecutor:
@@ -27,7 +28,7 @@ class SparkExecutor:
 
     def __init__(self, spark: SparkSession) -> None:
         self._spark = spark
-        self.cores = cores_of(spark)
+        self.cores, self.retries = cores_of(spark), 0
         self._cancel: Callable[[], object] = int
 
     def run(self, staging: Store, tasks: int, work: Work) -> list[str]:
@@ -44,9 +45,8 @@ class SparkExecutor:
             _forget_finders()
 
         with running_tasks(self._spark) as self._cancel:
-            ended = (
-                self._spark.range(0, tasks, 1, tasks).mapInArrow(run, "failures array<string>, died string").collect()
-            )
+            ended = self._spark.range(0, tasks, 1, tasks).mapInArrow(run, _DDL).collect()
+        self.retries += sum(row["retries"] for row in ended)
         if died := [row["died"] for row in ended if row["died"] is not None]:
             raise TaskFailed(died[0])
         return [failure for row in ended for failure in row["failures"]]

@@ -14,6 +14,7 @@ from personalize_spark.scoring.ragged import Ragged
 
 _COST = 3
 """Of an excluded pair, in items that need not be gathered once more."""
+_BITS = np.array([number.bit_count() for number in range(256)], np.int64)
 _MOST_EXCLUDED = 1 << 18
 """Pairs of a union."""
 
@@ -54,6 +55,14 @@ class Masks:
         pairs, of = np.unique(np.stack([self.of, other.of]), axis=1, return_inverse=True)
         width = min(self.bits.shape[1], other.bits.shape[1])
         return Masks(self.bits[pairs[0], :width] & other.bits[pairs[1], :width], of.reshape(-1))
+
+    def sizes(self, items: int) -> NDArray[np.int64]:
+        """Int64 (U,): how many of the first `items` items each line's mask has."""
+        used, of = np.unique(self.of, return_inverse=True)
+        bits = self.bits[used, : -(-items // 8)]
+        bits[:, -1] &= 0xFF << (-items % 8) & 0xFF
+        counted: NDArray[np.int64] = _BITS[bits].sum(1)[of.reshape(-1)]
+        return counted
 
     def contains(self, lines: NDArray[np.int64], items: NDArray[Any]) -> NDArray[np.bool_]:
         """Bool (m,): whether the mask of line lines[k] has items[k]."""

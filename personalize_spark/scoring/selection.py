@@ -84,6 +84,15 @@ class Selection:
             allowed |= self.also_included.contains(lines, items)
         return allowed
 
+    def sizes(self, items: int, lines: int) -> NDArray[np.int64]:
+        """Int64 (U,): how many of the items each of so many lines may get."""
+        masks, excluded = self.included, self.excluded
+        sizes = np.full(lines, items, np.int64) if masks is None else masks.sizes(items)
+        if excluded is not None:
+            there = excluded if masks is None else excluded.where(masks.contains(excluded.row_ids(), excluded.values))
+            sizes = sizes - np.diff(there.indptr)
+        return sizes if self.also_included is None else sizes + np.diff(self.also_included.indptr)
+
 
 EVERYTHING = Selection()
 

@@ -62,6 +62,7 @@ def delete_dataset_group(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
         )
     for folder in ("views", "datasets"):
         catalog.store.at(f"{folder}/{group.arn.name}").delete("")
+    catalog.store.delete(f"records/import/{group.arn.name}.json")
     catalog.delete(group)
     return {}
 

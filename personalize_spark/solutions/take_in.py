@@ -10,7 +10,7 @@ from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.catalog.resources import find_dataset
 from personalize_spark.datasets.build_view import build_view
-from personalize_spark.datasets.delta_tables import fold
+from personalize_spark.datasets.delta_tables import changing, fold, waits
 from personalize_spark.datasets.imports import point
 from personalize_spark.errors import ResourceNotFoundException
 from personalize_spark.schemas import INTERACTIONS
@@ -24,10 +24,17 @@ def take_in(spark: SparkSession, catalog: Catalog, group: Arn) -> bool:
         spark: a session with Delta.
         catalog: holds the group.
         group: the dataset group.
+
+    Raises:
+        ResourceInUseException: another process imports.
     """
-    if not fold(spark, catalog, group):
+    if not waits(catalog, group):
         return False
-    point(catalog, group, build_view(spark, catalog, group, secrets.token_hex(4)))
+    with changing(catalog, group) as alone:
+        fold(spark, catalog, group)
+        view = build_view(spark, catalog, group, secrets.token_hex(4))
+        alone.update()
+        point(catalog, group, view)
     try:
         find_dataset(catalog, group, INTERACTIONS)
     except ResourceNotFoundException:

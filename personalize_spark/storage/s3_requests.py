@@ -23,7 +23,7 @@ from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
 from personalize_spark.errors import AccessDenied, BucketNotFound, ObjectChanged, ObjectNotFound, StorageError
-from personalize_spark.storage.store import Access
+from personalize_spark.storage.store import RETRIES, Access
 
 T = TypeVar("T")
 
@@ -102,6 +102,7 @@ def patiently(request: Callable[[], T], uri: str) -> T:
             if waited > _SAID_AFTER and not said:
                 _log.warning("%s: %s. It is tried again for %.0f seconds.", uri, error, PATIENCE)
                 said = True
+        RETRIES.add()
         time.sleep(_random.uniform(0, pause))
         pause = min(2 * pause, _LONGEST_PAUSE)
 

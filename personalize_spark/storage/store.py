@@ -7,6 +7,7 @@ listing gave; small records are created and replaced by compare-and-set on their
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
@@ -14,6 +15,22 @@ from typing import BinaryIO, Protocol
 from personalize_spark.errors import StorageError
 
 READ_CHUNK = 8 << 20
+
+
+class Retries:
+    """Counts the requests that this process made again."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._lock = threading.Lock()
+
+    def add(self) -> None:
+        """Count one more."""
+        with self._lock:
+            self.count += 1
+
+
+RETRIES = Retries()
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ import pytest
 from personalize_spark.catalog import lease
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Record
-from personalize_spark.catalog.lease import Lease, reap, running
+from personalize_spark.catalog.lease import Lease, reap, running, sole
 from personalize_spark.catalog.status import Status
-from personalize_spark.errors import JobFailed
+from personalize_spark.errors import JobFailed, ResourceInUseException
 
 ARN = Arn("aws", "us-east-1", "000000000000", "batch-inference-job", "job")
 
@@ -135,3 +135,55 @@ def test_a_change_that_ctrl_c_cut_short_does_not_lose_the_job(
         held.update(status=Status.IN_PROGRESS)
     held.update(status=Status.FAILED)
     assert catalog.read(ARN).status == Status.FAILED
+
+
+IMPORT = ARN.sibling("import", "shop")
+
+
+def test_what_one_may_do_at_a_time_others_are_refused_until_it_has_ended(catalog: Catalog) -> None:
+    for _ in range(2):
+        with sole(catalog, IMPORT, "An import") as held:
+            with (
+                pytest.raises(ResourceInUseException, match="^An import is running in another process: try again"),
+                sole(catalog, IMPORT, "An import"),
+            ):
+                pass
+            held.update()
+        assert catalog.read(IMPORT).status is Status.ACTIVE
+    with pytest.raises(ZeroDivisionError), sole(catalog, IMPORT, "An import"):
+        raise ZeroDivisionError
+    assert catalog.read(IMPORT).status is Status.ACTIVE
+
+
+def test_of_many_that_begin_at_once_one_does(catalog: Catalog) -> None:
+    begun, refused, together = list[int](), list[str](), threading.Barrier(8)
+
+    def begin(number: int) -> None:
+        together.wait()
+        try:
+            with sole(catalog, IMPORT, "An import"):
+                begun.append(number)
+                while len(refused) < 7:
+                    time.sleep(0.001)
+        except ResourceInUseException as error:
+            refused.append(error.message)
+
+    for _ in range(2):  # the first time there is no record
+        begun.clear()
+        refused.clear()
+        threads = [threading.Thread(target=begin, args=(number,)) for number in range(8)]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join()
+        assert (len(begun), len(refused)) == (1, 7)
+
+
+@pytest.mark.usefixtures("fast")
+def test_who_fell_silent_is_succeeded_and_stops_when_it_wakes_up(catalog: Catalog) -> None:
+    dead = catalog.create(IMPORT, {"status": Status.PENDING})
+    catalog.update(dead, heartbeat=time.time() - OLD)
+    silent = Lease(catalog, dead)
+    with sole(catalog, IMPORT, "An import"), pytest.raises(JobFailed, match="no longer holds arn:"):
+        silent.update()
+    assert catalog.read(IMPORT).status is Status.ACTIVE

@@ -11,7 +11,7 @@ from pyspark.sql import SparkSession
 from personalize_spark.artifacts.artifact import Pinned
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
-from personalize_spark.datasets.delta_tables import fold
+from personalize_spark.datasets.delta_tables import fold, waits
 from personalize_spark.datasets.imports import CsvSource, ImportMode, import_files
 from personalize_spark.datasets.puts import PUT, Puts
 from tests.service.test_data_jobs import export_of, finish, rows_below
@@ -41,8 +41,9 @@ def test_what_is_put_is_in_delta_once_and_outlives_imports(spark: SparkSession, 
     group = Arn.parse(import_files(spark, catalog, "shop", {"Interactions": clicks, "Items": films}).dataset_group_arn)
     put(catalog, group, "Interactions", ("u1", "b", 20, "e1"), ("u3", "c", 21, "e2"))
     put(catalog, group, "Items", ("a", "comedy", "a"), ("c", "comedy", "c"))
-    assert fold(spark, catalog, group)
-    assert not fold(spark, catalog, group)
+    assert waits(catalog, group)
+    fold(spark, catalog, group)
+    assert not waits(catalog, group)
     put(catalog, group, "Interactions", ("u1", "b", 20, "e1"), ("u3", "d", 22, "e3"))  # e1 came again
     report = import_files(spark, catalog, "shop", {"Items": films}, ImportMode.INCREMENTAL)
     events = [("u1", "b", 20, "e1"), ("u3", "c", 21, "e2"), ("u3", "d", 22, "e3")]

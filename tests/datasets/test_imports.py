@@ -20,14 +20,16 @@ from personalize_spark.artifacts.shards import Shards
 from personalize_spark.artifacts.view import View
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
+from personalize_spark.datasets.delta_tables import changing
 from personalize_spark.datasets.imported import Imported, ImportReport
 from personalize_spark.datasets.imports import CsvSource, ImportMode, import_files
-from personalize_spark.errors import DataError, InvalidInputException
+from personalize_spark.errors import DataError, InvalidInputException, ResourceInUseException, TaskFailed
 from personalize_spark.filters.expression import Values, leaves
 from personalize_spark.filters.mask import Numbers, evaluate
 from personalize_spark.filters.parser import parse
 from personalize_spark.schemas import Column, Schema
 from personalize_spark.storage.location import hadoop_uri, open_store
+from personalize_spark.storage.store import Object
 
 pytestmark = pytest.mark.spark
 
@@ -222,12 +224,32 @@ def test_records_stay_when_a_table_cannot_be_written(spark: SparkSession, tmp_pa
     catalog = Catalog(f"file://{tmp_path}/catalog")
     given = sources(f"file://{tmp_path}", Interactions=INTERACTIONS, Items=ITEMS)
     import_files(spark, catalog, "shop", given)
-    before = list(catalog.store.list("records/"))
+    before = records(catalog)
     assert len(before) == 5  # the group, two datasets, two schemas
     catalog.store.write("datasets/shop/items/_delta_log/00000000000000000001.json", b"broken")
-    with pytest.raises(Exception, match="broken"):
+    with pytest.raises(TaskFailed, match=r"^The import failed in Spark: "):
         import_files(spark, catalog, "shop", given)
-    assert list(catalog.store.list("records/")) == before  # by their etags
+    assert records(catalog) == before  # by their etags
+
+
+def records(catalog: Catalog) -> list[Object]:
+    """All but the one that says whether somebody imports."""
+    return [found for found in catalog.store.list("records/") if found.name != "records/import/shop.json"]
+
+
+def test_of_two_imports_at_once_one_is_refused_in_plain_words(spark: SparkSession, tmp_path: Path) -> None:
+    catalog = Catalog(f"file://{tmp_path}/catalog")
+    given = sources(f"file://{tmp_path}", Items=ITEMS)
+    with (
+        changing(catalog, catalog.new_arn("dataset-group", "shop")),
+        pytest.raises(
+            ResourceInUseException, match="^An import into the dataset group 'shop' is running in another process"
+        ),
+    ):
+        import_files(spark, catalog, "shop", given)
+    assert not list(catalog.list("dataset", "shop"))
+    import_files(spark, catalog, "shop", given)
+    assert list(catalog.list("dataset", "shop"))
 
 
 def test_a_file_that_is_not_the_schemas_is_refused_before_anything_is_written(
@@ -336,7 +358,7 @@ def test_an_import_of_which_one_table_fails_leaves_the_others_as_they_were(spark
     data = list((tmp_path / "catalog" / "datasets" / "shop" / "items").glob("*.parquet"))
     for file in data:
         file.rename(file.with_suffix(".away"))
-    with pytest.raises(Exception, match="parquet"):  # Spark's own
+    with pytest.raises(TaskFailed, match=r"^The import failed in Spark: "):
         import_files(spark, catalog, "shop", given, ImportMode.INCREMENTAL)
     table = spark.read.format("delta").load(hadoop_uri(f"{catalog.uri}/datasets/shop/interactions"))
     assert table.count() == 4

@@ -7,7 +7,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import orjson
 import pytest
 
 from personalize_spark.errors import StorageError, TaskFailed
@@ -17,6 +16,7 @@ from personalize_spark.job.byte_ranges import ByteRange
 from personalize_spark.job.executor import Work
 from personalize_spark.job.splits import Split
 from personalize_spark.job.task import Piece
+from personalize_spark.storage.documents import write_document
 from personalize_spark.storage.location import open_store
 from personalize_spark.storage.store import Object, Store
 
@@ -32,7 +32,7 @@ def test_an_error_does_not_end_the_look(tmp_path: Path, monkeypatch: pytest.Monk
             raise StorageError("for once")
 
     with attempts._watched(ledger, watch):
-        ledger.staging.write("manifests/one.json", orjson.dumps([vars(Piece("000000/000000", "pieces/p"))]))
+        write_document(ledger.staging, "manifests/one.json", [Piece("000000/000000", "pieces/p")])
         deadline = time.monotonic() + 20
         while looks < 3 or not ledger.pieces:
             assert time.monotonic() < deadline
@@ -42,7 +42,7 @@ def test_an_error_does_not_end_the_look(tmp_path: Path, monkeypatch: pytest.Monk
 class Hanging:
     """An executor whose tasks hang as often as it is told, until they are stopped, and then finish their splits one by one."""
 
-    cores = 1
+    cores, retries = 1, 0
 
     def __init__(self, ledger: Ledger, times: int) -> None:
         self._ledger, self._left, self._stopped = ledger, times, threading.Event()
@@ -56,7 +56,7 @@ class Hanging:
             assert self._stopped.wait(60), "it was not stopped"
             raise TaskFailed("stopped")
         key = self._ledger.missing()[0].key
-        staging.write(f"manifests/{key}.json", orjson.dumps([vars(Piece(key, "pieces/p"))]))
+        write_document(staging, f"manifests/{key}.json", [Piece(key, "pieces/p")])
         return []
 
     def stop(self) -> None:

@@ -30,8 +30,9 @@ from personalize_spark.service.batch_inference_jobs import (
     create_batch_inference_job,
     report,
 )
+from personalize_spark.service.filters import create_filter
 from personalize_spark.storage.store import Access
-from personalize_spark.testing.toy import golden_version, request
+from personalize_spark.testing.toy import golden_group, golden_version, request
 
 ROOT = Path(__file__).parents[2]
 
@@ -219,7 +220,9 @@ def test_the_page_stands_alone_and_shows_what_the_report_says(
     assert not re.search(r"<script|<link|<img|src=|href=|@import|url\(", page)
     root = ET.fromstring(re.sub(r"(<meta [^>]*)>", r"\1/>", page.removeprefix("<!doctype html>\n")))  # noqa: S314  # our own
     cards = {str(each.findtext("h2")): each for each in root.iter("section")}
-    assert list(cards)[:5] == ["Lines", "Answered", "Rate", "Notes", "Errors and remarks, with the first line of each"]
+    heads = ["Lines", "Answered", "Rate", "Coverage", "Notes", "Errors and remarks, with the first line of each"]
+    assert list(cards)[:6] == heads
+    assert "75.0%" in "".join(cards["Coverage"].itertext())
     told = ["".join(row.itertext()) for row in cards["Errors and remarks, with the first line of each"].iter("tr")]
     assert told[1] == "MalformedJson1users.json, line 41<script>\ufffdThe line is not valid JSON at character 1"
     assert [len(row) for row in cards["Unknown ids, and what they may mean"].iter("tr")] == [2, 2]
@@ -229,6 +232,32 @@ def test_the_page_stands_alone_and_shows_what_the_report_says(
     assert "<script" not in done._repr_html_()
     counts = [int(str(bar[2].text)) for bar in cards["Score of each list's first item"].iter("div")]
     assert sum(counts) == sum(done.scores) == sum(done.popularity) == 41
+
+
+def test_what_a_filter_leaves_and_what_the_lists_have_is_told(local: LocalExecutor, tmp_path: Path) -> None:
+    catalog = Catalog(f"file://{tmp_path}/catalog")
+    version, group = golden_version(catalog), golden_group(catalog)
+    catalog.update(catalog.read(version), datasetGroupArn=str(group.arn))
+    cheap = {
+        "name": "cheap",
+        "datasetGroupArn": str(group.arn),
+        "filterExpression": "EXCLUDE ItemID WHERE Items.PRICE > $MOST",
+    }
+    write(
+        tmp_path,
+        users=b'{"userId":"u1","filterValues":{"MOST":"1"}}\n{"userId":"u1","filterValues":{"MOST":"2"}}\nbroken\n',
+    )
+    params = request(
+        version, f"file://{tmp_path}/in/", f"file://{tmp_path}/out/", numResults=1, **create_filter(catalog, cheap)
+    )
+    told = run_job(local, catalog, create_batch_inference_job(catalog, params), lambda _: None)
+    assert (told.filter_share, told.coverage, told.storage_retries) == (
+        (4 / 5 + 1) / 2,
+        1 / 5,
+        0,
+    )  # the group has a new item
+    assert "<h2>Filter</h2>" in told._repr_html_()
+    assert "90.0%" in told._repr_html_()
 
 
 def test_the_timeline_holds_all_lines() -> None:

@@ -300,10 +300,11 @@ def test_a_job_outlives_what_passes(s3: str, monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
         forget_clients()
         with LocalExecutor(2) as executor:
-            run_job(executor, catalog, job, lambda _: None)
+            report = run_job(executor, catalog, job, lambda _: None)
     monkeypatch.undo()
     forget_clients()
     assert done.total()
+    assert report.storage_retries > 0
     assert {found.name for found in store.list("out/")} == {"out/_CHECK", *(f"out/{n}.json.out" for n in range(4))}
     assert {store.read(f"out/{number}.json.out") for number in range(4)} == {GOOD * 2_000}
 

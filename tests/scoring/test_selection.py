@@ -86,3 +86,8 @@ def test_a_part_of_the_lines_may_get_what_it_might(chosen: Selection, lines: set
     part = chosen.take(np.array(sorted(lines), np.int64))
     for number, line in enumerate(sorted(lines)):
         assert candidates(part, number) == candidates(chosen, line)
+
+
+@given(SELECTION)
+def test_how_many_items_a_line_may_get(chosen: Selection) -> None:
+    assert chosen.sizes(ITEMS, LINES).tolist() == [len(candidates(chosen, line)) for line in range(LINES)]
