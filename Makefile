@@ -7,7 +7,7 @@ export PERSONALIZE_SPARK_JARS := $(CURDIR)/.jars
 READY := $(VENV)/ready-$(shell cat requirements.lock pyproject.toml personalize_spark/scoring/native/kernel.c | sha256sum | cut -c1-16)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-stable test-floors check fuzz docs bench bench-full clean jars java clients dist
+.PHONY: help demo test test-fast test-stable test-floors test-constraints check fuzz docs bench bench-full clean jars java clients dist
 
 help:  ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ test-floors: $(FLOORS_READY)  ## Jobs, without Spark, on the oldest versions tha
 $(FLOORS_READY): $(READY)
 	@bin/make-floors $(PYTHON) $(FLOORS)
 	@rm -f $(FLOORS)/ready-* && touch $@
+
+test-constraints: $(READY)  ## Whether pip resolves on what platforms have installed; needs the package index
+	@bin/check-constraints $(PYTHON)
 
 check: $(READY) docs  ## Style, types, and the links of the documents
 	$(VENV)/bin/ruff check

@@ -84,7 +84,7 @@ def test_what_glue_adds_is_passed_over_and_a_slip_elsewhere_is_not(
 
 
 def test_the_files_of_the_release_are_named_as_make_dist_names_them() -> None:
-    for path in CONF.iterdir():
+    for path in (each for each in CONF.iterdir() if each.is_file()):
         for version in re.findall(r"personalize_spark-([\d.]+\d)-", path.read_text()):
             assert version == __version__, path
 
@@ -137,3 +137,10 @@ def listed(value: str | list[str]) -> Iterator[str]:
 def test_the_documents_name_every_file() -> None:
     text = (ROOT / "docs" / "platforms.md").read_text()
     assert not [path.name for path in CONF.iterdir() if f"conf/{path.name}" not in text]
+
+
+def test_constraints_name_their_python_and_whole_versions() -> None:
+    for path in (CONF / "constraints").iterdir():
+        first, *lines = path.read_text().splitlines()
+        assert re.search(r", Python 3\.1\d: ", first), path
+        assert all(re.fullmatch(r"#.*|[a-z0-9-]+==[\d.]+(post\d+)?", line) for line in lines), path
