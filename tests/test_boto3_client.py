@@ -211,14 +211,21 @@ def test_work_that_dies_is_told(catalog: Catalog, caplog: pytest.LogCaptureFixtu
 
 def test_at_the_end_of_the_process_what_runs_is_told(asked: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "in.json").write_text('{"userId":"u1"}\n' * 400_000)
-    program = (
-        "import json, sys, personalize_spark as ps; p = ps.client(sys.argv[1], engine='local');"
-        "print(p.create_batch_inference_job(**json.loads(sys.argv[2]))['batchInferenceJobArn'])"
-    )
+    program = """
+import atexit, json, sys
+import personalize_spark as ps
+personalize = ps.client(sys.argv[1], engine="local")
+answer = personalize.create_batch_inference_job(**json.loads(sys.argv[2]))
+job = {"batchInferenceJobArn": answer["batchInferenceJobArn"]}
+print(*job.values())
+atexit.register(lambda: print(personalize.describe_batch_inference_job(**job)["batchInferenceJob"]["status"]))
+"""
     arguments = [sys.executable, "-c", program, str(tmp_path / "catalog"), json.dumps(asked)]
     done = subprocess.run(arguments, capture_output=True, text=True, check=True)
+    arn, at_the_end = done.stdout.splitlines()
+    assert at_the_end == "CREATE FAILED", "Spark's own end, and that of pools, come behind"
     personalize = ps.client(tmp_path / "catalog", engine="local")
-    job = personalize.describe_batch_inference_job(batchInferenceJobArn=done.stdout.strip())["batchInferenceJob"]
+    job = personalize.describe_batch_inference_job(batchInferenceJobArn=arn)["batchInferenceJob"]
     assert job["status"] == "CREATE FAILED"
     assert job["failureReason"].startswith("The driver was stopped. Continue it with: personalize-spark resume")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import concurrent.futures.thread  # noqa: F401  # its pools end behind us, as they are registered before us
 import contextlib
 import logging
 import threading
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from personalize_spark.job.executor import Executor
 
 MAX_RUNNING, MAX_UNFINISHED = 4, 100
+
+_at_the_end: Callable[[Callable[[], None]], object] = getattr(threading, "_register_atexit", atexit.register)
+"""As `atexit.register`, which comes too late: behind the end of all pools, and behind what was registered later, such as by Spark."""
 
 _log = logging.getLogger(__name__)
 
@@ -114,7 +118,7 @@ class Background:
         self._threads: dict[threading.Thread, Record] = {}
         self._changing = threading.Lock()
         self._closed = False
-        atexit.register(self.close)
+        _at_the_end(self.close)
 
     def check_room(self) -> None:
         """Refuse more work than can wait.
@@ -141,7 +145,6 @@ class Background:
     def close(self, seconds: float = 0.0) -> None:
         """Wait for what runs, and mark what is not done by then as CREATE FAILED."""
         self._closed = True
-        atexit.unregister(self.close)
         until = time.monotonic() + seconds
         for thread, record in list(self._threads.items()):
             thread.join(max(0.0, until - time.monotonic()))
