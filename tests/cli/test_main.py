@@ -211,41 +211,6 @@ def test_a_run_prints_its_result_and_says_the_rest_aside(job: dict[str, Any], ca
 
 
 @pytest.mark.spark
-def test_the_demo_goes_from_nothing_to_printed_answers(tmp_path: Path) -> None:
-    done = run("demo", "--keep", str(tmp_path))
-    assert done.returncode == 0, done.stderr
-    out = (tmp_path / "output" / "users.json.out").read_text()
-    assert out in done.stdout
-    answers = [json.loads(line) for line in out.splitlines()]
-    assert [answer["error"] is None for answer in answers] == [True, True, True, False, False]
-    assert [len(answer["output"]["recommendedItems"]) for answer in answers] == [5, 5, 5, 0, 0]
-    catalog = f"{tmp_path}/catalog"
-    version = json.loads((tmp_path / "request-users.json").read_text())["solutionVersionArn"]
-    listed = run("list-batch-inference-jobs", "--solution-version-arn", version, PERSONALIZE_SPARK_CATALOG=catalog)
-    assert [job["status"] for job in json.loads(listed.stdout)["batchInferenceJobs"]] == ["ACTIVE"]
-
-
-@pytest.mark.spark
-def test_import_and_train_print_the_version_last(tmp_path: Path) -> None:
-    from random import Random
-
-    from personalize_spark.cli.demo import write_catalogue
-
-    write_catalogue(tmp_path, Random(1))
-    catalog = ["--catalog", str(tmp_path / "catalog")]
-    files = [part for name in ("interactions", "items", "users") for part in (f"--{name}", f"{tmp_path}/{name}.csv")]
-    imported = run("import", "--group", "g", *files, *catalog)
-    assert imported.returncode == 0, imported.stderr
-    assert "Items: 800 rows imported" in imported.stderr
-    trained = run("train", "--group", "g", "--recipe", "aws-popularity-count", "--solution", "popular", *catalog)
-    assert trained.returncode == 0, trained.stderr
-    assert trained.stdout.splitlines()[-1].startswith("arn:aws:personalize:us-east-1:000000000000:solution/popular/")
-    refused = run("train", "--group", "g", "--recipe", "aws-popular-count", "--solution", "popular", *catalog)
-    assert refused.returncode == 2
-    assert "aws-popularity-count" in refused.stderr
-
-
-@pytest.mark.spark
 def test_without_java_nothing_is_created_and_the_user_is_told(
     job: dict[str, Any], catalog: Catalog, tmp_path: Path
 ) -> None:
