@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 
 INK, SOFT, GRID, AXIS = "#1d2530", "#5b6470", "#e6e9ed", "#9aa3ad"
-BLUE, ORANGE, GREEN, GREY = "#3b76d6", "#e2913f", "#2e8b57", "#a9b2bc"
+BLUE, ORANGE, GREEN, GREY, PURPLE = "#3b76d6", "#e2913f", "#2e8b57", "#a9b2bc", "#8a63c9"
 SERIES = (BLUE, ORANGE, GREEN, GREY)
 """The colours of series that have no meaning of their own, in this order."""
 

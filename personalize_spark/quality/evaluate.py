@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
 
 from personalize_spark.artifacts.artifact import Artifact, Pinned
 from personalize_spark.artifacts.heldout import COSINE, EASE, HeldOut, look_up, read_held_out, read_peers
 from personalize_spark.artifacts.model import read_model
-from personalize_spark.catalog.catalog import Catalog
+from personalize_spark.catalog.catalog import Catalog, Fields
 from personalize_spark.catalog.resources import find_active_version
 from personalize_spark.errors import ArtifactError, DataError, InvalidInputException
 from personalize_spark.quality.measures import Evaluation, known_shares, measure, measure_peers
@@ -46,8 +49,10 @@ def evaluate(
         DataError: the file is not CSV with these columns, or has no user and item that the model knows.
         ArtifactError: the model is of an earlier release.
     """
-    model = Pinned(**find_active_version(Catalog(catalog), solution_version).fields["model"])
-    evaluation = _evaluated(model.open(), solution_version, interactions)
+    record = find_active_version(Catalog(catalog), solution_version)
+    artifact = Pinned(**record.fields["model"]).open()
+    evaluation = _evaluated(artifact, solution_version, interactions)
+    evaluation = replace(evaluation, version=_told(record.fields, artifact.properties))
     if page is not None:
         write_to(page, page_of(evaluation).encode())
     return evaluation
@@ -74,7 +79,24 @@ def _evaluated(artifact: Artifact, arn: str, source: Place | None) -> Evaluation
     measured = measure(held_out.vectors, items, held_out.targets, held_out.seen, shares, model.temperature)
     peers = {} if source is not None else {_PEERS[name]: lists for name, lists in read_peers(artifact).items()}
     beside = measure_peers(peers, held_out.targets, shares)
-    return replace(measured, peers=beside, solution_version_arn=arn, notes=(*notes, *measured.findings()))
+    return replace(measured, peers=beside, solution_version_arn=arn, notes=tuple(notes))
+
+
+def _told(fields: Fields, properties: Mapping[str, Any]) -> dict[str, str]:
+    """What a reader wants to know of the version, by name."""
+    chosen = fields.get("tunedHPOParams", {}).get("algorithmHyperParameters", {})
+    told = {
+        "recipe": properties["recipe"],
+        "dataset group": str(fields.get("datasetGroupArn") or "").rpartition("/")[2],
+        "created": datetime.fromtimestamp(fields.get("creationDateTime", 0), UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "hyperparameters": _listed(properties.get("hyperparameters", {})),
+        "chosen by the training": _listed(chosen),
+    }
+    return {name: value for name, value in told.items() if value}
+
+
+def _listed(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items())
 
 
 def _held_out(artifact: Artifact, arn: str) -> HeldOut:

@@ -101,6 +101,7 @@ class Evaluation:
             held-out item drawn at random is the recommended one, so a calibrated chance predicts its mean.
         seen_share: the mean share of the scores that the items that a user has seen keep.
         solution_version_arn: the solution version that was evaluated; empty for a model that is none yet.
+        version: what was evaluated, by name: its recipe, dataset group, training.
         notes: what to know before one reads the numbers.
     """
 
@@ -111,6 +112,7 @@ class Evaluation:
     seen_share: float = 0.0
     peers: dict[str, Measures] = field(default_factory=dict)
     solution_version_arn: str = ""
+    version: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def solution_metrics(self) -> dict[str, float]:
@@ -130,18 +132,20 @@ class Evaluation:
             each.shown for each in bins
         )
 
-    def findings(self) -> list[str]:
-        """Where popularity does better than the model, in words."""
+    def verdict(self) -> list[str]:
+        """Whether the model is worth having, in sentences."""
         model, popular = self.rankings["model"], self.rankings["popularity"]
-        found = []
-        if model.log_loss > popular.log_loss:
-            losses = f"log-loss {model.log_loss:.4f} against {popular.log_loss:.4f}"
-            found.append(f"Popularity explains what was held out better than the model does: {losses}.")
-        depth = max(model.ndcg)
-        if model.ndcg[depth] < popular.ndcg[depth]:
-            gains = f"NDCG@{depth} {model.ndcg[depth]:.4f} against {popular.ndcg[depth]:.4f}"
-            found.append(f"Popularity ranks what was held out better than the model does: {gains}.")
-        return found
+        gains = f"NDCG@{_LONGEST} {model.ndcg[_LONGEST]:.4f} against {popular.ndcg[_LONGEST]:.4f}"
+        losses = f"log-loss {model.log_loss:.4f} against {popular.log_loss:.4f}"
+        likely = "more likely" if model.log_loss < popular.log_loss else "no more likely"
+        said = [
+            f"The model ranks {_against(model.ndcg[_LONGEST], popular.ndcg[_LONGEST])}: {gains}.",
+            f"Its scores make what was held out {likely} than popularity does: {losses}.",
+        ]
+        for name, peer in self.peers.items():
+            if peer.ndcg[_LONGEST] > model.ndcg[_LONGEST]:
+                said.append(f"{name} ranks better still: NDCG@{_LONGEST} {peer.ndcg[_LONGEST]:.4f}.")
+        return said
 
     def rows(self, *, peers: bool = False) -> dict[str, list[float]]:
         """The measures by their names, each of the three rankings, and of the peers where these are wanted."""
@@ -160,13 +164,14 @@ class Evaluation:
         values = asdict(self)
         for each in values["peers"].values():
             each["log_loss"] = None
-        return {**values, "metrics": self.solution_metrics(), "calibration_error": self.calibration_error()}
+        told = {"metrics": self.solution_metrics(), "calibration_error": self.calibration_error()}
+        return {**values, **told, "verdict": self.verdict()}
 
     def __str__(self) -> str:
         head = f"{self.users:,} users, {self.items:,} items\n\n{'':<14}"
         names = "".join(f"{name:>12}" for name in (*self.rankings, *self.peers))
         rows = [f"{name:<14}" + "".join(map(_cell, values)) for name, values in self.rows(peers=True).items()]
-        return "\n".join([head + names, *rows, "", *self._reliability()])
+        return "\n".join([*self.verdict(), "", head + names, *rows, "", *self._reliability()])
 
     def _reliability(self) -> list[str]:
         """How often a score came true, bin by bin."""
@@ -177,8 +182,16 @@ class Evaluation:
     def _repr_html_(self) -> str:
         rows = [(name, *(_cell(each).strip() for each in values)) for name, values in self.rows(peers=True).items()]
         about = f"<p>{escape(self.solution_version_arn)}</p><p>{self.users:,} users, {self.items:,} items</p>"
-        notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
+        notes = "".join(f"<p>{escape(note)}</p>" for note in (*self.verdict(), *self.notes))
         return fragment(section("Evaluation", about + notes + table(("", *self.rankings, *self.peers), rows)))
+
+
+def _against(value: float, popular: float) -> str:
+    """How a measure of the model compares with that of popularity."""
+    if value == popular:
+        return "as well as popularity"
+    times = f" by {abs(value / popular - 1):.0%}" if popular else ""
+    return f"{'better' if value > popular else 'worse'} than popularity{times}"
 
 
 def _cell(value: float) -> str:

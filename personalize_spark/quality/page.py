@@ -6,12 +6,25 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from personalize_spark.quality.charts import BLUE, GREY, ORANGE, SOFT, Bar, Frame, bars, circle, path, svg
+from personalize_spark.quality.charts import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    SOFT,
+    Bar,
+    Frame,
+    bars,
+    circle,
+    path,
+    svg,
+)
 from personalize_spark.quality.measures import DEPTHS, Bin, Evaluation
-from personalize_spark.quality.template import document
+from personalize_spark.quality.template import document, section, table
 
-_COLOURS = (BLUE, ORANGE, GREY)
-"""Of the rankings."""
+_COLOURS = (BLUE, ORANGE, GREY, GREEN, PURPLE)
+"""Of the rankings, and of the peers behind them."""
 
 _PANELS = (
     ("NDCG", "Held-out items among the first K; more for those nearer the top.", [f"NDCG@{depth}" for depth in DEPTHS]),
@@ -27,54 +40,53 @@ _PANELS = (
 
 def page_of(evaluation: Evaluation) -> str:
     """The page, as HTML that needs nothing else."""
-    arn, rows = evaluation.solution_version_arn, evaluation.rows()
+    arn, rows = evaluation.solution_version_arn, evaluation.rows(peers=True)
+    rankings = [*evaluation.rankings, *evaluation.peers]
     panels = "".join(
-        f"<section><h2>{title}</h2><p>{note}</p>{_bars({name: rows[name] for name in names}, list(evaluation.rankings))}</section>\n"
+        section(title, f"<p>{note}</p>{_bars({name: rows[name] for name in names}, rankings)}")
         for title, note, names in _PANELS
     )
     legend = "".join(
-        f'<li style="--colour:{colour}">{name}</li>' for name, colour in zip(evaluation.rankings, _COLOURS, strict=True)
+        f'<li style="--colour:{colour}">{name}</li>' for name, colour in zip(rankings, _COLOURS, strict=False)
     )
-    cells = "".join(
-        f"<tr><th>{name}</th>{''.join(f'<td>{each:.4f}</td>' for each in values)}</tr>\n"
-        for name, values in rows.items()
-    )
-    notes = "".join(f"<p>{escape(note)}</p>\n" for note in evaluation.notes)
-    columns = "".join(f"<th>{name}</th>" for name in evaluation.rankings)
-    body = f"""<header>
-<h1>Evaluation</h1>
-<p><code>{escape(arn)}</code></p>
-<p>{evaluation.users:,} users, whose held-out items are to be found among {evaluation.items:,} items.</p>
-{notes}<ul>{legend}</ul>
-</header>
-<main>
-{panels}<section class="wide"><h2>Calibration</h2>
-<p>All places of the model's first 25, by chance, in ten bins of equal size: how often the recommended item is a held-out one,
+    said = "".join(f"<p>{escape(each)}</p>\n" for each in (*evaluation.verdict(), *evaluation.notes))
+    calibration = f"""<p>All places of the model's first 25, by chance, in ten bins of equal size: how often the recommended item is a held-out one,
 against the mean chance. On the dashed line the scores are probabilities; below it they are too high.
 The chance is the score among the items that the user has not seen: those seen keep {evaluation.seen_share:.1%} of the scores, and
 nothing that was held out is one of them. The expected calibration error is {evaluation.calibration_error():.4%}.
 A hollow point marks a bin without any held-out item.</p>
-{_calibration(evaluation.calibration)}</section>
-<section class="wide"><h2>All numbers</h2>
-<table><thead><tr><th></th>{columns}</tr></thead><tbody>
-{cells}</tbody></table></section>
-</main>
+{_calibration(evaluation.calibration)}"""
+    version = {"solution version": arn, **evaluation.version}
+    numbers = ((name, *(_told(each) for each in values)) for name, values in rows.items())
+    body = f"""<header>
+<h1>Evaluation</h1>
+{said}<p>{evaluation.users:,} users, whose held-out items are to be found among {evaluation.items:,} items.</p>
+<ul>{legend}</ul>
+</header>
+<main>
+{panels}{section("What was evaluated", table(("", ""), version.items(), text=True))}{section("Calibration", calibration, "full")}\
+{section("All numbers", table(("", *rankings), numbers), "full")}</main>
 """
     return document(f"Evaluation of {arn}", body)
 
 
+def _told(value: float) -> str:
+    return f"{value:.4f}" if math.isfinite(value) else "-"
+
+
 def _bars(groups: Mapping[str, Sequence[float]], rankings: Sequence[str]) -> str:
-    """A group of bars for each measure, a bar for each ranking."""
+    """A group of bars for each measure, a bar for each ranking that has it."""
     shown = []
     for name, values in groups.items():
-        labels = ["", f"@{name.partition('@')[2]}" if len(groups) > 1 else "", ""]
-        each = zip(values, labels, _COLOURS, rankings, strict=True)
+        depth = f"@{name.partition('@')[2]}" if len(groups) > 1 else ""
+        each = zip(values, rankings, _COLOURS, strict=False)
         shown.append(
             (
                 "",
                 [
-                    Bar(value, label, f"{value:.4f}", colour, f"{name}, {ranking}: {value:.6f}")
-                    for value, label, colour, ranking in each
+                    Bar(value, depth if number == 1 else "", _told(value), colour, f"{name}, {ranking}: {value:.6f}")
+                    for number, (value, ranking, colour) in enumerate(each)
+                    if math.isfinite(value)
                 ],
             )
         )

@@ -114,22 +114,29 @@ def test_a_version_is_evaluated_on_what_its_training_held_out(catalog: Catalog) 
     same(found, expected(one_each(SEEN, RANKS), learned=False))
 
 
-def test_popularity_that_does_better_is_said_also_on_the_page(catalog: Catalog) -> None:
+def test_the_verdict_comes_first_also_on_the_page(catalog: Catalog) -> None:
     found = evaluate(catalog, write(catalog))
-    assert found.findings() == []
     model, popular = found.rankings["model"], found.rankings["popularity"]
-    worse = replace(found, rankings={**found.rankings, "model": popular, "popularity": model})
-    said = [
-        f"Popularity explains what was held out better than the model does: log-loss {popular.log_loss:.4f} against {model.log_loss:.4f}.",
-        f"Popularity ranks what was held out better than the model does: NDCG@25 {popular.ndcg[25]:.4f} against {model.ndcg[25]:.4f}.",
+    gains = f"NDCG@25 {model.ndcg[25]:.4f} against {popular.ndcg[25]:.4f}"
+    losses = f"log-loss {model.log_loss:.4f} against {popular.log_loss:.4f}"
+    assert found.verdict() == [
+        f"The model ranks better than popularity by {model.ndcg[25] / popular.ndcg[25] - 1:.0%}: {gains}.",
+        f"Its scores make what was held out more likely than popularity does: {losses}.",
     ]
-    assert worse.findings() == said
-    page = page_of(replace(worse, notes=tuple(said)))
-    assert all(f"<p>{each}</p>" in page for each in said)
+    worse = replace(found, rankings={**found.rankings, "model": popular, "popularity": model}, peers={"EASE": model})
+    ranks, scores, peer = worse.verdict()
+    assert ranks.startswith(f"The model ranks worse than popularity by {1 - popular.ndcg[25] / model.ndcg[25]:.0%}: ")
+    assert "no more likely than popularity does" in scores
+    assert peer == f"EASE ranks better still: NDCG@25 {model.ndcg[25]:.4f}."
+    page = page_of(replace(worse, notes=("a note",)))
+    places = [page.index(f"<p>{each}</p>") for each in (ranks, scores, peer, "a note")]
+    assert places == sorted(places)
+    assert str(worse).startswith(ranks)
+    assert worse.to_dict()["verdict"] == [ranks, scores, peer]
 
 
 def test_it_prints_as_a_table_of_the_three_rankings(catalog: Catalog) -> None:
-    lines = str(evaluate(catalog, write(catalog))).splitlines()
+    lines = str(evaluate(catalog, write(catalog))).splitlines()[3:]
     assert lines[0] == "12 users, 60 items"
     assert lines[2].split() == ["model", "popularity", "random"]
     end = lines.index("", 3)
@@ -147,7 +154,7 @@ def test_it_prints_as_a_table_of_the_three_rankings(catalog: Catalog) -> None:
 def test_the_peers_of_the_training_stand_in_the_same_table(catalog: Catalog) -> None:
     arn = write(catalog, peers={COSINE: np.array([[row, *[-1] * 24] for row in range(USERS)], np.int32)})
     found = evaluate(catalog, arn)
-    lines = str(found).splitlines()
+    lines = str(found).splitlines()[3:]
     assert lines[2].split() == ["model", "popularity", "random", "cosine"]
     hits = np.mean(np.arange(USERS) == found_targets(catalog, arn))
     assert lines[3].split()[-1] == f"{hits:.4f}"
@@ -167,7 +174,7 @@ def test_it_is_plain_values(catalog: Catalog) -> None:
     plain = json.loads(json.dumps(evaluate(catalog, arn).to_dict()))
     assert plain.keys() == {
         *("solution_version_arn", "users", "items", "rankings", "calibration", "seen_share", "peers", "notes"),
-        *("metrics", "calibration_error"),
+        *("metrics", "calibration_error", "verdict", "version"),
     }
     assert (plain["solution_version_arn"], plain["metrics"]["mean_reciprocal_rank_at_25"]) == (arn, 1)
     assert plain["rankings"]["model"]["recall"]["25"] == 1
@@ -250,9 +257,11 @@ def test_the_page_stands_alone_and_plots_every_measure(catalog: Catalog, tmp_pat
     sections = page.sections()
     assert list(sections) == [
         *("NDCG", "Precision", "Recall", "Mean reciprocal rank", "Coverage", "Novelty", "Popularity bias", "Log-loss"),
-        *("Calibration", "All numbers"),
+        *("What was evaluated", "Calibration", "All numbers"),
     ]
-    assert [len(shapes(section, "rect")) for section in sections.values()] == [9, 9, 9, 3, 3, 3, 3, 3, 0, 0]
+    assert [len(shapes(section, "rect")) for section in sections.values()] == [9, 9, 9, 3, 3, 3, 3, 3, 0, 0, 0]
+    told = ["".join(row.itertext()).strip() for row in sections["What was evaluated"].iter("tr")]
+    assert told[:2] == [f"solution version{arn}", "recipeaws-user-personalization"]
     evaluation = expected(one_each(SEEN, RANKS), learned=False)
     assert len(shapes(sections["Calibration"], "circle")) == len(evaluation.calibration) == 10
     lengths = [float(str(bar.get("width"))) for bar in shapes(sections["Log-loss"], "rect")]
