@@ -5,7 +5,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 
 from personalize_spark.quality.differences import Tally
-from personalize_spark.quality.measures import Evaluation
+from personalize_spark.quality.measures import DEPTHS, Evaluation, Measures
 from personalize_spark.quality.template import area, bar_list, printable, table
 from personalize_spark.solutions.new_version import NewVersion
 
@@ -33,7 +33,11 @@ def test_a_solution_version_an_evaluation_and_a_comparison_show_in_notebooks() -
     assert cells(version._repr_html_()) == [["users", "1,000"], ["log_loss", "0.5000"]]
     assert version.to_dict()["metrics"] == {"users": 1_000, "log_loss": 0.5}
     assert "a &lt; b" in version._repr_html_()
-    assert "1,234 users" in Evaluation(1_234, 5, {}, [])._repr_html_()
+    halves = dict.fromkeys(DEPTHS, 0.5)
+    measured = Measures(halves, halves, halves, 0.5, 0.5, 0.5, 0.5, 0.5)
+    shown = Evaluation(1_234, 5, dict.fromkeys(("model", "popularity"), measured), [])._repr_html_()
+    assert "1,234 users" in shown
+    assert "The model ranks as well as popularity: NDCG@25 0.5000 against 0.5000." in shown
     comparison = Tally(3, 2).comparison()
     assert cells(comparison._repr_html_())[1][:3] == ["lines", "0", "0"]
     assert "No input line is in both" in comparison._repr_html_()
