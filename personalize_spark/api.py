@@ -176,13 +176,13 @@ def import_datasets(  # noqa: PLR0913  # the command's options
     users_schema: Mapping[str, Any] | None = None,
     map: Mapping[str, str] | None = None,  # noqa: A002  # the command's option
     import_mode: Literal["FULL", "INCREMENTAL"] = "FULL",
+    filter_history: int | None = None,
     dry_run: bool = False,
     spark: SparkSession | None = None,
 ) -> ImportReport:
     """Import CSV files or tables into a dataset group, and refresh the users of its solution versions.
 
-    New interactions update the user vectors of the latest ACTIVE version of each solution of the group. New items become
-    eligible for exploration.
+    New interactions update the users of the latest ACTIVE version of each solution. New items become eligible for exploration.
 
     Args:
         catalog: the catalog or its place: it holds the dataset group.
@@ -195,6 +195,7 @@ def import_datasets(  # noqa: PLR0913  # the command's options
         users_schema: the same of the users.
         map: by name of a column, such as USER_ID, the one that the files have for it.
         import_mode: FULL replaces the datasets; INCREMENTAL adds interactions, and updates items and users by id.
+        filter_history: how many of a user's newest interactions of each event type filters see, from now on; 100 if never given.
         dry_run: read and check all rows, report what would be imported, and write nothing; only tables need Spark for it.
         spark: the session to use, by default that of a frame; it needs Delta.
 
@@ -202,7 +203,7 @@ def import_datasets(  # noqa: PLR0913  # the command's options
         What was imported of each dataset, what was rejected and where it is listed, and the users that were refreshed.
 
     Raises:
-        InvalidInputException: there is nothing to import, the group's name or a schema is not valid, or a file lacks columns.
+        InvalidInputException: there is nothing to import, or the group's name, a schema, `filter_history` or a file's header is not valid.
         DataError: there is no file, one is not CSV in UTF-8, or a dataset has no row that can be imported; then none is imported.
     """
     from personalize_spark.datasets.dry_run import try_import
@@ -214,10 +215,8 @@ def import_datasets(  # noqa: PLR0913  # the command's options
     catalog, places = Catalog(catalog), {"Interactions": interactions, "Items": items, "Users": users}
     schemas = {"Interactions": interactions_schema, "Items": items_schema, "Users": users_schema}
     sources = {name: source_of(at, schemas[name], map or {}) for name, at in places.items() if at is not None}
-    if not sources:
-        raise InvalidInputException("Nothing to import: give at least one of interactions, items and users.")
-    begin = partial(_session, f"import {group}", data=True)
-    plan = plan_import(catalog, group, sources, _mode(import_mode), begin if spark is None else lambda: spark)
+    begin = partial(_session, f"import {group}", data=True) if spark is None else lambda: spark
+    plan = plan_import(catalog, group, sources, _mode(import_mode), begin, filter_history)
     if dry_run:
         return try_import(plan)
     session = spark or _session(f"import {group}", data=True, short=plan.little)

@@ -66,6 +66,12 @@ def _add_import(commands: Commands) -> None:
         default="FULL",
         help="FULL replaces the existing rows (default), INCREMENTAL adds to them",
     )
+    parser.add_argument(
+        "--filter-history",
+        type=int,
+        metavar="N",
+        help="how many of a user's newest interactions of each event type filters see, from now on; 100 if never given",
+    )
     parser.add_argument("--dry-run", action="store_true", help="show what would be imported, and write nothing")
     parser.add_argument(
         "--print-schema", action="store_true", help="a dry run of one dataset; print its Avro schema, to keep and edit"

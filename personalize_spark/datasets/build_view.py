@@ -28,7 +28,7 @@ from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.catalog.resources import find_dataset, find_schema
 from personalize_spark.datasets.delta_tables import table_of
 from personalize_spark.datasets.user_shards import into_shards, write_user_shards
-from personalize_spark.datasets.waiting_events import HISTORY
+from personalize_spark.datasets.waiting_events import HISTORY, KEPT
 from personalize_spark.errors import ResourceNotFoundException
 from personalize_spark.schemas import EVENT_TYPE, INTERACTIONS, ITEMS, USERS, Column, Schema
 from personalize_spark.scoring.ragged import Ragged
@@ -41,11 +41,12 @@ _ARROW = {"string": pa.binary(), "boolean": pa.binary(), "long": pa.int64(), "in
 
 @dataclass(frozen=True)
 class _Tables:
-    """The Delta tables of a group at their recorded versions; `None` for a dataset it has not."""
+    """The Delta tables of a group at their recorded versions; and how much of the users' histories filters see."""
 
     frames: dict[str, DataFrame]
     schemas: dict[str, Schema]
     versions: dict[str, int]
+    history: int
 
 
 def build_view(spark: SparkSession, catalog: Catalog, group: Arn, ticket: str) -> Pinned:
@@ -61,6 +62,7 @@ def build_view(spark: SparkSession, catalog: Catalog, group: Arn, ticket: str) -
     properties = {
         "datasetGroupArn": str(group),
         "eventTypes": events,
+        KEPT: tables.history,
         "latestTimestamp": latest,
         "interactions": int(pc.sum(items.column("interactions")).as_py() or 0),
         "items": items.num_rows,
@@ -72,7 +74,7 @@ def build_view(spark: SparkSession, catalog: Catalog, group: Arn, ticket: str) -
 
 
 def _tables(spark: SparkSession, catalog: Catalog, group: Arn) -> _Tables:
-    tables = _Tables({}, {}, {})
+    tables = _Tables({}, {}, {}, catalog.read(group).fields.get(KEPT, HISTORY))
     for name in (INTERACTIONS, ITEMS, USERS):
         try:
             dataset = find_dataset(catalog, group, name)
@@ -225,7 +227,7 @@ def _histories(spark: SparkSession, tables: _Tables, events: list[str], items: p
     coded = known.join(frame_of(spark, rows), F.col("ITEM_ID").cast("binary") == F.col("_id"))
     coded = coded.join(F.broadcast(codes), "_event").select("USER_ID", "time", "item", "event")
     newest = Window.partitionBy("USER_ID", "event").orderBy(F.desc("time"), "item")
-    kept = coded.withColumn("_row", F.row_number().over(newest)).where(F.col("_row") <= HISTORY)
+    kept = coded.withColumn("_row", F.row_number().over(newest)).where(F.col("_row") <= tables.history)
     events_of = F.collect_list(F.struct((-F.col("time")).alias("_age"), "item", "event", "time"))
     return kept.groupBy("USER_ID").agg(F.array_sort(events_of).alias("history"))
 

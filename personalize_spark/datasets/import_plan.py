@@ -111,11 +111,15 @@ class Files:
 
 @dataclass(frozen=True)
 class ImportPlan:
-    """An import before it starts: the dataset group, the files or the table of each dataset; whether all of it is `little` data."""
+    """An import before it starts: the dataset group, the files or the table of each dataset; whether all of it is `little` data.
+
+    `filter_history` is how many of a user's newest interactions of each event type filters see from now on; `None`: as before.
+    """
 
     group: Arn
     datasets: list[Files | Table]
     little: bool
+    filter_history: int | None = None
 
 
 def plan_import(
@@ -124,6 +128,7 @@ def plan_import(
     sources: Mapping[str, CsvSource | TableSource],
     mode: ImportMode = ImportMode.FULL,
     begin: Callable[[], SparkSession] | None = None,
+    filter_history: int | None = None,
 ) -> ImportPlan:
     """List the files, settle the schemas and compare every header with them; nothing is written, only tables need Spark.
 
@@ -133,11 +138,16 @@ def plan_import(
         sources: by dataset type, `Interactions`, `Items` or `Users`.
         mode: FULL replaces what is there; INCREMENTAL adds interactions, and updates items and users by id.
         begin: gives the session that reads tables; it is asked for when all else is checked.
+        filter_history: see `ImportPlan`.
 
     Raises:
-        InvalidInputException: the group's name or a schema is not valid, a file lacks columns, or its times have two forms.
+        InvalidInputException: there is nothing, the group's name or a schema is not valid, a file lacks columns, or its times have two forms.
         DataError: there is no file, or one that is not CSV in UTF-8.
     """
+    if not sources:
+        raise InvalidInputException("Nothing to import: give at least one of interactions, items and users.")
+    if filter_history is not None and filter_history < 1:
+        raise InvalidInputException(f"filter_history is {filter_history}: filters see at least 1 event of each type.")
     arn = _group_arn(catalog, group)
     kept = {name: None if mode is ImportMode.FULL else _kept(catalog, arn, name) for name in sources}
     given = {name: _given(name, source.schema, kept[name]) for name, source in sources.items()}
@@ -164,7 +174,7 @@ def plan_import(
     read = sum(file.size for each in files for file in each.files)
     little = len(files) == len(planned) and read <= _LITTLE_BYTES  # how much a table holds is not known
     little = little and (mode is ImportMode.FULL or has_little(catalog, arn))
-    return ImportPlan(arn, [planned[name] for name in sources], little)
+    return ImportPlan(arn, [planned[name] for name in sources], little, filter_history)
 
 
 def _given(dataset: str, avro: Mapping[str, Any] | None, kept: Reading | None) -> Schema | None:

@@ -43,6 +43,7 @@ from personalize_spark.datasets.odd_ids import notes_of_rows
 from personalize_spark.datasets.puts import PUT
 from personalize_spark.datasets.rows import FILE, LINE, MISSING, REASON, Reading, arrow_schema
 from personalize_spark.datasets.table_rows import Table
+from personalize_spark.datasets.waiting_events import KEPT
 from personalize_spark.errors import (
     DataError,
     PersonalizeSparkError,
@@ -97,6 +98,8 @@ def run_import(spark: SparkSession, catalog: Catalog, plan: ImportPlan) -> Impor
         alone.update()
         for planned, each in zip(plan.datasets, imported, strict=True):
             _record(catalog, arn, planned.reading, each.delta_version)
+        if plan.filter_history is not None:
+            _update(catalog, arn, {KEPT: plan.filter_history})
         view = build_view(spark, catalog, arn, ticket)
         alone.update()
         point(catalog, arn, view)
@@ -312,9 +315,13 @@ def _create_or_update(catalog: Catalog, arn: Arn, fields: dict[str, Any]) -> Rec
 
 def point(catalog: Catalog, group: Arn, view: Pinned) -> None:
     """Make a view the group's current one; who comes later wins."""
+    _update(catalog, group, {"view": asdict(view)})
+
+
+def _update(catalog: Catalog, group: Arn, fields: Fields) -> None:
     while True:
         try:
-            catalog.update(catalog.read(group), view=asdict(view))
+            catalog.update(catalog.read(group), **fields)
         except ResourceInUseException:
             continue
         return

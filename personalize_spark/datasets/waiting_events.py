@@ -24,7 +24,9 @@ from personalize_spark.schemas import EVENT_TYPE, INTERACTIONS
 from personalize_spark.storage.store import Store
 
 HISTORY = 100
-"""Newest interactions per user and event type that filters see: the service's quota."""
+"""Newest interactions per user and event type that filters see, unless an import has said otherwise: the service's quota."""
+KEPT = "filterHistory"
+"""How many they are, in the record of a dataset group and in the properties of a view."""
 _SEEN = "puts"
 """The property of a view that names the files of events that it has."""
 _COPIERS, _ATTEMPTS = 16, 3
@@ -67,10 +69,10 @@ def _with_events(view: Artifact, rows: Sequence[Fields], store: Store, seen: Fie
     types = [*types, *sorted({row.get(EVENT_TYPE) or "" for row in rows} - {*types})]
     events = _by_user(rows, view.table("items").column("id"), types)
     users = list(events)
-    written, added = [], 0
+    written, added, most = [], 0, view.properties.get(KEPT, HISTORY)
     for shard, positions in Shards(view, USERS).split(users):
         table = view.table(shard_name(USERS, shard))
-        changed = _changed(table, {users[each]: events[users[each]] for each in positions.tolist()})
+        changed = _changed(table, {users[each]: events[users[each]] for each in positions.tolist()}, most)
         added += changed.num_rows - table.num_rows
         written.append(write_table(store, shard_name(USERS, shard), changed))
     there = {entry.name for entry in written}
@@ -90,14 +92,14 @@ def _by_user(rows: Sequence[Fields], items: pa.Array, types: Sequence[str]) -> M
     return events
 
 
-def _changed(table: pa.RecordBatch, events: Mapping[bytes, list[Event]]) -> pa.RecordBatch:
+def _changed(table: pa.RecordBatch, events: Mapping[bytes, list[Event]], most: int) -> pa.RecordBatch:
     """A shard in which the histories of users have more events; a new user has no attributes."""
     wanted = pa.array(list(events), pa.binary())
     old = pc.is_in(table.column("id"), wanted)
     known = {row["id"]: row for row in table.filter(old).to_pylist()}
     keys = keys_of(list(events)).tolist()
     rows = [
-        {**known.get(user, {}), "key": key, "id": user, **_history(known.get(user), new)}
+        {**known.get(user, {}), "key": key, "id": user, **_history(known.get(user), new, most)}
         for key, (user, new) in zip(keys, events.items(), strict=True)
     ]
     batches = [table.filter(pc.invert(old)), pa.RecordBatch.from_pylist(rows, table.schema)]
@@ -106,13 +108,13 @@ def _changed(table: pa.RecordBatch, events: Mapping[bytes, list[Event]]) -> pa.R
     return batch
 
 
-def _history(row: Fields | None, new: list[Event]) -> Fields:
-    """The newest of each event type, the newest first, ties by item, as an import has them."""
+def _history(row: Fields | None, new: list[Event], most: int) -> Fields:
+    """The newest of each event type, so many at most, the newest first, ties by item, as an import has them."""
     old = list(zip(*(row[f"history_{part}"] for part in _PARTS), strict=True)) if row else []
     kept, of_type = [], Counter[int]()
     for event in sorted([*old, *new], key=lambda event: (-event[0], *event[1:])):
         of_type[event[2]] += 1
-        if of_type[event[2]] <= HISTORY:
+        if of_type[event[2]] <= most:
             kept.append(event)
     return {f"history_{part}": [event[place] for event in kept] for place, part in enumerate(_PARTS)}
 

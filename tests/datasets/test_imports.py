@@ -15,6 +15,7 @@ import pytest
 from chispa import assert_df_equality
 from pyspark.sql import SparkSession
 
+from personalize_spark import api
 from personalize_spark.artifacts.artifact import Artifact, Pinned
 from personalize_spark.artifacts.shards import Shards
 from personalize_spark.artifacts.view import View
@@ -182,6 +183,27 @@ def test_a_history_keeps_the_newest_hundred_of_each_event(spark: SparkSession, t
             if code == event
         ]
         assert mine == list(range(149, 49, -1))
+
+
+def test_a_group_keeps_as_much_history_for_filters_as_an_import_said(spark: SparkSession, tmp_path: Path) -> None:
+    text = "USER_ID,ITEM_ID,TIMESTAMP\n" + "".join(f"u,i{n:03d},{n}\n" for n in range(150))
+    (tmp_path / "all.csv").write_text(text)
+    (tmp_path / "more.csv").write_text("USER_ID,ITEM_ID,TIMESTAMP\nu,i000,200\n")
+    catalog = Catalog(f"file://{tmp_path}/catalog")
+    api.import_datasets(catalog, "shop", interactions=tmp_path / "all.csv", filter_history=140, spark=spark)
+    assert user(view_of(catalog), "u")["history_items"] == list(range(149, 9, -1))
+    # a later import that does not say so keeps it
+    more: dict[str, Any] = {"interactions": tmp_path / "more.csv", "import_mode": "INCREMENTAL", "spark": spark}
+    api.import_datasets(catalog, "shop", **more)
+    assert user(view_of(catalog), "u")["history_items"] == [0, *range(149, 10, -1)]
+    api.import_datasets(catalog, "shop", **more, filter_history=1)
+    assert user(view_of(catalog), "u")["history_items"] == [0]
+
+
+def test_filters_see_at_least_one_interaction(tmp_path: Path) -> None:
+    (tmp_path / "all.csv").write_text("USER_ID,ITEM_ID,TIMESTAMP\nu,i,1\n")
+    with pytest.raises(InvalidInputException, match="filter_history is 0"):
+        api.import_datasets(tmp_path, "shop", interactions=tmp_path / "all.csv", filter_history=0)
 
 
 def test_all_files_of_a_folder_are_imported(spark: SparkSession, tmp_path: Path) -> None:

@@ -171,8 +171,11 @@ def test_the_next_answer_sees_what_was_put(world: World) -> None:
     assert world.view().sha256 == pinned  # nothing new, no new view
 
 
-def test_a_history_keeps_the_newest(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waiting_events, "HISTORY", 2)
+def test_a_history_keeps_the_newest(world: World) -> None:
+    view, store = world.view(), world.catalog.store.at("views/shop/short")
+    entries = waiting_events._copied(view, store, view.entries.values())
+    short = finish(store, entries, {**view.properties, waiting_events.KEPT: 2})
+    world.catalog.update(world.catalog.read(world.group), view=asdict(short))
     world.put(event("b", 21), event("c", 22), event("d", 5))
     assert world.recommended() == ["a", "d"]
 
