@@ -51,6 +51,8 @@ _SHORT = {
     "spark.sql.adaptive.enabled": "false",
     "spark.sql.shuffle.partitions": "2",
     "spark.databricks.delta.snapshotPartitions": "1",
+    "spark.databricks.delta.stats.collect": "false",  # a table of one file has nothing to skip
+    "spark.databricks.delta.writeChecksumFile.enabled": "false",
 }
 
 _DELTA = {

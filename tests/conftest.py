@@ -1,7 +1,7 @@
 """Real things to test with: a Spark session, an S3 server process, a standalone cluster, MovieLens.
 
 The suite runs in two processes side by side (`make test`). Each has a Spark session and an S3 server of its own, started when
-its first test asks for them. The tests of a file that use one of these things stay together in one process.
+its first test asks for them. The tests of a file that use one of these things stay together in one process, and all files with a cluster in the same.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ CI = bool(os.environ.get("CI"))
 
 # `--hypothesis-profile thorough` before a release; a test that needs more than others takes a multiple of max_examples.
 settings.register_profile("fast", deadline=None, max_examples=20)
-settings.register_profile("thorough", deadline=None, max_examples=200, derandomize=CI, print_blob=True)
+settings.register_profile("thorough", deadline=None, max_examples=100, derandomize=CI, print_blob=True)
 settings.load_profile("thorough" if CI else "fast")
 
 
@@ -55,6 +55,12 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _THINGS = ("cluster", "spark", "s3", "movielens")
 
+_COMPILED = {
+    "spark.sql.codegen.wholeStage": "true",
+    "spark.sql.codegen.factoryMode": "FALLBACK",
+    "spark.sql.adaptive.enabled": "true",
+}
+
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """A run without Spark skips the files that import it: importing it takes longer than their other tests."""
@@ -71,10 +77,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         for name in sorted({*_THINGS} & {*getattr(item, "fixturenames", ())}):
             item.add_marker(name)
-        if _needs(item):
-            item.add_marker(
-                pytest.mark.xdist_group("cluster" if item.get_closest_marker("cluster") else item.path.stem)
-            )
+    clustered = {item.path for item in items if item.get_closest_marker("cluster")}
+    for item in filter(_needs, items):
+        item.add_marker(pytest.mark.xdist_group("cluster" if item.path in clustered else str(item.path)))
     items.sort(key=lambda item: not _needs(item))  # stable: the order within a file stays
 
 
@@ -114,9 +119,6 @@ def _spark_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSe
     builder = SparkSession.builder.master("local[2]").appName("tests")
     ours = {
         **data_settings(short=True),
-        "spark.sql.codegen.wholeStage": "true",  # MovieLens is no little data
-        "spark.sql.codegen.factoryMode": "FALLBACK",
-        "spark.sql.adaptive.enabled": "true",
         "spark.driver.memory": "2g",  # the tests' data is small, and a cluster and a server run beside it
         "spark.sql.shuffle.partitions": "2",  # small data: a task costs more than its rows
         "spark.default.parallelism": "2",
@@ -130,6 +132,17 @@ def _spark_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSe
     session.sparkContext.setLogLevel("OFF")  # tests make tasks fail on purpose; what else fails, fails a test
     yield session
     session.stop()
+
+
+@pytest.fixture(scope="module")
+def compiled(_spark_session: SparkSession) -> Iterator[None]:
+    """Queries are compiled, which pays with more than little data: MovieLens."""
+    before = {name: str(_spark_session.conf.get(name)) for name in _COMPILED}
+    for name, value in _COMPILED.items():
+        _spark_session.conf.set(name, value)
+    yield
+    for name, old in before.items():
+        _spark_session.conf.set(name, old)
 
 
 @pytest.fixture

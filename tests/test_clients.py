@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,6 +98,7 @@ class Aws:
         """Ask until it is ACTIVE."""
         status = "CREATE PENDING"
         while status in {"CREATE PENDING", "CREATE IN_PROGRESS"}:
+            time.sleep(1)  # a call takes a second of the processor that works for us
             status = self(f"describe-{kind}", f"--{kind}-arn", arn, "--query", "*.status")
         assert status == "ACTIVE"
 

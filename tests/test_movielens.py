@@ -22,7 +22,7 @@ from personalize_spark.storage.location import open_store
 from personalize_spark.testing.toy import NO_EXPLORATION, request
 from tests.job.test_cluster import submit
 
-pytestmark = [pytest.mark.movielens, pytest.mark.spark]
+pytestmark = [pytest.mark.movielens, pytest.mark.spark, pytest.mark.usefixtures("compiled")]
 
 FILES = ("a.json", "b.json", "more/c.json")
 N = 10

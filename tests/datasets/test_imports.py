@@ -302,6 +302,7 @@ def test_a_report_counts_in_words_that_agree() -> None:
 
 
 @pytest.mark.movielens
+@pytest.mark.usefixtures("compiled")
 def test_movielens_is_imported_whole(spark: SparkSession, movielens: Path, tmp_path: Path) -> None:
     given = {
         "Interactions": CsvSource(f"file://{movielens}/interactions.csv"),

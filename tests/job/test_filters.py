@@ -276,7 +276,11 @@ def test_an_item_line_needs_the_user_that_its_filter_asks_for(
 
 @pytest.fixture(scope="module")
 def movies(
-    _spark_session: SparkSession, local: LocalExecutor, movielens: Path, tmp_path_factory: pytest.TempPathFactory
+    _spark_session: SparkSession,
+    compiled: None,
+    local: LocalExecutor,
+    movielens: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Movies:
     """MovieLens with made-up ages, and a solution version of it."""
     return Movies(_spark_session, local, movielens, tmp_path_factory.mktemp("movies"))

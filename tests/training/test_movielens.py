@@ -18,7 +18,7 @@ from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.scoring.model import Model
 from personalize_spark.solutions.train import Hyperparameters, train
 
-pytestmark = [pytest.mark.spark, pytest.mark.movielens]
+pytestmark = [pytest.mark.spark, pytest.mark.movielens, pytest.mark.usefixtures("compiled")]
 
 GROUP = Arn("aws", "us-east-1", "000000000000", "dataset-group", "movielens")
 Items = dict[str, set[str]]
