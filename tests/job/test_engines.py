@@ -89,7 +89,7 @@ def test_a_job_survives_the_death_of_its_workers(tmp_path: Path) -> None:
             killed.append(worker)
 
     with LocalExecutor(2) as engine:
-        thread = threading.Thread(target=kill)
+        thread = threading.Thread(target=kill, daemon=True)
         thread.start()
         report = run_job(engine, catalog, create_batch_inference_job(catalog, job), lambda _: None)
         thread.join()
