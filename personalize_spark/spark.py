@@ -268,8 +268,7 @@ def running_tasks(spark: SparkSession) -> Iterator[Callable[[], object]]:
     Raises:
         TaskFailed: in place of Spark's own errors; the message is the cause of what the tasks died of.
     """
-    tag = f"personalize-spark-{uuid.uuid4().hex}"
-    with _tagged_remote(spark, tag) if _is_remote(spark) else _tagged(spark, tag) as cancel:
+    with marked_tasks(spark) as cancel:
         try:
             yield cancel
         except BaseException as error:
@@ -281,6 +280,14 @@ def running_tasks(spark: SparkSession) -> Iterator[Callable[[], object]]:
             if isinstance(error, Exception):  # py4j's errors have no common base
                 raise TaskFailed(root_cause(error)) from error
             raise
+
+
+@contextlib.contextmanager
+def marked_tasks(spark: SparkSession) -> Iterator[Callable[[], object]]:
+    """What this thread gives to Spark has a tag that nothing else has; gives what cancels that, in any thread."""
+    tag = f"personalize-spark-{uuid.uuid4().hex}"
+    with _tagged_remote(spark, tag) if _is_remote(spark) else _tagged(spark, tag) as cancel:
+        yield cancel
 
 
 @contextlib.contextmanager

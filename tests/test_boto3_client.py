@@ -1,17 +1,18 @@
-"""boto3's own client, answered in process; jobs run on the local engine."""
+"""boto3's own client, answered in process; most jobs run on the local engine."""
 
 from __future__ import annotations
 
 import datetime as dt
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
@@ -20,9 +21,13 @@ from botocore.exceptions import ClientError, ParamValidationError
 import personalize_spark as ps
 from personalize_spark.catalog.catalog import Catalog, Record
 from personalize_spark.catalog.status import Status
+from personalize_spark.errors import TaskFailed
 from personalize_spark.service import work
 from personalize_spark.service.work import Background, Compute
 from personalize_spark.testing.toy import golden_version, request
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 
 def wait(personalize: Any, arn: str) -> dict[str, Any]:
@@ -228,6 +233,75 @@ atexit.register(lambda: print(personalize.describe_batch_inference_job(**job)["b
     job = personalize.describe_batch_inference_job(batchInferenceJobArn=arn)["batchInferenceJob"]
     assert job["status"] == "CREATE FAILED"
     assert job["failureReason"].startswith("The driver was stopped. Continue it with: personalize-spark resume")
+
+
+def test_jobs_of_one_session_run_at_once_and_leave_it_as_it_is(
+    spark: SparkSession, asked: dict[str, Any], tmp_path: Path
+) -> None:
+    def state() -> dict[str, object]:
+        tags = spark.sparkContext.getLocalProperty("spark.job.tags")
+        return {**spark.conf.getAll, "tags": tags, "handler": signal.getsignal(signal.SIGINT)}
+
+    spark.range(1).collect()  # the first query of a session completes its settings
+    before = state()
+    personalize = ps.client(tmp_path / "catalog", engine="spark", spark=spark)
+    arns = []
+    for number in range(3):
+        out = {"s3DataDestination": {"path": f"file://{tmp_path}/out{number}/"}}
+        params = {**asked, "jobName": f"job-{number}", "jobOutput": out}
+        arns.append(personalize.create_batch_inference_job(**params)["batchInferenceJobArn"])
+    assert [wait(personalize, arn)["status"] for arn in arns] == ["ACTIVE"] * 3
+    assert len({(tmp_path / f"out{number}" / "in.json.out").read_bytes() for number in range(3)}) == 1
+    assert dict(state().items() ^ before.items()) == {}
+
+
+def test_each_job_of_a_session_has_tasks_of_its_own(
+    spark: SparkSession, catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("personalize_spark.spark._TO_END_SECONDS", 0.1)
+    background, other = (Background(catalog, Compute("spark", spark)) for _ in range(2))
+    ended: dict[str, object] = {}
+
+    def begin(driver: Background, name: str) -> Record:
+        """A job that two of these fill the session with; it ends when there is a file of its name."""
+        record, folder = pending(catalog, name), str(tmp_path)
+
+        def held(batches: Any) -> Any:
+            Path(folder, f"{name} began").touch()
+            while not Path(folder, name).exists():
+                time.sleep(0.01)
+            yield from batches
+
+        def work(compute: Compute) -> None:
+            from personalize_spark.spark import running_tasks
+
+            try:
+                with running_tasks(compute.session()):
+                    ended[name] = compute.session().range(1).repartition(1).mapInArrow(held, "id long").count()
+            except ps.PersonalizeSparkError as error:
+                ended[name] = type(error)
+                raise
+
+        driver.begin(record, work)
+        return record
+
+    def until(holds: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 120
+        while not holds():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+    first, second = begin(background, "first"), begin(other, "second")
+    until(lambda: all((tmp_path / f"{name} began").exists() for name in ("first", "second")))  # both at once
+    background.close()  # as at the end of the process
+    until(lambda: "first" in ended)
+    now = catalog.read(first.arn)
+    assert (now.status, now.fields["failureReason"][:22]) == (Status.FAILED, "The driver was stopped")
+    assert ended == {"first": TaskFailed}
+    assert catalog.read(second.arn).status.unfinished
+    (tmp_path / "second").touch()
+    other.close(120)
+    assert ended == {"first": TaskFailed, "second": 1}
 
 
 def test_an_unknown_error_is_still_a_client_error(personalize: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Literal
 
 from personalize_spark.catalog import lease
+from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Record
 from personalize_spark.catalog.lease import Lease, way_on
 from personalize_spark.catalog.status import Status
@@ -44,6 +45,7 @@ class Compute:
         self, engine: Literal["spark", "local"] = "spark", spark: SparkSession | None = None, *, data: bool = True
     ) -> None:
         self._engine, self._spark, self._data, self._opening = engine, spark, data, threading.Lock()
+        self._cancel: dict[Arn, Callable[[], object]] = {}
 
     def session(self) -> SparkSession:
         """The session: the given one, or the one that was opened when it was first needed."""
@@ -76,25 +78,22 @@ class Compute:
 
     def stop(self, record: Record) -> None:
         """Stop the tasks that Spark runs for a record."""
-        if (spark := self._tagging()) is not None:
-            spark.interruptTag(_tag(record))
+        if (cancel := self._cancel.get(record.arn)) is not None:
+            cancel()
 
     @contextmanager
     def tasks_of(self, record: Record) -> Iterator[None]:
-        """Mark the tasks that this thread gives to Spark as those of a record."""
-        spark = self._tagging()
-        if spark is None:
+        """The tasks that this thread gives to Spark are those of a record."""
+        from personalize_spark.spark import marked_tasks
+
+        if self._spark is None:
             yield
             return
-        spark.addTag(_tag(record))
-        try:
-            yield
-        finally:
-            spark.removeTag(_tag(record))
-
-    def _tagging(self) -> SparkSession | None:
-        """The session, if there is one that knows tags: a classic one does since Spark 4."""
-        return self._spark if hasattr(self._spark, "addTag") else None
+        with marked_tasks(self._spark) as self._cancel[record.arn]:
+            try:
+                yield
+            finally:
+                del self._cancel[record.arn]
 
 
 Work = Callable[[Compute], object]
@@ -220,7 +219,3 @@ def _end(catalog: Catalog, record: Record, reason: str) -> None:
             catalog.update(now, status=Status.FAILED, failureReason=reason)
         except ResourceInUseException:  # its heartbeat came between
             now = catalog.read(record.arn)
-
-
-def _tag(record: Record) -> str:
-    return record.arn.resource.replace("/", "-")

@@ -50,6 +50,18 @@ def test_a_cluster_and_a_local_session_write_the_same_bytes(cluster: str, tmp_pa
         assert (tmp_path / "cluster" / name).read_bytes() == (tmp_path / "local" / name).read_bytes()
 
 
+def test_a_frame_is_answered_by_workers_that_cannot_read_the_catalog(cluster: str, tmp_path: Path) -> None:
+    version = golden_version(Catalog(tmp_path / "catalog"))
+    program = str(Path(__file__).with_name("connect_frames.py"))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYSPARK_PYTHON": sys.executable}
+    command = [sys.executable, program, cluster, f"{tmp_path}/catalog", str(version)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    read, sent = json.loads(done.stdout)
+    assert read == sent == [[["a", "b"], None], [["a", "b"], None], [[], read[2][1]]]
+    assert read[2][1] is not None
+
+
 def test_executors_without_the_package_are_said_in_plain_words(cluster: str, tmp_path: Path) -> None:
     catalog = Catalog(f"file://{tmp_path}/catalog")
     (tmp_path / "users.json").write_text('{"userId":"u1"}\n')
