@@ -290,10 +290,15 @@ def _cast(field: Column, texts: pa.Array, reasons: NDArray[np.object_]) -> pa.Ar
     )
     values = pc.cast(pc.if_else(beyond, None, texts), kind)
     if field.name in TIMES:
-        _reject(reasons, pc.less(values, 0), lambda _: f"{field.name} is negative: use epoch seconds")
-        late = pc.greater(values, _YEAR_3000)
-        _reject(reasons, late, lambda _: f"{field.name} is beyond the year 3000: use epoch seconds, not milliseconds")
+        early, late = pc.less(values, 0), pc.greater(values, _YEAR_3000)
+        _reject(reasons, early, lambda row: f"{field.name} is {values[row]}, before 1970: use epoch seconds")
+        _reject(reasons, late, lambda row: f"{field.name} is {_beyond_3000(values[row].as_py())}")
     return values
+
+
+def _beyond_3000(seconds: int) -> str:
+    shown = f"{seconds}, " if seconds != _NEVER else ""
+    return f"{shown}beyond the year 3000: use epoch seconds, not milliseconds"
 
 
 def _beyond(texts: pa.Array, kind: pa.DataType) -> pa.Array:

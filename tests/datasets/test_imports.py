@@ -234,8 +234,8 @@ def test_a_dataset_without_a_good_row_keeps_the_others_from_being_written(spark:
     folder = listed.rpartition("/")[0]
     assert caught.value.message == (
         f"No row of Interactions could be imported: {catalog.uri}/{folder} lists 1 rejected row, such as "
-        f"file://{tmp_path}/csv/Interactions.csv, line 2: TIMESTAMP is beyond the year 3000: use epoch seconds, "
-        "not milliseconds. Nothing was imported."
+        f"file://{tmp_path}/csv/Interactions.csv, line 2: TIMESTAMP is 1700000000000, beyond the year 3000: "
+        "use epoch seconds, not milliseconds. Nothing was imported."
     )
     assert json.loads(catalog.store.read(listed))["line"] == 2
     assert not [found.name for found in catalog.store.list("datasets/") if "/rejected/" not in found.name]
