@@ -7,7 +7,7 @@ export PERSONALIZE_SPARK_JARS := $(CURDIR)/.jars
 READY := $(VENV)/ready-$(shell cat requirements.lock pyproject.toml personalize_spark/scoring/native/kernel.c | sha256sum | cut -c1-16)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-stable test-floors test-constraints check fuzz docs bench bench-full clean jars java clients dist
+.PHONY: help demo test test-fast test-stable test-floors test-matrix test-constraints check fuzz docs bench bench-full clean jars java clients dist
 
 help:  ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ check: $(READY) docs  ## Style, types, and the links of the documents
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
 
+test-matrix: java  ## Demo, jobs, imports and training on other releases of Spark (SPARK="4.0.5 4.2.0"); fills docs/platforms.md
+	bin/test-matrix $(PYTHON) $(or $(SPARK),3.5.9 4.0.5 4.2.0)
+
 fuzz: $(READY)  ## Each reader fuzzed for ten minutes, guided by coverage; wants atheris, which pip has for Linux on x86-64
 	for target in line expression request schema record array csv; do $(PYTHON) -m tests.fuzz_targets $$target -max_total_time=600 || exit 1; done
 
@@ -105,7 +108,7 @@ dist: $(READY)  ## What is shipped, in dist/: sdist, wheels, executors' environm
 	@bin/check-dist $(PYTHON)
 
 clean:  ## Remove the environment, the jars and all caches
-	rm -rf $(VENV) $(FLOORS) $(TOOLS) .venv-lock dist .site $(CLIENTS) .jars .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf $(VENV) $(FLOORS) $(TOOLS) .venv-lock dist .site .venv-spark-* $(CLIENTS) .jars .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
 
 jars: java
 	@$(PYTHON) -m personalize_spark.jars >/dev/null
