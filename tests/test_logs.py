@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from personalize_spark.logs import about, logging_as_set
+from personalize_spark.logs import about, logging_as_set, set_job
 
 Says = Callable[[str, str], None]
 _log = logging.getLogger("personalize_spark.job.test")
@@ -18,6 +18,7 @@ def as_set(monkeypatch: pytest.MonkeyPatch) -> Says:
     def put(form: str, levels: str) -> None:
         monkeypatch.setenv("PERSONALIZE_SPARK_LOG_FORMAT", form)
         monkeypatch.setenv("PERSONALIZE_SPARK_LOG_LEVEL", levels)
+        set_job("-")  # a test of tasks may have carried one out in this process
 
     return put
 
