@@ -58,7 +58,8 @@ class Release:
 
 RELEASES = {
     (3, 5): Release("io.delta:delta-spark_2.12:3.3.3", "3.3.4", "1.12.262"),
-    (4, 0): Release("io.delta:delta-spark_4.0_2.13:4.4.0", "3.4.1", "2.24.5"),  # built with 2.24.6, of which not every mirror has all modules
+    # this hadoop-aws was built with 2.24.6, of which not every mirror has all modules
+    (4, 0): Release("io.delta:delta-spark_4.0_2.13:4.4.0", "3.4.1", "2.24.5"),
     (4, 1): Release("io.delta:delta-spark_4.1_2.13:4.4.0", "3.4.2", "2.29.52"),
     (4, 2): Release("io.delta:delta-spark_4.2_2.13:4.4.0", "3.5.0", "2.35.4"),
 }
