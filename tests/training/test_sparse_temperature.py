@@ -1,0 +1,45 @@
+"""The temperature of sparse scores, fitted: held against the same scores as factors. It needs scipy."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from personalize_spark.scoring.softmax import log_normalisers
+from personalize_spark.scoring.topn import products_of
+from personalize_spark.training.temperature import fit_scale, fit_sparse_scale
+from tests.scoring.test_sparse import drawn, product
+
+
+def test_the_scale_is_that_of_the_same_products_as_factors() -> None:
+    items, users = drawn(5, count=40, users=200, share=0.0)
+    dense = np.array([[product(items, user, item) for item in range(40)] for user in users], np.float32)
+    prior = np.log1p(np.arange(40.0))
+    rng = np.random.default_rng(0)
+    targets = np.argmax(4 * dense + 0.7 * prior + rng.gumbel(size=dense.shape), axis=1)
+    expected = fit_scale(dense, targets, np.eye(40, dtype=np.float32), prior)
+    fitted = fit_sparse_scale(users, targets, items, prior)
+    assert fitted.log_loss == pytest.approx(expected.log_loss, abs=1e-7)
+    assert fitted.scale.temperature == pytest.approx(expected.scale.temperature, rel=1e-3)
+    assert fitted.scale.popularity == pytest.approx(expected.scale.popularity, rel=1e-3)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_misleads_leaves_the_scores_to_popularity(seed: int) -> None:
+    """Everybody shuns what the history leads to, and takes what is popular: the log-loss is popularity's all the same."""
+    items, users = drawn(seed, count=40, users=300, share=0.0)
+    dense = np.array([[product(items, user, item) for item in range(40)] for user in users])
+    prior = np.log1p(np.arange(40.0))
+    gumbel = np.random.default_rng(seed).gumbel(size=dense.shape)
+    targets = np.argmax(prior - 2 * dense + gumbel, axis=1)
+    popularity = float(np.log(np.exp(prior).sum()) - prior[targets].mean())
+    fitted = fit_sparse_scale(users, targets, items, prior)
+    assert fitted.log_loss <= popularity + 1e-5
+    # and the scores of the model that is written have it
+    share = fitted.scale.popularity * prior.max() / fitted.scale.temperature
+    written = replace(items, prior=(prior / prior.max()).astype(np.float32), share=share)
+    chosen = products_of(users, np.arange(len(users)), written, targets)
+    losses = log_normalisers(users, written, fitted.scale.temperature) - fitted.scale.temperature * chosen
+    assert losses.mean() <= popularity + 2e-5
