@@ -11,6 +11,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from personalize_spark.errors import InvalidInputException
+
 FILE = "personalize-spark.toml"
 """The file of settings, in the working folder unless `FILE_VARIABLE` names another."""
 FILE_VARIABLE = "PERSONALIZE_SPARK_CONFIG"
@@ -134,6 +136,30 @@ def value_of(name: str) -> str | None:
     """What the environment says of a setting, else its default."""
     setting = SETTINGS[name]
     return os.environ.get(setting.variable) or setting.default
+
+
+def limit_of(name: str) -> int:
+    """A setting that is a whole number; it is checked here, too, as Python functions read the environment unchecked.
+
+    Raises:
+        InvalidInputException: it is none.
+    """
+    given = value_of(name) or ""
+    if problem(name, given) is not None:
+        raise InvalidInputException(f"{SETTINGS[name].variable} must be a whole number, not '{given}'; 0 is no limit.")
+    return int(given)
+
+
+def size_of(name: str) -> int | None:
+    """A setting that is a size, in bytes; `None` where nothing is said.
+
+    Raises:
+        InvalidInputException: it is none.
+    """
+    given = value_of(name)
+    if given is not None and problem(name, given) is not None:
+        raise InvalidInputException(f"{SETTINGS[name].variable} must be {SETTINGS[name].form}, not '{given}'.")
+    return None if given is None else bytes_of(given)
 
 
 def problem(name: str, value: str) -> str | None:

@@ -31,7 +31,7 @@ CI = bool(os.environ.get("CI"))
 
 # `--hypothesis-profile thorough` before a release; a test that needs more than others takes a multiple of max_examples.
 settings.register_profile("fast", deadline=None, max_examples=20)
-settings.register_profile("thorough", deadline=None, max_examples=100, derandomize=CI, print_blob=True)
+settings.register_profile("thorough", deadline=None, max_examples=200, derandomize=CI, print_blob=True)
 settings.load_profile("thorough" if CI else "fast")
 
 

@@ -40,6 +40,14 @@ def test_the_first_job_runs_as_it_stands(tmp_path: Path) -> None:
     assert [answer["error"] is None for answer in answers] == [True, True, True, False, False]
     assert [len(answer["output"]["recommendedItems"]) for answer in answers] == [5, 5, 5, 0, 0]
     assert "Items: 800 rows imported" in done.stderr
+    version = json.loads((tmp_path / "request.json").read_text())["solutionVersionArn"]
+    assert version.startswith(
+        "arn:aws:personalize:us-east-1:000000000000:solution/home/"
+    )  # all that `train` prints on stdout
+    listing = [str(programs / "personalize-spark"), "list-batch-inference-jobs", "--solution-version-arn", version]
+    catalog = {"PERSONALIZE_SPARK_CATALOG": str(tmp_path / "try" / "catalog")}
+    listed = json.loads(ran(listing, tmp_path, environment | catalog).stdout)["batchInferenceJobs"]
+    assert [job["status"] for job in listed] == ["ACTIVE"]
 
     said = ran([sys.executable, "-c", "\n".join(blocks("python"))], tmp_path, environment).stdout
     assert "5 lines of 1 file answered" in said

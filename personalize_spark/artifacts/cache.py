@@ -17,7 +17,7 @@ import uuid
 from pathlib import Path
 
 from personalize_spark.errors import ArtifactError, StorageError
-from personalize_spark.settings import bytes_of, value_of
+from personalize_spark.settings import size_of
 from personalize_spark.storage.file import FileStore, on_local_disk
 from personalize_spark.storage.store import Store, stream
 
@@ -144,7 +144,7 @@ def _make_room(folder: Path) -> None:
             state = path.stat()
             files.append((state.st_atime_ns, state.st_size, path))
     used = sum(size for _, size, _ in files)
-    allowed = bytes_of(value_of("cache-size") or "") or (shutil.disk_usage(folder).free + used) * MAX_SHARE_OF_DISK
+    allowed = size_of("cache-size") or (shutil.disk_usage(folder).free + used) * MAX_SHARE_OF_DISK
     for _, size, path in sorted(files):
         if used <= allowed:
             return

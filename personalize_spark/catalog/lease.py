@@ -18,6 +18,7 @@ from personalize_spark.errors import (
     JobFailed,
     ResourceAlreadyExistsException,
     ResourceInUseException,
+    ResourceNotFoundException,
     StorageError,
 )
 
@@ -158,6 +159,12 @@ def sole(catalog: Catalog, arn: Arn, what: str) -> Iterator[Lease]:
             raise busy from error
         held.callback(_give_back, lease)
         yield lease
+
+
+def forget_sole(catalog: Catalog, arn: Arn) -> None:
+    """Remove the record that `sole` has left, if there is one."""
+    with suppress(ResourceNotFoundException):
+        catalog.delete(catalog.read(arn))
 
 
 def _give_back(lease: Lease) -> None:

@@ -88,6 +88,11 @@ def find_own_schema(catalog: Catalog, dataset: Record) -> Schema:
     return Schema.read(catalog.read(Arn.parse(dataset.fields["schemaArn"])).fields["schema"])
 
 
+def import_arn(group: Arn) -> Arn:
+    """The record that says whether somebody imports into a group."""
+    return group.sibling("import", group.name)
+
+
 def dataset_arn(group: Arn, dataset: str) -> Arn:
     """The ARN of a dataset of a dataset group."""
     return group.sibling("dataset", group.name, dataset.upper())

@@ -64,8 +64,8 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
 
 def add_limits(parser: argparse.ArgumentParser) -> None:
     """The option `--limits`."""
-    what = f"{SETTINGS['limits'].meaning}"
-    parser.add_argument("--limits", choices=["service"], default=value_of("limits"), help=what)
+    limits = SETTINGS["limits"]
+    parser.add_argument("--limits", choices=["service"], default=value_of("limits"), help=limits.meaning)
 
 
 def add_session(parser: argparse.ArgumentParser) -> None:

@@ -11,7 +11,7 @@ from pyspark.sql import functions as F  # noqa: N812  # as everybody calls it
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Record
 from personalize_spark.catalog.lease import Lease, sole
-from personalize_spark.catalog.resources import dataset_arn, find_own_schema, find_schema
+from personalize_spark.catalog.resources import dataset_arn, find_own_schema, find_schema, import_arn
 from personalize_spark.datasets.imported import KEYS
 from personalize_spark.datasets.puts import PUT, Puts
 from personalize_spark.datasets.rows import row_schema
@@ -32,7 +32,7 @@ def changing(catalog: Catalog, group: Arn) -> AbstractContextManager[Lease]:
     Raises:
         ResourceInUseException: another one does.
     """
-    return sole(catalog, group.sibling("import", group.name), f"An import into the dataset group '{group.name}'")
+    return sole(catalog, import_arn(group), f"An import into the dataset group '{group.name}'")
 
 
 def table_of(spark: SparkSession, dataset: Record) -> DataFrame:

@@ -13,11 +13,10 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from personalize_spark.errors import TaskFailed, counted
-from personalize_spark.job.byte_ranges import limit
 from personalize_spark.job.executor import Executor
 from personalize_spark.job.splits import Split, tasks_of, write_tasks
 from personalize_spark.job.task import TASK_MANIFESTS, Piece, answer_task
-from personalize_spark.settings import SETTINGS
+from personalize_spark.settings import SETTINGS, limit_of
 from personalize_spark.storage.documents import read_document
 from personalize_spark.storage.store import Store
 
@@ -109,7 +108,7 @@ def run_attempts(executor: Executor, ledger: Ledger, watch: Callable[[], None]) 
         ledger: gets the pieces as they come; where a split has none in the end, the failures say why.
         watch: called every two seconds, from another thread.
     """
-    attempt, hung, seconds = 0, 0, limit("deadline")
+    attempt, hung, seconds = 0, 0, limit_of("deadline")
     while missing := ledger.missing():
         before = len(ledger.pieces)
         if attempt:

@@ -14,9 +14,9 @@ from typing import BinaryIO
 
 import pyarrow as pa
 
-from personalize_spark.errors import InvalidInputException, StorageError
+from personalize_spark.errors import StorageError
 from personalize_spark.records import MAX_LINE
-from personalize_spark.settings import SETTINGS, value_of
+from personalize_spark.settings import limit_of
 from personalize_spark.storage.content import codec_of
 from personalize_spark.storage.store import READ_CHUNK, Object, Store, stream
 
@@ -72,21 +72,9 @@ def most_inflated(size: int) -> int | None:
     Raises:
         InvalidInputException: one of them is no whole number.
     """
-    ratio, most = limit("max-inflation"), limit("max-inflated")
+    ratio, most = limit_of("max-inflation"), limit_of("max-inflated")
     limits = [max(_HARMLESS, size * ratio)] if ratio else []
     return min([*limits, most] if most else limits, default=None)
-
-
-def limit(name: str) -> int:
-    """A setting that is a limit.
-
-    Raises:
-        InvalidInputException: it is no whole number.
-    """
-    given = value_of(name) or ""
-    if not (given.isascii() and given.isdigit()):
-        raise InvalidInputException(f"{SETTINGS[name].variable} must be a whole number, not '{given}'; 0 is no limit.")
-    return int(given)
 
 
 def blocks(store: Store, part: ByteRange, read: Iterable[bytes] | None = None) -> Iterator[bytes]:

@@ -21,7 +21,7 @@ from personalize_spark.artifacts.cache import MAX_SHARE_OF_DISK, cache_folder
 from personalize_spark.errors import InvalidInputException
 from personalize_spark.job.splits import TASKS_PER_CORE, Split, read_task, tasks_of, write_tasks
 from personalize_spark.job.task import Worker, slice_name, worker_of
-from personalize_spark.settings import bytes_of, value_of
+from personalize_spark.settings import bytes_of, size_of
 from personalize_spark.spark import running_tasks
 from personalize_spark.storage.store import Store
 
@@ -64,13 +64,13 @@ def gather(spark: SparkSession, cores: int, staging: Store, splits: Sequence[Spl
 
 
 def _budget(spark: SparkSession, size: int) -> int:
-    given = spark.conf.get(BUDGET, None) or value_of("cache-size")
-    if given is None:
-        return size if size <= _SURELY else _free_disk(spark)
-    budget = bytes_of(given)
-    if budget is None:
+    given = spark.conf.get(BUDGET, None)
+    budget = size_of("cache-size") if given is None else bytes_of(given)
+    if budget is not None:
+        return budget
+    if given is not None:
         raise InvalidInputException(f"{BUDGET} must be a size such as 20g, not '{given}'.")
-    return budget
+    return size if size <= _SURELY else _free_disk(spark)
 
 
 def _free_disk(spark: SparkSession) -> int:

@@ -15,8 +15,8 @@ from personalize_spark.artifacts.model import read_model
 from personalize_spark.catalog.catalog import Catalog, Fields
 from personalize_spark.catalog.resources import find_active_version
 from personalize_spark.errors import ArtifactError, DataError, InvalidInputException
+from personalize_spark.quality.evaluation_page import evaluation_page
 from personalize_spark.quality.measures import Evaluation, known_shares, measure, measure_peers
-from personalize_spark.quality.page import page_of
 from personalize_spark.scoring.model import Model
 from personalize_spark.scoring.users import Users
 from personalize_spark.storage.location import Place, open_store, split_prefix, uri_of, write_to
@@ -54,7 +54,7 @@ def evaluate(
     evaluation = _evaluated(artifact, solution_version, interactions)
     evaluation = replace(evaluation, version=_told(record.fields, artifact.properties))
     if page is not None:
-        write_to(page, page_of(evaluation).encode())
+        write_to(page, evaluation_page(evaluation).encode())
     return evaluation
 
 

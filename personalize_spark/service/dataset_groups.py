@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from personalize_spark.catalog.catalog import Catalog, Fields, Record
-from personalize_spark.catalog.resources import find
+from personalize_spark.catalog.lease import forget_sole
+from personalize_spark.catalog.resources import find, import_arn
 from personalize_spark.catalog.status import Status
 from personalize_spark.errors import ResourceInUseException
 from personalize_spark.request import validate
@@ -62,7 +63,7 @@ def delete_dataset_group(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
         )
     for folder in ("views", "datasets"):
         catalog.store.at(f"{folder}/{group.arn.name}").delete("")
-    catalog.store.delete(f"records/import/{group.arn.name}.json")
+    forget_sole(catalog, import_arn(group.arn))
     catalog.delete(group)
     return {}
 

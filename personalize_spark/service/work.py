@@ -8,6 +8,7 @@ import contextlib
 import logging
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Literal
@@ -28,6 +29,9 @@ MAX_RUNNING, MAX_UNFINISHED = 4, 100
 
 _at_the_end: Callable[[Callable[[], None]], object] = getattr(threading, "_register_atexit", atexit.register)
 """As `atexit.register`, which comes too late: behind the end of all pools, and behind what was registered later, such as by Spark."""
+
+_open: weakref.WeakSet[Background] = weakref.WeakSet()
+"""What may have work at the end of the process; one that nobody holds any more has none."""
 
 _log = logging.getLogger(__name__)
 
@@ -84,11 +88,11 @@ class Compute:
     @contextmanager
     def tasks_of(self, record: Record) -> Iterator[None]:
         """The tasks that this thread gives to Spark are those of a record."""
-        from personalize_spark.spark import marked_tasks
-
         if self._spark is None:
             yield
             return
+        from personalize_spark.spark import marked_tasks
+
         with marked_tasks(self._spark) as self._cancel[record.arn]:
             try:
                 yield
@@ -117,7 +121,7 @@ class Background:
         self._threads: dict[threading.Thread, Record] = {}
         self._changing = threading.Lock()
         self._closed = False
-        _at_the_end(self.close)
+        _open.add(self)
 
     def check_room(self) -> None:
         """Refuse more work than can wait.
@@ -219,3 +223,11 @@ def _end(catalog: Catalog, record: Record, reason: str) -> None:
             catalog.update(now, status=Status.FAILED, failureReason=reason)
         except ResourceInUseException:  # its heartbeat came between
             now = catalog.read(record.arn)
+
+
+def _close_all() -> None:
+    for background in list(_open):
+        background.close()
+
+
+_at_the_end(_close_all)

@@ -210,6 +210,13 @@ def test_a_run_prints_its_result_and_says_the_rest_aside(job: dict[str, Any], ca
     assert "Invalid S3 input path" in failed.stderr
 
 
+def test_a_recipe_that_is_misspelled_is_refused_with_the_one_that_was_meant(catalog: Catalog) -> None:
+    train = ("train", "--group", "g", "--recipe", "aws-popular-count", "--solution", "popular")
+    refused = run(*train, "--catalog", catalog.uri)
+    assert refused.returncode == 2
+    assert "aws-popularity-count" in refused.stderr
+
+
 @pytest.mark.spark
 def test_without_java_nothing_is_created_and_the_user_is_told(
     job: dict[str, Any], catalog: Catalog, tmp_path: Path

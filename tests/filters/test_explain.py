@@ -263,7 +263,7 @@ def test_a_group_without_items_has_shares_of_nothing() -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=3 * settings().max_examples)
+@settings(max_examples=5 * settings().max_examples)
 @given(FILTER, st.lists(ROW, min_size=4, max_size=6), USER, VALUES, st.integers(0, 4))
 def test_what_is_kept_and_dropped_is_what_the_interpreter_says(
     parsed: Filter, rows: list[dict[str, Any]], user: User, values: dict[str, list[Any]], current: int

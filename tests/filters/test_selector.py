@@ -122,7 +122,7 @@ def columns_of(rows: list[dict[str, Any]]) -> Columns:
 
 
 @pytest.mark.slow
-@settings(max_examples=5 * settings().max_examples)
+@settings(max_examples=10 * settings().max_examples)
 @given(
     FILTER,
     st.lists(ROW, min_size=4, max_size=7),

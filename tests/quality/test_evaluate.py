@@ -22,8 +22,8 @@ from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.errors import PersonalizeSparkError
 from personalize_spark.quality.evaluate import evaluate
+from personalize_spark.quality.evaluation_page import evaluation_page
 from personalize_spark.quality.measures import Evaluation, known_shares, measure
-from personalize_spark.quality.page import page_of
 from personalize_spark.scoring.model import JsonTexts, Model
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.topn import ItemMatrix
@@ -128,7 +128,7 @@ def test_the_verdict_comes_first_also_on_the_page(catalog: Catalog) -> None:
     assert ranks.startswith(f"The model ranks worse than popularity by {1 - popular.ndcg[25] / model.ndcg[25]:.0%}: ")
     assert "no more likely than popularity does" in scores
     assert peer == f"EASE ranks better still: NDCG@25 {model.ndcg[25]:.4f}."
-    page = page_of(replace(worse, notes=("a note",)))
+    page = evaluation_page(replace(worse, notes=("a note",)))
     places = [page.index(f"<p>{each}</p>") for each in (ranks, scores, peer, "a note")]
     assert places == sorted(places)
     assert str(worse).startswith(ranks)

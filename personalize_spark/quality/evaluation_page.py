@@ -38,7 +38,7 @@ _PANELS = (
 )
 
 
-def page_of(evaluation: Evaluation) -> str:
+def evaluation_page(evaluation: Evaluation) -> str:
     """The page, as HTML that needs nothing else."""
     arn, rows = evaluation.solution_version_arn, evaluation.rows(peers=True)
     rankings = [*evaluation.rankings, *evaluation.peers]
