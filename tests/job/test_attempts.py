@@ -72,7 +72,7 @@ class Hanging:
 @pytest.fixture
 def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ledger:
     monkeypatch.setattr(attempts, "_WATCH_SECONDS", 0.01)
-    monkeypatch.setattr(attempts, "limit", lambda _: 0.05)
+    monkeypatch.setattr(attempts, "limit_of", lambda _: 0.05)
     part = ByteRange(Object("in", 1, "1"), 0, 1)
     return Ledger(open_store(f"file://{tmp_path}"), [Split(0, number, part, 1.0) for number in range(2)])
 
