@@ -97,6 +97,14 @@ SETTINGS: Mapping[str, Setting] = {
         _A_NUMBER,
         "seconds without a finished split after which a worker is taken for hung; more where splits are slow",
     ),
+    "request-deadline": Setting(
+        "PERSONALIZE_SPARK_REQUEST_DEADLINE",
+        "120",
+        "[0-9]+",
+        _A_NUMBER,
+        "seconds within which S3 must have answered a request, before it is made again; more where the connection is slow",
+        tasks=True,
+    ),
     "kernel": Setting(
         "PERSONALIZE_SPARK_KERNEL",
         "auto",

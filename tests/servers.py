@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import random
 import socket
@@ -15,11 +16,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPResponse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
 
 import boto3
 
@@ -168,10 +170,11 @@ def harmful(
     """A server that passes requests on to another one, harms those that are chosen, and may change answers; gives its URL.
 
     A harm is what becomes of a request: "reset", closed before it has an effect; "lost", closed afterwards; "cut", an answer that
-    breaks off in the middle of its body; "short", one whose length fits with the half that is there; "503 SlowDown", that error
-    instead of an effect; "503 SlowDown after", that error in spite of the effect. A 200 may be an error, too.
+    breaks off in the middle of its body; "short", one whose length fits with the half that is there; "silent", none, on a connection
+    that stays open; "drip", one of a byte a second; "503 SlowDown", that error instead of an effect; "503 SlowDown after", that error
+    in spite of the effect. A 200 may be an error, too.
     """
-    target, turn = urlsplit(url), threading.Lock()
+    target, turn, over = urlsplit(url), threading.Lock(), threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -181,23 +184,23 @@ def harmful(
             with turn:
                 asked = Asked(self.command, self.path, self.headers.get("X-Amz-Security-Token", ""))
                 kind, code, after = (*(choose(asked) or "none").split(" "), "", "")[:3]
-            self.close_connection = kind in {"reset", "lost", "cut"}
-            if kind == "reset":
+            self.close_connection = kind in {"reset", "lost", "cut", "silent", "drip"}
+            if kind in {"reset", "silent"}:
+                over.wait(None if kind == "silent" else 0)
                 return
+            self.wfile = _Dripping(self.wfile, over) if kind == "drip" else self.wfile
             if kind.isdigit() and not after:
                 self._answer(int(kind), [], _error(code))
                 return
-            with closing(HTTPConnection(target.hostname or "", target.port)) as other:
-                other.request(self.command, self.path, body, dict(self.headers))
-                answer = other.getresponse()
-                read, length = answer.read(), answer.getheader("Content-Length") or ""
-                data = change(read)
-                length = length if data is read else ""
+            answer, read = _passed_on(target, self.command, self.path, body, dict(self.headers))
+            data, length = change(read), answer.getheader("Content-Length") or ""
             if kind.isdigit():
                 self._answer(int(kind), [], _error(code))
             elif kind != "lost":
                 sent = data[: len(data) // 2] if kind in {"cut", "short"} else data
-                self._answer(answer.status, answer.getheaders(), sent, "" if kind == "short" else length)
+                self._answer(
+                    answer.status, answer.getheaders(), sent, length if kind != "short" and data is read else ""
+                )
 
         def _answer(self, status: int, headers: Sequence[tuple[str, str]], body: bytes, length: str = "") -> None:
             self.send_response_only(status)
@@ -219,7 +222,34 @@ def harmful(
         try:
             yield f"http://127.0.0.1:{server.server_port}"
         finally:
+            over.set()
             server.shutdown()
+
+
+def _passed_on(
+    target: SplitResult, method: str, path: str, body: bytes, headers: dict[str, str]
+) -> tuple[HTTPResponse, bytes]:
+    """What the other server answers, and the body of it."""
+    with closing(HTTPConnection(target.hostname or "", target.port)) as other:
+        other.request(method, path, body, headers)
+        answer = other.getresponse()
+        return answer, answer.read()
+
+
+class _Dripping(io.BufferedIOBase):
+    """A connection that takes a byte a second, and after `over` nothing any more."""
+
+    def __init__(self, connection: io.BufferedIOBase, over: threading.Event) -> None:
+        self._connection, self._over = connection, over
+
+    def write(self, data: Any) -> int:
+        """See `io.BufferedIOBase.write`."""
+        for number in range(len(data)):
+            if self._over.wait(1):
+                break
+            with suppress(OSError):  # nobody listens any more
+                self._connection.write(data[number : number + 1])
+        return len(data)
 
 
 def _error(code: str) -> bytes:

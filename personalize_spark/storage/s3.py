@@ -25,7 +25,7 @@ from botocore.exceptions import BotoCoreError, ClientError, IncompleteReadError
 from botocore.session import get_session
 
 from personalize_spark.errors import AccessDenied, ObjectChanged, ObjectExists, StorageError
-from personalize_spark.storage.s3_requests import CHANGED, code_of, in_plain_words, patiently
+from personalize_spark.storage.s3_requests import CHANGED, answer_in_time, code_of, in_plain_words, patiently
 from personalize_spark.storage.store import Access, Object, Store
 
 if TYPE_CHECKING:
@@ -181,7 +181,9 @@ class S3Store:
     def _abort(self, where: Any) -> str | None:
         """Remove an upload that failed; what to say if that may not be."""
         try:
-            self._client.abort_multipart_upload(**where)
+            answer_in_time(
+                lambda: self._client.abort_multipart_upload(**where), f"s3://{where['Bucket']}/{where['Key']}"
+            )
         except (BotoCoreError, ClientError) as error:
             return (
                 f"Its unfinished upload {where['UploadId']} could not be removed, and costs storage: grant "

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import random
 import re
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import TypeVar
 
 from botocore.exceptions import (
@@ -17,12 +19,14 @@ from botocore.exceptions import (
     FlexibleChecksumError,
     HTTPClientError,
     IncompleteReadError,
+    ReadTimeoutError,
     ResponseStreamingError,
 )
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
 from personalize_spark.errors import AccessDenied, BucketNotFound, ObjectChanged, ObjectNotFound, StorageError
+from personalize_spark.settings import SETTINGS, limit_of
 from personalize_spark.storage.store import RETRIES, Access
 
 T = TypeVar("T")
@@ -32,6 +36,7 @@ PATIENCE = 180.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 20.0
 _SAID_AFTER = 10.0
 """Seconds of an outage before it is said."""
+_DEADLINE = SETTINGS["request-deadline"].variable
 
 _UNREACHED = (HTTPClientError, ConnectionError, IncompleteReadError, FlexibleChecksumError, CredentialRetrievalError)
 # https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
@@ -94,7 +99,7 @@ def patiently(request: Callable[[], T], uri: str) -> T:
     started, pause, said = time.monotonic(), _FIRST_PAUSE, False
     while True:
         try:
-            return _answer(request)
+            return answer_in_time(request, uri)
         except (BotoCoreError, ClientError) as error:
             waited = time.monotonic() - started
             if not _passes(error) or waited > PATIENCE:
@@ -107,14 +112,33 @@ def patiently(request: Callable[[], T], uri: str) -> T:
         pause = min(2 * pause, _LONGEST_PAUSE)
 
 
-def _answer(request: Callable[[], T]) -> T:
+def answer_in_time(request: Callable[[], T], uri: str) -> T:
+    """The answer to a request that is made once, by a thread of its own.
+
+    A socket's timeout begins anew with each byte, so it does not end an answer that trickles. The thread of such a one is left to
+    itself: what its request does in the end is the same as what another try does.
+
+    Raises:
+        BotoCoreError, ClientError: the request's, or that it took too long.
+    """
+    answer, seconds = Future[T](), limit_of("request-deadline")
+    threading.Thread(target=_make, args=(request, answer), daemon=True).start()
     try:
-        return request()
+        return answer.result(seconds or None)
+    except TimeoutError as error:
+        raise ReadTimeoutError(endpoint_url=f"{uri} within {seconds} s ({_DEADLINE})", error=error) from error
     except (
         ResponseParserError,
         HTTPError,
     ) as error:  # half of a listing; older releases of botocore let urllib3's own through
         raise ResponseStreamingError(error=error) from error
+
+
+def _make(request: Callable[[], T], answer: Future[T]) -> None:
+    try:
+        answer.set_result(request())
+    except BaseException as error:  # noqa: BLE001  # it is raised where the answer is waited for
+        answer.set_exception(error)
 
 
 def _passes(error: BotoCoreError | ClientError) -> bool:

@@ -170,6 +170,29 @@ def test_every_worker_renews_the_keys_of_a_role(s3: str, tmp_path: Path, monkeyp
     assert len(tokens) == len(set(tokens)) > 3  # the driver's, and more than one of a worker's
 
 
+def test_a_storage_that_does_not_answer_is_asked_again_at_every_stage(
+    s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog = Catalog(tmp_path / "catalog")
+    asked = ask(catalog, s3)
+    waiting = ["/in/", "/plan.json", "/_CHECK", "/splits.json", "/pieces/", "/manifests/", "/out/users.json.out"]
+
+    def choose(each: Asked) -> str | None:
+        met = next((stage for stage in waiting if stage in each.path), None)
+        if met is None:
+            return None
+        waiting.remove(met)
+        return "silent" if len(waiting) % 2 else "drip"
+
+    monkeypatch.setenv("PERSONALIZE_SPARK_REQUEST_DEADLINE", "1")
+    with harmful(os.environ["AWS_ENDPOINT_URL"], choose) as url, through(url, monkeypatch):
+        told = api.run_batch_inference(catalog, asked, engine="local")
+    assert waiting == []
+    assert (told.lines, told.errors) == (LINES, {})
+    assert open_store(s3).read("out/users.json.out").count(b"\n") == LINES
+    assert told.storage_retries >= 6
+
+
 def outage(seconds: float) -> tuple[Choose, list[float]]:
     """From the first piece on nothing gets through for so long; when that began."""
     began = list[float]()

@@ -20,7 +20,7 @@ from personalize_spark.storage import s3 as s3_module
 from personalize_spark.storage import s3_requests
 from personalize_spark.storage.location import open_store
 from personalize_spark.storage.s3 import MIN_PART, forget_clients
-from personalize_spark.storage.store import Access, Object, Store
+from personalize_spark.storage.store import RETRIES, Access, Object, Store
 from tests.servers import unreliable
 
 Breaking = Callable[[Sequence[tuple[str, str]]], Store]
@@ -212,6 +212,32 @@ def test_what_passes_is_asked_for_again(breaking: Breaking, s3: str, harm: str) 
     etag = open_store(s3).write("a", b"0123456789")
     store = breaking([("GET", harm)] * 5)
     assert store.read("a", 1, 9, etag) == b"12345678"
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize("harm", ["silent", "drip"])
+def test_an_answer_that_does_not_come_in_time_is_asked_for_again(
+    breaking: Breaking, s3: str, monkeypatch: pytest.MonkeyPatch, harm: str
+) -> None:
+    etag = open_store(s3).write("a", b"0123456789")
+    store = breaking([("GET", harm), ("PUT", harm), ("GET", harm)])
+    monkeypatch.setenv("PERSONALIZE_SPARK_REQUEST_DEADLINE", "1")
+    before = RETRIES.count
+    assert store.read("a", 1, 9, etag) == b"12345678"
+    assert store.create("b", b"ours")
+    assert [found.name for found in store.list()] == ["a", "b"]
+    assert RETRIES.count >= before + 3
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_storage_that_never_answers_is_an_error_in_the_end(
+    breaking: Breaking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = breaking([("GET", "drip")])
+    monkeypatch.setattr(s3_requests, "PATIENCE", 0)
+    monkeypatch.setenv("PERSONALIZE_SPARK_REQUEST_DEADLINE", "1")
+    with pytest.raises(StorageError, match=r"/a within 1 s \(PERSONALIZE_SPARK_REQUEST_DEADLINE\)"):
+        store.read("a")
 
 
 @pytest.mark.usefixtures("hasty")
