@@ -4,6 +4,7 @@ heldout.vectors.npy                                        float32 (H, d), spars
 heldout.targets.indptr.npy  heldout.targets.values.npy     what was held out of each user's items
 heldout.seen.indptr.npy  heldout.seen.values.npy           the users' other items
 heldout.peers.NAME.npy                                     int32 (H, 25): what a simple model would recommend, -1 past the end
+itempeers.NAME.npy                                         int32 (I, 25): the same of a model of related items, for each item
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.users import Users
 from personalize_spark.storage.store import Store
 
-_VECTORS, _PEERS = "heldout.vectors", "heldout.peers."
+_VECTORS, _PEERS, _ITEM_PEERS = "heldout.vectors", "heldout.peers.", "itempeers."
 COSINE, EASE = "cosine", "ease"
 """Names of peers."""
 
@@ -65,8 +66,22 @@ def write_peers(store: Store, lists: Mapping[str, NDArray[np.int32]]) -> list[En
 
 def read_peers(artifact: Artifact) -> dict[str, NDArray[np.int32]]:
     """Map what `write_peers` wrote, by name."""
-    names = [each for each in (COSINE, EASE) if f"{_PEERS}{each}.npy" in artifact.entries]
-    return {name: artifact.column(f"{_PEERS}{name}") for name in names}
+    return _read(artifact, _PEERS)
+
+
+def write_item_peers(store: Store, lists: Mapping[str, NDArray[np.int32]]) -> list[Entry]:
+    """Write the lists of simple models for all items."""
+    return [write_column(store, f"{_ITEM_PEERS}{name}", rows) for name, rows in lists.items()]
+
+
+def read_item_peers(artifact: Artifact) -> dict[str, NDArray[np.int32]]:
+    """Map what `write_item_peers` wrote, by name."""
+    return _read(artifact, _ITEM_PEERS)
+
+
+def _read(artifact: Artifact, prefix: str) -> dict[str, NDArray[np.int32]]:
+    names = [each for each in (COSINE, EASE) if f"{prefix}{each}.npy" in artifact.entries]
+    return {name: artifact.column(f"{prefix}{name}") for name in names}
 
 
 def look_up(model: Model, users: Users, interactions: Sequence[tuple[str, str]]) -> HeldOut:

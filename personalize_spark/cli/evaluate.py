@@ -18,8 +18,9 @@ def add(commands: Commands) -> None:
         "--interactions",
         metavar="FILE.csv",
         help="evaluate on later interactions (CSV with USER_ID and ITEM_ID; path or URI) instead of those held out of "
-        "training; required for imported models",
+        "training; required for imported models, and with TIMESTAMP for recipes of related items",
     )
+    parser.add_argument("--beside", metavar="ARN", help="another solution version, to stand beside it")
     parser.add_argument("--page", metavar="FILE.html", help="write a page with charts")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 

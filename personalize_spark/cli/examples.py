@@ -13,7 +13,7 @@ _EXAMPLES = {
     "demo": ("", "--keep try"),
     "evaluate": (
         f"--solution-version {_VERSION} --page home.html",
-        f"--solution-version {_VERSION} --interactions later.csv --json",
+        f"--solution-version {_VERSION} --interactions later.csv --beside {_VERSION[:-8]}9f8e7d6c",
     ),
     "explain-filter": (
         """--group shop --expression 'EXCLUDE ItemID WHERE Items.GENRE IN ("horror")'""",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 
 INK, SOFT, GRID, AXIS = "#1d2530", "#5b6470", "#e6e9ed", "#9aa3ad"
-BLUE, ORANGE, GREEN, GREY, PURPLE = "#3b76d6", "#e2913f", "#2e8b57", "#a9b2bc", "#8a63c9"
+BLUE, ORANGE, GREEN, GREY, PURPLE, RED = "#3b76d6", "#e2913f", "#2e8b57", "#a9b2bc", "#8a63c9", "#c2504a"
 SERIES = (BLUE, ORANGE, GREEN, GREY)
 """The colours of series that have no meaning of their own, in this order."""
 
@@ -54,13 +54,14 @@ def circle(x: float, y: float, colour: str, title: str, *, hollow: bool) -> str:
 
 @dataclass(frozen=True)
 class Bar:
-    """A bar: its value, what is written before and behind it, its colour, and what it says under the pointer."""
+    """A bar: its value, what is written before and behind it, its colour, what it says under the pointer, its interval."""
 
     value: float
     label: str
     text: str
     colour: str
     title: str
+    interval: tuple[float, float] | None = None
 
 
 def bars(groups: Sequence[tuple[str, Sequence[Bar]]], left: float, longest: float) -> str:
@@ -71,7 +72,7 @@ def bars(groups: Sequence[tuple[str, Sequence[Bar]]], left: float, longest: floa
         left: the room for labels, in pixels.
         longest: the length of the longest bar.
     """
-    scale = longest / (max(bar.value for _, group in groups for bar in group) or 1.0)
+    scale = longest / (max(max((bar.value, *(bar.interval or ()))) for _, group in groups for bar in group) or 1.0)
     room = _GAP + _CHARACTER * max(len(bar.text) for _, group in groups for bar in group)
     shapes, y = [], 0.0
     for heading, group in groups:
@@ -82,7 +83,11 @@ def bars(groups: Sequence[tuple[str, Sequence[Bar]]], left: float, longest: floa
             length = max(bar.value * scale, 1.0)
             shapes += [text(left - 8, y + 12, bar.label, 'text-anchor="end"')] if bar.label else []
             shapes.append(rect(left, y + 1, length, _BAR - 2, bar.colour, bar.title))
-            shapes.append(text(left + length + 6, y + 12, bar.text, f'fill="{INK}"'))
+            end = length
+            if bar.interval is not None:
+                low, end = (each * scale for each in bar.interval)
+                shapes.append(path([(left + low, y + _BAR / 2), (left + end, y + _BAR / 2)], INK, 'stroke-width="1.5"'))
+            shapes.append(text(left + max(length, end) + 6, y + 12, bar.text, f'fill="{INK}"'))
             y += _BAR
         y += _GAP
     return svg(left + longest + room, y - _GAP, shapes)

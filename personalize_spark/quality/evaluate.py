@@ -2,84 +2,162 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
+
 from personalize_spark.artifacts.artifact import Artifact, Pinned
-from personalize_spark.artifacts.heldout import COSINE, EASE, HeldOut, look_up, read_held_out, read_peers
+from personalize_spark.artifacts.heldout import (
+    COSINE,
+    EASE,
+    HeldOut,
+    look_up,
+    read_held_out,
+    read_item_peers,
+    read_peers,
+)
 from personalize_spark.artifacts.model import read_model
 from personalize_spark.catalog.catalog import Catalog, Fields
 from personalize_spark.catalog.resources import find_active_version
 from personalize_spark.errors import ArtifactError, DataError, InvalidInputException
+from personalize_spark.quality.evaluation import LONGEST, Evaluation
 from personalize_spark.quality.evaluation_page import evaluation_page
-from personalize_spark.quality.measures import Evaluation, known_shares, measure, measure_peers
+from personalize_spark.quality.later import ITEM_ID, TIMESTAMP, USER_ID, last_two, read_interactions
+from personalize_spark.quality.measures import known_shares, measure, measure_lists
+from personalize_spark.recipes import ModelKind, Recipe, RecipeType, Settings, recipe_of
 from personalize_spark.scoring.model import Model
+from personalize_spark.scoring.ragged import Ragged
+from personalize_spark.scoring.selection import Selection
 from personalize_spark.scoring.users import Users
-from personalize_spark.storage.location import Place, open_store, split_prefix, uri_of, write_to
+from personalize_spark.storage.location import Place, write_to
 
-_USER_ID, _ITEM_ID = "USER_ID", "ITEM_ID"
 _PEERS = {COSINE: "cosine", EASE: "EASE"}
 """Their names in the table."""
+_UNPAIRED = (
+    "The two versions were measured on different users or items: compare them on one file of later interactions to see which one is "
+    "better."
+)
+
+
+@dataclass(frozen=True)
+class _Evaluated:
+    """An evaluation, and on what: by user, the ids of the items to find."""
+
+    evaluation: Evaluation
+    targets: list[list[str]]
 
 
 def evaluate(
-    catalog: Catalog | Place, solution_version: str, *, interactions: Place | None = None, page: Place | None = None
+    catalog: Catalog | Place,
+    solution_version: str,
+    *,
+    interactions: Place | None = None,
+    beside: str | None = None,
+    page: Place | None = None,
 ) -> Evaluation:
     """Measure the quality of a solution version's recommendations, beside popular and random ones.
+
+    A recipe of related items is asked for each user's last item but one, and is to find the last one.
 
     Args:
         catalog: the catalog or its place: it holds the solution version.
         solution_version: its ARN.
         interactions: a CSV file of later interactions, with the columns USER_ID and ITEM_ID; if left out, the items that the
-            training held out. An imported model needs this file.
+            training held out. An imported model needs this file, and a recipe of related items one that has TIMESTAMP, too.
+        beside: the ARN of another version, to stand beside it; best one of the same dataset group, so that both are measured on
+            the same users.
         page: write a page with charts there, as HTML.
 
     Returns:
-        The measures of the three rankings, the log-losses, and how often scores came true.
+        The measures of the rankings and how sure they are, the log-losses, and how often scores came true.
 
     Raises:
-        InvalidInputException: the version has failed, has no users, or has no held-out items.
+        InvalidInputException: a version has failed, has nothing to evaluate, or has no held-out items.
         ResourceInUseException: its training has not ended.
         ResourceNotFoundException: there is no such solution version.
         ObjectNotFound: there is no such file.
         DataError: the file is not CSV with these columns, or has no user and item that the model knows.
         ArtifactError: the model is of an earlier release.
     """
-    record = find_active_version(Catalog(catalog), solution_version)
-    artifact = Pinned(**record.fields["model"]).open()
-    evaluation = _evaluated(artifact, solution_version, interactions)
-    evaluation = replace(evaluation, version=_told(record.fields, artifact.properties))
+    catalog = Catalog(catalog)
+    measured = _evaluated(catalog, solution_version, interactions)
+    evaluation = measured.evaluation
+    if beside is not None:
+        other = _evaluated(catalog, beside, interactions)
+        paired = other.targets == measured.targets
+        evaluation = evaluation.beside(other.evaluation, "/".join(beside.split("/")[-2:]), paired=paired)
+        if not paired:
+            evaluation = replace(evaluation, notes=(*evaluation.notes, _UNPAIRED))
     if page is not None:
         write_to(page, evaluation_page(evaluation).encode())
     return evaluation
 
 
-def _evaluated(artifact: Artifact, arn: str, source: Place | None) -> Evaluation:
-    model, properties = read_model(artifact), artifact.properties
-    items, notes = model.item_side, []
-    if items is None or model.users is None:
-        raise InvalidInputException(
-            f"{arn} has no user vectors to evaluate: {properties['recipe']} recommends without them."
-        )
-    if "interactions" not in properties:
+def _evaluated(catalog: Catalog, arn: str, source: Place | None) -> _Evaluated:
+    record = find_active_version(catalog, arn)
+    artifact = Pinned(**record.fields["model"]).open()
+    model, recipe = read_model(artifact), recipe_of(artifact.properties["recipe"])
+    if recipe.model is ModelKind.COUNTS:
+        raise InvalidInputException(f"{arn} has nothing to evaluate: {recipe.name} gives everybody the popular items.")
+    if "interactions" not in artifact.properties:
         raise ArtifactError(
             f"The model of {arn} does not record how many interactions its popularity is based on: train or import it again."
         )
+    related = recipe.type is RecipeType.RELATED_ITEMS
+    evaluation, targets = (_related if related else _personal)(artifact, model, recipe, arn, source)
+    ids = model.item_ids()
+    found = [[ids[item] for item in targets.row(user)] for user in range(len(targets))]
+    told = _told(record.fields, artifact.properties)
+    return _Evaluated(replace(evaluation, solution_version_arn=arn, version=told), found)
+
+
+def _personal(
+    artifact: Artifact, model: Model, recipe: Recipe, arn: str, source: Place | None
+) -> tuple[Evaluation, Ragged[np.int32]]:
+    """A model of users, and what they were to find."""
+    items, learned, notes = model.item_side, artifact.properties["interactions"], tuple[str, ...]()
+    if items is None or model.users is None:
+        raise InvalidInputException(f"{arn} has no user vectors to evaluate: {recipe.name} recommends without them.")
     if source is None:
         held_out = _held_out(artifact, arn)
-        shares = known_shares(model.popularity, properties["interactions"], held_out.targets)
+        shares = known_shares(model.popularity, learned, held_out.targets)
+        peers = {_PEERS[name]: lists for name, lists in read_peers(artifact).items()}
     else:
-        held_out, note = _came_since(model, model.users, source)
-        shares = known_shares(model.popularity, properties["interactions"])
-        notes.append(note)
-    measured = measure(held_out.vectors, items, held_out.targets, held_out.seen, shares, model.temperature)
-    peers = {} if source is not None else {_PEERS[name]: lists for name, lists in read_peers(artifact).items()}
-    beside = measure_peers(peers, held_out.targets, shares)
-    return replace(measured, peers=beside, solution_version_arn=arn, notes=tuple(notes))
+        held_out, notes = _came_since(model, model.users, source)
+        shares, peers = known_shares(model.popularity, learned), {}
+    asked = held_out.vectors, items, held_out.targets, held_out.seen
+    return replace(measure(*asked, shares, model.temperature, peers), notes=notes), held_out.targets
+
+
+def _related(
+    artifact: Artifact, model: Model, recipe: Recipe, arn: str, source: Place | None
+) -> tuple[Evaluation, Ragged[np.int32]]:
+    """A model of related items: asked for an item, it is to find what the same user came to next."""
+    if source is None:
+        raise InvalidInputException(
+            f"{recipe.name} learns from all interactions, so nothing was held out of {arn}: give later interactions, a CSV file "
+            f"of {USER_ID},{ITEM_ID},{TIMESTAMP}."
+        )
+    last = last_two(read_interactions(source, timed=True))
+    rows = [model.rows_of([pair[place] for pair in last]) for place in (0, 1)]
+    known = np.flatnonzero((rows[0] >= 0) & (rows[1] >= 0))
+    if not len(known):
+        raise DataError(f"{source} has no user who came from one item that the model knows to another one.")
+    asked, targets = (Ragged(np.arange(len(known) + 1), each[known].astype(np.int32)) for each in rows)
+    lines = [{"itemId": last[row][0]} for row in known.tolist()]
+    lists = recipe.recommend(model, lines, Settings(LONGEST), Selection()).items.padded(LONGEST, -1).astype(np.int32)
+    peers = {_PEERS[name]: rows[asked.values] for name, rows in read_item_peers(artifact).items()}
+    ranks = np.argsort(model.popularity_order).astype(np.int32)
+    shares = known_shares(model.popularity, artifact.properties["interactions"])
+    evaluation = measure_lists(lists, targets, asked, shares, ranks, peers)
+    note = (
+        f"Asked for the last item but one of each of {len(known):,} users in {source}: recall@K is the hit rate, the share of them "
+        "whose last item is among the first K."
+    )
+    return replace(evaluation, notes=(note,)), targets
 
 
 def _told(fields: Fields, properties: Mapping[str, Any]) -> dict[str, str]:
@@ -104,15 +182,15 @@ def _held_out(artifact: Artifact, arn: str) -> HeldOut:
     if held_out is None:
         raise InvalidInputException(
             f"The model of {arn} has no held-out items. Train a version with this release, on users with three or "
-            f"more items, or give later interactions: a CSV file of {_USER_ID},{_ITEM_ID}."
+            f"more items, or give later interactions: a CSV file of {USER_ID},{ITEM_ID}."
         )
     return held_out
 
 
-def _came_since(model: Model, users: Users, source: Place) -> tuple[HeldOut, str]:
-    interactions = _read_interactions(source)
-    held_out = look_up(model, users, interactions)
-    there, all_users = len(held_out.vectors), len({user for user, _ in interactions})
+def _came_since(model: Model, users: Users, source: Place) -> tuple[HeldOut, tuple[str, ...]]:
+    interactions = read_interactions(source)
+    held_out = look_up(model, users, [each[:2] for each in interactions])
+    there, all_users = len(held_out.vectors), len({user for user, *_ in interactions})
     if not there:
         raise DataError(
             f"{source} has no row of a user and an item that the model both knows, of {len(interactions):,} rows: "
@@ -122,21 +200,4 @@ def _came_since(model: Model, users: Users, source: Place) -> tuple[HeldOut, str
         f"{there:,} of the {all_users:,} users in {source} are known and came to known items. What they had seen before "
         "is not known here, so it counts among their recommendations."
     )
-    return held_out, note
-
-
-def _read_interactions(source: Place) -> list[tuple[str, str]]:
-    folder, name = split_prefix(uri_of(source))
-    data = open_store(folder).read(name)
-    interactions = []
-    try:
-        rows = csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline=""), escapechar="\\", strict=True)
-        if not {_USER_ID, _ITEM_ID} <= set(rows.fieldnames or ()):
-            raise DataError(f"The first line of {source} must name the columns {_USER_ID} and {_ITEM_ID}.")
-        for row in rows:
-            if not row[_USER_ID] or not row[_ITEM_ID]:
-                raise DataError(f"{source}, line {rows.line_num} has no {_USER_ID} or no {_ITEM_ID}: remove that line.")
-            interactions.append((row[_USER_ID], row[_ITEM_ID]))
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise DataError(f"{source} is not CSV in UTF-8: {error}.") from error
-    return interactions
+    return held_out, (note,)

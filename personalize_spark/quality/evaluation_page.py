@@ -12,6 +12,7 @@ from personalize_spark.quality.charts import (
     GREY,
     ORANGE,
     PURPLE,
+    RED,
     SOFT,
     Bar,
     Frame,
@@ -20,72 +21,105 @@ from personalize_spark.quality.charts import (
     path,
     svg,
 )
-from personalize_spark.quality.measures import DEPTHS, Bin, Evaluation
-from personalize_spark.quality.template import document, section, table
+from personalize_spark.quality.evaluation import DEPTHS, Bin, Evaluation
+from personalize_spark.quality.template import document, section, stack, table
 
 _COLOURS = (BLUE, ORANGE, GREY, GREEN, PURPLE)
 """Of the rankings, and of the peers behind them."""
+_OTHER = RED
+"""Of another version."""
 
 _PANELS = (
-    ("NDCG", "Held-out items among the first K; more for those nearer the top.", [f"NDCG@{depth}" for depth in DEPTHS]),
-    ("Precision", "Share of the first K that were held out.", [f"precision@{depth}" for depth in DEPTHS]),
-    ("Recall", "Share of the held-out items among the first K.", [f"recall@{depth}" for depth in DEPTHS]),
-    ("Mean reciprocal rank", "One divided by the rank of the first hit.", ["MRR@25"]),
-    ("Coverage", "Share of all items that are in anybody's first 25.", ["coverage"]),
-    ("Novelty", "In bits; an item half as popular has one more.", ["novelty"]),
-    ("Popularity bias", "Mean popularity percentile of the first 25; 0.5 is none.", ["popularity"]),
-    ("Log-loss", "In nats, of a held-out item's score; lower is better.", ["log-loss"]),
+    (
+        "NDCG",
+        "How many of the held-out items the first K have, and how near the top. 1 is the best.",
+        [f"NDCG@{depth}" for depth in DEPTHS],
+    ),
+    ("Precision", "How much of the first K was held out.", [f"precision@{depth}" for depth in DEPTHS]),
+    ("Recall", "How much of what was held out the first K have.", [f"recall@{depth}" for depth in DEPTHS]),
+    ("Mean reciprocal rank", "1 if the first item was held out, 1/2 if the second was, and so on.", ["MRR@25"]),
+    ("Log-loss", "How unlikely the scores make a held-out item. Lower is better.", ["log-loss"]),
+    ("Coverage", "How much of the catalogue is in anybody's first 25.", ["coverage"]),
+    ("Novelty", "Bits. One more: items that half as many interactions know.", ["novelty"]),
+    ("Popularity bias", "1: only the most popular items. 0.5: popularity plays no part.", ["popularity"]),
 )
+_TALL = 3
+"""Panels at the beginning that have a group of bars for each K."""
+_SURE = "A line across a bar is its 95% interval: where the mean of as many other users would be expected, by 1,000 bootstrap samples."
 
 
 def evaluation_page(evaluation: Evaluation) -> str:
     """The page, as HTML that needs nothing else."""
     arn, rows = evaluation.solution_version_arn, evaluation.rows(peers=True)
-    rankings = [*evaluation.rankings, *evaluation.peers]
-    panels = "".join(
-        section(title, f"<p>{note}</p>{_bars({name: rows[name] for name in names}, rankings)}")
+    colours = _colours(evaluation)
+    panels = [
+        section(
+            title, f"<p>{note}</p>{_bars(evaluation, {name: rows[name] for name in names if name in rows}, colours)}"
+        )
         for title, note, names in _PANELS
-    )
-    legend = "".join(
-        f'<li style="--colour:{colour}">{name}</li>' for name, colour in zip(rankings, _COLOURS, strict=False)
-    )
+        if names[0] in rows
+    ]
+    charts = "".join([*panels[:_TALL], stack(panels[_TALL : _TALL + 2]), *panels[_TALL + 2 :]])
+    legend = "".join(f'<li style="--colour:{colour}">{escape(name)}</li>' for name, colour in colours.items())
     said = "".join(f"<p>{escape(each)}</p>\n" for each in (*evaluation.verdict(), *evaluation.notes))
-    calibration = f"""<p>All places of the model's first 25, by chance, in ten bins of equal size: how often the recommended item is a held-out one,
-against the mean chance. On the dashed line the scores are probabilities; below it they are too high.
-The chance is the score among the items that the user has not seen: those seen keep {evaluation.seen_share:.1%} of the scores, and
-nothing that was held out is one of them. The expected calibration error is {evaluation.calibration_error():.4%}.
-A hollow point marks a bin without any held-out item.</p>
-{_calibration(evaluation.calibration)}"""
-    version = {"solution version": arn, **evaluation.version}
-    numbers = ((name, *(_told(each) for each in values)) for name, values in rows.items())
+    sure = f"<p>{_SURE}</p>\n" if evaluation.intervals.get("model") else ""
     body = f"""<header>
 <h1>Evaluation</h1>
 {said}<p>{evaluation.users:,} users, whose held-out items are to be found among {evaluation.items:,} items.</p>
-<ul>{legend}</ul>
+{sure}<ul>{legend}</ul>
 </header>
 <main>
-{panels}{section("What was evaluated", table(("", ""), version.items(), text=True))}{section("Calibration", calibration, "full")}\
-{section("All numbers", table(("", *rankings), numbers), "full")}</main>
+{charts}{_about(evaluation)}{_calibration_panel(evaluation)}{section("All numbers", table(*evaluation.table()), "full")}</main>
 """
     return document(f"Evaluation of {arn}", body)
 
 
-def _told(value: float) -> str:
-    return f"{value:.4f}" if math.isfinite(value) else "-"
+def _colours(evaluation: Evaluation) -> dict[str, str]:
+    """By ranking or peer."""
+    names = [*evaluation.rankings, *evaluation.peers]
+    own = dict(zip((name for name in names if name != evaluation.other), _COLOURS, strict=False))
+    return {name: own.get(name, _OTHER) for name in names}
 
 
-def _bars(groups: Mapping[str, Sequence[float]], rankings: Sequence[str]) -> str:
+def _about(evaluation: Evaluation) -> str:
+    mine = {"solution version": evaluation.solution_version_arn, **evaluation.version}
+    other = evaluation.other_version
+    if not other:
+        return section("What was evaluated", table(("", ""), mine.items(), text=True))
+    both = [(name, mine.get(name, "-"), other.get(name, "-")) for name in {**mine, **other}]
+    return section("What was evaluated", table(("", "", ""), both, text=True), "full")
+
+
+def _calibration_panel(evaluation: Evaluation) -> str:
+    """Nothing for a model without scores."""
+    if not evaluation.calibration:
+        return ""
+    text = f"""<div class="beside">{_calibration(evaluation.calibration)}<div>
+<p>If the scores say 2%, do 2 of 100 such places hold what the user took? A point is a tenth of all recommended places, by their
+chance. On the dashed line the chance came true; below it the scores promise too much; a hollow point had no hit at all.
+The mean distance from the line is {evaluation.calibration_error():.4%}.</p>
+<p>The chance is the score, shared out among the items that the user has not seen: those seen have {evaluation.seen_share:.1%} of all scores.</p></div></div>"""
+    return section("Calibration", text, "full")
+
+
+def _bars(evaluation: Evaluation, groups: Mapping[str, Sequence[float]], colours: Mapping[str, str]) -> str:
     """A group of bars for each measure, a bar for each ranking that has it."""
     shown = []
     for name, values in groups.items():
         depth = f"@{name.partition('@')[2]}" if len(groups) > 1 else ""
-        each = zip(values, rankings, _COLOURS, strict=False)
         shown.append(
             (
                 "",
                 [
-                    Bar(value, depth if number == 1 else "", _told(value), colour, f"{name}, {ranking}: {value:.6f}")
-                    for number, (value, ranking, colour) in enumerate(each)
+                    Bar(
+                        value,
+                        depth if number == 1 else "",
+                        f"{value:.4f}",
+                        colour,
+                        f"{name}, {ranking}: {value:.6f}",
+                        evaluation.intervals.get(ranking, {}).get(name),
+                    )
+                    for number, (value, (ranking, colour)) in enumerate(zip(values, colours.items(), strict=True))
                     if math.isfinite(value)
                 ],
             )
@@ -106,11 +140,11 @@ def _calibration(bins: Sequence[Bin]) -> str:
     ticks = [(along(10.0**power), f"{100 * 10.0**power:g}%") for power in range(low, high + 1)]
     points = [(frame.at(along(part.predicted), along(part.frequency)), part) for part in bins]
     shapes = [
-        *frame.grid(ticks, ticks, ("mean score", "held out"), vertical=True),
+        *frame.grid(ticks, ticks, ("chance", "came true"), vertical=True),
         path([frame.at(0, 0), frame.at(1, 1)], SOFT, 'stroke-dasharray="4 4"'),
         path([point for point, part in points if part.frequency > 0], BLUE, 'stroke-width="2"'),
     ]
     for point, part in points:
-        title = f"mean score {part.predicted:.4%}, held out {part.frequency:.4%}, {part.shown:,} places"
+        title = f"chance {part.predicted:.4%}, came true {part.frequency:.4%}, {part.shown:,} places"
         shapes.append(circle(*point, BLUE, title, hollow=not part.frequency))
     return svg(frame.left + frame.width + 24, frame.top + frame.height + 52, shapes)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
-from personalize_spark.quality.charts import GRID
+from personalize_spark.quality.charts import GRID, INK
 
 _DARK = "--ink:#e8ebef;--soft:#a3adb8;--grid:#353c45;--ground:#14181d;--card:#1d2329;--one:#6ea0f0;--bad:#f08a7a"
 STYLE = f"""
@@ -26,17 +26,23 @@ body.ps-page {{ margin: 0; background: #f5f6f8; }}
 .ps header ul {{ display: flex; flex-wrap: wrap; gap: 20px; margin: 16px 0; padding: 0; list-style: none; }}
 .ps header li::before {{ content: ""; display: inline-block; width: 12px; height: 12px; margin-right: 8px; border-radius: 3px;
   background: var(--colour); vertical-align: -1px; }}
-.ps main {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(264px, 1fr)); gap: 16px; }}
-.ps section {{ min-width: 0; padding: 18px; border: 1px solid var(--grid); border-radius: 10px; background: var(--card); }}
+.ps main {{ display: flex; flex-wrap: wrap; gap: 16px; }}
+.ps section {{ box-sizing: border-box; flex: 1 1 264px; min-width: 0; padding: 18px; border: 1px solid var(--grid); border-radius: 10px; background: var(--card); }}
 .ps section p, .ps li {{ font-size: 13px; }}
-.ps .wide {{ grid-column: span 2; }}
-.ps .full {{ grid-column: 1 / -1; }}
+.ps .wide {{ flex: 2 1 544px; }}
+.ps .full {{ flex: 1 1 100%; }}
+.ps .stack {{ display: flex; flex: 1 1 264px; flex-direction: column; gap: 16px; }}
+.ps .stack section {{ flex: 1 1 auto; }}
+.ps .beside {{ display: flex; flex-wrap: wrap; gap: 24px; align-items: center; }}
+.ps .beside > * {{ flex: 1 1 240px; max-width: 640px; }}
 .ps .big {{ font-size: 26px; font-variant-numeric: tabular-nums; }}
 .ps .bad {{ color: var(--bad); }}
 .ps svg {{ display: block; max-width: 100%; height: auto; background: none !important; }}
 .ps svg text {{ fill: var(--ink); }}
 .ps svg path[stroke="{GRID}"] {{ stroke: var(--grid); }}
+.ps svg path[stroke="{INK}"] {{ stroke: var(--ink); }}
 .ps svg circle[fill="#ffffff"] {{ fill: var(--card); }}
+@media print {{ .ps section {{ break-inside: avoid; }} }}
 .ps .scroll {{ overflow-x: auto; }}
 .ps table {{ width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 14px; }}
 .ps th, .ps td {{ padding: 4px 8px 4px 0; border-bottom: 1px solid var(--grid); text-align: right; font-weight: 400; vertical-align: top;
@@ -47,7 +53,7 @@ body.ps-page {{ margin: 0; background: #f5f6f8; }}
 .ps .bar {{ display: grid; grid-template-columns: minmax(64px, auto) 1fr minmax(56px, auto); gap: 8px; align-items: center; font-size: 12px;
   color: var(--soft); font-variant-numeric: tabular-nums; }}
 .ps .bar i {{ display: block; height: 12px; min-width: 1px; border-radius: 2px; background: var(--one); }}
-@media (max-width: 640px) {{ .ps {{ padding: 12px; }} .ps .wide {{ grid-column: auto; }} .ps main {{ grid-template-columns: minmax(0, 1fr); }} }}
+@media (max-width: 640px) {{ .ps {{ padding: 12px; }} .ps .wide {{ flex-basis: 100%; }} }}
 """
 
 
@@ -83,6 +89,11 @@ def section(title: str, content: str, width: str = "") -> str:
     """A card; `width` is "", "wide" or "full"."""
     kind = f' class="{width}"' if width else ""
     return f"<section{kind}><h2>{escape(title)}</h2>\n{content}</section>\n"
+
+
+def stack(sections: Sequence[str]) -> str:
+    """Cards below each other, where one would stand."""
+    return f'<div class="stack">{"".join(sections)}</div>'
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, text: bool = False) -> str:

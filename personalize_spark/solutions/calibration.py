@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from personalize_spark.artifacts.heldout import HeldOut
-from personalize_spark.quality.measures import Evaluation, known_shares
+from personalize_spark.quality.evaluation import Evaluation
+from personalize_spark.quality.measures import known_shares
 from personalize_spark.quality.measures import measure as measure_model
 from personalize_spark.scoring.sparse import SparseItems
 from personalize_spark.scoring.topn import Items

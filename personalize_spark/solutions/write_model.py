@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from personalize_spark.artifacts.artifact import Entry, finish, write_column
-from personalize_spark.artifacts.heldout import HeldOut, write_held_out, write_peers
+from personalize_spark.artifacts.heldout import HeldOut, write_held_out, write_item_peers, write_peers
 from personalize_spark.artifacts.model import write_items
 from personalize_spark.catalog.catalog import Fields
 from personalize_spark.scoring.model import JsonTexts, Model
@@ -42,6 +42,7 @@ def write_model(store: Store, factors: Factors, properties: Mapping[str, Any]) -
     """
     matrix, order = in_order(factors)
     entries = write_items(store, _item_side(factors, matrix, order))
+    entries += write_item_peers(store, {name: _renumbered(lists, order) for name, lists in factors.item_peers.items()})
     about = {**properties, "items": len(order), **factors.properties}
     if isinstance(matrix, ItemMatrix):
         about["rank"] = matrix.width
@@ -70,6 +71,12 @@ def in_order(factors: Factors) -> tuple[Items | None, NDArray[np.int64]]:
         last = np.sqrt(np.mean(sample**2)) if sample.size else 1.0
         sample = np.column_stack([sample, np.full(len(sample), last, np.float32)])
     return ItemMatrix.sort(wide, np.arange(len(wide), dtype=np.int32), sample)  # an item's number is its rank
+
+
+def _renumbered(lists: NDArray[np.int32], order: NDArray[np.int64]) -> NDArray[np.int32]:
+    """Lists of item numbers, -1 past the end, by number, as lists of rows by row."""
+    rows = np.append(inverse(order), -1)  # -1 stays
+    return rows[lists[order]].astype(np.int32)
 
 
 def _sparse(leads: Leads, prior: NDArray[np.float64], order: NDArray[np.int64]) -> SparseItems:

@@ -74,6 +74,7 @@ class Factors:
             what their vectors are folded in from. `None`: the factors.
         leads: in the place of factors; `None` where the recipe reads factors or nothing.
         neighbours: by number, the numbers of the items like it, best first.
+        item_peers: by name, int32 (I, 25), by number, the numbers of what a simple model has beside each item, -1 past the end.
         users: where their vectors come from; `None` where the recipe reads none.
         sample: float32 (any number, d), vectors like those that will be asked with, from which the search learns its bounds;
             `None`: the queries of the most popular items.
@@ -89,6 +90,7 @@ class Factors:
     queries: NDArray[np.float32] | None = None
     leads: Leads | None = None
     neighbours: Ragged[np.int32] | None = None
+    item_peers: dict[str, NDArray[np.int32]] = field(default_factory=dict)
     users: UserSource | None = None
     sample: NDArray[np.float32] | None = None
     popular: bool = False

@@ -15,6 +15,7 @@ from personalize_spark.training.cooccurrence import Closeness, Cooccurrences, co
 from personalize_spark.training.factors import Factors
 from personalize_spark.training.interactions import collect_items, number_items
 from personalize_spark.training.lsa import embed, factors_of, tf_idf
+from personalize_spark.training.peers import item_peer_lists
 from personalize_spark.training.training import Training
 
 _CLOSENESS = Closeness(half_life=20.0, power=0.3, shrinkage=5.0)
@@ -26,7 +27,8 @@ _MAX_TAGS, _MAX_WORDS = 20_000, 4_096
 def train_neighbours(training: Training) -> Factors:
     """For each item the items that the same users met soon after it, or before it, which counts less."""
     items, met = _met(training, _NEXT)
-    return Factors(items, neighbours=met.items)
+    peers = item_peer_lists(training.numbered[1], np.arange(items.num_rows), items.num_rows)
+    return Factors(items, neighbours=met.items, item_peers=peers)
 
 
 def train_item_factors(training: Training) -> Factors:
@@ -41,11 +43,13 @@ def train_item_factors(training: Training) -> Factors:
     metadata = training.metadata()
     items = _all_items(learned, [] if metadata is None else metadata.ids)
     wide = np.zeros((items.num_rows, factors.shape[1] + rank // _TAG_SHARE), np.float32)
-    wide[_places(items, learned.column("item_id").to_pylist()), : factors.shape[1]] = factors
+    places = _places(items, learned.column("item_id").to_pylist())
+    wide[places, : factors.shape[1]] = factors
     if metadata is not None:
         tags = embed(tf_idf(list(metadata.tags()), _MAX_TAGS), rank // _TAG_SHARE)
         wide[_places(items, metadata.ids), factors.shape[1] :] = np.sqrt(_TAG_WEIGHT) * tags
-    return Factors(items, wide, queries=wide)
+    peers = item_peer_lists(training.numbered[1], places, items.num_rows)
+    return Factors(items, wide, queries=wide, item_peers=peers)
 
 
 def train_words(training: Training) -> Factors:

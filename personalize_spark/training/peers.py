@@ -1,10 +1,11 @@
-"""What simple models would have recommended to the held-out users: a training writes their lists, and `evaluate` shows them.
+"""What simple models would have recommended to the held-out users, or beside each item; `evaluate` shows it.
 
     cosine item-kNN    the sum over a user's items j of the cosine of the users of j and of i; all neighbours count
     EASE               the sum of B_ji, where B = I - P / diag(P), P = (X'X + 250 I)^-1 and X holds who met what
                        (Steck, "Embarrassingly Shallow Autoencoders for Sparse Data", WWW 2019)
 
-They learn from what the model learned from. Only where it is cheap: of at most a million pairs, EASE of at most 3,000 items.
+They learn from what the model learned from. Only where it is cheap: of at most a million pairs, EASE of at most 3,000 items, and beside
+each item where there are at most 10,000.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.spark import collect_arrow
 from personalize_spark.training.interactions import known
 
-_MOST_PAIRS, _MOST_ITEMS = 1_000_000, 3_000
+_MOST_PAIRS, _MOST_ITEMS, _MOST_ASKED = 1_000_000, 3_000, 10_000
 _RIDGE = 250.0
 _LENGTH = 25
 _CELLS = 1 << 22
@@ -40,6 +41,21 @@ def peer_lists(pairs: DataFrame, rows: NDArray[np.int32], out: HeldOut) -> dict[
         return {}
     table = collect_arrow(met)
     return lists_of(table.column("user").to_numpy(), rows[table.column("item").to_numpy()], len(rows), out.seen)
+
+
+def item_peer_lists(pairs: DataFrame, places: NDArray[np.int64], count: int) -> dict[str, NDArray[np.int32]]:
+    """By name, int32 (I, 25): the lists of each peer for who has met but this item; see `peer_lists`.
+
+    Args:
+        pairs: with the columns user and item.
+        places: int64 (n,): the place of each item number among the I items.
+        count: I.
+    """
+    if count > _MOST_ASKED or pairs.count() > _MOST_PAIRS:
+        return {}
+    table, itself = collect_arrow(pairs.select("user", "item")), np.arange(count + 1)
+    items = places[table.column("item").to_numpy()].astype(np.int32)
+    return lists_of(table.column("user").to_numpy(), items, count, Ragged(itself, itself[:-1].astype(np.int32)))
 
 
 def lists_of(

@@ -16,14 +16,22 @@ import orjson
 import pytest
 
 from personalize_spark.artifacts.artifact import Artifact, Pinned, finish
-from personalize_spark.artifacts.heldout import COSINE, HeldOut, read_held_out, write_held_out, write_peers
+from personalize_spark.artifacts.heldout import (
+    COSINE,
+    HeldOut,
+    read_held_out,
+    write_held_out,
+    write_item_peers,
+    write_peers,
+)
 from personalize_spark.artifacts.model import write_items
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.errors import PersonalizeSparkError
 from personalize_spark.quality.evaluate import evaluate
+from personalize_spark.quality.evaluation import Evaluation
 from personalize_spark.quality.evaluation_page import evaluation_page
-from personalize_spark.quality.measures import Evaluation, known_shares, measure
+from personalize_spark.quality.measures import known_shares, measure
 from personalize_spark.scoring.model import JsonTexts, Model
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.topn import ItemMatrix
@@ -119,11 +127,15 @@ def test_the_verdict_comes_first_also_on_the_page(catalog: Catalog) -> None:
     model, popular = found.rankings["model"], found.rankings["popularity"]
     gains = f"NDCG@25 {model.ndcg[25]:.4f} against {popular.ndcg[25]:.4f}"
     losses = f"log-loss {model.log_loss:.4f} against {popular.log_loss:.4f}"
+    times = model.ndcg[25] / popular.ndcg[25] - 1
+    low, high = found.differences["popularity"]["NDCG@25"]
+    assert 0 < low < model.ndcg[25] - popular.ndcg[25] < high
     assert found.verdict() == [
-        f"The model ranks better than popularity by {model.ndcg[25] / popular.ndcg[25] - 1:.0%}: {gains}.",
+        f"The model ranks better than popularity by {times:.0%}: {gains}. The difference is {low:+.4f} to {high:+.4f} (95% interval).",
         f"Its scores make what was held out more likely than popularity does: {losses}.",
     ]
-    worse = replace(found, rankings={**found.rankings, "model": popular, "popularity": model}, peers={"EASE": model})
+    swapped = {**found.rankings, "model": popular, "popularity": model}
+    worse = replace(found, rankings=swapped, peers={"EASE": model}, values={})
     ranks, scores, peer = worse.verdict()
     assert ranks.startswith(f"The model ranks worse than popularity by {1 - popular.ndcg[25] / model.ndcg[25]:.0%}: ")
     assert "no more likely than popularity does" in scores
@@ -138,7 +150,7 @@ def test_the_verdict_comes_first_also_on_the_page(catalog: Catalog) -> None:
 def test_it_prints_as_a_table_of_the_three_rankings(catalog: Catalog) -> None:
     lines = str(evaluate(catalog, write(catalog))).splitlines()[3:]
     assert lines[0] == "12 users, 60 items"
-    assert lines[2].split() == ["model", "popularity", "random"]
+    assert lines[2].split() == ["model", "popularity", "random", "95%", "of", "the", "model"]
     end = lines.index("", 3)
     assert [line.split()[0] for line in lines[3:end]] == [
         *("NDCG@5", "NDCG@10", "NDCG@25", "precision@5", "precision@10", "precision@25"),
@@ -146,7 +158,7 @@ def test_it_prints_as_a_table_of_the_three_rankings(catalog: Catalog) -> None:
     ]
     measures = expected(one_each(SEEN, RANKS), learned=False).rankings
     assert lines[3].split()[1:3] == ["1.0000", f"{measures['popularity'].ndcg[5]:.4f}"]
-    assert lines[end - 1].split()[-1] == f"{np.log(ITEMS):.4f}"
+    assert lines[end - 1].split()[3] == f"{np.log(ITEMS):.4f}"
     assert lines[end + 1].split() == ["predicted", "held", "out", "places"]
     assert lines[-1].startswith("expected calibration error ")
 
@@ -155,10 +167,10 @@ def test_the_peers_of_the_training_stand_in_the_same_table(catalog: Catalog) -> 
     arn = write(catalog, peers={COSINE: np.array([[row, *[-1] * 24] for row in range(USERS)], np.int32)})
     found = evaluate(catalog, arn)
     lines = str(found).splitlines()[3:]
-    assert lines[2].split() == ["model", "popularity", "random", "cosine"]
+    assert lines[2].split()[:4] == ["model", "popularity", "random", "cosine"]
     hits = np.mean(np.arange(USERS) == found_targets(catalog, arn))
-    assert lines[3].split()[-1] == f"{hits:.4f}"
-    assert [line.split()[-1] for line in lines if line.startswith("log-loss")] == ["-"]
+    assert lines[3].split()[4] == f"{hits:.4f}"
+    assert [line.split()[4] for line in lines if line.startswith("log-loss")] == ["-"]
     assert json.loads(json.dumps(found.to_dict(), allow_nan=False))["peers"]["cosine"]["log_loss"] is None
     assert ">cosine<" in found._repr_html_()
 
@@ -174,7 +186,7 @@ def test_it_is_plain_values(catalog: Catalog) -> None:
     plain = json.loads(json.dumps(evaluate(catalog, arn).to_dict()))
     assert plain.keys() == {
         *("solution_version_arn", "users", "items", "rankings", "calibration", "seen_share", "peers", "notes"),
-        *("metrics", "calibration_error", "verdict", "version"),
+        *("metrics", "calibration_error", "verdict", "version", "other", "other_version", "intervals", "differences"),
     }
     assert (plain["solution_version_arn"], plain["metrics"]["mean_reciprocal_rank_at_25"]) == (arn, 1)
     assert plain["rankings"]["model"]["recall"]["25"] == 1
@@ -223,7 +235,7 @@ def test_a_file_that_cannot_be_used_is_told(catalog: Catalog, tmp_path: Path, te
 
 def test_a_version_that_cannot_be_evaluated_is_told(catalog: Catalog, tmp_path: Path) -> None:
     popular = write_version(catalog, "aws-popularity-count", ["a"], np.ones((1, 1), np.float32), {}, [1])
-    with pytest.raises(PersonalizeSparkError, match="aws-popularity-count recommends without them"):
+    with pytest.raises(PersonalizeSparkError, match="aws-popularity-count gives everybody the popular items"):
         evaluate(catalog, str(popular))
     with pytest.raises(PersonalizeSparkError, match="does not record how many interactions"):
         evaluate(catalog, str(golden_version(catalog)))
@@ -256,7 +268,7 @@ def test_the_page_stands_alone_and_plots_every_measure(catalog: Catalog, tmp_pat
     assert not re.search(r"<script|<link|<img|src=|href=|@import|url\(", page.text)
     sections = page.sections()
     assert list(sections) == [
-        *("NDCG", "Precision", "Recall", "Mean reciprocal rank", "Coverage", "Novelty", "Popularity bias", "Log-loss"),
+        *("NDCG", "Precision", "Recall", "Mean reciprocal rank", "Log-loss", "Coverage", "Novelty", "Popularity bias"),
         *("What was evaluated", "Calibration", "All numbers"),
     ]
     assert [len(shapes(section, "rect")) for section in sections.values()] == [9, 9, 9, 3, 3, 3, 3, 3, 0, 0, 0]
@@ -266,8 +278,10 @@ def test_the_page_stands_alone_and_plots_every_measure(catalog: Catalog, tmp_pat
     assert len(shapes(sections["Calibration"], "circle")) == len(evaluation.calibration) == 10
     lengths = [float(str(bar.get("width"))) for bar in shapes(sections["Log-loss"], "rect")]
     losses = [evaluation.rankings[name].log_loss for name in ("model", "popularity", "random")]
-    assert lengths == pytest.approx([152 * loss / max(losses) for loss in losses], abs=0.06)
-    assert len(list(sections["All numbers"].iter("td"))) == 14 * 3
+    most = max(high for each in evaluation.intervals.values() for _, high in [each["log-loss"]])
+    assert lengths == pytest.approx([152 * loss / most for loss in losses], abs=0.06)
+    assert [len(shapes(sections[name], "path")) for name in ("Log-loss", "Coverage")] == [3, 0]  # the intervals
+    assert len(list(sections["All numbers"].iter("td"))) == 14 * 4
 
 
 def test_points_that_never_came_true_lie_hollow_on_the_floor(catalog: Catalog, tmp_path: Path) -> None:
@@ -276,3 +290,77 @@ def test_points_that_never_came_true_lie_hollow_on_the_floor(catalog: Catalog, t
     hollow = [point for point in points if point.get("fill") == "#ffffff"]
     assert len(hollow) == 9  # 25 places, one of them the target
     assert {point.get("cy") for point in hollow} == {"352.0"}
+
+
+def test_another_version_stands_beside_it(catalog: Catalog, tmp_path: Path) -> None:
+    arn, other = write(catalog), write(catalog)
+    found = evaluate(catalog, arn, beside=other, page=tmp_path / "evaluation.html")
+    name = "/".join(other.split("/")[-2:])
+    assert found.differences[name]["NDCG@25"] == (0, 0)
+    assert found.verdict()[-1] == f"It ranks as well as {name}: NDCG@25 1.0000 against 1.0000."
+    page = Page(tmp_path / "evaluation.html")
+    assert f"{name}</li>" in page.text
+    about = page.sections()["What was evaluated"]
+    assert next("".join(row.itertext()).strip() for row in about.iter("tr")) == f"solution version{arn}{other}"
+    assert found.notes == ()
+
+    fewer = evaluate(catalog, arn, beside=write(catalog, held_out=3))
+    assert "measured on different users" in fewer.notes[-1]
+    assert fewer.other in fewer.peers
+    assert fewer.other not in fewer.differences
+
+
+def related(catalog: Catalog, recipe: str = "aws-similar-items") -> str:
+    """A model of related items; its properties say how many interactions there were."""
+    arn = write_version(catalog, recipe, [f"item-{row:02}" for row in range(ITEMS)], FACTORS, {}, COUNTS.tolist())
+    record = catalog.read(arn)
+    old = Pinned(**record.fields["model"]).open()
+    lists = np.array([[row, *[-1] * 24] for row in range(ITEMS)], np.int32)  # each item itself
+    entries = [*old.entries.values(), *write_item_peers(old.store, {COSINE: lists})]
+    old.store.delete("manifest.json")
+    pinned = finish(old.store, entries, {**old.properties, "interactions": int(COUNTS.sum())})
+    catalog.update(record, model=asdict(pinned))
+    return str(arn)
+
+
+NEXT = "USER_ID,ITEM_ID,TIMESTAMP\n"
+
+
+@pytest.mark.parametrize("recipe", ["aws-similar-items", "aws-sims"])
+def test_related_items_are_asked_for_the_item_before_the_last(catalog: Catalog, tmp_path: Path, recipe: str) -> None:
+    products = FACTORS @ FACTORS.T
+    np.fill_diagonal(products, -np.inf)
+    best = np.argsort(-products, axis=1)[:, 0]
+    rows = [f"u{item},item-{best[item]:02},9\nu{item},item-{item:02},8\n" for item in range(30)]
+    rows += ["u0,item-59,1\n", f"u1,item-{best[1]:02},10\n", "u40,item-01,1\n", "u41,item-01,1\nu41,unknown,2\n"]
+    path = future(tmp_path, NEXT + "".join(rows))
+    found = evaluate(catalog, related(catalog, recipe), interactions=path, page=tmp_path / "evaluation.html")
+    model = found.rankings["model"]
+    assert (found.users, model.recall, model.mrr) == (30, dict.fromkeys((5, 10, 25), 1), 1)
+    assert 0 < found.rankings["popularity"].recall[25] < 1
+    assert found.peers["cosine"].recall[25] == 0
+    assert "the hit rate" in found.notes[0]
+    assert len(found.verdict()) == 1
+    assert "log-loss" not in str(found)
+    assert json.loads(json.dumps(found.to_dict(), allow_nan=False))["calibration_error"] is None
+    assert not {"Calibration", "Log-loss"} & Page(tmp_path / "evaluation.html").sections().keys()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("USER_ID,ITEM_ID\nu,item-01\n", "must name the columns USER_ID, ITEM_ID and TIMESTAMP"),
+        (f"{NEXT}u,item-01,soon\n", "line 2 has no TIMESTAMP that is a number"),
+        (f"{NEXT}u,item-01,1\nu,item-01,2\nv,item-02,3\n", "no user who came from one item"),
+    ],
+)
+def test_a_file_that_tells_no_next_item_is_told(catalog: Catalog, tmp_path: Path, text: str, said: str) -> None:
+    arn = related(catalog)
+    with pytest.raises(PersonalizeSparkError, match=said):
+        evaluate(catalog, arn, interactions=future(tmp_path, text))
+
+
+def test_related_items_without_a_file_are_told_what_to_give(catalog: Catalog) -> None:
+    arn = related(catalog)
+    with pytest.raises(PersonalizeSparkError, match="aws-similar-items learns from all interactions.*give later"):
+        evaluate(catalog, arn)

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from personalize_spark.quality import measures as module
-from personalize_spark.quality.measures import Bin, Evaluation, known_shares, measure
+from personalize_spark.quality.evaluation import Bin, Evaluation
+from personalize_spark.quality.measures import known_shares, measure
 from personalize_spark.scoring.items import ItemMatrix
 from personalize_spark.scoring.ragged import Ragged
 

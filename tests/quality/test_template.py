@@ -5,7 +5,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 
 from personalize_spark.quality.differences import Tally
-from personalize_spark.quality.measures import DEPTHS, Evaluation, Measures
+from personalize_spark.quality.evaluation import DEPTHS, Evaluation, Measures
 from personalize_spark.quality.template import area, bar_list, printable, table
 from personalize_spark.solutions.new_version import NewVersion
 

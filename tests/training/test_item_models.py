@@ -14,7 +14,8 @@ import pytest
 from pyspark.sql import SparkSession
 
 from personalize_spark.answer import answer
-from personalize_spark.artifacts.artifact import Pinned
+from personalize_spark.artifacts.artifact import Artifact, Pinned
+from personalize_spark.artifacts.heldout import COSINE, read_item_peers
 from personalize_spark.artifacts.model import read_model
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.datasets.imports import CsvSource, import_files
@@ -50,7 +51,7 @@ ITEMS = [
 ]
 """The last twenty of them nobody has met."""
 
-Learn = Callable[[str], Model]
+Learn = Callable[[str], Artifact]
 
 
 def write(path: Path, rows: Iterable[Sequence[object]]) -> str:
@@ -69,9 +70,9 @@ def learn(_spark_session: SparkSession, tmp_path_factory: pytest.TempPathFactory
     }
     import_files(_spark_session, catalog, "films", sources)
 
-    def learn(recipe: str) -> Model:
+    def learn(recipe: str) -> Artifact:
         arn = train(_spark_session, catalog, "films", recipe, recipe, Hyperparameters(rank=16))
-        return read_model(Pinned(**catalog.read(arn).fields["model"]).open())
+        return Pinned(**catalog.read(arn).fields["model"]).open()
 
     return learn
 
@@ -105,8 +106,29 @@ def closeness(half_life: float, power: float, shrinkage: float, backward: float 
     }
 
 
+def assert_cosine(artifact: Artifact, model: Model) -> None:
+    """The lists beside the model are those of the largest cosines of who met an item."""
+    users: dict[str, set[str]] = defaultdict(set)
+    for user, item, _ in interactions():
+        users[item].add(user)
+    ids, lists = model.item_ids(), read_item_peers(artifact)[COSINE]
+    assert len(lists) == len(ids)
+    for row, item in enumerate(ids):
+        if item in users:
+            cosines = {
+                other: len(users[item] & users[other]) / (len(users[item]) * len(users[other])) ** 0.5
+                for other in users
+                if other != item
+            }
+            best = sorted(cosines.values(), reverse=True)[: len(lists[row])]
+            found = [cosines.get(ids[place], 0.0) for place in lists[row] if place >= 0]
+            assert found[: len(best)] == pytest.approx(best[: len(found)]), item
+
+
 def test_sims_are_counted_as_the_formula_says(learn: Learn) -> None:
-    model = learn("aws-sims")
+    artifact = learn("aws-sims")
+    model = read_model(artifact)
+    assert_cosine(artifact, model)
     expected = closeness(20.0, 0.3, 5.0, 0.3)
     for item, others in expected.items():
         found = [name for name in out("aws-sims", model, item, Settings(25)) if name in others]
@@ -117,7 +139,9 @@ def test_sims_are_counted_as_the_formula_says(learn: Learn) -> None:
 
 
 def test_similar_items_follow_who_met_what_and_the_categories(learn: Learn) -> None:
-    model = learn("aws-similar-items")
+    artifact = learn("aws-similar-items")
+    model = read_model(artifact)
+    assert_cosine(artifact, model)
     assert model.matrix is not None
     assert len(model.item_ids_json) == len({*(item for _, item, _ in interactions()), *(row[0] for row in ITEMS)})
     genres = {row[0]: str(row[2]) for row in ITEMS}
@@ -131,7 +155,7 @@ def test_similar_items_follow_who_met_what_and_the_categories(learn: Learn) -> N
 
 
 def test_semantic_similarity_reads_the_words(learn: Learn) -> None:
-    recipe, model = "aws-semantic-similarity", learn("aws-semantic-similarity")
+    recipe, model = "aws-semantic-similarity", read_model(learn("aws-semantic-similarity"))
     words = {row[0]: set(str(row[3]).split()) for row in ITEMS}
     for item in ("item-0", "item-7", "item-35"):
         first = out(recipe, model, item, Settings(1))[0]
@@ -143,7 +167,7 @@ def test_semantic_similarity_reads_the_words(learn: Learn) -> None:
 
 @pytest.mark.parametrize("which", ["popularity", "freshness"])
 def test_the_more_influence_the_more_popular_and_newer(learn: Learn, which: str) -> None:
-    recipe, model = "aws-semantic-similarity", learn("aws-semantic-similarity")
+    recipe, model = "aws-semantic-similarity", read_model(learn("aws-semantic-similarity"))
     counts: dict[str, int] = defaultdict(int)
     for _, item, _ in interactions():
         counts[item] += 1
