@@ -214,19 +214,24 @@ def test_work_that_dies_is_told(catalog: Catalog, caplog: pytest.LogCaptureFixtu
     assert "failed" in caplog.text
 
 
-def test_at_the_end_of_the_process_what_runs_is_told(asked: dict[str, Any], tmp_path: Path) -> None:
-    (tmp_path / "in.json").write_text('{"userId":"u1"}\n' * 400_000)
+def test_at_the_end_of_the_process_what_runs_is_stopped_and_told(asked: dict[str, Any], tmp_path: Path) -> None:
     program = """
-import atexit, json, sys
+import atexit, gc, json, os, pathlib, signal, sys, time
 import personalize_spark as ps
+from personalize_spark.job.local_executor import LocalExecutor
 personalize = ps.client(sys.argv[1], engine="local")
 answer = personalize.create_batch_inference_job(**json.loads(sys.argv[2]))
 job = {"batchInferenceJobArn": answer["batchInferenceJobArn"]}
 print(*job.values())
+while not any(pathlib.Path(sys.argv[3]).rglob("tasks/0/*.json")):
+    time.sleep(0.01)
+[executor] = [each for each in gc.get_objects() if isinstance(each, LocalExecutor)]
+os.killpg(executor._foreman.pid, signal.SIGSTOP)  # the tasks never end by themselves
 atexit.register(lambda: print(personalize.describe_batch_inference_job(**job)["batchInferenceJob"]["status"]))
 """
-    arguments = [sys.executable, "-c", program, str(tmp_path / "catalog"), json.dumps(asked)]
-    done = subprocess.run(arguments, capture_output=True, text=True, check=True)
+    arguments = [sys.executable, "-c", program, str(tmp_path / "catalog"), json.dumps(asked), str(tmp_path / "out")]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=True, timeout=300)
+    assert done.stderr == ""
     arn, at_the_end = done.stdout.splitlines()
     assert at_the_end == "CREATE FAILED", "Spark's own end, and that of pools, come behind"
     personalize = ps.client(tmp_path / "catalog", engine="local")

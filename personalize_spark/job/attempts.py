@@ -100,16 +100,20 @@ class Ledger:
         return Progress(len(pieces), len(self.splits), lines, errors, done / expected if expected else 1.0)
 
 
-def run_attempts(executor: Executor, ledger: Ledger, watch: Callable[[], None]) -> None:
+def run_attempts(
+    executor: Executor, ledger: Ledger, watch: Callable[[], None], fence: Callable[[], None] = lambda: None
+) -> None:
     """Answer all splits that can be answered.
 
     Args:
         executor: runs the tasks.
         ledger: gets the pieces as they come; where a split has none in the end, the failures say why.
         watch: called every two seconds, from another thread.
+        fence: called before each attempt; what it raises ends them: who has lost the job begins nothing.
     """
     attempt, hung, seconds = 0, 0, limit_of("deadline")
     while missing := ledger.missing():
+        fence()
         before = len(ledger.pieces)
         if attempt:
             ledger.retried.update(split.key for split in missing)

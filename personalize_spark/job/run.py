@@ -125,7 +125,7 @@ def _run(executor: Executor, plan: Plan, lease: Lease, show: Callable[[Progress]
     before = ledger.progress()
     show(before)
     with Publisher(executor, plan, inputs, ledger) as outputs:
-        run_attempts(executor, ledger, lambda: show(ledger.progress()))
+        run_attempts(executor, ledger, lambda: show(ledger.progress()), lease.update)
         show(ledger.progress())
         if plan.job.service_limits:
             _check_records(ledger, inputs)

@@ -256,7 +256,7 @@ def begin_batch_inference_job(catalog: Catalog, params: Mapping[str, Any], begin
     record = create_batch_inference_job(catalog, params)
 
     def work(compute: Compute) -> None:
-        with compute.executor() as executor:
+        with compute.executor(record) as executor:
             run_job(executor, catalog, record, lambda _: None)
 
     begin(record, work)

@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Literal
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from personalize_spark.job.executor import Executor
 
 MAX_RUNNING, MAX_UNFINISHED = 4, 100
+_TO_END_SECONDS = 8.0
+"""Work that is stopped gets so long to end: Spark takes some seconds."""
 
 _at_the_end: Callable[[Callable[[], None]], object] = getattr(threading, "_register_atexit", atexit.register)
 """As `atexit.register`, which comes too late: behind the end of all pools, and behind what was registered later, such as by Spark."""
@@ -49,7 +51,7 @@ class Compute:
         self, engine: Literal["spark", "local"] = "spark", spark: SparkSession | None = None, *, data: bool = True
     ) -> None:
         self._engine, self._spark, self._data, self._opening = engine, spark, data, threading.Lock()
-        self._cancel: dict[Arn, Callable[[], object]] = {}
+        self._stops: set[tuple[Arn, Callable[[], object]]] = set()
 
     def session(self) -> SparkSession:
         """The session: the given one, or the one that was opened when it was first needed."""
@@ -61,12 +63,12 @@ class Compute:
             return self._spark
 
     @contextmanager
-    def executor(self) -> Iterator[Executor]:
-        """The engine, for one batch inference job."""
+    def executor(self, record: Record) -> Iterator[Executor]:
+        """The engine, for the batch inference job of a record."""
         if self._engine == "local":
             from personalize_spark.job.local_executor import LocalExecutor
 
-            with LocalExecutor() as local:
+            with LocalExecutor() as local, self._stopped_by(record, local.stop):
                 yield local
         else:
             from personalize_spark.job.spark_executor import SparkExecutor
@@ -80,10 +82,12 @@ class Compute:
         if self._engine == "spark" or kind != KIND:
             self.session()
 
-    def stop(self, record: Record) -> None:
-        """Stop the tasks that Spark runs for a record."""
-        if (cancel := self._cancel.get(record.arn)) is not None:
-            cancel()
+    def stop(self, record: Record) -> bool:
+        """Stop the tasks that run for a record; gives whether any may have run: not while a session is opened, for one."""
+        stops = [stop for arn, stop in list(self._stops) if arn == record.arn]
+        for stop in stops:
+            stop()
+        return bool(stops)
 
     @contextmanager
     def tasks_of(self, record: Record) -> Iterator[None]:
@@ -93,11 +97,16 @@ class Compute:
             return
         from personalize_spark.spark import marked_tasks
 
-        with marked_tasks(self._spark) as self._cancel[record.arn]:
-            try:
-                yield
-            finally:
-                del self._cancel[record.arn]
+        with marked_tasks(self._spark) as cancel, self._stopped_by(record, cancel):
+            yield
+
+    @contextmanager
+    def _stopped_by(self, record: Record, stop: Callable[[], object]) -> Iterator[None]:
+        self._stops.add((record.arn, stop))
+        try:
+            yield
+        finally:
+            self._stops.remove((record.arn, stop))
 
 
 Work = Callable[[Compute], object]
@@ -146,15 +155,18 @@ class Background:
         thread.start()
 
     def close(self, seconds: float = 0.0) -> None:
-        """Wait for what runs, and mark what is not done by then as CREATE FAILED."""
+        """Wait for what runs; mark what is not done by then as CREATE FAILED, and stop it."""
         self._closed = True
-        until = time.monotonic() + seconds
-        for thread, record in list(self._threads.items()):
-            thread.join(max(0.0, until - time.monotonic()))
-            if thread.is_alive():
-                with contextlib.suppress(Exception):  # nothing must keep the process from ending
-                    _end(self._catalog, record, f"The driver was stopped. {way_on(record)}")
-                    self._compute.stop(record)
+        _wait(list(self._threads), seconds)
+        left, stopped = dict(self._threads), []
+        for record in left.values():  # all of them, before one that stops gives its turn to the next
+            with contextlib.suppress(Exception):  # nothing must keep the process from ending
+                _end(self._catalog, record, f"The driver was stopped. {way_on(record)}")
+        for thread, record in left.items():
+            with contextlib.suppress(Exception):
+                if self._compute.stop(record):
+                    stopped.append(thread)
+        _wait(stopped, _TO_END_SECONDS)
 
     def _do(self, record: Record, waiting: Lease, work: Work) -> None:
         try:
@@ -223,6 +235,12 @@ def _end(catalog: Catalog, record: Record, reason: str) -> None:
             catalog.update(now, status=Status.FAILED, failureReason=reason)
         except ResourceInUseException:  # its heartbeat came between
             now = catalog.read(record.arn)
+
+
+def _wait(threads: Iterable[threading.Thread], seconds: float) -> None:
+    until = time.monotonic() + seconds
+    for thread in threads:
+        thread.join(max(0.0, until - time.monotonic()))
 
 
 def _close_all() -> None:

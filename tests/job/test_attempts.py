@@ -91,6 +91,13 @@ def test_what_hangs_again_and_again_is_given_up(ledger: Ledger) -> None:
     assert "the tasks were ended, 4 times of 4." in said
 
 
+def test_who_has_lost_the_job_begins_no_attempt(ledger: Ledger) -> None:
+    fence = iter([None])
+    with pytest.raises(StopIteration):  # before the second attempt
+        run_attempts(Hanging(ledger, 0), ledger, lambda: None, lambda: next(fence))
+    assert len(ledger.pieces) == 1
+
+
 def test_slow_splits_have_more_time(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     clock, stops = [0.0], list[float]()
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])

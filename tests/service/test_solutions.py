@@ -221,9 +221,10 @@ def test_a_training_is_stopped_and_its_tasks_too(catalog: Catalog, monkeypatch: 
     stopped = threading.Event()
 
     class Stoppable(Compute):
-        def stop(self, record: Record) -> None:
+        def stop(self, record: Record) -> bool:
             assert record.arn == arn
             stopped.set()
+            return True
 
     def work(_: Compute) -> None:
         with creation(catalog, version):
