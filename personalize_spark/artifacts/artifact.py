@@ -19,7 +19,7 @@ import orjson
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from personalize_spark.artifacts.cache import local_path
+from personalize_spark.artifacts.cache import local_file
 from personalize_spark.errors import ArtifactError, ObjectNotFound
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.storage.documents import decoded
@@ -94,8 +94,8 @@ class Artifact:
 
     def column(self, name: str) -> NDArray[Any]:
         """The array of `NAME.npy`, mapped read-only."""
-        with self.readable(f"{name}.npy"):
-            array: NDArray[Any] = np.load(self.path(f"{name}.npy"), mmap_mode="r", allow_pickle=False)
+        with self.file(f"{name}.npy") as path:
+            array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
         return array
 
     def ragged(self, name: str) -> Ragged[Any]:
@@ -104,11 +104,14 @@ class Artifact:
 
     def table(self, name: str) -> pa.RecordBatch:
         """The one record batch of `NAME.arrow`, mapped."""
-        with self.readable(f"{name}.arrow"), pa.memory_map(str(self.path(f"{name}.arrow"))) as file:
+        with self.file(f"{name}.arrow") as path, pa.memory_map(str(path)) as file:
             return pa.ipc.open_file(file).get_batch(0)
 
-    def path(self, name: str) -> Path:
-        """The file on this host.
+    @contextlib.contextmanager
+    def file(self, name: str) -> Iterator[Path]:
+        """The file on this host, to be mapped or read within the context: what the libraries raise becomes an `ArtifactError`.
+
+        The file is what the manifest names, so whoever wrote it wrote the manifest too.
 
         Raises:
             ArtifactError: there is no such file, or it is damaged.
@@ -116,18 +119,13 @@ class Artifact:
         entry = self.entries.get(name)
         if entry is None:
             raise ArtifactError(f"{self.store.root}{MANIFEST} does not list the file {name}.")
-        return local_path(self.store, name, entry.sha256)
-
-    @contextlib.contextmanager
-    def readable(self, name: str) -> Iterator[None]:
-        """Around the mapping of a file: what the libraries raise becomes an `ArtifactError`.
-
-        The file is what the manifest names, so whoever wrote it wrote the manifest too.
-        """
-        try:
-            yield
-        except (ValueError, EOFError, pa.ArrowException) as error:
-            raise ArtifactError(f"{self.store.root}{name} cannot be read: {error}. Train or import again.") from error
+        with local_file(self.store, name, entry.sha256) as path:
+            try:
+                yield path
+            except (ValueError, EOFError, pa.ArrowException) as error:
+                raise ArtifactError(
+                    f"{self.store.root}{name} cannot be read: {error}. Train or import again."
+                ) from error
 
 
 def write_column(store: Store, name: str, array: NDArray[Any]) -> Entry:

@@ -13,7 +13,7 @@ import shutil
 import stat
 import tempfile
 import time
-import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 from personalize_spark.errors import ArtifactError, StorageError
@@ -25,6 +25,7 @@ from personalize_spark.storage.store import Store, stream
 _MOUNTS = ("/Volumes/", "/dbfs/")
 MAX_SHARE_OF_DISK = 0.5
 _LOG, _MAX_LOG = "checked.log", 4 << 20
+_UNFINISHED = ".unfinished"
 _checked: set[str] = set()
 
 
@@ -54,11 +55,15 @@ def cache_folder() -> Path:
     return folder
 
 
-def local_path(store: Store, name: str, sha256: str) -> Path:
+@contextlib.contextmanager
+def local_file(store: Store, name: str, sha256: str) -> Iterator[Path]:
     """The file itself where it lies on a local disk, else its copy in the cache, made if need be.
+
+    Within the context no other worker drops the copy; what is mapped there stays mapped.
 
     Raises:
         ArtifactError: it is missing, or it is not what the manifest names.
+        StorageError: there is no room for a copy.
     """
     if isinstance(store, FileStore) and not str(store.folder).startswith(_MOUNTS):
         path = store.path(name)
@@ -66,16 +71,25 @@ def local_path(store: Store, name: str, sha256: str) -> Path:
             raise _missing(store, name)
         if not _sound(path, sha256):
             raise _damaged(store, name)
-        return path
+        yield path
+        return
     folder = cache_folder()
     path = folder / sha256
-    with on_local_disk(folder), (folder / f"{sha256}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # of the workers of a host, one fetches and the others wait
-        if not (path.exists() and _sound(path, sha256)):
-            _make_room(folder)
-            _fetch(store, name, sha256, path)
-        os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
-    return path
+    with on_local_disk(folder):
+        lock = _lock_of(path).open("w")
+    with lock:
+        with on_local_disk(folder):
+            fcntl.flock(lock, fcntl.LOCK_EX)  # of the workers of a host, one fetches and the others wait
+            if not (path.exists() and _sound(path, sha256)):
+                _make_room(folder)
+                _fetch(store, name, sha256, path)
+            os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
+        yield path
+
+
+def _lock_of(path: Path) -> Path:
+    """Who holds it opens the copy, or drops it."""
+    return path.with_suffix(".lock")
 
 
 def _sound(path: Path, sha256: str) -> bool:
@@ -110,7 +124,7 @@ def _remember(line: str) -> None:
 
 
 def _fetch(store: Store, name: str, sha256: str, path: Path) -> None:
-    unfinished = path.with_suffix(f".{uuid.uuid4().hex}")
+    unfinished = path.with_suffix(_UNFINISHED)  # of whoever holds the lock; one that was killed has left it to us
     digest = hashlib.sha256()
     found = next((found for found in store.list(name) if found.name == name), None)
     if found is None:
@@ -137,9 +151,9 @@ def _damaged(store: Store, name: str) -> ArtifactError:
 
 
 def _make_room(folder: Path) -> None:
-    """Drop what was not used for longest while the cache takes more than its share of the disk."""
+    """Drop what was not used for longest while the cache takes more than its share of the disk; what is in use at the moment stays."""
     files = []
-    for path in (path for path in folder.iterdir() if path.suffix == ""):
+    for path in (path for path in folder.iterdir() if path.suffix in {"", _UNFINISHED}):
         with contextlib.suppress(FileNotFoundError):  # another worker makes room as well
             state = path.stat()
             files.append((state.st_atime_ns, state.st_size, path))
@@ -148,5 +162,7 @@ def _make_room(folder: Path) -> None:
     for _, size, path in sorted(files):
         if used <= allowed:
             return
-        used -= size
-        path.unlink(missing_ok=True)  # a worker that has it mapped keeps it until it lets go
+        with contextlib.suppress(BlockingIOError), _lock_of(path).open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink(missing_ok=True)  # a worker that has it mapped keeps it until it lets go
+            used -= size

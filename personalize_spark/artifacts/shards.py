@@ -114,7 +114,7 @@ class Shards:
     def _table(self, shard: int) -> tuple[mmap.mmap, pa.RecordBatch]:
         if shard not in self._tables:
             name = f"{shard_name(self._folder, shard)}.arrow"
-            with self._artifact.readable(name), self._artifact.path(name).open("rb") as file:
+            with self._artifact.file(name) as path, path.open("rb") as file:
                 memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
                 self._tables[shard] = memory, pa.ipc.open_file(pa.py_buffer(memory)).get_batch(0)
         return self._tables[shard]

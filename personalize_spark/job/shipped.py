@@ -68,14 +68,15 @@ def _pins(job: Job) -> Iterator[tuple[str, Pinned]]:
 def _packed(job: Job) -> Path:
     if not _folder:
         _folder.append(tempfile.TemporaryDirectory(prefix="personalize-spark-"))
-    path = Path(_folder[0].name) / f"personalize-spark-{uuid.uuid4().hex}.tar"
-    with tarfile.open(path, "w") as archive:
+    packed = Path(_folder[0].name) / f"personalize-spark-{uuid.uuid4().hex}.tar"
+    with tarfile.open(packed, "w") as archive:
         for role, pinned in _pins(job):
             artifact = pinned.open()
             for name in artifact.entries:
-                archive.add(artifact.path(name), f"{role}/{name}")
+                with artifact.file(name) as path:
+                    archive.add(path, f"{role}/{name}")
             manifest = artifact.store.read(MANIFEST)
             told = tarfile.TarInfo(f"{role}/{MANIFEST}")
             told.size = len(manifest)
             archive.addfile(told, io.BytesIO(manifest))
-    return path
+    return packed

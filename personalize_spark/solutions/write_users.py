@@ -17,7 +17,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812  # as all of Spark's documents do
 
 from personalize_spark.artifacts.artifact import Artifact, Entry
-from personalize_spark.artifacts.cache import local_path
+from personalize_spark.artifacts.cache import local_file
 from personalize_spark.artifacts.heldout import HeldOut
 from personalize_spark.artifacts.model import item_side, users_schema, vector_type
 from personalize_spark.datasets.user_shards import into_shards, write_user_shards
@@ -81,8 +81,8 @@ class UserSide:
     def column(self, name: str) -> NDArray[Any]:
         """A column of the item side, mapped."""
         store = open_store(self.root, self.access)
-        path = local_path(store, f"{name}.npy", self.entries[f"{name}.npy"].sha256)
-        column: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        with local_file(store, f"{name}.npy", self.entries[f"{name}.npy"].sha256) as path:
+            column: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
         return column
 
     def schema(self) -> pa.Schema:

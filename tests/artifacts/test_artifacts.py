@@ -7,6 +7,8 @@ import io
 import multiprocessing
 import os
 import re
+import subprocess
+import sys
 import time
 import types
 from collections.abc import Callable
@@ -24,7 +26,7 @@ from numpy.typing import NDArray
 
 from personalize_spark.artifacts import cache, shards
 from personalize_spark.artifacts.artifact import Artifact, Entry, Pinned, finish, write_column, write_table
-from personalize_spark.artifacts.cache import local_path
+from personalize_spark.artifacts.cache import local_file
 from personalize_spark.artifacts.model import read_model
 from personalize_spark.artifacts.shards import Shards, keys_of, shards_of, write_missing, write_shards
 from personalize_spark.catalog.catalog import Catalog
@@ -223,7 +225,8 @@ def _fetch_slowly(uri: str, sha256: str, log: str) -> str:
 
 
 def _fetch(uri: str, sha256: str) -> str:
-    return str(local_path(open_store(uri), "numbers.npy", sha256))
+    with local_file(open_store(uri), "numbers.npy", sha256) as path:
+        return str(path)
 
 
 @pytest.mark.s3
@@ -260,7 +263,8 @@ def test_the_hosts_cache_drops_what_was_not_used_for_longest(
     entries = {name: write_column(store, name, np.array([ord(name)])) for name in "abcd"}
 
     def use(name: str) -> Path:
-        return local_path(store, f"{name}.npy", entries[name].sha256)
+        with local_file(store, f"{name}.npy", entries[name].sha256) as path:
+            return path
 
     paths = [use(name) for name in "abc"]
     for age, path in enumerate(paths):
@@ -283,7 +287,8 @@ def test_what_another_worker_drops_in_the_meantime_does_not_matter(
     (cache.cache_folder() / "gone").symlink_to("nowhere")  # listed, but not there when it is looked at
     store = open_store(s3)
     entry = write_column(store, "numbers", np.arange(5))
-    assert local_path(store, entry.name, entry.sha256).stat().st_size == entry.size
+    with local_file(store, entry.name, entry.sha256) as path:
+        assert path.stat().st_size == entry.size
 
 
 def test_a_mounted_folder_is_no_local_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -292,7 +297,41 @@ def test_a_mounted_folder_is_no_local_disk(tmp_path: Path, monkeypatch: pytest.M
     for folder, copied in (("Volumes", True), ("disk", False)):
         store = open_store(f"file://{tmp_path}/{folder}")
         entry = write_column(store, "numbers", np.arange(5))
-        assert local_path(store, entry.name, entry.sha256).is_relative_to(tmp_path / "local") == copied
+        with local_file(store, entry.name, entry.sha256) as path:
+            assert path.is_relative_to(tmp_path / "local") == copied
+
+
+def test_what_is_in_use_is_not_dropped_and_what_a_killed_worker_left_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPARK_LOCAL_DIRS", str(tmp_path / "local"))
+    monkeypatch.setenv("PERSONALIZE_SPARK_CACHE_SIZE", "1b")
+    monkeypatch.setattr(cache, "_MOUNTS", (str(tmp_path),))
+    store = open_store(f"file://{tmp_path}/mounted")
+    one, two = (write_column(store, f"{n}", np.arange(n)) for n in (5, 6))
+    left = cache.cache_folder() / f"{'0' * 64}.unfinished"
+    left.write_bytes(b"half")
+    with local_file(store, one.name, one.sha256) as used:
+        with local_file(store, two.name, two.sha256) as other:
+            assert used.exists()
+        assert other.exists()
+    other.unlink()
+    with local_file(store, two.name, two.sha256):
+        assert not used.exists()
+    assert not left.exists()
+
+
+@pytest.mark.slow
+def test_many_readers_of_one_cache_find_what_others_drop(tmp_path: Path) -> None:
+    """Twenty processes read twelve columns at random through a cache that has room for three."""
+    script = Path(__file__).with_name("cache_readers.py")
+    environment = {**os.environ, "SPARK_LOCAL_DIRS": str(tmp_path / "local"), "PERSONALIZE_SPARK_CACHE_SIZE": "24k"}
+    command = [sys.executable, str(script), str(tmp_path / "mounted"), "20"]
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    fetched = int(ran.stdout)
+    print(f"{fetched} fetched")
+    assert fetched > 12, "nothing was dropped"
 
 
 @pytest.mark.slow
