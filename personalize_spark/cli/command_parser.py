@@ -29,12 +29,12 @@ class Parser(argparse.ArgumentParser):
         return known, unknown
 
     def error(self, message: str) -> NoReturn:
-        """Print the usage and the mistake; beside a required option that is missing, the slip may be another one's name."""
+        """Print the usage and the mistake: the name of an option that is a slip, rather than what is missing because of it."""
         options = [option for option in self._option_string_actions if option.startswith("--")]
         named = [each.partition("=")[0] for each in self._given if each.startswith("--")]
-        slips = (name for name in named if not any(option.startswith(name) for option in options))
-        hints = (did_you_mean(name, options) for name in slips)
-        super().error(message + next((hint for hint in hints if hint), ""))
+        slips = [name for name in named if not any(option.startswith(name) for option in options)]
+        meant = [f"there is no option {name}{hint}" for name in slips if (hint := did_you_mean(name, options))]
+        super().error(meant[0] if meant else message)
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         """Of a command that is none, the nearest one says more than the list of all seventy."""

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import os
 import signal
+import sys
 from collections.abc import Callable, Sequence
 
 from personalize_spark import __version__
@@ -38,7 +39,13 @@ _COMMANDS = (run, models, evaluate, compare, explain_filter, explain_theme, repo
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    return _code_of(lambda: _run(argv))
+    try:
+        code = _code_of(lambda: _run(argv))
+        sys.stdout.flush()
+    except BrokenPipeError:  # `| head` has what it wanted; at the end Python would write the rest
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    return code
 
 
 def _code_of(work: Callable[[], int]) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 
 from personalize_spark import api
 from personalize_spark.catalog.catalog import Catalog
+from personalize_spark.catalog.resources import find
 from personalize_spark.cli.arguments import (
     Commands,
     add_catalog,
@@ -104,6 +105,7 @@ def _run(arguments: argparse.Namespace) -> None:
 
 def _resume(arguments: argparse.Namespace) -> None:
     catalog, options = catalog_of(arguments), options_of(arguments)
+    find(catalog, arguments.arn, "batch inference job")
     set_job(arguments.arn)
     tell("Looking for 45 seconds at most whether its driver lives.")
     with _metrics_told(catalog, options.pop("emf"), [arguments.arn]), ProgressLine(sys.stderr) as line:

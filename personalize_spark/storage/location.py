@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from os import PathLike
 from pathlib import Path
 
@@ -17,9 +18,13 @@ Place = str | PathLike[str]
 
 
 def uri_of(place: Place) -> str:
-    """A local path as a URI, from the root of the file system; a URI as it is."""
+    """A local path as a URI, from the root of the file system and without `..`; a URI as it is."""
     text = str(place)
-    return text if "://" in text else f"file://{Path(text).absolute()}"
+    if "://" in text:
+        return text
+    path = Path(text).absolute()
+    plain = Path(os.path.normpath(path))
+    return f"file://{plain if '..' in path.parts and plain.resolve() == path.resolve() else path}"  # not behind a link
 
 
 def open_store(uri: str, access: Access = AMBIENT) -> Store:

@@ -34,11 +34,15 @@ def refused(line: str, capsys: pytest.CaptureFixture[str]) -> str:
     ("line", "usage", "said"),
     [
         ("rnu", "usage: personalize-spark [-h]", "there is no command 'rnu' (did you mean 'run'?)"),
-        ("run --requst r.json", "usage: personalize-spark run ", "is required (did you mean '--request'?)"),
+        (
+            "run --requst r.json",
+            "usage: personalize-spark run ",
+            "there is no option --requst (did you mean '--request'?)\n",
+        ),
         (
             "gc --dry-rum",
             "usage: personalize-spark gc ",
-            "unrecognized arguments: --dry-rum (did you mean '--dry-run'?)",
+            "there is no option --dry-rum (did you mean '--dry-run'?)\n",
         ),
         ("gc --quite-other", "usage: personalize-spark gc ", "unrecognized arguments: --quite-other\n"),
         ("run --req r.json --engine sparkle", "usage: personalize-spark run ", "invalid choice: 'sparkle'"),

@@ -265,3 +265,13 @@ def test_arrays_that_nest_without_end_are_refused(capsys: pytest.CaptureFixture[
     said = capsys.readouterr().err
     assert "cannot be read as JSON: maximum recursion depth exceeded" in said
     assert len(said) < 500
+
+
+def test_who_stops_reading_gets_no_traceback() -> None:
+    program = subprocess.Popen(
+        [sys.executable, "-m", "personalize_spark", "config"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert program.stdout is not None
+    program.stdout.close()
+    assert program.stderr is not None
+    assert (program.stderr.read(), program.wait()) == (b"", 0)

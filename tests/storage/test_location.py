@@ -43,3 +43,10 @@ def test_a_place_is_a_path_or_a_uri(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert uri_of("a/b") == uri_of(Path("a/b")) == f"file://{tmp_path}/a/b"
     write_to("a/b", b"text")
     assert (tmp_path / "a" / "b").read_bytes() == b"text"
+
+
+def test_a_path_is_told_without_its_detours_unless_they_lead_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    assert uri_of(f"{tmp_path}/x/../a/./c") == f"file://{tmp_path}/a/c"
+    (tmp_path / "link").symlink_to(tmp_path / "a" / "b")
+    assert uri_of(f"{tmp_path}/link/../c") == f"file://{tmp_path}/link/../c"
