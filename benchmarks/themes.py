@@ -22,7 +22,7 @@ import json
 import random
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -38,7 +38,7 @@ from personalize_spark.themes.theme import Themes
 from personalize_spark.themes.words import ENGLISH, GERMAN, JAPANESE, folded, stem, words_in_key
 from personalize_spark.training.lsa import words_of
 from personalize_spark.training.themes import Semantic, learn_themes
-from personalize_spark.training.word_llama import WordLlama
+from personalize_spark.training.word_llama import WordLlama, beside
 
 SEED, QUESTIONS, OTHERS, INTRUDERS, SHOWN = 7, 100, 9, 10, (14, 13, 13)
 RESULT = Path(__file__).parent / "results" / "themes.json"
@@ -82,20 +82,21 @@ def tokens(text: str) -> list[str]:
 class Words:
     """The space of a catalogue's own words: a text lies where the items with its words are."""
 
-    def __init__(self, texts: Sequence[str], vectors: NDArray[np.float32]) -> None:
+    def __init__(self, items: Sequence[Collection[str]], vectors: NDArray[np.float32]) -> None:
         sums: dict[str, NDArray[np.float64]] = {}
         self._counts: Counter[str] = Counter()
-        for text, vector in zip(texts, vectors.astype(np.float64), strict=True):
-            for word in {*tokens(text)}:
+        for words, vector in zip(items, vectors.astype(np.float64), strict=True):
+            for word in words:
                 sums[word] = sums[word] + vector if word in sums else vector
                 self._counts[word] += 1
-        self._sums, self._items = sums, len(texts)
+        self._sums, self._items = sums, len(items)
 
     def __call__(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """float64 (n, d), of length 1 or 0."""
         width = len(next(iter(self._sums.values())))
         zero = np.zeros(width)
-        return unit(np.array([zero + sum(self._of(word) for word in tokens(text)) for text in texts], np.float64))
+        sums = [zero + sum(self._of(stem(word)) for word in tokens(text)) for text in texts]
+        return unit(np.array(sums, np.float64))
 
     def _of(self, word: str) -> NDArray[np.float64]:
         if word not in self._sums:
@@ -112,10 +113,13 @@ class Measured:
         self.texts = [" ".join(row) for row in zip(*catalogue.table.to_pydict().values(), strict=True)]
         self.ours = {"default": self._learned(Semantic()), "wordllama": self._learned(WordLlama())}
         self.spaces = {name: each.item_vectors.astype(np.float64) for name, each in self.ours.items()}
-        words, llama = Words(self.texts, self.ours["default"].item_vectors), WordLlama()
+        llama = WordLlama()
+        about = llama.texts(self.texts)
+        middle = about.mean(axis=0, dtype=np.float64)
+        self.spaces["wordllama"] = beside(about, middle).astype(np.float64)
         self.embed: Mapping[str, Embed] = {
-            "default": words,
-            "wordllama": lambda texts: llama.texts(texts).astype(np.float64),
+            "default": Words(self.words, self.ours["default"].item_vectors),
+            "wordllama": lambda texts: beside(llama.texts(texts), middle).astype(np.float64),
         }
 
     def _learned(self, embedding: Semantic | WordLlama) -> Themes:

@@ -32,8 +32,8 @@ from personalize_spark.scoring.softmax import log_normalisers
 from personalize_spark.scoring.sparse import SparseItems
 from personalize_spark.scoring.topn import ItemMatrix, Items, products_of
 from personalize_spark.storage.store import Store
-from personalize_spark.themes.relevance import unit
-from personalize_spark.themes.terms import Texts
+from personalize_spark.themes.relevance import centroids, unit
+from personalize_spark.themes.terms import Terms, Texts
 from personalize_spark.training.themes import Embedding, Semantic, learn_themes, words_about
 
 NO_EXPLORATION = {"itemExplorationConfig": {"explorationWeight": "0"}}
@@ -207,13 +207,14 @@ def write_version(
 class Hashed(Semantic):
     """Sums of a random vector for each word: no LAPACK decides the digits."""
 
-    def items(self, items: Sequence[Texts]) -> NDArray[np.float32]:
+    def vectors(self, items: Sequence[Texts], terms: Terms) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """See `training.themes.Embedding`."""
         sums = np.zeros((len(items), 16))
         for row, item in enumerate(items):
             for word in words_about(item):
                 sums[row] += np.random.default_rng(crc32(word.encode())).integers(-9, 10, 16)
-        return unit(sums).round(4).astype(np.float32)
+        vectors = unit(sums).round(4).astype(np.float32)
+        return vectors, centroids(terms.items, vectors, len(terms.texts))
 
 
 def themed_version(

@@ -1,6 +1,6 @@
 """Choice: of the phrases that could name a set of items, the one that says most of it and least of everything else.
 
-The score of a phrase is squared coverage x distinctiveness x readability, less what it says of the items just outside the set, the sets of
+A phrase has one term, two, or two nouns that a third describes: *1990s action and thriller*. Its score is squared coverage x distinctiveness x readability, less what it says of the items just outside the set, the sets of
 neighbouring items: maximal marginal relevance (Carbonell and Goldstein, "The use of MMR", 1998), with the neighbours as what was said
 before. Coverage and distinctiveness are the two factors of class-based TF-IDF (Grootendorst, "BERTopic", 2022): the share of the set
 that has a term, and the logarithm of how much rarer it is in the catalogue.
@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import chain, combinations
 from math import log
 
 import numpy as np
 from numpy.typing import NDArray
 
 from personalize_spark.scoring.ragged import Ragged
-from personalize_spark.themes.phrasing import Form, form_of, phrase_of
+from personalize_spark.themes.phrasing import Form, forms_of, phrase_of
 from personalize_spark.themes.terms import Terms
 from personalize_spark.themes.words import words_in_key
 
@@ -26,11 +26,11 @@ _SIMILARITY = 0.5
 _OWN = 1.25
 """What a phrase gains that the item of the question has too."""
 _COMBINED = 14
-"""Terms that are combined in pairs."""
+"""Terms that are combined."""
 _ALIKE = 6
 """Letters at the beginning of words that tell the same thing."""
-_IMPLIED, _ROUNDING = 0.4, 1e-9
-"""What a pair loses of which one term says nothing new."""
+_SAME, _IMPLIED, _ROUNDING = 0.15, 0.4, 1e-9
+"""What is left of two terms side by side, or of another phrase, of which one term says nothing new."""
 _UNEVEN = 0.7
 """What a phrase and a single word lose that are joined."""
 _FLOOR = 0.01
@@ -98,11 +98,15 @@ def candidates_of(
         items: how many the catalogue has.
     """
     found = _found(terms, rows, outside, question)
-    best = range(len(found.numbers))
-    singles = [_scored(terms, found, (at,), items) for at in best]
-    pairs = [_scored(terms, found, pair, items) for pair in _pairs(terms, found, best[:_COMBINED])]
-    everything = [each for each in [*singles, *pairs] if each.score > 0]
-    return sorted(everything, key=lambda each: (-each.score, each.text))
+    singles = ((at,) for at in range(len(found.numbers)))
+    pairs = [*_pairs(terms, found, range(len(found.numbers))[:_COMBINED])]
+    phrases = [
+        _scored(terms, found, places, form, items)
+        for places in chain(singles, pairs, _triples(pairs))
+        if _enough(found, places)
+        for form in forms_of(terms, found.numbers[[*places]].tolist())
+    ]
+    return sorted((each for each in phrases if each.score > 0), key=lambda each: (-each.score, each.text))
 
 
 def _found(terms: Terms, rows: NDArray[np.int64], outside: NDArray[np.int64], question: int) -> _Found:
@@ -158,17 +162,29 @@ def _pairs(terms: Terms, found: _Found, best: Sequence[int]) -> Iterator[tuple[i
             yield first, second
 
 
-def _scored(terms: Terms, found: _Found, places: tuple[int, ...], items: int) -> Candidate:
+def _triples(pairs: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int, int]]:
+    """Three terms, each two of which are a pair."""
+    allowed = {*pairs}
+    for (first, second), (third, fourth) in combinations(pairs, 2):
+        if first == third and (second, fourth) in allowed:
+            yield first, second, fourth
+
+
+def _enough(found: _Found, places: tuple[int, ...]) -> bool:
+    """Whether enough items of the set have all terms."""
+    items = found.inside.shape[1]
+    return bool(_share(found.inside, places) * items >= _least(items) - _ROUNDING)
+
+
+def _scored(terms: Terms, found: _Found, places: tuple[int, ...], form: Form, items: int) -> Candidate:
     numbers = tuple(int(found.numbers[at]) for at in places)
-    form = form_of(terms, numbers)
     inside, outside = (_share(each, places) for each in (found.inside, found.outside))
-    # a pair is not counted in the catalogue: the rarer term's frequency is an upper bound
+    # several together are not counted in the catalogue: the rarer term's frequency is an upper bound
     lift = inside / (min(int(terms.counts[each]) for each in numbers) / items)
-    enough = form is not Form.NONE and inside * found.inside.shape[1] >= _least(found.inside.shape[1])
-    distinct = _FLOOR + max(0.0, log(lift) / log(max(items, 2))) if enough else 0.0
-    readability = _readability(terms, numbers, form) * (
-        _IMPLIED if len(places) > 1 and _implied(found, places) else 1.0
-    )
+    distinct = _FLOOR + max(0.0, log(lift) / log(max(items, 2)))
+    readability = _readability(terms, numbers, form)
+    if len(places) > 1 and _implied(found, places):
+        readability *= _SAME if form is Form.JOINED else _IMPLIED
     gain = _OWN if all(found.own[at] for at in places) else 1.0
     score = gain * inside * (inside - _SIMILARITY * min(outside, inside)) * distinct * readability
     return Candidate(phrase_of(terms, numbers, form), numbers, inside, lift, outside, readability, score)
@@ -183,12 +199,20 @@ def _share(matrix: NDArray[np.bool_], places: tuple[int, ...]) -> float:
 
 
 def _implied(found: _Found, places: tuple[int, ...]) -> bool:
-    """Whether, near the set, who has one term has the other one too: to say both says no more."""
-    counts = [_share(found.inside, (at,)) + _share(found.outside, (at,)) for at in places]
+    """Whether, near the set, who has the other terms has one of them too: to say it says no more."""
+    fewer = combinations(places, len(places) - 1)
+    counts = [_share(found.inside, each) + _share(found.outside, each) for each in fewer]
     return min(counts) - _share(found.inside, places) - _share(found.outside, places) < _ROUNDING
 
 
-_FORMS = {Form.PHRASE: 1.0, Form.DESCRIBED: 0.9, Form.USED_FOR: 0.9, Form.JOINED: 0.6, Form.ALONE: 0.15, Form.NONE: 0.0}
+_FORMS = {
+    Form.PHRASE: 1.0,
+    Form.DESCRIBED: 0.9,
+    Form.USED_FOR: 0.9,
+    Form.JOINED: 0.6,
+    Form.DESCRIBED_PAIR: 0.9,
+    Form.ALONE: 0.15,
+}
 
 
 def _readability(terms: Terms, numbers: Sequence[int], form: Form) -> float:

@@ -14,10 +14,10 @@ _MOST_CHARACTERS = 60
 _MOSTLY = 0.5
 """The share of what is said of a term that tells what it is."""
 _DESCRIBING = words_in(
-    "dark sad funny weird bad old big small warm cold hot soft cool quick slow deep bright light smart sharp strong sweet "
-    "thick thin fresh dry wet long short high low wide young rich raw pure plain calm bold loud quiet violent intense stupid cute "
-    "hilarious clever fun boring bittersweet sexy gothic quirky gritty dreamy creepy witty scary epic noir "
-    "disturbing thought-provoking touching inspiring moving exciting amusing entertaining surprising predictable"
+    "dark sad funny old big small warm cold hot soft cool quick slow deep bright light smart sharp strong sweet "
+    "thick thin fresh dry wet long short high low wide young rich raw pure plain calm bold loud quiet violent intense cute "
+    "hilarious clever fun bittersweet sexy gothic quirky gritty dreamy creepy witty scary epic noir "
+    "disturbing thought-provoking touching inspiring moving exciting amusing entertaining surprising"
 )
 
 _NOUNS = words_in(
@@ -38,41 +38,66 @@ class Form(Enum):
     """A thing, and what it is for."""
     JOINED = auto()
     """Two nouns, or phrases, side by side."""
+    DESCRIBED_PAIR = auto()
+    """A word that describes, and two nouns side by side."""
     ALONE = auto()
-    """One word, which needs company."""
-    NONE = auto()
-    """It cannot be said."""
+    """A category, which needs company."""
 
 
-def form_of(terms: Terms, numbers: Sequence[int]) -> Form:
-    """How one or two terms can be said."""
-    language = terms.language
-    if not language.spaced:
-        return _unspaced_form(terms, numbers)
+_DESCRIBED = frozenset({Form.DESCRIBED, Form.DESCRIBED_PAIR})
+
+
+def forms_of(terms: Terms, numbers: Sequence[int]) -> Sequence[Form]:
+    """How one, two or three terms can be said; nothing if they cannot."""
+    if not terms.language.spaced:
+        return _unspaced_forms(terms, numbers)
     words = [terms.keys[each].split() for each in numbers]
     describes = [_describes(terms, each) for each in numbers]
     if len(numbers) == 1:
-        if len(words[0]) > 1:
-            return Form.PHRASE
-        return Form.ALONE if terms.categories[numbers[0]] and not describes[0] else Form.NONE
-    if sum(map(len, words)) + 1 > MAX_WORDS:
-        return Form.NONE
+        alone = [Form.ALONE] if terms.categories[numbers[0]] and not describes[0] else []
+        return [Form.PHRASE, *alone] if len(words[0]) > 1 else alone
     if any(describes):
-        noun = words[describes.index(False)] if not all(describes) else []
-        return Form.DESCRIBED if len(noun) == 1 and not language.nouns_are_capital else Form.NONE
+        return _described(terms, numbers, describes)
+    if len(numbers) > 2 or sum(map(len, words)) + 1 > MAX_WORDS:  # two nouns
+        return []
     purposes = [_is_purpose(terms, each) for each in numbers]
-    return Form.USED_FOR if sum(purposes) == 1 and _is_thing(terms, numbers[purposes.index(False)]) else Form.JOINED
+    if sum(purposes) == 1 and _is_thing(terms, numbers[purposes.index(False)]):
+        return [Form.USED_FOR]
+    apart = any(terms.language.links & {*each} for each in words) or not all(_stands(terms, each) for each in numbers)
+    return [] if apart else [Form.JOINED]
 
 
-def _unspaced_form(terms: Terms, numbers: Sequence[int]) -> Form:
+def _described(terms: Terms, numbers: Sequence[int], describes: Sequence[bool]) -> Sequence[Form]:
+    """Of nouns of one word that another word describes; a decade describes categories, and so is it with two nouns."""
+    nouns = [number for number, other in zip(numbers, describes, strict=True) if not other]
+    decade = any(terms.keys[each][:1].isdigit() for each in numbers)
+    if (
+        terms.language.nouns_are_capital
+        or len(nouns) + 1 != len(numbers)
+        or any(" " in terms.keys[each] for each in nouns)
+    ):
+        return []
+    if (decade or len(nouns) > 1) and not all(terms.categories[each] for each in nouns):
+        return []
+    return [Form.DESCRIBED if len(nouns) == 1 else Form.DESCRIBED_PAIR]
+
+
+def _unspaced_forms(terms: Terms, numbers: Sequence[int]) -> Sequence[Form]:
     """Of terms that are values of categories, or phrases already."""
     categories = [bool(terms.categories[each]) for each in numbers]
     if len(numbers) == 1:
-        return Form.ALONE if categories[0] and terms.language is JAPANESE else Form.PHRASE
+        return [Form.ALONE if categories[0] and terms.language is JAPANESE else Form.PHRASE]
     purposes = [_is_purpose(terms, each) for each in numbers]
+    if len(numbers) > 2:  # these are described, and no unspaced language has such words
+        return []
     if sum(purposes) == 1 and categories[purposes.index(False)]:
-        return Form.USED_FOR
-    return Form.JOINED if all(categories) or all(purposes) else Form.NONE
+        return [Form.USED_FOR]
+    return [Form.JOINED] if all(categories) or all(purposes) else []
+
+
+def _stands(terms: Terms, number: int) -> bool:
+    """Whether a term stands for itself: a phrase, a category, or a word that is mostly all of a run."""
+    return " " in terms.keys[number] or bool(terms.categories[number]) or bool(terms.whole[number] > _MOSTLY)
 
 
 def _is_purpose(terms: Terms, number: int) -> bool:
@@ -98,9 +123,14 @@ def _describes(terms: Terms, number: int) -> bool:
 def phrase_of(terms: Terms, numbers: Sequence[int], form: Form) -> str:
     """The terms as they would be printed."""
     language = terms.language
-    texts = [_shown(terms, each) for each in numbers]
+    texts = [
+        _shown(terms, each)
+        for each in sorted(numbers, key=lambda each: form in _DESCRIBED and not _describes(terms, each))
+    ]
     if form is Form.DESCRIBED:
-        text = " ".join(texts if _describes(terms, numbers[0]) else reversed(texts))
+        text = " ".join(texts)
+    elif form is Form.DESCRIBED_PAIR:
+        text = f"{texts[0]} {language.joined.format(*texts[1:])}"
     elif form is Form.JOINED:
         text = language.joined.format(*texts)
     elif form is Form.USED_FOR:

@@ -28,6 +28,8 @@ _MAX_VALUE = 40
 _ITEMS_OF_A_TERM = 20_000
 """A term is shared by one of so many items, and by two at least."""
 _SURFACES = 8
+_NAMED = 3
+"""How many times as often as texts names have what is spelled as they do."""
 _YEAR = re.compile(r"\(((?:1[5-9]|20)\d)\d\)\s*$")
 """The year behind a name, of a film, a record or a wine."""
 
@@ -166,8 +168,11 @@ def _wholeness(key: str, term: _Counted) -> float:
 
 
 def _surface(term: _Counted) -> str:
-    """The form that is met most often; of equals, the one with fewer capitals."""
-    forms = term.surfaces or term.named
+    """The form that is met most often; of equals, the one with fewer capitals.
+
+    What names have far more often than texts is a name: *Harry Potter*.
+    """
+    forms = term.named if sum(term.named.values()) >= _NAMED * sum(term.surfaces.values()) else term.surfaces
     return min(forms, key=lambda text: (-forms[text], sum(map(str.isupper, text)), text))
 
 

@@ -17,12 +17,10 @@ from personalize_spark.themes.relevance import neighbours_of, quantised, relevan
 from personalize_spark.themes.terms import Terms
 from personalize_spark.themes.words import folded, stem
 
-_MEANT = 0.5
+_MEANT = 1.0
 """How much the middle of a set counts beside the phrase."""
 _TELLING = 1.2
 """A phrase that is not so much more frequent in the set than in the catalogue is no better than one that is used already."""
-_AGAIN = 0.8
-"""What a term is worth that an earlier theme of the file has, once more for each."""
 
 
 @dataclass(frozen=True)
@@ -70,14 +68,13 @@ class Themes:
             questions: the item that was asked about, -1 if it is unknown.
             phrases: what a language model calls each, if it does.
         """
-        used: Counter[str] = Counter()
-        terms: Counter[int] = Counter()
+        used: Counter[frozenset[str]] = Counter()
         done: dict[bytes, Theme] = {}
         themes = []
         for rows, question, phrase in zip(sets, questions, phrases or [None] * len(sets), strict=True):
             key = np.sort(rows).tobytes()
             if key not in done:
-                theme = self._theme(rows, question, used, terms)
+                theme = self._theme(rows, question, used)
                 done[key] = theme if phrase is None else self._called(theme, phrase, rows)
             theme = done[key]
             order = np.argsort(np.argsort(rows))  # equal sets may come in different orders
@@ -92,7 +89,7 @@ class Themes:
     def _numbers(self) -> dict[str, int]:
         return {key: number for number, key in enumerate(self.terms.keys)}
 
-    def _theme(self, rows: NDArray[np.int64], question: int, used: Counter[str], terms: Counter[int]) -> Theme:
+    def _theme(self, rows: NDArray[np.int64], question: int, used: Counter[frozenset[str]]) -> Theme:
         """The theme of a set, its scores by ascending row; notes what it uses."""
         rows = np.sort(rows)
         if not len(rows):
@@ -102,15 +99,8 @@ class Themes:
         allowed = [each for each in found if is_phrase(each.text, self.terms.language) and not self.is_name(each.text)]
         if not allowed:
             return Theme("", np.zeros(len(rows), np.float32), found)
-        chosen = max(
-            allowed,
-            key=lambda each: (
-                -used[each.text] - (each.lift < _TELLING),
-                each.score * _AGAIN ** max(terms[at] for at in each.terms),
-            ),
-        )
-        used[chosen.text] += 1
-        terms.update(chosen.terms)
+        chosen = max(allowed, key=lambda each: (-used[_words_of(each)] - (each.lift < _TELLING), each.score))
+        used[_words_of(chosen)] += 1
         vector = self.vector(chosen.terms, rows)
         return Theme(chosen.text, relevance(vector, self.item_vectors[rows]), allowed, vector)
 
@@ -151,6 +141,11 @@ class Themes:
         at = np.searchsorted(self.names, hashes)
         there = at < len(self.names)
         return bool((self.names[at[there]] == hashes[there]).any())
+
+
+def _words_of(candidate: Candidate) -> frozenset[str]:
+    """What a phrase says, in whatever order."""
+    return frozenset(folded(candidate.text).split())
 
 
 def name_hashes(names: Collection[str]) -> NDArray[np.uint64]:

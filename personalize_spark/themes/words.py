@@ -84,7 +84,8 @@ ENGLISH = Language(
         "perfect great good best new ideal made designed features featuring includes including comes keeps keep makes make "
         "brings gives adds offers pairs fits easy use used using enjoy get take thing things way lot something everything anyone "
         "item product piece based really well much makes need needs want let see look looks seen dvd queue watch netflix imdb "
-        "loves bring works work choice fuck fucking mindfuck shit bullshit"
+        "loves bring works work choice fuck fucking mindfuck shit bullshit bad stupid boring weird predictable awful terrible horrible "
+        "worst dumb lame crap overrated"
     ),
     joined="{} and {}",
     used_for="{} for {}",

@@ -33,11 +33,8 @@ class Embedding(Protocol):
 
     scale: float
 
-    def items(self, items: Sequence[Texts]) -> NDArray[np.float32]:
-        """float32 (I, d), of length 1, or zeros for an item without words."""
-
-    def terms(self, terms: Terms, items: NDArray[np.float32]) -> NDArray[np.float32]:
-        """float32 (T, d), the same for the terms; `items` are the items' vectors."""
+    def vectors(self, items: Sequence[Texts], terms: Terms) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """float32 (I, d) of items and (T, d) of terms, each of length 1, or zeros without words."""
 
 
 class Semantic:
@@ -45,13 +42,10 @@ class Semantic:
 
     scale = SCALE
 
-    def items(self, items: Sequence[Texts]) -> NDArray[np.float32]:
+    def vectors(self, items: Sequence[Texts], terms: Terms) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """See `Embedding`."""
-        return embed(tf_idf([words_about(each) for each in items], _MAX_WORDS), _RANK)
-
-    def terms(self, terms: Terms, items: NDArray[np.float32]) -> NDArray[np.float32]:
-        """See `Embedding`."""
-        return centroids(terms.items, items, len(terms.texts))
+        vectors = embed(tf_idf([words_about(each) for each in items], _MAX_WORDS), _RANK)
+        return vectors, centroids(terms.items, vectors, len(terms.texts))
 
 
 EMBEDDINGS: Mapping[str, Callable[[], Embedding]] = {WORDS: Semantic, WORDLLAMA: WordLlama}
@@ -69,8 +63,7 @@ def learn_themes(table: pa.Table, columns: Sequence[Column], embedding: Embeddin
     texts = {column.name: table.column(column.name).to_pylist() for column in columns if column.is_text}
     items = list(_items(texts, columns, table.num_rows))
     terms = find_terms(items)
-    vectors = embedding.items(items)
-    themes = Themes(terms, vectors, embedding.terms(terms, vectors), np.empty(0, np.uint64), embedding.scale)
+    themes = Themes(terms, *embedding.vectors(items, terms), np.empty(0, np.uint64), embedding.scale)
     named = [column.name for column in columns if column.is_text and not column.textual]
     names = {name: name_hashes([value for value in texts[name] if value]) for name in named}
     return CatalogueThemes(

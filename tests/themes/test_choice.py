@@ -51,3 +51,26 @@ def test_the_decade_of_the_names_describes() -> None:
     found = candidates(*films, Texts(["Old (1941)"], values=["Comedy"]), Texts(["New (2004)"], values=["Drama"]))
     assert "1990s comedy" in found
     assert "1990s" not in found
+
+
+def test_two_nouns_are_described_together() -> None:
+    films = [Texts([f"Film {year} ({year})"], values=["Action", "Thriller"]) for year in (1991, 1995, 1999)]
+    others = [Texts([f"Old {year} ({year})"], values=["Action"]) for year in (1941, 1992)]
+    found = candidates(*films, *others, Texts(values=["Thriller", "Action"]))
+    assert "1990s action and thriller" in found
+    assert not any("1990s and" in each or each.endswith("1990s") for each in found)
+
+
+def test_a_thing_of_its_department_is_no_phrase_but_the_last_one() -> None:
+    mats = [Texts(text="A mat.", values=["Sports", "Yoga mat"])] * 3
+    found = candidates(*mats, Texts(values=["Sports"]), others=40)
+    both = next(each for each in found if " and " in each)
+    scores = [found[each].score for each in ("Yoga mat", "Yoga mat favourites", both)]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_a_decade_describes_categories_only() -> None:
+    films = [Texts([f"Film {year} ({year})"], "A man.", ["Comedy"]) for year in (1991, 1995, 1999)]
+    found = candidates(*films, Texts(text="A man."), Texts(values=["Comedy"]))
+    assert "1990s comedy" in found
+    assert not any("man" in each for each in found if each.startswith("1990s"))

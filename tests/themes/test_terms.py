@@ -137,3 +137,11 @@ def test_what_things_are_for_is_told_from_what_they_are() -> None:
 
 def test_adverbs_and_what_they_describe_are_no_phrase() -> None:
     assert "visually stunning" not in terms_of(*["visually stunning, bold"] * 2, "x").texts
+
+
+def test_what_names_have_far_more_often_than_texts_is_spelled_as_a_name() -> None:
+    films = [
+        Texts([f"Harry Potter {number}"], "harry potter, high school" if number == 1 else "") for number in (1, 2, 3)
+    ]
+    school = [Texts(["High School Days"], "A high school."), Texts(["Low"], "Her high school.")]
+    assert {"Harry Potter", "high school"} <= {*find_terms([*films, *school, Texts(text="A dog.")]).texts}

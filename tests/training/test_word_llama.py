@@ -8,6 +8,7 @@ import pytest
 
 from personalize_spark.errors import InvalidInputException
 from personalize_spark.schemas import Column
+from personalize_spark.themes.terms import Texts, find_terms
 from personalize_spark.training.configuration import Hyperparameters
 from personalize_spark.training.themes import EMBEDDINGS, learn_themes
 from personalize_spark.training.word_llama import WordLlama
@@ -53,3 +54,21 @@ def test_the_hyperparameter_chooses_it() -> None:
 def test_an_embedding_that_is_not_known_is_refused() -> None:
     with pytest.raises(InvalidInputException, match="must be words or wordllama, not glove"):
         Hyperparameters.of({"theme_embedding": "glove"})
+
+
+def test_what_all_items_say_relates_none_of_them() -> None:
+    texts = [Texts(text=f"A lovely gift for friends and family, {each}") for each in ("breakfast eggs", "muddy dogs")]
+    raw = WordLlama().texts([each.text for each in texts])
+    [eggs, dogs], _ = WordLlama().vectors(texts, find_terms(texts))
+    assert raw[0] @ raw[1] > 0.3
+    assert eggs @ dogs < 0
+    same, _ = WordLlama().vectors(texts[:1] * 3, find_terms(texts[:1] * 3))
+    assert not same.any()
+
+
+def test_it_knows_the_decade_behind_a_name() -> None:
+    films = [Texts([f"Film ({year})"], values=["Comedy"]) for year in (1991, 1993, 2004, 2007)]
+    terms = find_terms(films)
+    vectors, places = WordLlama().vectors(films, terms)
+    near = vectors @ places[terms.texts.index("1990s")]
+    assert near[:2].min() > near[2:].max()
