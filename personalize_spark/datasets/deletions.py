@@ -49,7 +49,7 @@ def delete_users(spark: SparkSession, catalog: Catalog, group: Arn, uri: str) ->
     """
     users = frame_of(spark, pa.table({_USER_ID: pa.array(sorted(listed_users(uri)), pa.string())}))
     deleted: dict[str, int] = {}
-    with changing(catalog, group) as alone:
+    with changing(spark, catalog, group) as alone:
         fold(spark, catalog, group)
         for name in (INTERACTIONS, USERS):
             with suppress(ResourceNotFoundException):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
@@ -11,14 +12,15 @@ from pyspark.sql import functions as F  # noqa: N812  # as everybody calls it
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Record
 from personalize_spark.catalog.lease import Lease, sole
-from personalize_spark.catalog.resources import dataset_arn, find_own_schema, find_schema, import_arn
+from personalize_spark.catalog.resources import dataset_arn, find_dataset, find_own_schema, find_schema, import_arn
 from personalize_spark.datasets.imported import KEYS
 from personalize_spark.datasets.puts import PUT, Puts
 from personalize_spark.datasets.rows import row_schema
 from personalize_spark.datasets.waiting_events import see_waiting_events
+from personalize_spark.errors import ResourceNotFoundException
 from personalize_spark.schemas import INTERACTIONS, ITEMS, USERS
 from personalize_spark.spark import frame_of
-from personalize_spark.storage.location import hadoop_uri
+from personalize_spark.storage.location import hadoop_uri, open_store
 
 
 def table_path(group: str, dataset: str) -> str:
@@ -26,13 +28,33 @@ def table_path(group: str, dataset: str) -> str:
     return f"datasets/{group}/{dataset.lower()}"
 
 
-def changing(catalog: Catalog, group: Arn) -> AbstractContextManager[Lease]:
+@contextmanager
+def changing(spark: SparkSession, catalog: Catalog, group: Arn) -> Iterator[Lease]:
     """Around all that changes the tables of a dataset group and its view: one process at a time.
 
     Raises:
         ResourceInUseException: another one does.
     """
-    return sole(catalog, import_arn(group), f"An import into the dataset group '{group.name}'")
+    with sole(catalog, import_arn(group), f"An import into the dataset group '{group.name}'") as lease:
+        restore(spark, catalog, group)
+        yield lease
+
+
+def restore(spark: SparkSession, catalog: Catalog, group: Arn) -> None:
+    """Put the tables of a group back to their recorded versions: what came behind is of an import that failed or was killed."""
+    for name in (INTERACTIONS, ITEMS, USERS):
+        with suppress(ResourceNotFoundException):
+            dataset = find_dataset(catalog, group, name)
+            path, version = dataset.fields["path"], dataset.fields["deltaVersion"]
+            if _last_version(path) > version:
+                spark.sql(f"RESTORE TABLE delta.`{hadoop_uri(path)}` TO VERSION AS OF {version}")
+                catalog.update(dataset, deltaVersion=last_change(spark, hadoop_uri(path))[0])
+
+
+def _last_version(path: str) -> int:
+    """Of a table, by the names of its log: sooner told than by Spark."""
+    names = (found.name.rpartition("/")[2] for found in open_store(path).list("_delta_log/"))
+    return max((int(name[:-5]) for name in names if name.endswith(".json") and name[:-5].isdigit()), default=-1)
 
 
 def table_of(spark: SparkSession, dataset: Record) -> DataFrame:

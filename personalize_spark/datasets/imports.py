@@ -34,6 +34,7 @@ from personalize_spark.datasets.delta_tables import (
     keeping_puts,
     last_change,
     merge,
+    restore,
     table_of,
     table_path,
 )
@@ -87,7 +88,7 @@ def run_import(spark: SparkSession, catalog: Catalog, plan: ImportPlan) -> Impor
     arn, ticket = plan.group, secrets.token_hex(4)
     with suppress(ResourceAlreadyExistsException):
         catalog.create(arn, {"name": arn.name, "datasetGroupArn": str(arn), "status": Status.ACTIVE})
-    with _failures_told(), changing(catalog, arn) as alone:
+    with _failures_told(), changing(spark, catalog, arn) as alone:
         fold(spark, catalog, arn)
         with ExitStack() as cached:
             rejected = f"{catalog.uri}/datasets/{arn.name}/rejected/{ticket}"
@@ -179,22 +180,12 @@ def _refuse_nothing(checked: Sequence[_Checked]) -> None:
 
 def _import_all(spark: SparkSession, catalog: Catalog, group: Arn, checked: Sequence[_Checked]) -> Iterator[Imported]:
     """Write all tables, or none: what is added twice would count twice."""
-    written: list[str] = []
     try:
         for each in checked:
             yield _import(catalog, group, each)
-            written.append(each.schema.dataset)
     except BaseException:
-        for dataset in written:
-            _restore(spark, catalog, group, dataset)
+        restore(spark, catalog, group)
         raise
-
-
-def _restore(spark: SparkSession, catalog: Catalog, group: Arn, dataset: str) -> None:
-    """Put a table back to its recorded version; one that has none is overwritten by the next import."""
-    with suppress(ResourceNotFoundException):
-        before = find_dataset(catalog, group, dataset).fields
-        spark.sql(f"RESTORE TABLE delta.`{hadoop_uri(before['path'])}` TO VERSION AS OF {before['deltaVersion']}")
 
 
 def _import(catalog: Catalog, group: Arn, checked: _Checked) -> Imported:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import socket
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 from personalize_spark.catalog.catalog import Catalog
-from personalize_spark.errors import EnvironmentProblem, InvalidInputException
+from personalize_spark.errors import DataError, EnvironmentProblem, InvalidInputException, reason_of
 from personalize_spark.server.app import App
 from personalize_spark.server.sigv4 import read_keys
 from personalize_spark.service.handler import Handler
@@ -48,8 +49,8 @@ def serve(catalog: Catalog, options: Options, listening: Callable[[str], None]) 
         listening: is called with the server's URL when it listens.
 
     Raises:
-        InvalidInputException: a host that other machines reach needs access keys.
-        DataError: there are none in the file.
+        InvalidInputException: a host that other machines reach needs access keys; a key of TLS needs its certificate.
+        DataError: there are none in the file, or the files of TLS are not a certificate and its key.
         EnvironmentProblem: uvicorn is not installed, the address is taken, or Spark cannot start.
     """
     try:
@@ -64,6 +65,7 @@ def serve(catalog: Catalog, options: Options, listening: Callable[[str], None]) 
             f"Other machines reach {options.host}: give --access-keys FILE, or listen at 127.0.0.1."
         )
     keys = None if options.access_keys is None else read_keys(options.access_keys)
+    _check_tls(options)
     compute = Compute(options.engine)
     if options.engine == "spark":
         compute.session()  # here, as a session starts in the main thread only with all that it sets
@@ -87,12 +89,29 @@ def serve(catalog: Catalog, options: Options, listening: Callable[[str], None]) 
         uvicorn.Server(config).run([listener])
 
 
+def _check_tls(options: Options) -> None:
+    if options.certfile is None:
+        if options.keyfile is not None:
+            raise InvalidInputException("--keyfile needs the certificate of the key: give --certfile FILE, too.")
+        return
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(options.certfile, options.keyfile)
+    except OSError as error:
+        files = " and ".join(filter(None, (options.certfile, options.keyfile)))
+        raise DataError(
+            f"{files}: no certificate of TLS with its private key, in PEM ({reason_of(error)}). "
+            "--certfile has the certificate; the key is in it, too, or in --keyfile."
+        ) from error
+
+
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=1024)
     except OSError as error:
         raise EnvironmentProblem(f"{host}:{port} cannot be listened at: {error.strerror}.") from error
+    except OverflowError as error:
+        raise InvalidInputException(f"{port} is no port: give one from 0, any that is free, to 65535.") from error
 
 
 def _is_loopback(host: str) -> bool:

@@ -30,7 +30,7 @@ def take_in(spark: SparkSession, catalog: Catalog, group: Arn) -> bool:
     """
     if not waits(catalog, group):
         return False
-    with changing(catalog, group) as alone:
+    with changing(spark, catalog, group) as alone:
         fold(spark, catalog, group)
         view = build_view(spark, catalog, group, secrets.token_hex(4))
         alone.update()

@@ -265,7 +265,7 @@ def test_of_two_imports_at_once_one_is_refused_in_plain_words(spark: SparkSessio
     given = sources(f"file://{tmp_path}", Items=ITEMS)
     busy = "^An import into the dataset group 'shop' is running in another process"
     group = catalog.new_arn("dataset-group", "shop")
-    with changing(catalog, group), pytest.raises(ResourceInUseException, match=busy):
+    with changing(spark, catalog, group), pytest.raises(ResourceInUseException, match=busy):
         import_files(spark, catalog, "shop", given)
     assert not list(catalog.list("dataset", "shop"))
     import_files(spark, catalog, "shop", given)
@@ -388,6 +388,18 @@ def test_an_import_of_which_one_table_fails_leaves_the_others_as_they_were(spark
         file.with_suffix(".away").rename(file)
     import_files(spark, catalog, "shop", given, ImportMode.INCREMENTAL)
     assert view_of(catalog).properties["interactions"] == 2 * 4
+
+
+def test_what_a_killed_import_wrote_does_not_count(spark: SparkSession, tmp_path: Path) -> None:
+    root = f"file://{tmp_path}"
+    catalog = Catalog(f"{root}/catalog")
+    given = sources(root, Interactions=INTERACTIONS)
+    import_files(spark, catalog, "shop", given)
+    path = hadoop_uri(f"{catalog.uri}/datasets/shop/interactions")
+    spark.read.format("delta").load(path).write.format("delta").mode("append").save(path)  # and no record of it
+    import_files(spark, catalog, "shop", given, ImportMode.INCREMENTAL)
+    assert view_of(catalog).properties["interactions"] == 2 * 4
+    assert spark.read.format("delta").load(path).count() == 2 * 4
 
 
 def test_what_spark_leaves_beside_its_files_is_no_data(spark: SparkSession, tmp_path: Path) -> None:

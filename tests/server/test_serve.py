@@ -250,6 +250,24 @@ def test_tls_by_given_files(tmp_path: Path) -> None:
         assert connect(url, verify=certificate).list_schemas()["schemas"] == []
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--keyfile", "key.pem"], "needs the certificate of the key"),
+        (["--certfile", "none.pem"], "none.pem: no certificate of TLS with its private key"),
+        (["--certfile", "key.pem", "--keyfile", "key.pem"], "key.pem and key.pem: no certificate"),
+        (["--port", "65536"], "65536 is no port"),
+    ],
+)
+def test_what_cannot_be_served_with_is_said(
+    options: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("key.pem").write_text("no key")
+    assert main(["serve", "--engine", "local", "--catalog", str(tmp_path), *options]) in {1, 2}
+    assert said in capsys.readouterr().err
+
+
 def test_an_address_that_is_taken_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from personalize_spark.catalog import lease
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Record
-from personalize_spark.catalog.resources import find_dataset, find_own_schema, find_schema
+from personalize_spark.catalog.resources import find_dataset, find_own_schema, find_schema, import_arn
 from personalize_spark.catalog.status import Status
 from personalize_spark.errors import (
     InvalidInputException,
@@ -149,6 +153,46 @@ def test_an_import_is_created_described_and_listed(service: Service) -> None:
         service.import_of(arns["dataset"])
     with pytest.raises(ResourceInUseException, match="in use by arn:.*dataset-import-job/first"):
         service("DeleteDataset", datasetArn=arns["dataset"])
+
+
+def test_an_import_that_is_killed_ends_and_its_group_takes_the_next(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = """
+import os, signal, sys, threading
+from unittest import mock
+import personalize_spark as ps
+from personalize_spark.catalog.arns import Arn
+from personalize_spark.catalog.lease import sole
+from personalize_spark.catalog.resources import import_arn
+from personalize_spark.service import dataset_import_jobs
+def killed(_, catalog, record):
+    with sole(catalog, import_arn(Arn.parse(sys.argv[2])), "An import"):
+        os.kill(os.getpid(), signal.SIGKILL)
+dataset_import_jobs._import_rows = killed
+client = ps.client(sys.argv[1], spark=mock.MagicMock())
+source = {"dataLocation": "s3://acme/interactions.csv"}
+job = client.create_dataset_import_job(jobName="first", datasetArn=sys.argv[3], dataSource=source, roleArn=sys.argv[4])
+print(job["datasetImportJobArn"], flush=True)
+threading.Event().wait()
+"""
+    arns = service.dataset()
+    arguments = [sys.executable, "-c", program, service.catalog.uri, arns["group"], arns["dataset"], ROLE]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    job, group = (
+        {"datasetImportJobArn": f"{arns['dataset'].rpartition(':')[0]}:dataset-import-job/first"},
+        Arn.parse(arns["group"]),
+    )
+    assert service.catalog.read(Arn.parse(job["datasetImportJobArn"])).status.unfinished
+    monkeypatch.setattr(lease, "STALE_SECONDS", 0.0)
+    monkeypatch.setattr(lease, "BEAT_SECONDS", 0.02)
+    told = service("DescribeDatasetImportJob", **job)["datasetImportJob"]
+    reason = "Its driver is gone: it no longer sends a heartbeat. Create it again under a new name."
+    assert (told["status"], told["failureReason"]) == ("CREATE FAILED", reason)
+    service.import_of(arns["dataset"], "second")
+    with lease.sole(service.catalog, import_arn(group), "The next import"):
+        pass
 
 
 def test_an_import_that_cannot_be_is_refused(service: Service) -> None:
