@@ -86,3 +86,15 @@ def test_a_table_is_made_of_events_alone_and_exports_tell_them_apart(spark: Spar
     assert rows_below(tmp_path / "out" / "ALL") == (header, sorted([*bulk, *events]))
     record = service.catalog.read(Arn.parse(arns["group"]))
     assert Pinned(**record.fields["view"]).open().properties["interactions"] == 4
+
+
+def test_what_a_killed_import_wrote_does_not_count(spark: SparkSession, tmp_path: Path) -> None:
+    catalog = Catalog(f"file://{tmp_path}/catalog")
+    (tmp_path / "i.csv").write_text("USER_ID,ITEM_ID,TIMESTAMP\nu1,a,10\nu2,b,11\n")
+    clicks = {"Interactions": CsvSource(f"file://{tmp_path}/i.csv")}
+    import_files(spark, catalog, "shop", clicks)
+    rows = rows_of(spark, catalog, "INTERACTIONS")
+    path = f"file://{tmp_path}/catalog/datasets/shop/interactions"
+    spark.read.format("delta").load(path).write.format("delta").mode("append").save(path)  # and no record of it
+    import_files(spark, catalog, "shop", clicks, ImportMode.INCREMENTAL)
+    assert rows_of(spark, catalog, "INTERACTIONS") == sorted(2 * rows)

@@ -390,18 +390,6 @@ def test_an_import_of_which_one_table_fails_leaves_the_others_as_they_were(spark
     assert view_of(catalog).properties["interactions"] == 2 * 4
 
 
-def test_what_a_killed_import_wrote_does_not_count(spark: SparkSession, tmp_path: Path) -> None:
-    root = f"file://{tmp_path}"
-    catalog = Catalog(f"{root}/catalog")
-    given = sources(root, Interactions=INTERACTIONS)
-    import_files(spark, catalog, "shop", given)
-    path = hadoop_uri(f"{catalog.uri}/datasets/shop/interactions")
-    spark.read.format("delta").load(path).write.format("delta").mode("append").save(path)  # and no record of it
-    import_files(spark, catalog, "shop", given, ImportMode.INCREMENTAL)
-    assert view_of(catalog).properties["interactions"] == 2 * 4
-    assert spark.read.format("delta").load(path).count() == 2 * 4
-
-
 def test_what_spark_leaves_beside_its_files_is_no_data(spark: SparkSession, tmp_path: Path) -> None:
     store = open_store(f"file://{tmp_path}/items/")
     for name, text in {"part-0.csv": ITEMS, "_SUCCESS": "x", ".part-0.csv.crc": "crc"}.items():
