@@ -83,10 +83,10 @@ def http_status(operation: str, code: str) -> int:
     return status
 
 
-def skeleton(operation: str) -> dict[str, Any]:
-    """Parameters of an operation to fill in: every member, with an empty value."""
-    found: dict[str, Any] = _skeleton(service_model().operations[operation].input)
-    return found
+def skeleton(operation: str, of: str = "input") -> dict[str, Any]:
+    """Parameters of an operation to fill in, or its `output`: every member, with an empty value."""
+    reference: Reference | None = getattr(service_model().operations[operation], of)
+    return _skeleton(reference) if reference else {}
 
 
 def _skeleton(reference: Reference) -> Any:
@@ -99,7 +99,7 @@ def _skeleton(reference: Reference) -> Any:
         return [_skeleton(shape.member)]
     if shape.type == "string":
         return shape.enum[0] if shape.enum else ""
-    return shape.type == "boolean" or 0
+    return {"boolean": True, "double": 0.0, "float": 0.0}.get(shape.type, 0)
 
 
 def with_scalars(operation: str, params: Mapping[str, Any]) -> dict[str, Any]:

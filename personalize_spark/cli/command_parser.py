@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from personalize_spark.errors import did_you_mean
+from personalize_spark.request import service_of
+from personalize_spark.service.operations import NOT_BATCH
 
 _GLUE = ("--JOB_NAME", "--JOB_RUN_ID")
 """AWS Glue gives a script its own options beside the script's, these among them; whatever else it adds is passed over."""
@@ -40,6 +42,9 @@ class Parser(argparse.ArgumentParser):
         """Of a command that is none, the nearest one says more than the list of all seventy."""
         names = [str(name) for name in action.choices or ()]
         if value not in names and action.metavar == "COMMAND":
+            operation = "".join(part.capitalize() for part in str(value).split("-"))
+            if service_of(operation) is not None:
+                self.error(f"{operation} is not supported: {NOT_BATCH}")
             hint = did_you_mean(str(value), names)
             self.error(f"there is no command {value!r}{hint}; personalize-spark --help lists them")
         super()._check_value(action, value)

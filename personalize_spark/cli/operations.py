@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from personalize_spark.cli.arguments import Commands, add_catalog, add_command, add_engine, catalog_of, json_of
 from personalize_spark.cli.output import FORMATS, spelled
@@ -17,6 +17,10 @@ from personalize_spark.cli.shorthand import parse
 from personalize_spark.errors import InvalidInputException
 from personalize_spark.request import members, skeleton, with_scalars, with_times
 from personalize_spark.service.operations import OPERATIONS, perform
+
+if TYPE_CHECKING:
+    from personalize_spark.catalog.catalog import Catalog, Fields
+    from personalize_spark.service.work import Begin
 
 _NESTED = {"structure", "list", "map"}
 
@@ -27,7 +31,13 @@ def add(commands: Commands) -> None:
         parser = add_command(commands, _kebab(operation), _operate, f"{operation}, as in the AWS CLI.")
         add_catalog(parser)
         parser.add_argument("--cli-input-json", metavar="JSON", help="all parameters, as JSON or file://FILE")
-        parser.add_argument("--generate-cli-skeleton", action="store_true", help="print parameters to fill in, and end")
+        parser.add_argument(
+            "--generate-cli-skeleton",
+            nargs="?",
+            const="input",
+            choices=("input", "output"),
+            help="print parameters to fill in, or such an answer, and end",
+        )
         parser.add_argument("--query", metavar="JMESPATH", help="what to print of the answer")
         parser.add_argument("--output", choices=FORMATS, default="json", help="how to print it (default: json)")
         for name, kind in members(operation).items():
@@ -54,7 +64,8 @@ def _operate(arguments: argparse.Namespace) -> None:
 
     operation = arguments.operation
     if arguments.generate_cli_skeleton:
-        sys.stdout.write(spelled(skeleton(operation), "json", None))
+        shown = skeleton(operation, arguments.generate_cli_skeleton)
+        sys.stdout.write(spelled(shown, "json", None))
         return
     catalog = catalog_of(arguments)
     params = json_of(arguments.cli_input_json) if arguments.cli_input_json else {}
@@ -63,11 +74,20 @@ def _operate(arguments: argparse.Namespace) -> None:
             params[name] = _value(texts, kind)
     compute = Compute(getattr(arguments, "engine", "spark"), data=operation != "CreateBatchInferenceJob")
     work = Foreground(catalog, compute)
-    answer = with_times(operation, perform(catalog, operation, with_scalars(operation, params), work.begin), _iso)
+    answer = with_times(operation, _all_pages(catalog, operation, with_scalars(operation, params), work.begin), _iso)
     if answer:  # the AWS CLI prints nothing where there is nothing to answer
         sys.stdout.write(spelled(answer, arguments.output, arguments.query))
         sys.stdout.flush()
     work.finish()
+
+
+def _all_pages(catalog: Catalog, operation: str, params: Fields, begin: Begin) -> Fields:
+    """The answer of an operation; of a list, unless a page is asked for, all of it."""
+    answer = perform(catalog, operation, params, begin)
+    while not params.keys() & {"maxResults", "nextToken"} and (token := answer.pop("nextToken", None)):
+        for name, value in perform(catalog, operation, {**params, "nextToken": token}, begin).items():
+            answer[name] = [*answer[name], *value] if isinstance(value, list) else value
+    return answer
 
 
 def _value(texts: Sequence[str], kind: str) -> Any:

@@ -32,23 +32,32 @@ def spelled(answer: Mapping[str, Any], form: str, query: str | None) -> str:
 
 
 def _text(name: str, value: Any) -> Iterator[str]:
-    """A line for each object, its scalars by name between tabs, what it holds below it; lists of scalars in one line."""
+    """A line for each object, its scalars by name between tabs, what it holds below it; a line for each scalar of a list with a name."""
     prefix = [name.upper()] if name else []
     if isinstance(value, Mapping):
-        scalars = [_scalar(value[key]) for key in sorted(value) if not _nests(value[key])]
-        if scalars:
-            yield "\t".join(prefix + scalars)
-        for key in sorted(value):
-            if _nests(value[key]):
-                yield from _text(key, value[key])
+        yield from _text_of_object(prefix, value, [key for key in sorted(value) if not _nests(value[key])])
     elif isinstance(value, list):
-        if scalars := [_scalar(each) for each in value if not _nests(each)]:
-            yield "\t".join(prefix + scalars)
+        scalars = [_scalar(each) for each in value if not _nests(each)]
+        if scalars:
+            yield from ("\t".join([*prefix, each]) for each in scalars) if name else ["\t".join(scalars)]
+        objects = [each for each in value if isinstance(each, Mapping)]
+        columns = sorted({key for each in objects for key in each if not _nests(each[key])})
         for each in value:
-            if _nests(each):
+            if isinstance(each, Mapping):
+                yield from _text_of_object(prefix, each, columns)
+            elif _nests(each):
                 yield from _text(name, each)
     else:
         yield _scalar(value)
+
+
+def _text_of_object(prefix: Sequence[str], value: Mapping[str, Any], columns: Sequence[str]) -> Iterator[str]:
+    """Its scalars in the columns of the list that it is in, then what it holds."""
+    if columns:
+        yield "\t".join([*prefix, *(_scalar(value.get(key, "")) for key in columns)])
+    for key in sorted(value):
+        if _nests(value[key]):
+            yield from _text(key, value[key])
 
 
 def _table(value: Any) -> Iterator[str]:
@@ -74,6 +83,10 @@ def _boxes(name: str, value: Any) -> Iterator[tuple[str, bool, Sequence[Sequence
         for key, each in value.items():
             if _nests(each):
                 yield from _boxes(key, each)
+    elif isinstance(value, list) and value and all(isinstance(each, list) for each in value):
+        width = max(map(len, value))
+        if width:
+            yield name, False, [[*map(_scalar, each), *[""] * (width - len(each))] for each in value]
     elif isinstance(value, list) and value and all(isinstance(each, Mapping) for each in value):
         columns = list(dict.fromkeys(key for each in value for key in each))
         yield name, True, [columns, *([_scalar(each.get(key, "")) for key in columns] for each in value)]
@@ -86,4 +99,4 @@ def _nests(value: Any) -> bool:
 
 
 def _scalar(value: Any) -> str:
-    return "None" if value is None else value if isinstance(value, str) else json.dumps(value)
+    return json.dumps(value) if _nests(value) else str(value)

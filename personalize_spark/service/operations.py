@@ -42,6 +42,8 @@ BEGINNING: Mapping[str, str] = {
     "CreateSolutionVersion": "begin_solution_version",
 }
 """Operations that begin work, which goes on when they have answered, and their functions."""
+NOT_BATCH = "personalize_spark makes recommendations by batch inference jobs."
+"""Why the service's other operations are not supported."""
 
 
 def perform(catalog: Catalog, operation: str, params: Mapping[str, Any], begin: Begin) -> Fields:
@@ -61,8 +63,7 @@ def perform(catalog: Catalog, operation: str, params: Mapping[str, Any], begin: 
     """
     if operation not in OPERATIONS:
         raise InvalidInputException(
-            f"{operation} is not supported: personalize_spark makes recommendations by batch inference jobs. "
-            f"Supported: {', '.join(sorted(OPERATIONS))}."
+            f"{operation} is not supported: {NOT_BATCH} Supported: {', '.join(sorted(OPERATIONS))}."
         )
     module = import_module(f"personalize_spark.service.{OPERATIONS[operation]}")
     if operation in BEGINNING:

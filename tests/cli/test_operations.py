@@ -121,6 +121,8 @@ def test_a_skeleton_has_every_parameter_and_needs_no_catalog(
         assert printed.keys() == members(operation).keys()
     assert skeleton("CreateBatchInferenceJob")["jobInput"] == {"s3DataSource": {"path": "", "kmsKeyArn": ""}}
     assert skeleton("CreateSolution")["performHPO"] is True
+    assert main(["create-schema", "--generate-cli-skeleton", "output"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"schemaArn": ""}
     assert skeleton("CreateDatasetImportJob")["importMode"] == "FULL"
     assert skeleton("ListSchemas")["maxResults"] == 0
 
@@ -131,7 +133,9 @@ ANSWER: dict[str, Any] = {"name": "x", "on": True, "jobs": [{"id": 1, "at": "a"}
 @pytest.mark.parametrize(
     ("query", "text"),
     [
-        (None, "x\ttrue\nJOBS\ta\t1\nJOBS\t2\nKEYS\tp\tq\n"),
+        (None, "x\tTrue\nJOBS\ta\t1\nJOBS\t\t2\nKEYS\tp\nKEYS\tq\n"),
+        ("keys", "p\tq\n"),
+        ("[keys, [name]]", "p\tq\nx\n"),
         ("jobs[].id", "1\t2\n"),
         ("jobs[0]", "a\t1\n"),
         ("name", "x\n"),
@@ -151,7 +155,31 @@ def test_tables() -> None:
         "| 2  |    |",
         "+----+----+",
     ]
-    assert spelled(ANSWER, "table", None).splitlines()[:3] == ["+------+------+", "| name | x    |", "| on   | true |"]
+    assert spelled(ANSWER, "table", None).splitlines()[:3] == ["+------+------+", "| name | x    |", "| on   | True |"]
+    assert spelled(ANSWER, "table", "jobs[].[id, at]").splitlines() == [
+        "+---+------+",
+        "| 1 | a    |",
+        "| 2 | None |",
+        "+---+------+",
+    ]
+
+
+def test_a_list_is_printed_whole_unless_a_page_is_asked_for(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("personalize_spark.service.pages._PAGE", 1)
+    every = [f"g{number}" for number in range(3)]
+    for name in every:
+        call("create-dataset-group", "--name", name)
+    names = ("--query", "datasetGroups[].name")
+    assert sorted(json.loads(call("list-dataset-groups", *names)[1])) == every
+    page = json.loads(call("list-dataset-groups", "--max-results", "2")[1])
+    assert (len(page["datasetGroups"]), "nextToken" in page) == (2, True)
+
+
+def test_what_a_batch_system_has_not_is_refused_by_its_name(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["create-campaign", "--name", "x"])
+    assert ended.value.code == 2
+    assert "CreateCampaign is not supported: personalize_spark makes" in capsys.readouterr().err
 
 
 def test_a_query_that_is_none() -> None:
