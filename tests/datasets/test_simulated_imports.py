@@ -19,7 +19,7 @@ from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.catalog.resources import dataset_arn
 from personalize_spark.catalog.status import Status
-from personalize_spark.datasets import imports
+from personalize_spark.datasets import delta_tables, imports
 from personalize_spark.datasets.import_plan import ImportPlan
 from personalize_spark.datasets.imported import ImportReport
 from personalize_spark.errors import JobFailed, ObjectExists, ResourceInUseException, StorageError, TaskFailed
@@ -63,6 +63,8 @@ def _without_spark(monkeypatch: pytest.MonkeyPatch) -> None:
     steps |= {"fold": lambda *_: None, "_check": lambda *_: None, "_refuse_nothing": lambda *_: None}
     for name, step in steps.items():
         monkeypatch.setattr(imports, name, step)
+    for module in (imports, delta_tables):  # a version that no record names is none that these tables have
+        monkeypatch.setattr(module, "restore", lambda *_: None)
     monkeypatch.setattr(lease, "BEAT_SECONDS", 3_600.0)  # no thread acts beside its import
 
 
