@@ -7,7 +7,8 @@ topic, the three words of the largest class-based TF-IDF; `random` is a term of 
 
     identification    from the theme alone its set is found among nine others: the share of sets whose items are nearest to it on average, as in
                       ProxAnn (Hoyle et al., 2025). The judge is never the embedding that chose: `wordllama` judges the default,
-                      the catalogue's own words judge `wordllama`, and both judge the other two. By chance: 0.1
+                      the catalogue's own words judge `wordllama`, and both judge the other two. By chance: 0.1. WordLlama
+                      judges from the middle of the catalogue, without which all texts are alike
     intrusion         the share of items of other sets whose relevance is below the median of the set
     distinct          different themes, as a share of all
     phrases           the share of themes that `is_grammatical` takes for a phrase of two to five words
