@@ -64,8 +64,8 @@ check: $(READY) docs  ## Style, types, and the links of the documents
 test-matrix: java  ## Demo, jobs, imports and training on other releases of Spark (SPARK="4.0.5 4.2.0"); fills docs/platforms.md
 	bin/test-matrix $(PYTHON) $(or $(SPARK),3.5.9 4.0.5 4.2.0)
 
-fuzz: $(READY)  ## Each reader fuzzed for ten minutes, guided by coverage; wants atheris, which pip has for Linux on x86-64
-	for target in line expression request schema record array csv; do $(PYTHON) -m tests.fuzz_targets $$target -max_total_time=600 || exit 1; done
+fuzz: $(READY)  ## Each reader fuzzed for FOR seconds, ten minutes if left out, guided by coverage; wants atheris, which pip has for Linux on x86-64
+	for target in line expression request schema record array csv; do $(PYTHON) -m tests.fuzz_targets $$target -max_total_time=$(or $(FOR),600) || exit 1; done
 
 docs: $(READY)  ## The documentation site, in .site; a link to nowhere fails
 	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict

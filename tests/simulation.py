@@ -26,6 +26,8 @@ T = TypeVar("T")
 ROOT = "/simulated/"
 SEEDS = int(os.environ.get("SIMULATED_JOBS", "60"))
 _LONGEST_TURN = 30
+_LATE = 5.0
+"""Seconds of a list that is late."""
 _MAX_DEATHS = 4
 """Of a task."""
 
@@ -69,6 +71,8 @@ class World:
     def __init__(self, seed: int, whole: dict[str, bytes]) -> None:
         self.dice, self.whole = random.Random(seed), whole
         self.objects: dict[str, tuple[bytes, str, float]] = {}
+        self._born: dict[str, float] = {}
+        self._gone: dict[str, tuple[bytes, str, float]] = {}
         self.histories: dict[str, list[dict[str, Any]]] = {}
         """Of records: what they said, one after the other."""
         self.now = time.time()
@@ -151,10 +155,25 @@ class World:
         for name, whole in self.whole.items():
             assert not path.endswith(name) or data == whole, f"{path} is not whole"
         self._writes += 1
+        self._born.setdefault(path, self.now)
         self.objects[path] = data, f"{self._writes}", self.now
         if "/records/" in path:
             self.histories.setdefault(path, []).append(orjson.loads(data))
         return f"{self._writes}"
+
+    def deleted(self, path: str) -> None:
+        """Delete an object, if it is there."""
+        if path in self.objects:
+            self._gone[path] = *self.objects.pop(path)[:2], self.now
+
+    def listed(self, start: str) -> list[tuple[str, bytes, str]]:
+        """What a list shows: of staging folders one in ten is late, shows nothing that was just written, and what was just deleted."""
+        late, there = self.now, self.objects
+        if threading.get_ident() in self._actors and "/_staging/" in start and self.dice.random() < 0.1:
+            late -= _LATE
+            there = there | {path: gone for path, gone in self._gone.items() if gone[2] > late}
+        found = ((path, *there[path][:2]) for path in sorted(there) if path.startswith(start))
+        return [each for each in found if self._born[each[0]] <= late]
 
     def task_of(self, work: Callable[[], T]) -> T:
         """Run a task of the process that acts: one in ten dies, and is run again."""
@@ -191,11 +210,7 @@ class Memory:
         start, cut = self._folder + prefix, len(self._folder)
         return iter(
             self._world.call(
-                lambda: [
-                    Object(path[cut:], len(data), etag)
-                    for path, (data, etag, _) in sorted(self._world.objects.items())
-                    if path.startswith(start)
-                ]
+                lambda: [Object(path[cut:], len(data), etag) for path, data, etag in self._world.listed(start)]
             )
         )
 
@@ -266,7 +281,7 @@ class Memory:
     def delete(self, prefix: str) -> None:
         """See `Store.delete`; objects go one by one."""
         for found in list(self.list(prefix)):
-            self._world.call(lambda found=found: self._world.objects.pop(self._folder + found.name, None))  # type: ignore[misc]
+            self._world.call(lambda found=found: self._world.deleted(self._folder + found.name))  # type: ignore[misc]
 
 
 class Here:

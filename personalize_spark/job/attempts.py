@@ -27,6 +27,8 @@ _PAUSES = 10
 
 _SLOWER = 20
 """Times as long as the slowest split so far the next one may take."""
+_LATE_SECONDS, _FIRST_PAUSE = 60.0, 0.1
+"""So long a storage's list may take to show what was written; the pause between two looks at it doubles."""
 _MAX_HUNG = 4
 """As often as Spark tries a task."""
 
@@ -123,6 +125,8 @@ def run_attempts(
         with _watched(ledger, deadline.check, watch):
             ledger.failures = _run(executor, ledger.staging, attempt, len(tasks))
         ledger.refresh()
+        if not ledger.failures:
+            _wait_for_lists(ledger)
         if deadline.passed:
             hung += 1
             ledger.failures = [deadline.said(hung)]
@@ -130,6 +134,15 @@ def run_attempts(
         if len(ledger.pieces) == before and not (deadline.passed and hung < _MAX_HUNG):
             break
         attempt += 1
+
+
+def _wait_for_lists(ledger: Ledger) -> None:
+    """Look again until every split has a piece: all tasks ended well, so each has one, but the lists of some storages are late."""
+    pause, end = _FIRST_PAUSE, time.monotonic() + _LATE_SECONDS
+    while ledger.missing() and time.monotonic() < end:
+        time.sleep(pause)
+        pause *= 2
+        ledger.refresh()
 
 
 class Deadline:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -73,6 +73,7 @@ class Hanging:
 def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ledger:
     monkeypatch.setattr(attempts, "_WATCH_SECONDS", 0.01)
     monkeypatch.setattr(attempts, "limit_of", lambda _: 0.05)
+    monkeypatch.setattr(attempts, "_LATE_SECONDS", 0.0)
     part = ByteRange(Object("in", 1, "1"), 0, 1)
     return Ledger(open_store(f"file://{tmp_path}"), [Split(0, number, part, 1.0) for number in range(2)])
 
@@ -96,6 +97,35 @@ def test_who_has_lost_the_job_begins_no_attempt(ledger: Ledger) -> None:
     with pytest.raises(StopIteration):  # before the second attempt
         run_attempts(Hanging(ledger, 0), ledger, lambda: None, lambda: next(fence))
     assert len(ledger.pieces) == 1
+
+
+class Quick(Hanging):
+    """An executor whose tasks end well at once."""
+
+    def run(self, staging: Store, tasks: int, work: Work) -> list[str]:
+        """As `Executor.run`."""
+        del tasks, work
+        write_document(staging, "manifests/one.json", [Piece(split.key, "pieces/p") for split in self._ledger.splits])
+        return []
+
+
+def test_a_list_that_is_late_is_asked_again_and_nothing_is_answered_twice(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed, calls = ledger.staging.list, list[str]()
+
+    def late(prefix: str = "") -> Iterator[Object]:
+        calls.append(prefix)
+        return iter([]) if len(calls) < 4 else listed(prefix)
+
+    monkeypatch.setattr(attempts, "_WATCH_SECONDS", 60.0)  # no thread asks beside the driver
+    monkeypatch.setattr(attempts, "_LATE_SECONDS", 60.0)
+    monkeypatch.setattr(attempts, "_FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(ledger.staging, "list", late)
+    run_attempts(Quick(ledger, 0), ledger, lambda: None)
+    assert len(calls) == 4
+    assert len(ledger.pieces) == 2
+    assert not ledger.retried
 
 
 def test_slow_splits_have_more_time(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:

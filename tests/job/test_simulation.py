@@ -53,7 +53,7 @@ def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Create]:
         monkeypatch.setattr(
             location, "FileStore", lambda folder: world.store(folder) if folder.startswith(ROOT) else FileStore(folder)
         )
-        for module in (lease, catalogs, garbage):
+        for module in (lease, catalogs, garbage, attempts):
             monkeypatch.setattr(module, "time", world.clock)
         for name, lines in FILES.items():
             text = b"".join(b'{"userId":"u%d","n":%d}\n' % (n % 3, n) for n in range(lines))
