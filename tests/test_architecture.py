@@ -81,7 +81,7 @@ LIBRARIES: dict[str, set[str]] = {
     "outcomes": {"numpy", "orjson"},
     "themes": {"boto3", "botocore", "numpy"},
     "testing": {"hypothesis", "numpy", "orjson", "pyarrow", "pytest"},
-    "training": {"numpy", "pyarrow", "pyspark", "scipy", "wordllama"},
+    "training": {"numpy", "pyarrow", "pyspark", "scipy", "threadpoolctl", "wordllama"},
 }
 # A file name stands in two packages only where the files are the two ends of one thing.
 TWO_ENDS = {

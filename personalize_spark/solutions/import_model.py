@@ -36,7 +36,7 @@ from personalize_spark.solutions.versions import (
     solution_fields,
 )
 from personalize_spark.solutions.write_model import write_model
-from personalize_spark.training.extras import require_scipy
+from personalize_spark.training.extras import require_solvers
 from personalize_spark.training.interactions import keeping, read_interactions
 
 __all__ = ["LOADERS", "Sources", "Target", "import_model"]
@@ -120,7 +120,7 @@ def check_import(
     """
     _check_request(target, sources, fit=fit)
     if fit:
-        require_scipy()
+        require_solvers()
     group = find_group(catalog, target.group) if target.group else None
     if group is not None and not sources.interactions and (fit or not sources.counts):
         find_dataset(catalog, group.arn, INTERACTIONS)

@@ -34,7 +34,7 @@ from personalize_spark.solutions.write_model import write_model
 from personalize_spark.storage.store import Store
 from personalize_spark.training.als import train_als
 from personalize_spark.training.configuration import WORDLLAMA, WORDS, Events, Hyperparameters
-from personalize_spark.training.extras import require_scipy, require_wordllama
+from personalize_spark.training.extras import require_solvers, require_wordllama
 from personalize_spark.training.factors import Factors
 from personalize_spark.training.interactions import Totals, keeping, read_interactions, totals
 from personalize_spark.training.item_models import train_item_factors, train_neighbours, train_words
@@ -102,7 +102,7 @@ def solution_for(catalog: Catalog, group: str, recipe: str, name: str) -> Record
     chosen, owner = recipe_of(recipe), find_group(catalog, group)
     find_dataset(catalog, owner.arn, INTERACTIONS)
     if chosen.model is not ModelKind.COUNTS:
-        require_scipy()
+        require_solvers()
     return create_solution(catalog, solution_fields(owner.arn.sibling("solution", name), chosen, owner))
 
 

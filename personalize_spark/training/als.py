@@ -1,4 +1,4 @@
-"""Implicit ALS by Spark ML; why it is so is in docs/decisions/0005-training.md."""
+"""Implicit ALS: in the driver's process while the pairs fit there, by Spark ML beyond; why is in docs/decisions/0005-training.md."""
 
 from __future__ import annotations
 
@@ -7,86 +7,58 @@ from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
-from pyspark.ml.recommendation import ALS, ALSModel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812  # as all of Spark's documents do
 
 from personalize_spark.errors import DataError
 from personalize_spark.spark import collect_arrow
+from personalize_spark.training.alternating import Pairs, alternate
 from personalize_spark.training.configuration import Hyperparameters
 from personalize_spark.training.factors import Factors, UserSource
 from personalize_spark.training.fold_in import AlsFoldIn
 from personalize_spark.training.interactions import known
+from personalize_spark.training.spark_als import fit_by_spark
 from personalize_spark.training.training import Training
-from personalize_spark.training.vectors import as_matrix
 
-_PAIRS_PER_BLOCK = 500_000
+MOST_INTERACTIONS = 40_000_000
+"""As many fit in the driver: some 60 bytes for each pair, and the factors of all users."""
 _REMEDY = "lower --alpha or raise --regularization."
 _SAMPLE = 4096
 
 
 def train_als(training: Training) -> Factors:
-    """Fit ALS."""
-    items, pairs = training.numbered
+    """Fit ALS.
+
+    Raises:
+        DataError: there is no solution, or ALS diverged.
+    """
+    table, pairs = training.numbered
     settings = training.hyperparameters
-    model = fit(pairs, settings)
+    fitting = fit if training.totals.interactions <= MOST_INTERACTIONS else fit_by_spark
+    try:
+        users, items = fitting(known(pairs), table.num_rows, settings)
+    except np.linalg.LinAlgError as error:
+        raise DataError(f"ALS has no solution for these interactions: {_REMEDY}") from error
+    if not np.isfinite(items).all():
+        raise DataError(f"ALS ended with factors that are not finite: {_REMEDY}")
     fold_in = partial(AlsFoldIn.of, alpha=settings.alpha, regularization=settings.regularization)
     return Factors(
+        table,
         items,
-        _item_factors(model, items.num_rows),
         users=UserSource(pairs, training.totals.users, fold_in),
-        sample=_sample_of_users(model),
+        sample=users[:_SAMPLE],  # users are numbered by a hash first, so the first of them are as good as any
         popular=True,
         properties={"hyperparameters": asdict(settings)},
     )
 
 
-def fit(pairs: DataFrame, hyperparameters: Hyperparameters) -> ALSModel:
-    """Fit ALS to the pairs that are not held out.
-
-    The number of blocks follows from the data, not from the cluster: ALS draws its first factors block by block.
+def fit(pairs: DataFrame, items: int, settings: Hyperparameters) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The factors of users, float32 (U, d), in the order of their numbers, and of items, float32 (items, d), by number.
 
     Raises:
-        DataError: there is no solution.
+        numpy.linalg.LinAlgError: there is no solution.
     """
-    fitted = known(pairs).select("user", "item", F.col("events").cast("float"))
-    blocks = max(2, -(-fitted.count() // _PAIRS_PER_BLOCK))
-    als = ALS(
-        rank=hyperparameters.rank,
-        maxIter=hyperparameters.iterations,
-        regParam=hyperparameters.regularization,
-        alpha=hyperparameters.alpha,
-        seed=hyperparameters.seed,
-        implicitPrefs=True,
-        numUserBlocks=blocks,
-        numItemBlocks=blocks,
-        userCol="user",
-        itemCol="item",
-        ratingCol="events",
-    )
-    try:
-        # always cut and ordered alike, however the joins before were run: so sums are added in the same order
-        return als.fit(fitted.repartition(blocks, "user").sortWithinPartitions("user", "item"))
-    except Exception as error:  # py4j's errors have no common base
-        if "SingularMatrixException" in str(error):
-            raise DataError(f"ALS has no solution for these interactions: {_REMEDY}") from error
-        raise
-
-
-def _item_factors(model: ALSModel, items: int) -> NDArray[np.float32]:
-    """float32 (I, d): the factors of each item number; zeros for an item whose every interaction is held out.
-
-    Raises:
-        DataError: ALS diverged.
-    """
-    table = collect_arrow(model.itemFactors)
-    factors = np.zeros((items, model.rank), np.float32)
-    factors[table.column("id").to_numpy()] = as_matrix(table.column("features"))
-    if not np.isfinite(factors).all():
-        raise DataError(f"ALS ended with factors that are not finite: {_REMEDY}")
-    return factors
-
-
-def _sample_of_users(model: ALSModel) -> NDArray[np.float32]:
-    """Users are numbered by a hash first, so the first of them are as good as any."""
-    return as_matrix(collect_arrow(model.userFactors.orderBy("id").limit(_SAMPLE)).column("features"))
+    rows = collect_arrow(pairs.select("user", "item", F.col("events").cast("float")))
+    numbers, users = np.unique(rows.column("user").to_numpy(), return_inverse=True)
+    met, events = rows.column("item").to_numpy(), rows.column("events").to_numpy()
+    return alternate(Pairs(users, met, events, (len(numbers), items)), settings)

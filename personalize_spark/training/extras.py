@@ -7,13 +7,14 @@ from importlib.util import find_spec
 from personalize_spark.errors import EnvironmentProblem
 
 
-def require_scipy() -> None:
-    """Check that scipy is installed.
+def require_solvers() -> None:
+    """Check that scipy and threadpoolctl are installed.
 
     Raises:
-        EnvironmentProblem: it is not.
+        EnvironmentProblem: one is not.
     """
     _require("scipy", "spark")
+    _require("threadpoolctl", "spark")
 
 
 def require_wordllama() -> None:

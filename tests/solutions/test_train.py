@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pyspark.ml.recommendation import ALSModel
+from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession
 
 from personalize_spark.artifacts import shards
@@ -180,18 +180,22 @@ def test_users_are_spread_over_shards(learn: Learn, monkeypatch: pytest.MonkeyPa
     assert model.users.lookup([f"üser-{user}" for user in range(40)]).known.all()
 
 
-def test_a_folded_in_user_has_the_vector_that_als_ends_with(learn: Learn, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("way", ["fit", "fit_by_spark"])
+def test_a_folded_in_user_has_the_vector_that_als_ends_with(
+    learn: Learn, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
     seen = {}
-    fit = als.fit
+    fit = getattr(als, way)
 
-    def spy(pairs: DataFrame, settings: Hyperparameters) -> ALSModel:
-        fitted = fit(pairs, settings)
-        vectors = {row["id"]: row["features"] for row in fitted.userFactors.collect()}
-        users = pairs.select("user_id", "user").distinct().collect()
-        seen.update({row["user_id"]: vectors[row["user"]] for row in users})
-        return fitted
+    def spy(pairs: DataFrame, items: int, settings: Hyperparameters) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        factors, of_items = fit(pairs, items, settings)
+        users = pairs.select("user", "user_id").distinct().orderBy("user").collect()
+        seen.update({row["user_id"]: vector for row, vector in zip(users, factors, strict=True)})
+        return factors, of_items
 
-    monkeypatch.setattr(als, "fit", spy)
+    monkeypatch.setattr(als, way, spy)
+    if way == "fit_by_spark":
+        monkeypatch.setattr(als, "MOST_INTERACTIONS", 100)  # more than the driver holds
     rows = interactions()
     model = read_model(learn(rows))
     assert model.users is not None
@@ -336,7 +340,11 @@ def test_an_empty_dataset_fails_the_version(spark: SparkSession, root: str, reci
     assert "import interactions" in version.fields["failureReason"]
 
 
-def test_an_als_that_cannot_be_solved_fails_the_version_and_leaves_no_model(spark: SparkSession, root: str) -> None:
+@pytest.mark.parametrize("most", [als.MOST_INTERACTIONS, 100])
+def test_an_als_that_cannot_be_solved_fails_the_version_and_leaves_no_model(
+    spark: SparkSession, root: str, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(als, "MOST_INTERACTIONS", most)
     catalog = write(spark, root, interactions())
     with pytest.raises(DataError, match="raise --regularization"):
         train(spark, catalog, "films", "aws-user-personalization", "s", Hyperparameters(rank=4, alpha=1e300))
