@@ -7,6 +7,7 @@ import json
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from personalize_spark.request import operation_at
@@ -50,6 +51,10 @@ class App:
     async def _live(self, receive: Receive, send: Send) -> None:
         while True:
             kind = (await receive())["type"]
+            if (
+                kind == "lifespan.startup"
+            ):  # a look at a job that has lost its driver takes a minute: others go on meanwhile
+                asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(MAX_REQUESTS))
             if kind == "lifespan.shutdown":
                 await asyncio.to_thread(self._background.close, self._grace)
             await send({"type": f"{kind}.complete"})

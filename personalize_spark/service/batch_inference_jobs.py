@@ -115,7 +115,7 @@ def _taken(record: Record) -> str:
     if record.status.unfinished:
         return f"{text}: wait for its end, or use another jobName."
     if RESUMABLE in record.fields:
-        return f"{text}. {way_on(record)}. Or use another jobName."
+        return f"{text}: use another jobName, or finish it. {way_on(record)}"
     return f"{text}: use another jobName."
 
 

@@ -52,7 +52,7 @@ def test_a_run_may_have_another_name_and_a_taken_one_is_explained(
     assert "It is CREATE PENDING: wait for its end, or use another jobName." in capsys.readouterr().err
     catalog.update(record, status="CREATE FAILED")
     assert main(program) == 2
-    way = f"It is CREATE FAILED. Continue it with: personalize-spark resume {record.arn}. Or use another jobName."
+    way = f"It is CREATE FAILED: use another jobName, or finish it. Continue it with: personalize-spark resume {record.arn}"
     assert way in capsys.readouterr().err
     catalog.update(record, **{RESUMABLE: None})
     assert main(program) == 2
