@@ -171,10 +171,11 @@ def harmful(
 
     A harm is what becomes of a request: "reset", closed before it has an effect; "lost", closed afterwards; "cut", an answer that
     breaks off in the middle of its body; "short", one whose length fits with the half that is there; "silent", none, on a connection
-    that stays open; "drip", one of a byte a second; "503 SlowDown", that error instead of an effect; "503 SlowDown after", that error
-    in spite of the effect. A 200 may be an error, too.
+    that stays open; "drip", one of a byte a second; "stale", the first one that this request ever had; "503 SlowDown", that error
+    instead of an effect; "503 SlowDown after", that error in spite of the effect. A 200 may be an error, too.
     """
     target, turn, over = urlsplit(url), threading.Lock(), threading.Event()
+    first = dict[tuple[str, str], tuple[HTTPResponse, bytes]]()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -192,7 +193,9 @@ def harmful(
             if kind.isdigit() and not after:
                 self._answer(int(kind), [], _error(code))
                 return
-            answer, read = _passed_on(target, self.command, self.path, body, dict(self.headers))
+            passed = _passed_on(target, self.command, self.path, body, dict(self.headers))
+            stale = first.setdefault((self.command, self.path), passed)
+            answer, read = stale if kind == "stale" else passed
             data, length = change(read), answer.getheader("Content-Length") or ""
             if kind.isdigit():
                 self._answer(int(kind), [], _error(code))

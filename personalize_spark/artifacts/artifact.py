@@ -119,7 +119,7 @@ class Artifact:
         entry = self.entries.get(name)
         if entry is None:
             raise ArtifactError(f"{self.store.root}{MANIFEST} does not list the file {name}.")
-        with local_file(self.store, name, entry.sha256) as path:
+        with local_file(self.store, name, entry.sha256, entry.size) as path:
             try:
                 yield path
             except (ValueError, EOFError, pa.ArrowException) as error:

@@ -16,10 +16,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from personalize_spark.errors import ArtifactError, StorageError
+from personalize_spark.errors import ArtifactError, ObjectNotFound, StorageError
 from personalize_spark.settings import size_of
 from personalize_spark.storage.file import FileStore, on_local_disk
-from personalize_spark.storage.store import Store, stream
+from personalize_spark.storage.store import READ_CHUNK, Store
 
 # Databricks mounts object storage here: a path, but no local disk to map.
 _MOUNTS = ("/Volumes/", "/dbfs/")
@@ -56,7 +56,7 @@ def cache_folder() -> Path:
 
 
 @contextlib.contextmanager
-def local_file(store: Store, name: str, sha256: str) -> Iterator[Path]:
+def local_file(store: Store, name: str, sha256: str, size: int) -> Iterator[Path]:
     """The file itself where it lies on a local disk, else its copy in the cache, made if need be.
 
     Within the context no other worker drops the copy; what is mapped there stays mapped.
@@ -82,7 +82,7 @@ def local_file(store: Store, name: str, sha256: str) -> Iterator[Path]:
             fcntl.flock(lock, fcntl.LOCK_EX)  # of the workers of a host, one fetches and the others wait
             if not (path.exists() and _sound(path, sha256)):
                 _make_room(folder)
-                _fetch(store, name, sha256, path)
+                _fetch(store, name, sha256, size, path)
             os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
         yield path
 
@@ -123,21 +123,22 @@ def _remember(line: str) -> None:
         file.write(line)
 
 
-def _fetch(store: Store, name: str, sha256: str, path: Path) -> None:
+def _fetch(store: Store, name: str, sha256: str, size: int, path: Path) -> None:
+    """Copy a file; no list is asked for it, as that may be late."""
     unfinished = path.with_suffix(_UNFINISHED)  # of whoever holds the lock; one that was killed has left it to us
     digest = hashlib.sha256()
-    found = next((found for found in store.list(name) if found.name == name), None)
-    if found is None:
-        raise _missing(store, name)
     try:
-        with stream(store, found) as source, unfinished.open("wb") as target:
-            while chunk := source.read(1 << 20):
+        with unfinished.open("wb") as target:
+            for start in range(0, size, READ_CHUNK):
+                chunk = store.read(name, start, min(start + READ_CHUNK, size))
                 digest.update(chunk)
                 target.write(chunk)
         if digest.hexdigest() != sha256:
             raise _damaged(store, name)
         unfinished.rename(path)
         _remember(_line(path, sha256))
+    except ObjectNotFound as error:
+        raise _missing(store, name) from error
     finally:
         unfinished.unlink(missing_ok=True)
 

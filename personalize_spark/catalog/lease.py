@@ -77,6 +77,22 @@ class Lease:
             if self._lost is not None:
                 raise JobFailed(f"This driver no longer holds {self._record.arn}: {self._lost}")
 
+    def change(self, arn: Arn, **fields: Any) -> None:
+        """Change another record, as the owner.
+
+        It is read before the fence and changed by a compare-and-set behind it: an owner who slept in between finds what the next one
+        has changed there, and is told that by the fence.
+
+        Raises:
+            JobFailed: as `update`; nothing is changed.
+        """
+        while True:
+            record = self._catalog.read(arn)
+            self.update()
+            with suppress(ResourceInUseException):
+                self._catalog.update(record, **fields)
+                return
+
     def _write(self, changes: Fields) -> None:
         """Change the record, also where a change of this lease was stored but its new version never read: Ctrl-C came between."""
         try:

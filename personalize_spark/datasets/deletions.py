@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import secrets
 from contextlib import suppress
+from dataclasses import asdict
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
@@ -16,7 +17,6 @@ from personalize_spark.datasets.build_view import build_view
 from personalize_spark.datasets.csv_files import CsvReader, open_csv
 from personalize_spark.datasets.delta_tables import changing, fold, last_change
 from personalize_spark.datasets.import_plan import files_of
-from personalize_spark.datasets.imports import point
 from personalize_spark.errors import DataError, ResourceNotFoundException
 from personalize_spark.schemas import INTERACTIONS, USERS
 from personalize_spark.spark import frame_of
@@ -57,8 +57,7 @@ def delete_users(spark: SparkSession, catalog: Catalog, group: Arn, uri: str) ->
         if not deleted:
             raise DataError(f"The dataset group '{group.name}' has neither interactions nor users.")
         view = build_view(spark, catalog, group, secrets.token_hex(4))
-        alone.update()
-        point(catalog, group, view)
+        alone.change(group, view=asdict(view))
     return deleted
 
 

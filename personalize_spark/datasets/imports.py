@@ -14,16 +14,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F  # noqa: N812  # as everybody calls it
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from personalize_spark.artifacts.artifact import Pinned
 from personalize_spark.catalog.arns import Arn
-from personalize_spark.catalog.catalog import Catalog, Fields, Record
+from personalize_spark.catalog.catalog import Catalog, Fields
+from personalize_spark.catalog.lease import Lease
 from personalize_spark.catalog.resources import dataset_arn, find_dataset, find_own_schema
 from personalize_spark.catalog.status import Status
 from personalize_spark.datasets.build_view import build_view
@@ -49,7 +48,6 @@ from personalize_spark.errors import (
     DataError,
     PersonalizeSparkError,
     ResourceAlreadyExistsException,
-    ResourceInUseException,
     ResourceNotFoundException,
     TaskFailed,
     counted,
@@ -95,15 +93,14 @@ def run_import(spark: SparkSession, catalog: Catalog, plan: ImportPlan) -> Impor
             checked = [_check(spark, each, f"{rejected}/{each.schema.dataset}", cached) for each in plan.datasets]
             _refuse_nothing(checked)
             alone.update()  # the fence: who fell silent for minutes may not be the one that imports any more
-            imported = list(_import_all(spark, catalog, arn, checked))
+            imported = list(_import_all(alone, spark, catalog, arn, checked))
         alone.update()
         for planned, each in zip(plan.datasets, imported, strict=True):
-            _record(catalog, arn, planned.reading, each.delta_version)
+            _record(alone, catalog, arn, planned.reading, each.delta_version)
         if plan.filter_history is not None:
-            _update(catalog, arn, {KEPT: plan.filter_history})
+            alone.change(arn, **{KEPT: plan.filter_history})
         view = build_view(spark, catalog, arn, ticket)
-        alone.update()
-        point(catalog, arn, view)
+        alone.change(arn, view=asdict(view))
     return ImportReport(str(arn), imported, view.uri)
 
 
@@ -178,12 +175,15 @@ def _refuse_nothing(checked: Sequence[_Checked]) -> None:
         raise DataError(f"{' '.join(problems)} Nothing was imported.")
 
 
-def _import_all(spark: SparkSession, catalog: Catalog, group: Arn, checked: Sequence[_Checked]) -> Iterator[Imported]:
+def _import_all(
+    alone: Lease, spark: SparkSession, catalog: Catalog, group: Arn, checked: Sequence[_Checked]
+) -> Iterator[Imported]:
     """Write all tables, or none: what is added twice would count twice."""
     try:
         for each in checked:
             yield _import(catalog, group, each)
     except BaseException:
+        alone.update()  # what another one writes by now is not to be taken back
         restore(spark, catalog, group)
         raise
 
@@ -263,7 +263,7 @@ def _write(rows: DataFrame, path: str, schema: Schema, *, adds: bool) -> tuple[i
     return merged or int(metrics["numOutputRows"]), version
 
 
-def _record(catalog: Catalog, group: Arn, reading: Reading, version: int | None) -> None:
+def _record(alone: Lease, catalog: Catalog, group: Arn, reading: Reading, version: int | None) -> None:
     """Keep the schema and the version of the table that was written; a dataset that has this schema keeps its name."""
     schema = reading.schema
     table: Fields = {"path": f"{catalog.store.root}{table_path(group.name, schema.dataset)}", "deltaVersion": version}
@@ -272,22 +272,22 @@ def _record(catalog: Catalog, group: Arn, reading: Reading, version: int | None)
     with suppress(ResourceNotFoundException):
         dataset = catalog.read(arn)
         if find_own_schema(catalog, dataset) == schema:
-            catalog.update(dataset, **table)
+            alone.change(arn, **table)
             return
     fields = {
         "name": _schema_arn(group, schema.dataset).name,
         "datasetArn": str(arn),
-        "schemaArn": _schema_record(catalog, group, schema),
+        "schemaArn": _schema_record(alone, catalog, group, schema),
         "datasetGroupArn": str(group),
         "datasetType": schema.dataset,
         "status": Status.ACTIVE,
     }
-    _create_or_update(catalog, arn, fields | table)
+    _create_or_change(alone, catalog, arn, fields | table)
 
 
-def _schema_record(catalog: Catalog, group: Arn, schema: Schema) -> str:
+def _schema_record(alone: Lease, catalog: Catalog, group: Arn, schema: Schema) -> str:
     arn = _schema_arn(group, schema.dataset)
-    _create_or_update(catalog, arn, {"name": arn.name, "schemaArn": str(arn), "schema": schema.avro()})
+    _create_or_change(alone, catalog, arn, {"name": arn.name, "schemaArn": str(arn), "schema": schema.avro()})
     return str(arn)
 
 
@@ -295,24 +295,8 @@ def _schema_arn(group: Arn, dataset: str) -> Arn:
     return group.sibling("schema", f"{group.name}-{dataset.lower()}")
 
 
-def _create_or_update(catalog: Catalog, arn: Arn, fields: dict[str, Any]) -> Record:
+def _create_or_change(alone: Lease, catalog: Catalog, arn: Arn, fields: Fields) -> None:
     try:
-        return catalog.create(arn, fields)
+        catalog.create(arn, fields)
     except ResourceAlreadyExistsException:
-        record = catalog.read(arn)
-        catalog.update(record, **fields)
-        return record
-
-
-def point(catalog: Catalog, group: Arn, view: Pinned) -> None:
-    """Make a view the group's current one; who comes later wins."""
-    _update(catalog, group, {"view": asdict(view)})
-
-
-def _update(catalog: Catalog, group: Arn, fields: Fields) -> None:
-    while True:
-        try:
-            catalog.update(catalog.read(group), **fields)
-        except ResourceInUseException:
-            continue
-        return
+        alone.change(arn, **fields)

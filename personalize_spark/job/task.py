@@ -5,6 +5,7 @@ A piece counts once a task manifest names it. Names hold a uuid, so that two att
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import tempfile
 import time
@@ -18,7 +19,7 @@ from typing import BinaryIO
 import pyarrow as pa
 
 from personalize_spark.artifacts.shards import GatheredRows
-from personalize_spark.errors import PersonalizeSparkError, counted
+from personalize_spark.errors import ObjectNotFound, PersonalizeSparkError, counted
 from personalize_spark.job.byte_ranges import blocks, compression, lines_of, stored
 from personalize_spark.job.forms import peeked
 from personalize_spark.job.inputs import ERRORS
@@ -189,11 +190,14 @@ class Worker(Prepared):
 
     def _turn_to(self, split: Split) -> None:
         """Look users up in what was gathered for the split, if it was."""
-        there = {found.name for found in self.staging.list(f"{GATHERED}{split.key}/")} if split.gathered else set()
         for side, source in self.row_sources.items():
-            name = f"{slice_name(split.key, side)}.arrow"
-            table = pa.ipc.open_file(self.staging.read(name)).get_batch(0) if name in there else None
-            source.use(GatheredRows(table) if split.gathered else None)
+            source.use(GatheredRows(self._gathered(split, side)) if split.gathered else None)
+
+    def _gathered(self, split: Split, side: str) -> pa.RecordBatch | None:
+        """The rows of the split's users that one side has, if it has any; no list is asked, as that may be late."""
+        with contextlib.suppress(ObjectNotFound):
+            return pa.ipc.open_file(self.staging.read(f"{slice_name(split.key, side)}.arrow")).get_batch(0)
+        return None
 
     def _lines(self, text: Iterable[bytes]) -> Iterator[list[bytes]]:
         # themes of a file know of each other

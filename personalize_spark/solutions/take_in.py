@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import asdict
 
 from pyspark.sql import SparkSession
 
@@ -11,7 +12,6 @@ from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.catalog.resources import find_dataset
 from personalize_spark.datasets.build_view import build_view
 from personalize_spark.datasets.delta_tables import changing, fold, waits
-from personalize_spark.datasets.imports import point
 from personalize_spark.errors import ResourceNotFoundException
 from personalize_spark.schemas import INTERACTIONS
 from personalize_spark.solutions.refresh_users import refresh_users
@@ -33,8 +33,7 @@ def take_in(spark: SparkSession, catalog: Catalog, group: Arn) -> bool:
     with changing(spark, catalog, group) as alone:
         fold(spark, catalog, group)
         view = build_view(spark, catalog, group, secrets.token_hex(4))
-        alone.update()
-        point(catalog, group, view)
+        alone.change(group, view=asdict(view))
     try:
         find_dataset(catalog, group, INTERACTIONS)
     except ResourceNotFoundException:

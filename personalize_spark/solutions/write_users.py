@@ -81,7 +81,8 @@ class UserSide:
     def column(self, name: str) -> NDArray[Any]:
         """A column of the item side, mapped."""
         store = open_store(self.root, self.access)
-        with local_file(store, f"{name}.npy", self.entries[f"{name}.npy"].sha256) as path:
+        entry = self.entries[f"{name}.npy"]
+        with local_file(store, entry.name, entry.sha256, entry.size) as path:
             column: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
         return column
 

@@ -29,10 +29,10 @@ def main(folder: Path, readers: int) -> int:
     finish(store, [write_column(store, f"{n}", np.full(ROWS, n)) for n in range(COLUMNS)], {})
     log, fetch = folder / "log", cache._fetch
 
-    def counted(store: Store, name: str, sha256: str, path: Path) -> None:
+    def counted(store: Store, name: str, sha256: str, size: int, path: Path) -> None:
         with log.open("a") as file:
             file.write(f"{name}\n")
-        fetch(store, name, sha256, path)
+        fetch(store, name, sha256, size, path)
 
     cache._fetch = counted
     processes = []

@@ -210,22 +210,22 @@ def test_shards_are_written_one_after_the_other(tmp_path: Path) -> None:
     assert all(table.schema == schema for table in tables)
 
 
-def _fetch_slowly(uri: str, sha256: str, log: str) -> str:
+def _fetch_slowly(uri: str, sha256: str, size: int, log: str) -> str:
     """In a process of its own: fetch, and leave a line in the log if the store was asked."""
     fetch = cache._fetch
 
-    def told(store: Store, name: str, sha256: str, path: Path) -> None:
+    def told(store: Store, name: str, sha256: str, size: int, path: Path) -> None:
         with Path(log).open("a") as file:
             file.write("fetched\n")
         time.sleep(0.2)
-        fetch(store, name, sha256, path)
+        fetch(store, name, sha256, size, path)
 
     cache._fetch = told
-    return _fetch(uri, sha256)
+    return _fetch(uri, sha256, size)
 
 
-def _fetch(uri: str, sha256: str) -> str:
-    with local_file(open_store(uri), "numbers.npy", sha256) as path:
+def _fetch(uri: str, sha256: str, size: int) -> str:
+    with local_file(open_store(uri), "numbers.npy", sha256, size) as path:
         return str(path)
 
 
@@ -236,19 +236,19 @@ def test_the_hosts_cache_fetches_once_and_checks(s3: str, tmp_path: Path, monkey
     entry = make(store).entries["numbers.npy"]
     log = tmp_path / "log"
     with ProcessPoolExecutor(4, multiprocessing.get_context("spawn")) as pool:
-        [path] = set(pool.map(_fetch_slowly, [s3] * 4, [entry.sha256] * 4, [str(log)] * 4))
+        [path] = set(pool.map(_fetch_slowly, [s3] * 4, [entry.sha256] * 4, [entry.size] * 4, [str(log)] * 4))
     assert log.read_text() == "fetched\n"
     assert Path(path).stat().st_size == entry.size
     assert np.load(path, allow_pickle=False).tolist() == [0, 1, 2, 3, 4]
     store.write("numbers.npy", b"damaged on its way")
-    assert _fetch(s3, entry.sha256) == path  # from the cache
+    assert _fetch(s3, entry.sha256, entry.size) == path  # from the cache
     Path(path).write_bytes(b"of a stranger")
     with pytest.raises(ArtifactError, match="is damaged"):
-        _fetch(s3, entry.sha256)
+        _fetch(s3, entry.sha256, entry.size)
     assert not list(cache.cache_folder().glob(f"{entry.sha256}.[!l]*"))
     store.delete("numbers.npy")
     with pytest.raises(ArtifactError, match="is missing"):
-        _fetch(s3, entry.sha256)
+        _fetch(s3, entry.sha256, entry.size)
 
 
 @pytest.mark.s3
@@ -263,7 +263,7 @@ def test_the_hosts_cache_drops_what_was_not_used_for_longest(
     entries = {name: write_column(store, name, np.array([ord(name)])) for name in "abcd"}
 
     def use(name: str) -> Path:
-        with local_file(store, f"{name}.npy", entries[name].sha256) as path:
+        with local_file(store, f"{name}.npy", entries[name].sha256, entries[name].size) as path:
             return path
 
     paths = [use(name) for name in "abc"]
@@ -287,7 +287,7 @@ def test_what_another_worker_drops_in_the_meantime_does_not_matter(
     (cache.cache_folder() / "gone").symlink_to("nowhere")  # listed, but not there when it is looked at
     store = open_store(s3)
     entry = write_column(store, "numbers", np.arange(5))
-    with local_file(store, entry.name, entry.sha256) as path:
+    with local_file(store, entry.name, entry.sha256, entry.size) as path:
         assert path.stat().st_size == entry.size
 
 
@@ -297,7 +297,7 @@ def test_a_mounted_folder_is_no_local_disk(tmp_path: Path, monkeypatch: pytest.M
     for folder, copied in (("Volumes", True), ("disk", False)):
         store = open_store(f"file://{tmp_path}/{folder}")
         entry = write_column(store, "numbers", np.arange(5))
-        with local_file(store, entry.name, entry.sha256) as path:
+        with local_file(store, entry.name, entry.sha256, entry.size) as path:
             assert path.is_relative_to(tmp_path / "local") == copied
 
 
@@ -311,12 +311,12 @@ def test_what_is_in_use_is_not_dropped_and_what_a_killed_worker_left_is(
     one, two = (write_column(store, f"{n}", np.arange(n)) for n in (5, 6))
     left = cache.cache_folder() / f"{'0' * 64}.unfinished"
     left.write_bytes(b"half")
-    with local_file(store, one.name, one.sha256) as used:
-        with local_file(store, two.name, two.sha256) as other:
+    with local_file(store, one.name, one.sha256, one.size) as used:
+        with local_file(store, two.name, two.sha256, two.size) as other:
             assert used.exists()
         assert other.exists()
     other.unlink()
-    with local_file(store, two.name, two.sha256):
+    with local_file(store, two.name, two.sha256, two.size):
         assert not used.exists()
     assert not left.exists()
 

@@ -28,11 +28,12 @@ from tests.simulation import ROOT, SEEDS, Actor, Killed, World
 
 GROUP = Arn("aws", "us-east-1", "000000000000", "dataset-group", "shop")
 TABLE = dataset_arn(GROUP, "Items")
+PLAN = ImportPlan(GROUP, [SimpleNamespace(reading=None, schema=SimpleNamespace(dataset="Items"))], little=True)  # type: ignore[list-item]
 EXPECTED = (JobFailed, ResourceInUseException, StorageError, Killed)
 """What may end an import; that two of them write one table is none of it."""
 
 
-def import_all(_: object, catalog: Catalog, __: Arn, ___: Sequence[object]) -> Iterator[SimpleNamespace]:
+def import_all(_: object, __: object, catalog: Catalog, ___: Arn, ____: Sequence[object]) -> Iterator[SimpleNamespace]:
     """Add a version to the table."""
     store = catalog.store.at("datasets/shop/items")
     newest = len(list(store.list()))
@@ -43,10 +44,10 @@ def import_all(_: object, catalog: Catalog, __: Arn, ___: Sequence[object]) -> I
     yield SimpleNamespace(delta_version=newest)
 
 
-def record(catalog: Catalog, *_: object) -> None:
+def record(alone: lease.Lease, catalog: Catalog, *_: object) -> None:
     """Keep the version of the table."""
     fields = {"status": Status.ACTIVE, "deltaVersion": _[-1]}
-    imports._create_or_update(catalog, TABLE, fields)
+    imports._create_or_change(alone, catalog, TABLE, fields)
 
 
 def build_view(_: object, catalog: Catalog, __: Arn, ticket: str) -> Pinned:
@@ -81,14 +82,40 @@ def test_of_imports_at_once_none_is_lost_or_undone(monkeypatch: pytest.MonkeyPat
             raise
 
 
+@pytest.mark.parametrize("fence", range(1, 6))
+def test_who_sleeps_behind_a_fence_undoes_nothing(fence: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An import is stopped right behind a fence; another one takes over and ends; the first one wakes up."""
+    world, fences = World(0, {}), 0
+    monkeypatch.setattr(location, "FileStore", world.store)
+    for module in (lease, catalogs):
+        monkeypatch.setattr(module, "time", world.clock)
+    catalog, update = Catalog(f"file://{ROOT}catalog"), lease.Lease.update
+    imports.run_import(None, catalog, PLAN)  # type: ignore[arg-type]
+
+    def sleepy(alone: lease.Lease, **changes: Any) -> None:
+        nonlocal fences
+        update(alone, **changes)
+        fences += 1
+        if fences == fence:
+            world.sleep(10_000)
+            imports.run_import(None, catalog, PLAN)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(lease.Lease, "update", sleepy)
+    with pytest.raises(JobFailed, match="This driver no longer holds"):
+        imports.run_import(None, catalog, PLAN)  # type: ignore[arg-type]
+    assert fences > fence
+    for place, read in (("dataset/shop/ITEMS", _version), ("dataset-group/shop", _view)):
+        versions = list(map(read, world.histories[f"{ROOT}catalog/records/{place}.json"]))
+        assert versions == sorted(versions), "an import undid another one"
+
+
 def tell(world: World) -> None:
     """Three times some imports at once, of which the last one is in peace."""
     catalog, dice = Catalog(f"file://{ROOT}catalog"), world.dice
-    plan: Any = ImportPlan(GROUP, [SimpleNamespace(reading=None, schema=SimpleNamespace(dataset="Items"))], little=True)  # type: ignore[list-item]
     done: list[ImportReport] = []
 
     def run() -> None:
-        done.append(imports.run_import(None, catalog, plan))  # type: ignore[arg-type]
+        done.append(imports.run_import(None, catalog, PLAN))  # type: ignore[arg-type]
 
     for peace in (False, False, True):
         actors = [Actor("in peace", run)] if peace else [_importer(dice, run) for _ in range(dice.randint(1, 3))]

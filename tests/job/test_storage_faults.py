@@ -193,6 +193,40 @@ def test_a_storage_that_does_not_answer_is_asked_again_at_every_stage(
     assert told.storage_retries >= 6
 
 
+def test_a_list_that_is_late_costs_only_time(s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was just written is not shown for a while."""
+    catalog, late = Catalog(tmp_path / "catalog"), list[str]()
+    asked = ask(catalog, s3)
+
+    def choose(each: Asked) -> str | None:
+        if "manifests" in each.path and is_list(each):
+            late.append("stale")
+            return "stale" if 1 < len(late) < 5 else None
+        return None
+
+    with harmful(os.environ["AWS_ENDPOINT_URL"], choose) as url, through(url, monkeypatch):
+        told = api.run_batch_inference(catalog, asked, engine="local")
+    assert len(late) >= 5
+    assert (told.lines, told.errors, told.retried) == (LINES, {}, 0)
+
+
+def test_a_list_that_shows_what_is_deleted_costs_that_file_alone(
+    s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    catalog, store, deleted = Catalog(tmp_path / "catalog"), open_store(s3), list[str]()
+    asked = ask(catalog, s3)
+    store.write("in/gone.json", b'{"userId":"u1"}\n')
+
+    def choose(each: Asked) -> str | None:
+        return "stale" if deleted and is_list(each) else None
+
+    with harmful(os.environ["AWS_ENDPOINT_URL"], choose) as url, through(url, monkeypatch):
+        deleted += [each.name for each in store.list("in/")]
+        store.delete("in/gone.json")
+        failed(catalog, asked, r"1 of 2 input files .* s3://.*/in/gone\.json does not exist", capfd)
+    assert store.read("out/users.json.out").count(b"\n") == LINES
+
+
 def outage(seconds: float) -> tuple[Choose, list[float]]:
     """From the first piece on nothing gets through for so long; when that began."""
     began = list[float]()
