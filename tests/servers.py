@@ -169,17 +169,15 @@ def harmful(
 ) -> Iterator[str]:
     """A server that passes requests on to another one, harms those that are chosen, and may change answers; gives its URL.
 
-    A harm is what becomes of a request: "reset", closed before it has an effect; "lost", closed afterwards; "cut", an answer that
-    breaks off in the middle of its body; "short", one whose length fits with the half that is there; "silent", none, on a connection
-    that stays open; "drip", one of a byte a second; "stale", the first one that this request ever had; "503 SlowDown", that error
-    instead of an effect; "503 SlowDown after", that error in spite of the effect. A 200 may be an error, too.
+    A harm is what becomes of a request: "reset", closed before it has an effect; "lost", closed afterwards; "cut", an answer that breaks off
+    in the middle of its body; "short", one whose length fits with the half that is there; "silent", none, on a connection that stays open;
+    "drip", one of a byte a second; "stale", the first that this request ever had; "503 SlowDown", that error instead of an effect; "503 SlowDown
+    after", that error in spite of the effect. A 200 may be an error, too.
     """
     target, turn, over = urlsplit(url), threading.Lock(), threading.Event()
     first = dict[tuple[str, str], tuple[HTTPResponse, bytes]]()
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
+    class Handler(_Answering):
         def _pass(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             with turn:
@@ -201,24 +199,10 @@ def harmful(
                 self._answer(int(kind), [], _error(code))
             elif kind != "lost":
                 sent = data[: len(data) // 2] if kind in {"cut", "short"} else data
-                self._answer(
-                    answer.status, answer.getheaders(), sent, length if kind != "short" and data is read else ""
-                )
-
-        def _answer(self, status: int, headers: Sequence[tuple[str, str]], body: bytes, length: str = "") -> None:
-            self.send_response_only(status)
-            own = {"transfer-encoding", "content-length", "connection"}
-            for name, value in (each for each in headers if each[0].lower() not in own):
-                self.send_header(name, value)
-            self.send_header("Content-Length", length or str(len(body)))
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(body)
+                kept = length if kind != "short" and data is read else ""
+                self._answer(answer.status, answer.getheaders(), sent, kept)
 
         do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _pass  # noqa: N815
-
-        def log_message(self, *_: object) -> None:
-            pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -237,6 +221,25 @@ def _passed_on(
         other.request(method, path, body, headers)
         answer = other.getresponse()
         return answer, answer.read()
+
+
+class _Answering(BaseHTTPRequestHandler):
+    """Answers with what it is given, and logs nothing."""
+
+    protocol_version = "HTTP/1.1"
+
+    def _answer(self, status: int, headers: Sequence[tuple[str, str]], body: bytes, length: str = "") -> None:
+        self.send_response_only(status)
+        own = {"transfer-encoding", "content-length", "connection"}
+        for name, value in (each for each in headers if each[0].lower() not in own):
+            self.send_header(name, value)
+        self.send_header("Content-Length", length or str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """See `BaseHTTPRequestHandler.log_message`."""
 
 
 class _Dripping(io.BufferedIOBase):
