@@ -1,10 +1,13 @@
 """The scoring kernel beside the product that everyone pays, and beside its peers: one core, rank 64.
 
-    python -m benchmarks.topn [--quick]
+    python -m benchmarks.topn [--quick] [--sparse]
 
 The unit is one-thread numpy sgemm of the same users and items, in the blocks that were fastest on the machine where this was
 written and without looking at a score. Contenders run in turn; a ratio is the median over the rounds of contender / sgemm.
 Spark ML ALS is `recommendForUserSubset` in a warm session of one core, on the users of `top_n`, its lists read and thrown away.
+
+With `--sparse` the scorer of v2 alone, by the kernel and by numpy, in turn: 50 items of history, each of which leads to 300, of a catalogue in
+which the item of place p is met with a probability of about 1 / (p + 10). The processor's time, as other work shares the machine.
 """
 
 from __future__ import annotations
@@ -25,6 +28,9 @@ from numpy.typing import NDArray
 from benchmarks.als import als_model, open_als_session
 from benchmarks.factors import factor_sets, resample
 from benchmarks.machine import machine
+from personalize_spark.scoring.kernel import kernel
+from personalize_spark.scoring.ragged import Ragged
+from personalize_spark.scoring.sparse import SparseItems
 from personalize_spark.scoring.topn import ItemMatrix, products, top_n
 
 RESULTS = Path(__file__).parent / "results"
@@ -38,6 +44,9 @@ ROUNDS = 5
 SAMPLE = 2048
 """Other users of the same kind, as a training would know them."""
 
+HISTORY, ENTRIES, LINES = 50, 300, 500
+"""Of the sparse scorer: items of a user, items that each leads to, users."""
+
 Work = tuple[NDArray[np.float32], NDArray[np.float32], int]
 
 
@@ -45,10 +54,16 @@ def main() -> None:
     """Measure and write the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="no catalogue of a million items")
+    parser.add_argument("--sparse", action="store_true", help="the scorer of v2, and nothing else")
     arguments = parser.parse_args()
     if any(os.environ.get(name) != "1" for name in THREADS):
         environment = os.environ | dict.fromkeys(THREADS, "1")
         os.execve(sys.executable, [sys.executable, "-m", "benchmarks.topn", *sys.argv[1:]], environment)  # noqa: S606
+    if arguments.sparse:
+        cases = [sparse_case(size, n) for size in (10_000, 50_000) for n in (25, 100)]
+        shown = {"machine": machine(), "history": HISTORY, "entries": ENTRIES, "rounds": ROUNDS, "cases": cases}
+        (RESULTS / "sparse.json").write_text(json.dumps(shown, indent=2) + "\n")
+        return
     sizes = [10_000, 200_000] if arguments.quick else list(USERS)
     result: dict[str, object] = {"machine": machine(), "rank": 64, "rounds": ROUNDS, "cases": []}
     cases = []
@@ -93,6 +108,47 @@ def measure(name: str, users: NDArray[np.float64], items: NDArray[np.float64], s
             if each != "sgemm"
         },
     }
+
+
+def sparse_case(size: int, n: int) -> dict[str, object]:
+    """Microseconds of processor time a line, and that both give the same bytes."""
+    items, users = _sparse_world(size)
+    native = kernel()
+    times = {name: list[float]() for name in (["kernel"] if native else []) + ["numpy"]}
+    for _ in range(ROUNDS):
+        lists = {}
+        for name, part in times.items():
+            best = np.full((LINES, n), -1, np.int32), np.full((LINES, n), -np.inf)
+            start = time.process_time()
+            if name == "numpy":
+                items.search(users, best, None, None)
+            elif native is not None:
+                native.sparse_top_n(users, items, best, None, None)
+            part.append((time.process_time() - start) / LINES * 1e6)
+            lists[name] = best[0].tobytes() + best[1].tobytes()
+        assert native is None or lists["kernel"] == lists["numpy"], "not the same bytes"
+    shown = {
+        name: {"median": round(statistics.median(each), 1), "least": round(min(each), 1)}
+        for name, each in times.items()
+    }
+    case: dict[str, object] = {"items": size, "n": n, "microseconds a line": shown}
+    print(json.dumps(case), flush=True)
+    return case
+
+
+def _sparse_world(size: int) -> tuple[SparseItems, NDArray[np.int32]]:
+    rng = np.random.default_rng(size)
+    chances = 1 / (np.arange(size) + 10.0)
+    ends = np.cumsum(chances / chances.sum())
+    ends[-1] = 1.0
+    drawn = (np.unique(np.searchsorted(ends, rng.random(3 * ENTRIES))) for _ in range(size))
+    rows = [rng.permutation(each)[:ENTRIES] for each in drawn]
+    leads = Ragged.of_lengths(np.array([len(each) for each in rows]), np.concatenate(rows).astype(np.int32))
+    weights = (rng.gamma(0.5, size=len(leads.values)) + 1e-3).astype(np.float32)
+    decay = (0.5 ** (np.arange(HISTORY) / 10)).astype(np.float32)
+    users = np.searchsorted(ends, rng.random((LINES, HISTORY))).astype(np.int32)
+    prior = np.log1p(1e4 * chances).astype(np.float32)
+    return SparseItems(leads, weights, decay, prior, rng.permutation(size).astype(np.int32), 0.1), users
 
 
 def _seconds(run: Callable[[Work], object], work: Work) -> float:

@@ -111,6 +111,70 @@ def test_the_answer_is_that_of_brute_force_whatever_goes_together(
             assert found(items, users, n, selection) == expected  # to the bit
 
 
+def adversarial(rng: np.random.Generator, kind: str, count: int) -> tuple[SparseItems, NDArray[np.int32]]:
+    """Items and users of a kind; few lists in a large catalogue, so that items are listed, and long ones, so that all are looked at."""
+    longest = min(count, int(rng.choice([1, 4, 200])))
+    lengths = rng.integers(0, longest + 1, count) * (rng.random(count) < rng.choice([0.1, 1.0]))
+    leads = Ragged.of_lengths(
+        lengths, np.concatenate([[], *(rng.permutation(count)[:n] for n in lengths)]).astype(np.int32)
+    )
+    size = len(leads.values)
+    weights = {
+        "few values": rng.choice([0.25, 0.5, 1 / 3], size),
+        "one value": np.ones(size),
+        "denormals": rng.integers(1, 4, size) * 2.0**-149,
+        "huge spread": 10.0 ** rng.uniform(-37, 37, size),
+    }[kind].astype(np.float32)
+    width = int(rng.integers(1, 7))
+    prior = rng.integers(0, 3, count).astype(np.float32) if rng.random() < 0.7 else np.zeros(count, np.float32)
+    decay = (0.5 ** (np.arange(width) / 3)).astype(np.float32)
+    users = rng.integers(0, count, (9, width)).astype(np.int32)  # an item may come twice
+    users[np.arange(width) >= rng.integers(0, width + 1, 9)[:, None]] = -1
+    share = float(rng.choice([0.0, 0.5, 2.0**-149, 1e30]))
+    return SparseItems(leads, weights, decay, prior, rng.permutation(count).astype(np.int32), share), users
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    kind=st.sampled_from(["few values", "one value", "denormals", "huge spread"]),
+    count=st.sampled_from([1, 7, 8, 9, 64, 700, 1500]),
+    n=st.sampled_from([1, 2, 25, 100, 700]),
+    limits=st.tuples(st.booleans(), st.booleans()),
+)
+def test_lists_of_adversarial_models_have_the_bytes_of_brute_force(
+    seed: int, kind: str, count: int, n: int, limits: tuple[bool, bool]
+) -> None:
+    rng = np.random.default_rng(seed)
+    items, users = adversarial(rng, kind, count)
+    masks = Masks(np.packbits(rng.random((2, count)) < rng.choice([0.02, 0.9]), axis=1), rng.integers(0, 2, len(users)))
+    banned = Ragged.of_pairs(rng.integers(0, len(users), 90), rng.integers(0, count, 90), len(users))
+    selection = Selection(masks if limits[0] else None, banned if limits[1] else None)
+    best = best_of(users, items, n, selection)
+    for line, user in enumerate(users):
+        sums = np.zeros(count)
+        for place, row in enumerate(user[user >= 0]):
+            found = slice(*items.leads.indptr[row : row + 2])
+            sums[items.leads.values[found]] += items.weights[found] * np.float64(items.decay[place])
+        products = sums + items.offsets
+        allowed = np.flatnonzero(selection.allows(np.full(count, line), np.arange(count)))
+        expected = allowed[np.lexsort((items.ranks[allowed], -products[allowed]))][:n]
+        assert best.items[line].tolist() == [*expected, *[-1] * (n - len(expected))]
+        assert best.products[line, : len(expected)].tobytes() == products[expected].tobytes()
+
+
+@pytest.mark.parametrize("count", [800, 20_000])
+@pytest.mark.parametrize("n", [1, 25, 200, 700])
+def test_equal_products_go_by_rank_whether_led_to_or_popular(count: int, n: int) -> None:
+    """300 items are led to, 300 others are as popular; the kernel looks at all 800 items, and lists what it touched of 20,000."""
+    leads = Ragged.of_lengths(np.array([300] + [0] * (count - 1)), np.arange(300, dtype=np.int32))
+    prior = ((np.arange(count) >= 300) & (np.arange(count) < 600)).astype(np.float32)
+    ranks = np.random.default_rng(n).permutation(count).astype(np.int32)
+    items = SparseItems(leads, np.ones(300, np.float32), np.ones(1, np.float32), prior, ranks, 1.0)
+    best = top_n(np.zeros((2, 1), np.int32), items, n)
+    expected = [*(np.argsort(ranks[:600])), *(600 + np.argsort(ranks[600:]))][:n]
+    assert best.items.tolist() == [expected, expected]
+
+
 def test_an_excluded_item_that_the_model_has_not_learned_is_no_error() -> None:
     items, users = drawn(0)
     excluded = Ragged.of_pairs(np.arange(len(users)), np.full(len(users), len(items)), len(users))

@@ -130,11 +130,39 @@ typedef struct {
     int32_t rank, item;
 } Entry;
 
-static int by_product_then_rank(const void *left, const void *right) {
-    const Entry *a = left, *b = right;
-    if (a->product != b->product)
-        return a->product > b->product ? -1 : 1;
-    return (a->rank > b->rank) - (a->rank < b->rank);
+INLINE int ahead(const Entry *a, const Entry *b) {
+    return a->product > b->product || (a->product == b->product && a->rank < b->rank);
+}
+
+/* By merging; what is merged away from is `spare`. */
+static void sorted(Entry *entries, int held, Entry *spare) {
+    enum { RUN = 8 };
+    for (int start = 0; start < held; start += RUN)
+        for (int i = start + 1; i < start + RUN && i < held; i++) {
+            Entry entry = entries[i];
+            int place = i;
+            for (; place > start && ahead(&entry, &entries[place - 1]); place--)
+                entries[place] = entries[place - 1];
+            entries[place] = entry;
+        }
+    Entry *from = entries, *to = spare;
+    for (int width = RUN; width < held; width *= 2) {
+        for (int start = 0; start < held; start += 2 * width) {
+            int middle = start + width < held ? start + width : held, stop = middle + width < held ? middle + width : held;
+            int left = start, right = middle;
+            for (int i = start; i < stop; i++) {
+                int second = left == middle || (right < stop && ahead(&from[right], &from[left]));
+                to[i] = from[second ? right : left];
+                right += second;
+                left += !second;
+            }
+        }
+        Entry *other = from;
+        from = to;
+        to = other;
+    }
+    if (from != entries)
+        memcpy(entries, from, (size_t)held * sizeof *entries);
 }
 
 INLINE void order(Entry *entries, int held, Entry *spare) {
@@ -142,7 +170,7 @@ INLINE void order(Entry *entries, int held, Entry *spare) {
     int64_t places[COUNTED];
     uint8_t taken[COUNTED];
     if (held > COUNTED) {
-        qsort(entries, (size_t)held, sizeof *entries, by_product_then_rank);
+        sorted(entries, held, spare);
         return;
     }
     for (int j = 0; j < held; j++) {
@@ -162,7 +190,7 @@ INLINE void order(Entry *entries, int held, Entry *spare) {
         spare[places[j]] = entries[j];
     }
     if (ties)
-        qsort(entries, (size_t)held, sizeof *entries, by_product_then_rank);
+        sorted(entries, held, spare);
     else
         memcpy(entries, spare, (size_t)held * sizeof *entries);
 }
@@ -784,16 +812,29 @@ typedef struct {
     double *products;
 } Sparse;
 
-/* Adds up what a user's items lead to; sums is all 0 before. Returns how many items were touched; where these are likely most of
+#define STEP 8 /* sums that are looked at together */
+#define DENSE 6 /* terms for so many items at most: then all sums are looked at, which beats listing those that were touched */
+
+/* The row after the one that is added up: from anywhere in memory. */
+INLINE void fetch(const Sparse *task, int32_t row) {
+    for (int64_t j = task->starts[row]; j < task->starts[row + 1]; j += 16) {
+        __builtin_prefetch(task->leads + j);
+        __builtin_prefetch(task->weights + j);
+    }
+}
+
+/* Adds up what a user's items lead to; sums is all 0 before. Returns how many items were touched; where these are likely many of
    all items they are not listed: -1. */
 static int64_t lead(const Sparse *task, const int32_t *user, double *sums, int32_t *touched) {
-    int64_t held = 0, terms = 0;
-    for (int64_t place = 0; place < task->width && user[place] >= 0; place++)
-        terms += task->starts[user[place] + 1] - task->starts[user[place]];
-    int dense = terms * 2 >= task->items;
-    for (int64_t place = 0; place < task->width && user[place] >= 0; place++) {
+    int64_t held = 0, terms = 0, places = 0;
+    for (; places < task->width && user[places] >= 0; places++)
+        terms += task->starts[user[places] + 1] - task->starts[user[places]];
+    int dense = terms * DENSE >= task->items;
+    for (int64_t place = 0; place < places; place++) {
         double decay = task->decay[place];
         int64_t start = task->starts[user[place]], stop = task->starts[user[place] + 1];
+        if (place + 1 < places)
+            fetch(task, user[place + 1]);
         if (dense)
             for (int64_t j = start; j < stop; j++)
                 sums[task->leads[j]] += decay * (double)task->weights[j];
@@ -815,89 +856,133 @@ static void clear(const Sparse *task, double *sums, const int32_t *touched, int6
         sums[touched[j]] = 0.0;
 }
 
-/* A heap whose first entry is the worst. */
-static void sink(Entry *heap, int64_t held, Entry entry) {
-    int64_t place = 0;
-    for (int64_t child = 1; child < held; child = 2 * place + 1) {
-        if (child + 1 < held && by_product_then_rank(&heap[child + 1], &heap[child]) > 0)
-            child++;
-        if (by_product_then_rank(&heap[child], &entry) <= 0)
-            break;
-        heap[place] = heap[child];
-        place = child;
+typedef struct { /* what goes over the users one by one */
+    double *sums; /* (I,) of the user, all 0 between users */
+    int32_t *touched; /* (I + 1,) */
+    uint8_t *banned; /* (I,) what the user must not get, all 0 between users */
+    User user; /* the best of what was looked at: `low` and `high` of the pool are one array, of exact products */
+    int64_t room; /* of the pool */
+    Entry *entries; /* (2 room,) */
+} Sums;
+
+/* The pool in exact order, cut to n. */
+static void settle_sums(const Sparse *task, Sums *work) {
+    Pool *pool = &work->user.pool;
+    for (int i = 0; i < pool->held; i++)
+        work->entries[i] = (Entry){pool->low[i], task->ranks[pool->item[i]], pool->item[i]};
+    order(work->entries, pool->held, work->entries + work->room);
+    pool->held = pool->held < task->n ? pool->held : (int)task->n;
+    for (int i = 0; i < pool->held; i++) {
+        pool->low[i] = work->entries[i].product;
+        pool->item[i] = work->entries[i].item;
     }
-    heap[place] = entry;
+    if (pool->held == task->n)
+        work->user.cut = pool->low[pool->held - 1];
 }
 
-static void rise(Entry *heap, int64_t place, Entry entry) {
-    for (; place && by_product_then_rank(&entry, &heap[(place - 1) / 2]) > 0; place = (place - 1) / 2)
-        heap[place] = heap[(place - 1) / 2];
-    heap[place] = entry;
+/* An item that may be among the best n, if the user may get it. */
+INLINE void offer(const Sparse *task, Sums *work, const uint8_t *mask, int32_t item, double product) {
+    Pool *pool = &work->user.pool;
+    if (product < work->user.cut || work->banned[item] || (mask && !(mask[item >> 3] & 0x80 >> (item & 7))))
+        return;
+    pool->low[pool->held] = product;
+    pool->item[pool->held++] = item;
+    if (pool->held < work->room)
+        return;
+    tighten(&work->user, (int)task->n);
+    if (pool->held > work->room - task->n) /* ties, which no cut parts */
+        settle_sums(task, work);
 }
 
-static int64_t offer(Entry *heap, int64_t held, int64_t n, Entry entry) {
-    if (held < n) {
-        rise(heap, held, entry);
-        return held + 1;
+typedef double Two __attribute__((vector_size(16)));
+typedef int64_t TwoBits __attribute__((vector_size(16)));
+
+/* Whether one of `STEP` products is at least cut. */
+INLINE int64_t any_reaches(const double *sums, const double *offsets, double cut) {
+    TwoBits any = {0, 0};
+    for (int i = 0; i < STEP; i += 2) {
+        Two sum, offset;
+        memcpy(&sum, sums + i, sizeof sum);
+        memcpy(&offset, offsets + i, sizeof offset);
+        any |= sum + offset >= (Two){cut, cut};
     }
-    if (by_product_then_rank(&entry, &heap[0]) < 0)
-        sink(heap, held, entry);
-    return held;
+    return any[0] | any[1];
 }
 
-INLINE int may(const uint8_t *mask, const uint8_t *banned, int32_t item) {
-    return !banned[item] && (!mask || (mask[item >> 3] & 0x80 >> (item & 7)));
+static void look_at_all(const Sparse *task, Sums *work, const uint8_t *mask) {
+    const double *sums = work->sums, *offsets = task->offsets;
+    for (int64_t start = 0; start < task->items; start += STEP) {
+        int64_t stop = start + STEP;
+        if (stop > task->items)
+            stop = task->items;
+        else if (!any_reaches(sums + start, offsets + start, work->user.cut))
+            continue;
+        for (int64_t item = start; item < stop; item++)
+            if (sums[item] > 0.0)
+                offer(task, work, mask, (int32_t)item, sums[item] + offsets[item]);
+    }
 }
 
-static void best_of_user(const Sparse *task, int64_t user, const double *sums, const int32_t *touched, int64_t held,
-                         const uint8_t *banned, Entry *heap) {
+/* The best n of the items whose sum is above 0, and of the others, which come by their offsets. */
+static void best_of_user(const Sparse *task, int64_t user, Sums *work, int64_t held) {
     const uint8_t *mask = task->included ? task->included + task->mask[user] * task->stride : NULL;
-    int64_t n = task->n, size = 0;
-    for (int64_t j = 0; j < (held < 0 ? task->items : held); j++) {
-        int32_t item = held < 0 ? (int32_t)j : touched[j];
-        double product = sums[item] + task->offsets[item];
-        if ((size < n || product >= heap[0].product) && may(mask, banned, item))
-            size = offer(heap, size, n, (Entry){product, task->ranks[item], item});
-    }
-    for (int64_t j = 0; held >= 0 && j < task->items; j++) {
+    Pool *pool = &work->user.pool;
+    pool->held = 0;
+    work->user.cut = -INFINITY;
+    if (held < 0)
+        look_at_all(task, work, mask);
+    for (int64_t j = 0; j < held; j++)
+        offer(task, work, mask, work->touched[j], work->sums[work->touched[j]] + task->offsets[work->touched[j]]);
+    tighten(&work->user, (int)task->n);
+    int first = pool->held;
+    for (int64_t j = 0, more = 0; j < task->items && more < task->n; j++) {
         int32_t item = task->order[j];
-        Entry entry = {task->offsets[item], task->ranks[item], item};
-        if (size == n && by_product_then_rank(&entry, &heap[0]) > 0)
-            break; /* and all that follow are worse */
-        if (sums[item] == 0.0 && may(mask, banned, item))
-            size = offer(heap, size, n, entry);
+        if (task->offsets[item] < work->user.cut)
+            break; /* as are all that follow */
+        if (work->sums[item] > 0.0)
+            continue;
+        int before = pool->held;
+        offer(task, work, mask, item, task->offsets[item]);
+        more += pool->held != before;
     }
-    while (size) {
-        Entry worst = heap[0];
-        task->best[user * n + --size] = worst.item;
-        task->products[user * n + size] = worst.product;
-        sink(heap, size, heap[size]);
-    }
+    if (pool->held != first)
+        tighten(&work->user, (int)task->n);
+    settle_sums(task, work);
+    memcpy(task->best + user * task->n, pool->item, (size_t)pool->held * sizeof *pool->item);
+    memcpy(task->products + user * task->n, pool->low, (size_t)pool->held * sizeof *pool->low);
+}
+
+INLINE void ban(const Sparse *task, int64_t user, uint8_t *banned, uint8_t set) {
+    if (!task->excluded_starts)
+        return;
+    for (int64_t j = task->excluded_starts[user]; j < task->excluded_starts[user + 1]; j++)
+        if (task->excluded[j] < task->items)
+            banned[task->excluded[j]] = set;
 }
 
 static int sparse_search(const Sparse *task) {
     size_t items = (size_t)task->items + 1;
-    double *sums = calloc(items, sizeof *sums);
-    int32_t *touched = malloc(items * sizeof *touched);
-    uint8_t *banned = calloc(items, 1);
-    Entry *heap = malloc((size_t)(task->n + 1) * sizeof *heap);
-    int failed = !sums || !touched || !banned || !heap ? -1 : 0;
+    Sums work = {.room = 2 * task->n + 64};
+    work.sums = calloc(items, sizeof *work.sums);
+    work.touched = malloc(items * sizeof *work.touched);
+    work.banned = calloc(items, 1);
+    work.entries = malloc(2 * (size_t)work.room * sizeof *work.entries);
+    work.user.pool.item = malloc((size_t)work.room * sizeof *work.user.pool.item);
+    work.user.pool.low = work.user.pool.high = malloc((size_t)work.room * sizeof *work.user.pool.low);
+    int failed = !work.sums || !work.touched || !work.banned || !work.entries || !work.user.pool.item || !work.user.pool.low ? -1 : 0;
     for (int64_t user = 0; !failed && user < task->count; user++) {
-        int64_t held = lead(task, task->users + user * task->width, sums, touched);
-        for (int set = 1; set >= 0; set--) {
-            for (int64_t j = task->excluded_starts ? task->excluded_starts[user] : 0;
-                 task->excluded_starts && j < task->excluded_starts[user + 1]; j++)
-                if (task->excluded[j] < task->items)
-                    banned[task->excluded[j]] = (uint8_t)set;
-            if (set)
-                best_of_user(task, user, sums, touched, held, banned, heap);
-        }
-        clear(task, sums, touched, held);
+        int64_t held = lead(task, task->users + user * task->width, work.sums, work.touched);
+        ban(task, user, work.banned, 1);
+        best_of_user(task, user, &work, held);
+        ban(task, user, work.banned, 0);
+        clear(task, work.sums, work.touched, held);
     }
-    free(sums);
-    free(touched);
-    free(banned);
-    free(heap);
+    free(work.sums);
+    free(work.touched);
+    free(work.banned);
+    free(work.entries);
+    free(work.user.pool.item);
+    free(work.user.pool.low);
     return failed;
 }
 
