@@ -168,7 +168,7 @@ def test_a_stranger_reads_the_readme_to_its_end() -> None:
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_the_documents_show_commands_as_they_are(name: str) -> None:
     text = DOCUMENTS[name].replace("\\\n", "")
-    for line in re.findall(r"^\$ personalize-spark ([^#\n]*)|\$\(personalize-spark ([^)\n]*)", text, re.MULTILINE):
+    for line in re.findall(r"^\$ personalize-spark ([^#\n]*)|\$\(personalize-spark (.*)\)$", text, re.MULTILINE):
         parser().parse_args(shlex.split("".join(line)))
 
 

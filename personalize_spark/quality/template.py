@@ -49,7 +49,8 @@ body.ps-page {{ margin: 0; background: #f5f6f8; }}
   background: none; }}
 .ps thead th {{ color: var(--soft); }}
 .ps th:first-child, .ps .text th, .ps .text td {{ text-align: left; }}
-.ps .text td {{ overflow-wrap: anywhere; }}
+.ps td {{ white-space: nowrap; }}
+.ps .text td {{ overflow-wrap: anywhere; white-space: normal; }}
 .ps .bar {{ display: grid; grid-template-columns: minmax(64px, auto) 1fr minmax(56px, auto); gap: 8px; align-items: center; font-size: 12px;
   color: var(--soft); font-variant-numeric: tabular-nums; }}
 .ps .bar i {{ display: block; height: 12px; min-width: 1px; border-radius: 2px; background: var(--one); }}
