@@ -122,7 +122,12 @@ def answer_in_time(request: Callable[[], T], uri: str) -> T:
         BotoCoreError, ClientError: the request's, or that it took too long.
     """
     answer, seconds = Future[T](), limit_of("request-deadline")
-    threading.Thread(target=_make, args=(request, answer), daemon=True).start()
+    try:
+        threading.Thread(target=_make, args=(request, answer), daemon=True).start()
+    except (
+        RuntimeError
+    ):  # Python 3.12 begins no thread any more when a process ends, where jobs are still to be told as failed
+        _make(request, answer)
     try:
         return answer.result(seconds or None)
     except TimeoutError as error:

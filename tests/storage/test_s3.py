@@ -6,6 +6,7 @@ import io
 import json
 import os
 import random
+import threading
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,14 @@ from pathlib import Path
 import boto3
 import pytest
 
-from personalize_spark.errors import AccessDenied, BucketNotFound, ObjectChanged, ObjectExists, StorageError
+from personalize_spark.errors import (
+    AccessDenied,
+    BucketNotFound,
+    ObjectChanged,
+    ObjectExists,
+    ObjectNotFound,
+    StorageError,
+)
 from personalize_spark.storage import s3 as s3_module
 from personalize_spark.storage import s3_requests
 from personalize_spark.storage.location import open_store
@@ -238,6 +246,19 @@ def test_a_storage_that_never_answers_is_an_error_in_the_end(
     monkeypatch.setenv("PERSONALIZE_SPARK_REQUEST_DEADLINE", "1")
     with pytest.raises(StorageError, match=r"/a within 1 s \(PERSONALIZE_SPARK_REQUEST_DEADLINE\)"):
         store.read("a")
+
+
+def test_requests_are_made_while_a_process_ends(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = open_store(s3)
+    store.write("a", b"ours")
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't create new thread at interpreter shutdown")  # as Python 3.12 says
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert store.read("a") == b"ours"
+    with pytest.raises(ObjectNotFound):
+        store.read("b")
 
 
 @pytest.mark.usefixtures("hasty")
