@@ -48,13 +48,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def _code_of(work: Callable[[], int]) -> int:
-    """The exit code of some work; why it failed is said."""
+def _code_of(work: Callable[[], int], operation: str | None = None) -> int:
+    """The exit code of some work; why it failed is said, of an operation as the AWS CLI says it."""
     try:
         with missing_spark_told():
             return work()
     except ServiceError as error:
-        return _tell(f"An error occurred ({error.code}): {error.message}", REFUSED, *_notes(error))
+        when = f" when calling the {operation} operation" if operation else ""
+        return _tell(f"An error occurred ({error.code}){when}: {error.message}", REFUSED, *_notes(error))
     except PersonalizeSparkError as error:
         return _tell(error.message, FAILED, *_notes(error))
     except KeyboardInterrupt as interrupt:
@@ -67,7 +68,7 @@ def _run(argv: Sequence[str] | None) -> int:
         if arguments is None:
             return DONE
         with log_as_asked(arguments):
-            return _code_of(lambda: _carry_out(arguments))
+            return _code_of(lambda: _carry_out(arguments), getattr(arguments, "operation", None))
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace | None:

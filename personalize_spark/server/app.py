@@ -51,9 +51,7 @@ class App:
     async def _live(self, receive: Receive, send: Send) -> None:
         while True:
             kind = (await receive())["type"]
-            if (
-                kind == "lifespan.startup"
-            ):  # a look at a job that has lost its driver takes a minute: others go on meanwhile
+            if kind == "lifespan.startup":  # a look at a job without its driver takes a minute; others go on meanwhile
                 asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(MAX_REQUESTS))
             if kind == "lifespan.shutdown":
                 await asyncio.to_thread(self._background.close, self._grace)

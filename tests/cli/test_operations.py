@@ -101,6 +101,7 @@ def test_times_are_printed_as_the_aws_cli_prints_them(call: Call) -> None:
 def test_numbers_and_queries_that_are_none_are_refused(call: Call) -> None:
     code, _, err = call("list-schemas", "--max-results", "many")
     assert (code, "Value 'many' at 'maxResults'" in err) == (2, True)
+    assert err.startswith("An error occurred (InvalidInputException) when calling the ListSchemas operation: ")
     code, _, err = call("list-schemas", "--query", "schemas[")
     assert (code, "Bad value for --query" in err) == (2, True)
 

@@ -292,6 +292,7 @@ def test_a_dataset_group_gives_popularity_and_is_named_by_the_records(
     assert str(arn).startswith("arn:aws:personalize:eu-west-1:111122223333:solution/s/")
     for each in (arn, arn.sibling("solution", "s")):
         assert catalog.read(each).fields["datasetGroupArn"] == str(group)
+        assert catalog.read(each).fields["name"] == "s"
     imported = model_of(catalog, arn)
     names = imported.item_ids()
     assert [names[row] for row in imported.popularity_order[:2]] == ["i1", "i2"]
