@@ -23,6 +23,7 @@ from personalize_spark.recipes import Settings, recipe_of
 from personalize_spark.storage.location import Place
 from personalize_spark.themes.choice import Candidate
 from personalize_spark.themes.relevance import RELEVANT, ordered
+from personalize_spark.themes.theme import TELLING
 
 SHOWN = 10
 
@@ -63,8 +64,12 @@ class ThemeExplanation:
         chosen = next((each for each in self.candidates if each.text == self.theme), None)
         if chosen is None:
             return "The Items dataset had no text or category that two of the items share, so there is no theme."
+        highest = chosen.score >= max(each.score for each in self.candidates)
+        telling = (
+            "" if highest else f" of those that are {TELLING:g} times as frequent here as in the catalogue, or more"
+        )
         return (
-            f"Of {self.of_candidates} phrases it has the highest score: {chosen.coverage:.0%} of the items have it, "
+            f"Of {self.of_candidates} phrases it has the highest score{telling}: {chosen.coverage:.0%} of the items have it, "
             f"{chosen.lift:.1f} times as many as in the catalogue, and {chosen.neighbours:.0%} of the items just outside."
         )
 

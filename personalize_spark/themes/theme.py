@@ -19,7 +19,7 @@ from personalize_spark.themes.words import folded, stem
 
 _MEANT = 1.0
 """How much the middle of a set counts beside the phrase."""
-_TELLING = 1.2
+TELLING = 1.2
 """A phrase that is not so much more frequent in the set than in the catalogue is no better than one that is used already."""
 
 
@@ -30,7 +30,7 @@ class Theme:
     Attributes:
         text: the phrase; empty where nothing is known of any item.
         scores: float32 (n,), the relevance of the theme to each item of the set.
-        candidates: what could be said of the set, best first.
+        candidates: what could be said of the set, best first; last what is hardly more frequent in it than in the catalogue.
         vector: float32 (d,), where the theme lies, of the length of the scale; empty without a text.
     """
 
@@ -99,7 +99,8 @@ class Themes:
         allowed = [each for each in found if is_phrase(each.text, self.terms.language) and not self.is_name(each.text)]
         if not allowed:
             return Theme("", np.zeros(len(rows), np.float32), found)
-        chosen = max(allowed, key=lambda each: (-used[_words_of(each)] - (each.lift < _TELLING), each.score))
+        chosen = max(allowed, key=lambda each: (-used[_words_of(each)] - (each.lift < TELLING), each.score))
+        allowed.sort(key=lambda each: each.lift < TELLING)
         used[_words_of(chosen)] += 1
         vector = self.vector(chosen.terms, rows)
         return Theme(chosen.text, relevance(vector, self.item_vectors[rows]), allowed, vector)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,9 @@ from personalize_spark.catalog.status import Status
 from personalize_spark.cli.main import main
 from personalize_spark.errors import InvalidInputException, ResourceNotFoundException
 from personalize_spark.schemas import ITEMS, Column, Schema
-from personalize_spark.service.explain_theme import explain_theme
+from personalize_spark.service.explain_theme import ThemeExplanation, explain_theme
 from personalize_spark.testing.toy import themed_version, write_version
+from personalize_spark.themes.choice import Candidate
 
 SCHEMA = Schema(
     ITEMS,
@@ -43,6 +45,21 @@ def test_the_choice_is_explained(catalog: Catalog) -> None:
     assert found.candidates[0].text == "Muddy walks"
     assert found.candidates[0].coverage == 1.0
     assert "100% of the items have it, 2.0 times as many as in the catalogue" in found.why()
+
+
+def test_a_choice_that_has_not_the_highest_score_is_explained() -> None:
+    told, common = (
+        Candidate("Muddy walks", (0,), 0.5, 2.0, 0.0, 1.0, 0.4),
+        Candidate("Dogs", (1,), 1.0, 1.1, 0.0, 1.0, 0.9),
+    )
+    found = ThemeExplanation(
+        "a", "arn", known=True, theme=told.text, items=[], candidates=[told, common], of_candidates=2
+    )
+    assert (
+        "the highest score of those that are 1.2 times as frequent here as in the catalogue, or more: 50%"
+        in found.why()
+    )
+    assert "the highest score: 50%" in replace(found, candidates=[told]).why()
 
 
 def test_an_unknown_item_is_said_to_be_one(catalog: Catalog) -> None:
