@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from contextlib import suppress
 from functools import partial
 
 import personalize_spark
-from personalize_spark.errors import JobFailed, PersonalizeSparkError, TaskFailed
+from personalize_spark.errors import JobFailed, ObjectChanged, ObjectNotFound, PersonalizeSparkError, TaskFailed
 from personalize_spark.job.executor import Executor
 from personalize_spark.job.inputs import read_inputs
 from personalize_spark.job.plan import CHECK
@@ -55,7 +56,8 @@ def _failure(release: str, staging: Store, *, writes: bool) -> str | None:
             for store in filter(None, (worker.plan.output(), worker.plan.errors(), worker.plan.parquet())):
                 store.write(CHECK, b"")
         for each in read_inputs(worker.staging)[:1]:
-            worker.input.read(each.source.name, 0, min(1, each.source.size), each.source.etag)
+            with suppress(ObjectNotFound, ObjectChanged):  # which costs this input its output, and no other
+                worker.input.read(each.source.name, 0, min(1, each.source.size), each.source.etag)
         _ = worker.model, worker.line_filter  # mapping them is the proof
     except PersonalizeSparkError as error:
         return error.message

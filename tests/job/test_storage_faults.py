@@ -218,12 +218,13 @@ def test_a_list_that_shows_what_is_deleted_fails_by_its_name(
     store.write("in/gone.json", b'{"userId":"u1"}\n')
 
     def choose(each: Asked) -> str | None:
-        return "stale" if deleted and is_list(each) else None
+        return "stale" if deleted and is_list(each) and "prefix=in%2F" in each.path else None
 
     with harmful(os.environ["AWS_ENDPOINT_URL"], choose) as url, through(url, monkeypatch):
         deleted += [each.name for each in store.list("in/")]
         store.delete("in/gone.json")
         failed(catalog, asked, r"s3://.*/in/gone\.json does not exist", capfd)
+    assert open_store(s3).read("out/users.json.out").count(b"\n") == LINES
 
 
 def outage(seconds: float) -> tuple[Choose, list[float]]:
