@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -207,7 +209,11 @@ def test_a_driver_that_slept_leaves_the_job_to_the_one_that_resumed_it(
     first = subprocess.Popen([sys.executable, "-m", "personalize_spark", *command], stderr=subprocess.PIPE, text=True)
     while not list(tmp_path.glob("out/_staging/*/*/splits.json")):
         assert first.poll() is None
-    os.kill(first.pid, signal.SIGSTOP)
+    with ExitStack() as locks:  # it is not to stop while it has one, which nobody else would get then
+        for path in tmp_path.rglob(".lock*"):
+            fcntl.flock(locks.enter_context(path.open("w")), fcntl.LOCK_EX)
+        os.kill(first.pid, signal.SIGSTOP)
+        os.waitpid(first.pid, os.WUNTRACED)
     assert ps.resume(catalog, str(the_job(catalog).arn), engine="local").lines == LINES * len(FILES)
     os.kill(first.pid, signal.SIGCONT)
     _, said = first.communicate()
