@@ -3,7 +3,8 @@
     OPENBLAS_NUM_THREADS=1 python -m benchmarks.themed_jobs
 
 Each run is `personalize-spark run --engine local` in a process of its own on 2 cores, nothing mapped before; the middle one of three counts.
-It ends with 1 where the themes add more than `MOST_SECONDS`.
+Memory is the most that its processes had resident together, mapped files among it, what they share counted once. It ends with 1 where the
+themes add more than `MOST_SECONDS` or `MOST_MEGABYTES`, with the catalogue's own words or with WordLlama.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +29,11 @@ from benchmarks.machine import machine
 from benchmarks.shops import SHOPS, product
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.testing.toy import request, themed_version
-from personalize_spark.training.themes import Semantic
+from personalize_spark.training.themes import EMBEDDINGS
 
-ITEMS, QUESTIONS, RANK, RUNS, SEED, MOST_SECONDS = 200_000, 100, 64, 3, 7, 5.0
+ITEMS, QUESTIONS, RANK, RUNS, SEED = 200_000, 100, 64, 3, 7
+MOST_SECONDS, MOST_MEGABYTES = 5.0, 1_000
+_LOOK_SECONDS = 0.02
 RESULT = Path(__file__).parent / "results" / "themed_jobs.json"
 _THEMED: Mapping[str, Any] = {
     "batchInferenceJobMode": "THEME_GENERATION",
@@ -41,24 +45,35 @@ def main() -> int:
     """Measure, and write the result."""
     with tempfile.TemporaryDirectory() as folder:
         requests = _requests(Path(folder))
-        runs = {name: [_run(Path(folder), each, number) for number in range(RUNS)] for name, each in requests.items()}
-    seconds = {name: round(statistics.median(found), 2) for name, found in runs.items()}
-    added = round(seconds["themed"] - seconds["plain"], 2)
+        runs = {
+            name: [_run(Path(folder), name, each, number) for number in range(RUNS)] for name, each in requests.items()
+        }
+    taken = {
+        name: [round(statistics.median(each), 2) for each in zip(*found, strict=True)] for name, found in runs.items()
+    }
+    added = {
+        name: [round(more - less, 2) for more, less in zip(taken[name], taken["plain"], strict=True)]
+        for name in EMBEDDINGS
+    }
     result = {
         "machine": machine(),
         "items": ITEMS,
         "lines": QUESTIONS,
-        "seconds": seconds,
-        "seconds that themes add": added,
-        "seconds that themes may add": MOST_SECONDS,
+        "what a job takes": {name: _named(each) for name, each in taken.items()},
+        "what themes add": {name: _named(each) for name, each in added.items()},
+        "what themes may add": _named((MOST_SECONDS, MOST_MEGABYTES)),
     }
     print(json.dumps(result, indent=1))
     RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    return int(added > MOST_SECONDS)
+    return int(any(each[0] > MOST_SECONDS or each[1] > MOST_MEGABYTES for each in added.values()))
+
+
+def _named(measures: Sequence[float]) -> dict[str, float]:
+    return dict(zip(("seconds", "megabytes"), measures, strict=True))
 
 
 def _requests(folder: Path) -> dict[str, dict[str, Any]]:
-    """A shop as a solution version, and a request with themes and one without."""
+    """A shop as a solution version by each embedding; a request with themes by each of them, and one without."""
     chance, shelves = random.Random(SEED), SHOPS["english"]
     made = [product(shelves, chance) for _ in range(ITEMS)]
     table = table_of([(f"p{number:06d}", *each.texts) for number, each in enumerate(made)])
@@ -67,23 +82,44 @@ def _requests(folder: Path) -> dict[str, dict[str, Any]]:
     directions = random_.normal(0, RANK**-0.5, (len(traits), RANK))
     factors = np.array([sum(weight * directions[traits[each]] for each, weight in one.traits.items()) for one in made])
     factors += random_.normal(0, 0.1, factors.shape)
-    version = themed_version(Catalog(f"file://{folder}/catalog"), table, SCHEMA, factors.astype(np.float32), Semantic())
     lines = [json.dumps({"itemId": f"p{number:06d}"}) for number in chance.sample(range(ITEMS), QUESTIONS)]
     source = folder / "items.json"
     source.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    plain = request(version, f"file://{source}", f"file://{folder}/out/")
-    return {"plain": plain, "themed": {**plain, **_THEMED}}
+    requests = {}
+    for name, embedding in EMBEDDINGS.items():
+        catalog = Catalog(f"file://{folder}/{name}")
+        version = themed_version(catalog, table, SCHEMA, factors.astype(np.float32), embedding())
+        plain = request(version, f"file://{source}", f"file://{folder}/out/")
+        requests[name] = {**plain, **_THEMED}
+    return {"plain": plain, **requests}
 
 
-def _run(folder: Path, asked: Mapping[str, Any], number: int) -> float:
-    """Seconds of a run."""
+def _run(folder: Path, name: str, asked: Mapping[str, Any], number: int) -> tuple[float, float]:
+    """Seconds of a run, and megabytes of its processes."""
     file = folder / "request.json"
-    file.write_text(json.dumps({**asked, "jobName": f"{asked.get('batchInferenceJobMode', 'plain')}-{number}"}))
+    file.write_text(json.dumps({**asked, "jobName": f"{name}-{number}"}))
     command = [sys.executable, "-m", "personalize_spark", "run", "--engine", "local", "--request", str(file)]
-    environment = {**os.environ, "PERSONALIZE_SPARK_CATALOG": f"file://{folder}/catalog", "OPENBLAS_NUM_THREADS": "1"}
-    started = time.perf_counter()
-    subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - started
+    catalog = [*EMBEDDINGS][-1] if name == "plain" else name
+    environment = {**os.environ, "PERSONALIZE_SPARK_CATALOG": f"file://{folder}/{catalog}", "OPENBLAS_NUM_THREADS": "1"}
+    started, most = time.perf_counter(), 0.0
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as process:
+        while process.poll() is None:
+            most = max(most, _megabytes(process.pid))
+            time.sleep(_LOOK_SECONDS)
+    if process.returncode:
+        raise SystemExit(f"{name} failed")
+    return time.perf_counter() - started, most
+
+
+def _megabytes(pid: int) -> float:
+    """What a process and all that it has started have resident, each one's part of what they share (`Pss`)."""
+    try:
+        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    except OSError:  # it has ended
+        return 0.0
+    found = re.search(r"^Pss: +(\d+) kB$", rollup, re.MULTILINE)
+    return (int(found[1]) / 1024 if found else 0.0) + sum(_megabytes(int(child)) for child in children)
 
 
 if __name__ == "__main__":
