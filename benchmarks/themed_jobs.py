@@ -3,8 +3,7 @@
     OPENBLAS_NUM_THREADS=1 python -m benchmarks.themed_jobs
 
 Each run is `personalize-spark run --engine local` in a process of its own on 2 cores, nothing mapped before; the middle one of three counts.
-Memory is the most that its processes had resident together, mapped files among it, what they share counted once. It ends with 1 where the
-themes add more than `MOST_SECONDS` or `MOST_MEGABYTES`, with the catalogue's own words or with WordLlama.
+Memory is the most that one of its processes had resident, mapped files among it (`Pss`). It ends with 1 where the themes add more than `MOST_SECONDS` or `MOST_MEGABYTES`, with the catalogue's own words or with WordLlama.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import re
 import statistics
 import subprocess
 import sys
@@ -24,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import scale
 from benchmarks.catalogues import SCHEMA, table_of
 from benchmarks.machine import machine
 from benchmarks.shops import SHOPS, product
@@ -33,7 +32,7 @@ from personalize_spark.training.themes import EMBEDDINGS
 
 ITEMS, QUESTIONS, RANK, RUNS, SEED = 200_000, 100, 64, 3, 7
 MOST_SECONDS, MOST_MEGABYTES = 5.0, 1_000
-_LOOK_SECONDS = 0.02
+_LOOK_SECONDS = 0.05
 RESULT = Path(__file__).parent / "results" / "themed_jobs.json"
 _THEMED: Mapping[str, Any] = {
     "batchInferenceJobMode": "THEME_GENERATION",
@@ -95,7 +94,7 @@ def _requests(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def _run(folder: Path, name: str, asked: Mapping[str, Any], number: int) -> tuple[float, float]:
-    """Seconds of a run, and megabytes of its processes."""
+    """Seconds of a run, and megabytes of its largest process."""
     file = folder / "request.json"
     file.write_text(json.dumps({**asked, "jobName": f"{name}-{number}"}))
     command = [sys.executable, "-m", "personalize_spark", "run", "--engine", "local", "--request", str(file)]
@@ -104,22 +103,12 @@ def _run(folder: Path, name: str, asked: Mapping[str, Any], number: int) -> tupl
     started, most = time.perf_counter(), 0.0
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as process:
         while process.poll() is None:
-            most = max(most, _megabytes(process.pid))
+            found = scale.sample(process.pid, 0.0, set())
+            most = max([most, *(value for kind, value in found.items() if kind.endswith("PSS"))])
             time.sleep(_LOOK_SECONDS)
     if process.returncode:
         raise SystemExit(f"{name} failed")
     return time.perf_counter() - started, most
-
-
-def _megabytes(pid: int) -> float:
-    """What a process and all that it has started have resident, each one's part of what they share (`Pss`)."""
-    try:
-        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
-    except OSError:  # it has ended
-        return 0.0
-    found = re.search(r"^Pss: +(\d+) kB$", rollup, re.MULTILINE)
-    return (int(found[1]) / 1024 if found else 0.0) + sum(_megabytes(int(child)) for child in children)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from html import escape
@@ -102,17 +103,19 @@ class Evaluation:
     @cached_property
     def intervals(self) -> dict[str, dict[str, Interval]]:
         """By ranking or peer, and by measure, the 95 % interval of a mean over users, see `quality.intervals`."""
-        return {name: intervals(values) for name, values in self.values.items()}
+        return _intervals_of(self.values)
 
     @cached_property
     def differences(self) -> dict[str, dict[str, Interval]]:
         """By ranking or peer, the intervals of the model's measures minus its own, over the same users."""
         mine = self.values.get("model", {})
-        return {
-            name: intervals({measure: mine[measure] - values[measure] for measure in values if measure in mine})
-            for name, values in self.values.items()
-            if name != "model"
-        }
+        others = {name: values for name, values in self.values.items() if name != "model"}
+        return _intervals_of(
+            {
+                name: {each: mine[each] - values[each] for each in values if each in mine}
+                for name, values in others.items()
+            }
+        )
 
     def beside(self, other: Evaluation, name: str, *, paired: bool) -> Evaluation:
         """With another version among the peers; `paired` if it was evaluated on the same users and items."""
@@ -227,6 +230,14 @@ class Evaluation:
         about = f"<p>{escape(self.solution_version_arn)}</p><p>{self.users:,} users, {self.items:,} items</p>"
         notes = "".join(f"<p>{escape(note)}</p>" for note in (*self.verdict(), *self.notes))
         return fragment(section("Evaluation", about + notes + table(*self.table())))
+
+
+def _intervals_of(values: Mapping[str, Mapping[str, NDArray[np.float64]]]) -> dict[str, dict[str, Interval]]:
+    """Of all at once: users are drawn only once."""
+    found = intervals({(name, each): column for name, columns in values.items() for each, column in columns.items()})
+    return {
+        name: {each: found[name, each] for each in columns if (name, each) in found} for name, columns in values.items()
+    }
 
 
 def _told(value: float) -> str:

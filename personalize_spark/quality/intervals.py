@@ -6,11 +6,13 @@ of a fixed seed, so the same users are drawn for all rankings: a difference betw
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+Name = TypeVar("Name", bound=Hashable)
 Interval = tuple[float, float]
 """The lower and the upper end."""
 
@@ -19,7 +21,7 @@ _CELLS = 1 << 20
 """Drawn users held at once: 8 MiB."""
 
 
-def intervals(values: Mapping[str, NDArray[np.float64]]) -> dict[str, Interval]:
+def intervals(values: Mapping[Name, NDArray[np.float64]]) -> dict[Name, Interval]:
     """By name, the interval of the mean of float64 (H,) `values`; none where H is below 2."""
     columns = np.column_stack([*values.values()]) if values else np.empty((0, 0))
     users = len(columns)

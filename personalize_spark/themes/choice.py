@@ -1,9 +1,10 @@
 """Choice: of the phrases that could name a set of items, the one that says most of it and least of everything else.
 
-A phrase has one term, two, or two nouns that a third describes: *1990s action and thriller*. Its score is squared coverage x distinctiveness x readability, less what it says of the items just outside the set, the sets of
-neighbouring items: maximal marginal relevance (Carbonell and Goldstein, "The use of MMR", 1998), with the neighbours as what was said
-before. Coverage and distinctiveness are the two factors of class-based TF-IDF (Grootendorst, "BERTopic", 2022): the share of the set
-that has a term, and the logarithm of how much rarer it is in the catalogue.
+A phrase has one term, two, or two nouns that a third describes: *1990s action and thriller*. Its score is squared coverage x
+distinctiveness x readability, less what it says of the items just outside the set, the sets of neighbouring items: maximal marginal
+relevance (Carbonell and Goldstein, "The use of MMR", 1998), with the neighbours as what was said before. Coverage and distinctiveness
+are the two factors of class-based TF-IDF (Grootendorst, "BERTopic", 2022): the share of the set that has a term, and the logarithm of
+how much rarer it is in the catalogue.
 """
 
 from __future__ import annotations

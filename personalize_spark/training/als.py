@@ -17,13 +17,12 @@ from personalize_spark.training.configuration import Hyperparameters
 from personalize_spark.training.factors import Factors, UserSource
 from personalize_spark.training.fold_in import AlsFoldIn
 from personalize_spark.training.interactions import known
-from personalize_spark.training.spark_als import fit_by_spark
+from personalize_spark.training.spark_als import SAMPLE, fit_by_spark
 from personalize_spark.training.training import Training
 
 MOST_INTERACTIONS = 40_000_000
 """As many fit in the driver: some 60 bytes for each pair, and the factors of all users."""
 _REMEDY = "lower --alpha or raise --regularization."
-_SAMPLE = 4096
 
 
 def train_als(training: Training) -> Factors:
@@ -46,14 +45,14 @@ def train_als(training: Training) -> Factors:
         table,
         items,
         users=UserSource(pairs, training.totals.users, fold_in),
-        sample=users[:_SAMPLE],  # users are numbered by a hash first, so the first of them are as good as any
+        sample=users,
         popular=True,
         properties={"hyperparameters": asdict(settings)},
     )
 
 
 def fit(pairs: DataFrame, items: int, settings: Hyperparameters) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The factors of users, float32 (U, d), in the order of their numbers, and of items, float32 (items, d), by number.
+    """The factors of the first `SAMPLE` users, float32 (at most SAMPLE, d), and of items, float32 (items, d), by number.
 
     Raises:
         numpy.linalg.LinAlgError: there is no solution.
@@ -61,4 +60,5 @@ def fit(pairs: DataFrame, items: int, settings: Hyperparameters) -> tuple[NDArra
     rows = collect_arrow(pairs.select("user", "item", F.col("events").cast("float")))
     numbers, users = np.unique(rows.column("user").to_numpy(), return_inverse=True)
     met, events = rows.column("item").to_numpy(), rows.column("events").to_numpy()
-    return alternate(Pairs(users, met, events, (len(numbers), items)), settings)
+    of_users, of_items = alternate(Pairs(users, met, events, (len(numbers), items)), settings)
+    return of_users[:SAMPLE], of_items

@@ -118,9 +118,8 @@ class _Side:
         for start in range(0, longest, step):
             places = np.arange(start, min(start + step, longest))
             at, inside = starts + np.minimum(places, lengths - 1), places < lengths
-            factors = np.take(
-                other, self.met.values[at], axis=0
-            )  # three times as fast as an index, and beside other threads
+            # three times as fast as an index, and other threads go on meanwhile
+            factors = np.take(other, self.met.values[at], axis=0)
             extra = np.where(inside, np.float32(settings.alpha) * self.events[at], np.float32(0))
             left += np.matmul((factors * extra[:, :, None]).transpose(0, 2, 1), factors)
             right += np.matmul((extra + inside)[:, None, :].astype(np.float32), factors)

@@ -12,14 +12,15 @@ from personalize_spark.spark import collect_arrow
 from personalize_spark.training.configuration import Hyperparameters
 from personalize_spark.training.vectors import as_matrix
 
+SAMPLE = 4096
+"""Users whose factors a fit gives. They are numbered by a hash first, so the first of them are as good as any."""
 _PAIRS_PER_BLOCK = 500_000
-_USERS = 4096
 
 
 def fit_by_spark(
     pairs: DataFrame, items: int, settings: Hyperparameters
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """As `als.fit`, but of the users only the first 4,096.
+    """As `als.fit`.
 
     The number of blocks follows from the data, not from the cluster: ALS draws its first factors block by block.
 
@@ -48,7 +49,7 @@ def fit_by_spark(
         if "SingularMatrixException" in str(error):
             raise np.linalg.LinAlgError(str(error)) from error
         raise
-    users = as_matrix(collect_arrow(model.userFactors.orderBy("id").limit(_USERS)).column("features"))
+    users = as_matrix(collect_arrow(model.userFactors.orderBy("id").limit(SAMPLE)).column("features"))
     table = collect_arrow(model.itemFactors)
     factors = np.zeros((items, model.rank), np.float32)  # an item whose every interaction is held out stays 0
     factors[table.column("id").to_numpy()] = as_matrix(table.column("features"))
