@@ -23,7 +23,7 @@ from personalize_spark.datasets.rows import Reading, Sample, check_header, read_
 from personalize_spark.datasets.table_files import TableSource, find_table
 from personalize_spark.datasets.times import TIMES, TimeForm, form_of_column, note_of
 from personalize_spark.errors import DataError, InvalidInputException, ResourceNotFoundException
-from personalize_spark.schemas import Schema
+from personalize_spark.schemas import INTERACTIONS, Schema
 from personalize_spark.storage.content import is_litter
 from personalize_spark.storage.location import Place, open_store, split_prefix, uri_of
 from personalize_spark.storage.store import Object, ObjectReader, Store, stream
@@ -191,7 +191,10 @@ def has_little(catalog: Catalog, group: Arn) -> bool:
     """Whether a dataset group has so few interactions that a session should start fast."""
     with suppress(ResourceNotFoundException):
         fields = catalog.read(group).fields
-        return "view" not in fields or Pinned(**fields["view"]).open().properties["interactions"] <= _LITTLE_ROWS
+        if "view" in fields:
+            return bool(Pinned(**fields["view"]).open().properties["interactions"] <= _LITTLE_ROWS)
+        find_dataset(catalog, group, INTERACTIONS)
+        return False  # a table that nobody has counted
     return True
 
 

@@ -186,3 +186,13 @@ def test_little_data_is_what_is_read_and_what_it_is_added_to(tmp_path: Path, mon
 
     monkeypatch.setattr("personalize_spark.datasets.import_plan._LITTLE_BYTES", 10)
     assert not plan_import(catalog, "shop", sources).little
+
+
+def test_a_table_that_nobody_has_counted_is_not_little(tmp_path: Path) -> None:
+    catalog = Catalog(tmp_path / "catalog")
+    group = catalog.new_arn("dataset-group", "shop")
+    catalog.create(group, {"name": "shop", "datasetGroupArn": str(group), "status": "ACTIVE"})
+    assert has_little(catalog, group)
+    table = {"path": f"{catalog.uri}/t", "deltaVersion": 0}
+    catalog.create(group.sibling("dataset", "shop", "INTERACTIONS"), {"datasetGroupArn": str(group), **table})
+    assert not has_little(catalog, group)
