@@ -154,7 +154,7 @@ def test_lists_of_adversarial_models_have_the_bytes_of_brute_force(
         sums = np.zeros(count)
         for place, row in enumerate(user[user >= 0]):
             found = slice(*items.leads.indptr[row : row + 2])
-            sums[items.leads.values[found]] += items.weights[found] * np.float64(items.decay[place])
+            sums[items.leads.values[found]] += items.weights[found].astype(np.float64) * items.decay[place]
         products = sums + items.offsets
         allowed = np.flatnonzero(selection.allows(np.full(count, line), np.arange(count)))
         expected = allowed[np.lexsort((items.ranks[allowed], -products[allowed]))][:n]
