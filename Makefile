@@ -4,7 +4,7 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 export PERSONALIZE_SPARK_JARS := $(CURDIR)/.jars
 # Its name changes exactly when the environment must, whatever the files' times say after a checkout.
-READY := $(VENV)/ready-$(shell cat requirements.lock pyproject.toml personalize_spark/scoring/native/kernel.c | sha256sum | cut -c1-16)
+READY := $(VENV)/ready-$(shell cat requirements.lock pyproject.toml personalize_spark/scoring/native/*.[ch] | sha256sum | cut -c1-16)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast test-stable test-floors test-matrix test-constraints check fuzz docs bench bench-full clean jars java clients dist

@@ -25,7 +25,7 @@ from personalize_spark.settings import SETTINGS, value_of
 
 VARIABLE = SETTINGS["kernel"].variable
 _FOLDER = Path(__file__).parent / "native"
-_VERSION = 2
+_VERSION = 3
 """Of what is called: a library of another version, left by an older build, is not used."""
 MOST = 2048
 """Length of the lists, at most: each user's pool is several times as long."""
@@ -150,7 +150,7 @@ class Kernel:
             MemoryError: there is none for the sums.
         """
         rows, columns = (np.ascontiguousarray(each, np.int64) for each in (rows, columns))
-        _check_rows((rows, len(users)), (columns, len(items)))
+        check_rows((rows, len(users)), (columns, len(items)))
         task, arrays, result = (
             _Sparse(items=len(items), width=items.width),
             _sparse_arrays(users, items),
@@ -177,7 +177,7 @@ class Kernel:
         """
         users, items = np.ascontiguousarray(users, np.float32), np.ascontiguousarray(items, np.float32)
         rows, columns = (np.ascontiguousarray(each, np.int64) for each in (rows, columns))
-        _check_rows((rows, len(users)), (columns, len(items)))
+        check_rows((rows, len(users)), (columns, len(items)))
         result = np.empty(len(rows))
         pointers = [each.ctypes.data for each in (users, rows, items, columns)]
         if self.library.kernel_paired(self.level, *pointers, len(rows), users.shape[1], result.ctypes.data):
@@ -232,7 +232,7 @@ def _library() -> ctypes.CDLL | None:
 
 
 def _sparse_arrays(users: NDArray[np.int32], items: SparseItems) -> dict[str, NDArray[Any] | None]:
-    _check_rows((users[users >= 0].astype(np.int64), len(items)))
+    check_rows((users[users >= 0].astype(np.int64), len(items)))
     return {
         "starts": np.ascontiguousarray(items.leads.indptr, np.int64),
         "leads": np.ascontiguousarray(items.leads.values, np.int32),
@@ -250,7 +250,8 @@ def _point(task: ctypes.Structure, arrays: dict[str, NDArray[Any] | None]) -> No
         setattr(task, name, None if array is None else array.ctypes.data)
 
 
-def _check_rows(*pairs: tuple[NDArray[np.int64], int]) -> None:
+def check_rows(*pairs: tuple[NDArray[np.integer[Any]], int]) -> None:
+    """Raise an IndexError if an index is not that of one of so many rows."""
     for indices, count in pairs:
         if len(indices) and not 0 <= indices.min() <= indices.max() < count:
             raise IndexError(f"Rows {indices.min()} to {indices.max()} of {count} vectors.")

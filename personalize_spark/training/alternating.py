@@ -12,13 +12,16 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from personalize_spark.scoring.kernel import kernel
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.training.configuration import Hyperparameters
 from personalize_spark.training.fold_in import gram
+from personalize_spark.training.solver import solve_rows
 
 _TERMS = 1 << 18
 """Float32 of the other side's factors that a batch gathers at once: 1 MiB."""
@@ -51,10 +54,11 @@ def alternate(pairs: Pairs, settings: Hyperparameters) -> tuple[NDArray[np.float
     Raises:
         numpy.linalg.LinAlgError: an equation has no single solution.
     """
+    from scipy.sparse import csr_array
     from threadpoolctl import threadpool_limits
 
-    by_user = _Side.of(pairs.users, pairs.items, pairs.events, pairs.shape[0])
-    by_item = _Side.of(pairs.items, pairs.users, pairs.events, pairs.shape[1])
+    met = csr_array((pairs.events, (pairs.users, pairs.items)), pairs.shape).tocsc()
+    by_item, by_user = _Side.of(met), _Side.of(met.tocsr())  # each row ascending, whatever the pairs' order
     drawn = np.random.default_rng(settings.seed).standard_normal((pairs.shape[0], settings.rank), np.float32)
     users = (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -72,15 +76,17 @@ class _Side:
     events: NDArray[np.float32]
 
     @classmethod
-    def of(cls, rows: NDArray[np.integer], met: NDArray[np.integer], events: NDArray[np.float32], count: int) -> _Side:
-        order = np.lexsort((met, rows))
-        lengths = np.bincount(rows, minlength=count)
-        return cls(Ragged.of_lengths(lengths, met[order].astype(np.int32)), events[order])
+    def of(cls, matrix: Any) -> _Side:
+        """From a compressed sparse matrix of events."""
+        return cls(Ragged(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32)), matrix.data)
 
     def solve(
         self, other: NDArray[np.float32], settings: Hyperparameters, pool: ThreadPoolExecutor
     ) -> NDArray[np.float32]:
         """float32 (rows, d): the factors of this side from those of the other."""
+        if (native := kernel()) is not None:
+            weights = settings.alpha, settings.regularization
+            return solve_rows(native, other, gram(other), self.met, self.events, weights, os.cpu_count() or 1)
         result = np.zeros((len(self.met), other.shape[1]), np.float32)
         solve = partial(self._solve, other=other, base=gram(other), settings=settings)
         batches = list(self._batches(other.shape[1]))

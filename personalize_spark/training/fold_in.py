@@ -21,7 +21,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from personalize_spark.scoring.kernel import kernel
 from personalize_spark.scoring.ragged import Ragged
+from personalize_spark.training.solver import solve_rows
 
 _SYSTEMS = 256
 """Users whose systems are solved together: 8 MiB at d = 64."""
@@ -141,6 +143,8 @@ class AlsFoldIn:
     def vectors(self, source: NDArray[np.float32], histories: Histories) -> NDArray[np.float32]:
         """See `FoldIn`; the source are the item factors."""
         items, indptr = histories.items, histories.items.indptr
+        if (native := kernel()) is not None:
+            return solve_rows(native, source, self.gram, items, histories.events, (self.alpha, self.regularization))
         users, rank = len(items), source.shape[1]
         result = np.empty((users, rank), np.float32)
         for start in range(0, users, _SYSTEMS):

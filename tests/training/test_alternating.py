@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from personalize_spark.scoring.kernel import Kernel, kernel
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.training import alternating
 from personalize_spark.training.alternating import Pairs, alternate
@@ -16,6 +18,11 @@ from personalize_spark.training.configuration import Hyperparameters
 from personalize_spark.training.fold_in import AlsFoldIn, Histories
 
 SETTINGS = Hyperparameters(rank=4, iterations=3, regularization=0.5, alpha=3.0)
+
+
+Way = Callable[[], Kernel | None]
+WAYS = pytest.mark.parametrize("way", [kernel, lambda: None], ids=["native", "numpy"])
+"""The compiled kernel, where there is one; and numpy."""
 
 
 def drawn(seed: int, users: int = 60, items: int = 25) -> Pairs:
@@ -38,10 +45,13 @@ def loss(pairs: Pairs, users: NDArray[np.float32], items: NDArray[np.float32]) -
     return float(((1 + SETTINGS.alpha * events) * errors**2).sum() + penalty)
 
 
-@given(st.integers(0, 1000))
-def test_users_end_with_the_vectors_that_they_are_folded_in_with(seed: int) -> None:
+@WAYS
+@given(seed=st.integers(0, 1000))
+def test_users_end_with_the_vectors_that_they_are_folded_in_with(way: Way, seed: int) -> None:
     pairs = drawn(seed)
-    users, items = alternate(pairs, SETTINGS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(alternating, "kernel", way)
+        users, items = alternate(pairs, SETTINGS)
     order = np.lexsort((pairs.items, pairs.users))
     met = Ragged.of_lengths(np.bincount(pairs.users), pairs.items[order].astype(np.int32))
     histories = Histories(met, pairs.events[order], np.zeros(len(order), np.int64))
@@ -50,14 +60,20 @@ def test_users_end_with_the_vectors_that_they_are_folded_in_with(seed: int) -> N
     assert not items[-1].any()
 
 
-def test_each_iteration_lowers_the_loss() -> None:
+@WAYS
+def test_each_iteration_lowers_the_loss(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alternating, "kernel", way)
     pairs = drawn(1)
     losses = [loss(pairs, *alternate(pairs, replace(SETTINGS, iterations=count))) for count in range(1, 7)]
     assert losses == sorted(losses, reverse=True)
     assert losses[-1] < 0.98 * losses[0]
 
 
-def test_the_same_pairs_give_the_same_bytes_in_any_order_on_any_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+@WAYS
+def test_the_same_pairs_give_the_same_bytes_in_any_order_on_any_cores(
+    way: Way, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(alternating, "kernel", way)
     pairs = drawn(2)
     mixed = np.random.default_rng(0).permutation(len(pairs.users))
     again = Pairs(pairs.users[mixed], pairs.items[mixed], pairs.events[mixed], pairs.shape)
@@ -71,6 +87,7 @@ def test_the_same_pairs_give_the_same_bytes_in_any_order_on_any_cores(monkeypatc
 
 @pytest.mark.parametrize("terms", [4, 64])
 def test_long_rows_are_added_up_in_parts(terms: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alternating, "kernel", lambda: None)
     pairs = drawn(3)
     whole = alternate(pairs, SETTINGS)
     monkeypatch.setattr(alternating, "_TERMS", terms)
@@ -78,5 +95,17 @@ def test_long_rows_are_added_up_in_parts(terms: int, monkeypatch: pytest.MonkeyP
         np.testing.assert_allclose(mine, theirs, rtol=2e-4, atol=2e-5)
 
 
-def test_numbers_that_are_too_large_end_in_factors_that_are_not_finite() -> None:
+def test_both_ways_end_with_the_same_factors(monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs = drawn(5)
+    native = alternate(pairs, SETTINGS)
+    monkeypatch.setattr(alternating, "kernel", lambda: None)
+    for mine, theirs in zip(native, alternate(pairs, SETTINGS), strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=2e-4, atol=2e-5)
+
+
+@WAYS
+def test_numbers_that_are_too_large_end_in_factors_that_are_not_finite(
+    way: Way, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(alternating, "kernel", way)
     assert not np.isfinite(alternate(drawn(4), replace(SETTINGS, alpha=1e300))[1]).all()

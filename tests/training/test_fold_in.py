@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
+from personalize_spark.scoring.kernel import Kernel, kernel
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.training import fold_in
 from personalize_spark.training.fold_in import AlsFoldIn, Histories, NewestFoldIn, RecentFoldIn, fold_in_of, gram
@@ -47,7 +50,9 @@ def test_a_vector_minimises_the_loss_over_all_items(seed: int, rank: int, histor
             assert loss(other, factors.astype(np.float64), counts) > least
 
 
-def test_many_users_are_solved_as_one_by_one() -> None:
+@pytest.mark.parametrize("way", [kernel, lambda: None], ids=["native", "numpy"])
+def test_many_users_are_solved_as_one_by_one(way: Callable[[], Kernel | None], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fold_in, "kernel", way)
     rng = np.random.default_rng(0)
     factors = rng.standard_normal((30, 4)).astype(np.float32)
     items = np.concatenate([rng.permutation(30)[:3] for _ in range(600)]).astype(np.int32)

@@ -1,4 +1,4 @@
-/* The int8 screen and the float64 product of scoring/, compiled: same items, same products, same bits as numpy.
+/* The int8 screen and the float64 product of scoring/, compiled: same items, same products, same bits as numpy. And what trains: solver.h.
 
    Plain C11, no Python.h: scoring/kernel.py loads it by ctypes. What is proved of it is in scoring/bounds.py, why it is so in
    docs/decisions/0009-int8-screen.md. The search is written once and instantiated for each level of instructions; which of
@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define VERSION 2 /* of what is called from Python: scoring/kernel.py has the same number */
+#define VERSION 3 /* of what is called from Python: scoring/kernel.py has the same number */
 
 #define INLINE static inline __attribute__((always_inline))
 #define ITEMS 64 /* of a block: they share a scale, and a bit each of one word */
@@ -43,6 +43,8 @@ typedef struct {
     int32_t *best;
     double *products;
 } Task;
+
+#include "solver.h"
 
 typedef struct { /* what one user has found: bounds of products of items that can still be among the best n */
     double *low, *high;
@@ -572,7 +574,8 @@ INLINE uint64_t above_portable(const int32_t *dots, int32_t below) {
     return bits;
 }
 
-#define LEVEL(name, target, group, limit, bias)                                                                          \
+#define LEVEL(name, target, group, limit, bias, bytes)                                                                   \
+    SOLVER(name, target, bytes)                                                                                          \
     target static int search_##name(const Task *task) {                                                                  \
         return search(task, dots_##name, above_##name, group, limit, bias);                                              \
     }                                                                                                                    \
@@ -586,7 +589,7 @@ INLINE uint64_t above_portable(const int32_t *dots, int32_t below) {
         for (int i = 0; i < group; i++)                                                                                  \
             bits[i] = above_##name(out + i * ITEMS, least);                                                              \
     }
-LEVEL(portable, , GROUP_PORTABLE, 127, 0)
+LEVEL(portable, , GROUP_PORTABLE, 127, 0, 16)
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -632,7 +635,7 @@ AVX2 INLINE uint64_t above_avx2(const int32_t *dots, int32_t below) {
     }
     return bits;
 }
-LEVEL(avx2, AVX2, GROUP_AVX2, 63, 64)
+LEVEL(avx2, AVX2, GROUP_AVX2, 63, 64, 32)
 
 #if defined(__clang__) && __clang_major__ >= 18 && __clang_major__ < 22 /* these have a name of its own for 512 bits */
 #define EVEX512 ",evex512"
@@ -677,7 +680,7 @@ VNNI INLINE uint64_t above_vnni(const int32_t *dots, int32_t below) {
         bits |= (uint64_t)_mm512_cmpgt_epi32_mask(_mm512_loadu_si512(dots + i * 16), least) << 16 * i;
     return bits;
 }
-LEVEL(vnni, VNNI, GROUP_VNNI, 127, 128)
+LEVEL(vnni, VNNI, GROUP_VNNI, 127, 128, 32)
 
 /* What the system saves at a switch of threads, of XMM, YMM and the three parts of ZMM. */
 static uint32_t saved_states(void) {
@@ -724,7 +727,7 @@ NEON INLINE void dots_neon(const int8_t *block, const uint8_t *const *users, int
     }
 }
 #define above_neon above_portable
-LEVEL(neon, NEON, GROUP_NEON, 127, 0)
+LEVEL(neon, NEON, GROUP_NEON, 127, 0, 16)
 static int has_neon(void) { return (getauxval(AT_HWCAP) >> 20 & 1) != 0; }
 #endif
 
@@ -735,12 +738,13 @@ typedef struct {
     int group, limit, bias;
     int (*has)(void);
     int (*search)(const Task *);
+    int (*solve)(const Systems *);
     int (*paired)(const float *, const int64_t *, const float *, const int64_t *, int64_t, int64_t, double *);
     void (*check)(const int8_t *, const uint8_t *const *, int64_t, const int32_t *, int32_t, int32_t *, uint64_t *);
 } Level;
 
 #define ENTRY(name, shown, group, limit, bias) \
-    {shown, group, limit, bias, has_##name, search_##name, paired_##name, check_##name}
+    {shown, group, limit, bias, has_##name, search_##name, solve_##name, paired_##name, check_##name}
 static const Level LEVELS[] = { /* the best one last */
     ENTRY(portable, "portable", GROUP_PORTABLE, 127, 0),
 #if defined(__x86_64__)
@@ -1029,6 +1033,8 @@ EXPORT int kernel_paired(int level, const float *users, const int64_t *rows, con
                          int64_t pairs, int64_t rank, double *out) {
     return LEVELS[level].paired(users, rows, items, columns, pairs, rank, out);
 }
+
+EXPORT int kernel_solve(int level, const Systems *task) { return LEVELS[level].solve(task); }
 
 EXPORT int kernel_sparse_search(const Sparse *task) { return sparse_search(task); }
 
