@@ -7,11 +7,17 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from personalize_spark.errors import counted
+from personalize_spark.job.themed import ThemedList
 from personalize_spark.outcomes import SCORE_BINS
 from personalize_spark.quality.template import area, bar_list, document, printable, section, table
+from personalize_spark.themes.relevance import RELEVANT
 
 if TYPE_CHECKING:
     from personalize_spark.job.report import Report
+
+_THEMES = 100
+"""Themes that the page shows."""
+_SPAN = {True: "<span>", False: '<span class="faint">'}
 
 
 def report_page(report: Report) -> str:
@@ -57,6 +63,10 @@ def _sections(report: Report) -> Iterator[str]:
     if report.near_misses:
         rows = list(report.near_misses.items())
         yield section("Unknown ids, and what they may mean", table(("asked", "known"), rows), "wide")
+    if report.themes:
+        rest = len(report.themes) - _THEMES
+        more = f"<p>and {rest:,} more in report.json</p>\n" if rest > 0 else ""
+        yield section("Themes", f"<ul>{''.join(map(_themed, report.themes[:_THEMES]))}</ul>\n{more}", "full")
     if report.timeline:
         span = f"<p>Lines a second over {report.timeline_seconds:.1f} s; at most {max(report.timeline):,.0f}.</p>"
         yield section("Throughput", span + area(report.timeline, "lines a second over time"), "wide")
@@ -77,6 +87,15 @@ def _kinds(report: Report, kinds: dict[str, int]) -> str:
         first = report.first[kind]
         rows.append((kind, f"{lines:,}", f"{first.file}, line {first.line}", printable(first.text), first.message))
     return table(("kind", "lines", "first", "text", "error"), rows, text=True)
+
+
+def _themed(found: ThemedList) -> str:
+    """A theme with its items; those that the service's guide advises to drop are grey."""
+    items = ", ".join(
+        f"{_SPAN[score >= RELEVANT]}{escape(printable(item))} {score:.2f}</span>"
+        for item, score in found.relevance.items()
+    )
+    return f"<li><b>{escape(found.theme or 'no theme')}</b>, like {escape(printable(found.item))}: {items}</li>\n"
 
 
 def _scores(counts: list[int]) -> dict[str, float]:

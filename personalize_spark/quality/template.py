@@ -36,6 +36,7 @@ body.ps-page {{ margin: 0; background: #f5f6f8; }}
 .ps .beside {{ display: flex; flex-wrap: wrap; gap: 24px; align-items: center; }}
 .ps .beside > * {{ flex: 1 1 240px; max-width: 640px; }}
 .ps .big {{ font-size: 26px; font-variant-numeric: tabular-nums; }}
+.ps .faint {{ color: var(--soft); opacity: 0.6; }}
 .ps .bad {{ color: var(--bad); }}
 .ps svg {{ display: block; max-width: 100%; height: auto; background: none !important; }}
 .ps svg text {{ fill: var(--ink); }}

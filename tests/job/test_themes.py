@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,7 +25,9 @@ from personalize_spark.errors import ArtifactError, InvalidInputException, JobFa
 from personalize_spark.filters.selector import Group
 from personalize_spark.job.executor import Executor
 from personalize_spark.job.local_executor import LocalExecutor
+from personalize_spark.job.report_page import report_page
 from personalize_spark.job.run import run_job
+from personalize_spark.job.themed import ThemedList
 from personalize_spark.recipes import RECIPES, Settings
 from personalize_spark.records import Object
 from personalize_spark.schemas import ITEMS, Column, Schema
@@ -109,6 +112,20 @@ def test_the_report_lists_each_theme_with_its_items(local: LocalExecutor, tmp_pa
     said = str(report)
     assert "  theme: Slow Sunday breakfasts (like a00): a01 0.50, a04 0.50" in said
     assert "b04 0.36, [b02 -0.01]" in said
+    page = report_page(report)
+    assert "<li><b>Slow Sunday breakfasts</b>, like a00: <span>a01 0.50</span>, <span>a04 0.50</span>" in page
+    assert '<span>b04 0.36</span>, <span class="faint">b02 -0.01</span></li>' in page
+
+
+def test_the_page_of_a_report_shows_a_hundred_themes_and_escapes_ids(local: LocalExecutor, tmp_path: Path) -> None:
+    catalog = Catalog(f"file://{tmp_path}/catalog")
+    (tmp_path / "in.json").write_text('{"itemId":"a00"}\n')
+    source, version = tmp_path / "in.json", version_of(catalog, "english")
+    job = create_batch_inference_job(catalog, themed(version, source, tmp_path / "out"))
+    report = run_job(local, catalog, job, lambda _: None)
+    page = report_page(replace(report, themes=[ThemedList("<b>", "", {"<i>": 0.1})] * 102))
+    assert page.count("<li><b>no theme</b>, like &lt;b&gt;: <span>&lt;i&gt; 0.10</span></li>") == 100
+    assert "and 2 more in report.json" in page
 
 
 def test_a_job_without_themes_answers_as_before(local: LocalExecutor, tmp_path: Path) -> None:
