@@ -134,7 +134,7 @@ def write_catalogue(folder: Path, chance: random.Random) -> None:
 
 def _description(genres: Sequence[str], number: int) -> str:
     scenes = " and ".join(_SCENES[genre][number % 2] for genre in genres)
-    return f"A {genres[0].lower()} about {scenes}."
+    return f"{'An' if genres[0][0] in 'AEIOU' else 'A'} {genres[0].lower()} about {scenes}."
 
 
 def _interactions(
