@@ -5,6 +5,9 @@
 The unit is one-thread numpy sgemm of the same users and items, in the blocks that were fastest on the machine where this was
 written and without looking at a score. Contenders run in turn; a ratio is the median over the rounds of contender / sgemm.
 Spark ML ALS is `recommendForUserSubset` in a warm session of one core, on the users of `top_n`, its lists read and thrown away.
+`top_n` is by the kernel of this processor; beside it by the kernel of processors that have AVX2 and no more, and by numpy.
+`limits` says how many pairs the processor could do at most. Times are the processor's, as other work may share the machine; Spark's
+are the clock's.
 
 With `--sparse` the scorer of v2 alone, by the kernel and by numpy, in turn: 50 items of history, each of which leads to 300, of a catalogue in
 which the item of place p is met with a probability of about 1 / (p + 10). The processor's time, as other work shares the machine.
@@ -20,15 +23,19 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.als import als_model, open_als_session
 from benchmarks.factors import factor_sets, resample
+from benchmarks.limits import limits
 from benchmarks.machine import machine
-from personalize_spark.scoring.kernel import kernel
+from personalize_spark.scoring import topn
+from personalize_spark.scoring.kernel import Kernel, kernel, kernels
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.sparse import SparseItems
 from personalize_spark.scoring.topn import ItemMatrix, products, top_n
@@ -65,7 +72,14 @@ def main() -> None:
         (RESULTS / "sparse.json").write_text(json.dumps(shown, indent=2) + "\n")
         return
     sizes = [10_000, 200_000] if arguments.quick else list(USERS)
-    result: dict[str, object] = {"machine": machine(), "rank": 64, "rounds": ROUNDS, "cases": []}
+    result: dict[str, object] = {
+        "machine": machine(),
+        "kernel": native.name if (native := kernel()) else "numpy",
+        "pairs a nanosecond at most": limits(64),
+        "rank": 64,
+        "rounds": ROUNDS,
+        "cases": [],
+    }
     cases = []
     for name, (users, items) in factor_sets().items():
         for size in sizes:
@@ -85,15 +99,16 @@ def measure(name: str, users: NDArray[np.float64], items: NDArray[np.float64], s
     _check(people[:4], matrix, n)
     contenders: dict[str, Callable[[], float]] = {
         "sgemm": lambda: _seconds(_sgemm, (people, matrix.factors, n)),
-        "top_n": lambda: _seconds(lambda work: top_n(work[0], matrix, n), (people, matrix.factors, n)),
     }
+    for ours, native in _ours().items():
+        contenders[ours] = partial(_seconds, partial(_top_n, matrix, native), (people, matrix.factors, n))
     fewer = people[: min(256, max(32, PEER_PAIRS // size))]
     for peer, run in _peers().items():
         contenders[peer] = lambda run=run: _seconds(run, (fewer, matrix.factors, n))  # type: ignore[misc]
     with tempfile.TemporaryDirectory() as folder:
         if "Spark" in name and size <= ALS_ITEMS:
             recommend = _spark_als(Path(folder), people, matrix.factors)
-            contenders["Spark ML ALS"] = lambda: _seconds(recommend, (people, matrix.factors, n))
+            contenders["Spark ML ALS"] = lambda: _seconds(recommend, (people, matrix.factors, n), time.perf_counter)
         runs = [{each: run() for each, run in contenders.items()} for _ in range(ROUNDS)]
     return {
         "factors": name,
@@ -151,11 +166,26 @@ def _sparse_world(size: int) -> tuple[SparseItems, NDArray[np.int32]]:
     return SparseItems(leads, weights, decay, prior, rng.permutation(size).astype(np.int32), 0.1), users
 
 
-def _seconds(run: Callable[[Work], object], work: Work) -> float:
+def _seconds(run: Callable[[Work], object], work: Work, clock: Callable[[], float] = time.process_time) -> float:
     """Per line."""
-    start = time.perf_counter()
+    start = clock()
     run(work)
-    return (time.perf_counter() - start) / len(work[0])
+    return (clock() - start) / len(work[0])
+
+
+def _ours() -> dict[str, Kernel | None]:
+    """`top_n` by the best kernel that runs here, by that of AVX2 where it is another one, and by numpy."""
+    found = {each.name: each for each in kernels()}
+    best = next(reversed(found), None)
+    shown: dict[str, Kernel | None] = {"top_n": found[best]} if best else {}
+    if best != "avx2" and "avx2" in found:
+        shown["top_n, AVX2 only"] = found["avx2"]
+    return shown | {"top_n, numpy": None}
+
+
+def _top_n(matrix: ItemMatrix, native: Kernel | None, work: Work) -> None:
+    with patch.object(topn, "kernel", lambda: native):
+        top_n(work[0], matrix, work[2])
 
 
 def _check(users: NDArray[np.float32], matrix: ItemMatrix, n: int) -> None:
