@@ -120,11 +120,14 @@ def _history(row: Fields | None, new: list[Event], most: int) -> Fields:
 
 
 def _copied(view: Artifact, store: Store, entries: Iterable[Entry]) -> Iterator[Entry]:
-    """Files of a view in another one; the storage copies them."""
+    """Files of a view in another one; the storage copies them, but for those that its list does not show yet."""
     there = {each.name: each for each in view.store.list()}
 
     def copy(entry: Entry) -> Entry:
-        store.compose(entry.name, view.store, [there[entry.name]])
+        if found := there.get(entry.name):
+            store.compose(entry.name, view.store, [found])
+        else:
+            store.write(entry.name, view.store.read(entry.name))
         return entry
 
     with ThreadPoolExecutor(_COPIERS) as copiers:

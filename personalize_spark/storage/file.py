@@ -8,14 +8,16 @@ import fcntl
 import hashlib
 import io
 import os
+import random
 import shutil
 import stat
 import tempfile
+import time
 import uuid
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 from personalize_spark.errors import AccessDenied, ObjectChanged, ObjectExists, ObjectNotFound, StorageError
 from personalize_spark.storage.store import READ_CHUNK, Access, Object, Store, checked
@@ -23,6 +25,9 @@ from personalize_spark.storage.store import READ_CHUNK, Access, Object, Store, c
 _LACKING = {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK}
 """What a file system answers that does not know a call."""
 _UNFINISHED = ".unfinished~"
+_LOCK_PATIENCE = 60.0
+"""Seconds for which a lock is waited for: who changes a record holds it for the time of one small write."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.2
 _KERNEL_CHUNK = 1 << 30
 
 
@@ -189,10 +194,27 @@ class FileStore:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        with (self.folder / f".lock{_UNFINISHED}").open("w") as lock:
-            with self._can("locks"):
-                fcntl.flock(lock, fcntl.LOCK_EX)
+        path, pause = self.folder / f".lock{_UNFINISHED}", _FIRST_PAUSE
+        with path.open("w") as lock:
+            until = time.monotonic() + _LOCK_PATIENCE
+            while not self._is_ours(lock):
+                if time.monotonic() > until:
+                    raise StorageError(
+                        f"Another process has held the lock {path} for {_LOCK_PATIENCE:.0f} s: it is stopped, or its disk "
+                        f"does not answer. `fuser {path}` tells its number on this host; let it go on or end it, then try again."
+                    )
+                time.sleep(pause * random.random())  # noqa: S311  # so that those who wait do not come together
+                pause = min(2 * pause, _LONGEST_PAUSE)
             yield
+
+    def _is_ours(self, lock: TextIO) -> bool:
+        """Take the lock, if nobody has it."""
+        with self._can("locks"):
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+        return True
 
     @contextlib.contextmanager
     def _can(self, what: str) -> Iterator[None]:

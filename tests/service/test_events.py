@@ -180,6 +180,16 @@ def test_a_history_keeps_the_newest(world: World) -> None:
     assert world.recommended() == ["a", "d"]
 
 
+def test_a_view_is_copied_whole_though_a_list_is_late(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = type(world.catalog.store).list
+    monkeypatch.setattr(type(world.catalog.store), "list", lambda store, prefix="": list(there(store, prefix))[:1])
+    world.put(event("b"))
+    assert world.recommended() == ["c", "d"]
+    monkeypatch.undo()
+    view = world.view()
+    assert {*view.entries} == {each.name for each in view.store.list()} - {"manifest.json"}
+
+
 def test_who_makes_a_view_meanwhile_wins(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.put(event("b"))
     made, group = waiting_events._with_events, world.catalog.read(world.group)

@@ -2,12 +2,16 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from personalize_spark.errors import AccessDenied, StorageError
+from personalize_spark.storage import file
 from personalize_spark.storage.location import open_store
 
 
@@ -122,6 +126,26 @@ def test_pipes_are_no_objects_and_nothing_waits_for_them(tmp_path: Path) -> None
         store.load("pipe")
     store.delete("")
     assert not tmp_path.exists()
+
+
+def test_a_lock_is_not_waited_for_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = open_store(f"file://{tmp_path}")
+    version = store.create("record", b"1")
+    lock = tmp_path / ".lock.unfinished~"
+    holding = "import fcntl, sys; f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX); print('held', flush=True); input()"
+    monkeypatch.setattr(file, "_LOCK_PATIENCE", 0.2)
+    with subprocess.Popen(
+        [sys.executable, "-c", holding, str(lock)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        holder.send_signal(signal.SIGSTOP)
+        with pytest.raises(StorageError, match=f"Another process has held the lock {lock} .* let it go on or end it"):
+            store.replace("record", b"2", version)
+        holder.kill()
+    assert store.load("record") == (b"1", version)
+    store.replace("record", b"2", version)
+    assert store.read("record") == b"2"
 
 
 @pytest.mark.parametrize(("call", "lacking"), [("os.link", "hard links"), ("fcntl.flock", "locks")])
