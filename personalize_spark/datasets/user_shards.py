@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor
 from dataclasses import asdict
 from functools import partial
+from itertools import chain
 
 import pyarrow as pa
 from pyspark.sql import DataFrame
@@ -57,6 +59,17 @@ def write_user_shards(
     written = ordered.mapInArrow(partial(_write, store.root, store.access, schema, finish), _ENTRY).collect()
     entries = [Entry(**row.asDict()) for row in written]
     return write_missing(store, USERS, shard_count(count), schema, entries)
+
+
+def write_user_shards_here(
+    parts: Iterable[pa.RecordBatch], count: int, store: Store, schema: pa.Schema, finish: Finish, pool: Executor
+) -> list[Entry]:
+    """The same in this process, a shard a thread of the pool: `parts` are a batch a shard, the users of each by key and id."""
+
+    def write(part: pa.RecordBatch) -> list[Entry]:
+        return [*write_shards(store, USERS, (_cast(batch, schema) for batch in finish([part])))]
+
+    return write_missing(store, USERS, shard_count(count), schema, chain.from_iterable(pool.map(write, parts)))
 
 
 def _write(root: str, access: Access, schema: pa.Schema, finish: Finish, batches: Batches) -> Iterator[pa.RecordBatch]:

@@ -25,7 +25,7 @@ from personalize_spark.settings import SETTINGS, value_of
 
 VARIABLE = SETTINGS["kernel"].variable
 _FOLDER = Path(__file__).parent / "native"
-_VERSION = 3
+_VERSION = 4
 """Of what is called: a library of another version, left by an older build, is not used."""
 MOST = 2048
 """Length of the lists, at most: each user's pool is several times as long."""

@@ -32,12 +32,13 @@ from personalize_spark.solutions.versions import (
 )
 from personalize_spark.solutions.write_model import write_model
 from personalize_spark.storage.store import Store
-from personalize_spark.training.als import train_als
+from personalize_spark.training.als import fits_here, train_als
 from personalize_spark.training.configuration import WORDLLAMA, WORDS, Events, Hyperparameters
 from personalize_spark.training.extras import require_solvers, require_wordllama
 from personalize_spark.training.factors import Factors
-from personalize_spark.training.interactions import Totals, keeping, read_interactions, totals
+from personalize_spark.training.interactions import Totals, count_pairs, keeping, read_events, totals
 from personalize_spark.training.item_models import train_item_factors, train_neighbours, train_words
+from personalize_spark.training.local_pairs import LocalPairs
 from personalize_spark.training.metadata import Metadata, read_metadata
 from personalize_spark.training.popularity import train_popularity
 from personalize_spark.training.sequences import train_sequences
@@ -165,15 +166,16 @@ def _train(
     """Write the model; returns what the record says of it."""
     recipe = recipe_of(version.fields["recipeArn"])
     events = Events.of(version.fields)
-    table = read_interactions(spark, dataset.fields["path"], dataset.fields["deltaVersion"], events)
+    table = read_events(spark, dataset.fields["path"], dataset.fields["deltaVersion"], events)
+    here = LocalPairs.read(table) if trainer is train_als and fits_here(table.count()) else None
     with keeping() as keep:
-        pairs = keep(table)
-        counted = totals(pairs)
+        pairs = keep(count_pairs(table))
+        counted = totals(pairs) if here is None else here.totals
         _warn_below_minimum(dataset.arn.name, counted)
         metadata = cache(partial(read_metadata, spark, catalog, dataset.arn))
         if recipe.model is ModelKind.SEQUENCES and hyperparameters.training_jobs > 1:
             trainer = train_best
-        factors = trainer(Training(recipe, pairs, counted, hyperparameters, metadata, keep))
+        factors = trainer(Training(recipe, pairs, counted, hyperparameters, metadata, keep, here))
         learned = {"deltaVersions": _delta_versions(dataset)}
         properties = {"recipe": recipe.name, "interactions": counted.interactions, **learned}
         fields = write_model(store, factors, properties) | learned | _tuned(factors)

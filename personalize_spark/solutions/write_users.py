@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -20,16 +21,21 @@ from personalize_spark.artifacts.artifact import Artifact, Entry
 from personalize_spark.artifacts.cache import local_file
 from personalize_spark.artifacts.heldout import HeldOut
 from personalize_spark.artifacts.model import item_side, users_schema, vector_type
-from personalize_spark.datasets.user_shards import into_shards, write_user_shards
+from personalize_spark.artifacts.shards import shard_count, shards_of
+from personalize_spark.datasets.user_shards import into_shards, write_user_shards, write_user_shards_here
+from personalize_spark.scoring.kernel import kernel
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.softmax import log_normalisers
 from personalize_spark.scoring.sparse import SparseItems
-from personalize_spark.scoring.topn import Items, top_n
+from personalize_spark.scoring.topn import ItemMatrix, Items, top_n
 from personalize_spark.spark import collect_arrow
 from personalize_spark.storage.location import open_store
 from personalize_spark.storage.store import Access, Store
 from personalize_spark.training.fold_in import FoldIn, Histories, fold_in_of
 from personalize_spark.training.interactions import known
+from personalize_spark.training.local_pairs import LocalPairs
+from personalize_spark.training.moments import moments
+from personalize_spark.training.threads import all_cores
 from personalize_spark.training.vectors import as_lists, as_matrix
 
 Batches = Iterable[pa.RecordBatch]
@@ -129,12 +135,14 @@ def _source(side: UserSide, matrix: Items) -> NDArray[np.float32]:
     return matrix.factors if side.last is None else matrix.factors[:, :-1]
 
 
-def held_out(pairs: DataFrame, side: UserSide) -> HeldOut:
+def held_out(pairs: DataFrame | LocalPairs, side: UserSide) -> HeldOut:
     """The users that have a target, learned without it: their newest item."""
-    chosen = known(pairs.where(F.col("target").isNotNull()))
-    frame = _histories(chosen, "target", "user_id")
-    columns = f"user_id string, target int, vector {side.vector_type()}, seen array<int>"
-    table = collect_arrow(frame.mapInArrow(partial(_without_targets, side), columns)).sort_by("user_id")
+    if isinstance(pairs, LocalPairs):
+        table = pa.Table.from_batches(_without_targets(side, [pairs.without_targets()])).sort_by("user_id")
+    else:
+        frame = _histories(known(pairs.where(F.col("target").isNotNull())), "target", "user_id")
+        columns = f"user_id string, target int, vector {side.vector_type()}, seen array<int>"
+        table = collect_arrow(frame.mapInArrow(partial(_without_targets, side), columns)).sort_by("user_id")
     vectors, seen = as_matrix(table.column("vector"), side.matrix().width), table.column("seen").combine_chunks()
     targets = Ragged(np.arange(len(vectors) + 1), table.column("target").to_numpy().astype(np.int32))
     return HeldOut(vectors, targets, Ragged.of_lengths(seen.value_lengths().to_numpy(), seen.flatten().to_numpy()))
@@ -146,15 +154,20 @@ def fold_in_users(pairs: DataFrame, side: UserSide) -> DataFrame:
     return _histories(pairs, "user_id").mapInArrow(folded, "user_id string, vector array<float>")
 
 
-def write_users(users: DataFrame, count: int, side: UserSide, store: Store) -> list[Entry]:
+def write_users(users: DataFrame | LocalPairs, count: int, side: UserSide, store: Store) -> list[Entry]:
     """Write the shards of all users but those whose vectors are zero: nothing is known of them, so they are unknown users.
 
     Args:
-        users: (user_id, vector); where vectors are folded in (user_id, item, events, newest), all that the users did.
+        users: (user_id, vector); where vectors are folded in (user_id, item, events, newest), all that the users did, or the same here.
         count: how many users there are.
         side: how they become rows.
         store: where the shards go.
     """
+    if isinstance(users, LocalPairs):
+        cuts = shards_of(users.keys, shard_count(count)).searchsorted(np.arange(shard_count(count) + 1)).tolist()
+        parts = [users.part(start, stop, shard) for shard, (start, stop) in enumerate(pairwise(cuts)) if start < stop]
+        with all_cores() as pool:
+            return write_user_shards_here(parts, count, store, side.schema(), partial(_finished, side), pool)
     columns = ("vector",) if side.fold_in is None else ("item", "events", "newest")
     keyed = users.select(F.crc32("user_id").alias("key"), F.col("user_id").alias("id"), *columns)
     placed = into_shards(keyed, count)
@@ -177,6 +190,8 @@ def user_rows(
         float64 (U,) each.
     """
     if scored is None:
+        if isinstance(matrix, ItemMatrix) and (native := kernel()) is not None:
+            return [moments(native, vectors, matrix.factors, (temperature, 0.0))[:, 0]]
         return [log_normalisers(vectors, matrix, temperature)]
     best = top_n(vectors, matrix, min(scored + 1, len(matrix)))
     floors = best.products[:, min(scored, len(matrix)) - 1]

@@ -17,6 +17,7 @@ from personalize_spark.training.configuration import Hyperparameters
 from personalize_spark.training.factors import Factors, UserSource
 from personalize_spark.training.fold_in import AlsFoldIn
 from personalize_spark.training.interactions import known
+from personalize_spark.training.local_pairs import LocalPairs
 from personalize_spark.training.spark_als import SAMPLE, fit_by_spark
 from personalize_spark.training.training import Training
 
@@ -31,11 +32,11 @@ def train_als(training: Training) -> Factors:
     Raises:
         DataError: there is no solution, or ALS diverged.
     """
-    table, pairs = training.numbered
-    settings = training.hyperparameters
-    fitting = fit if training.totals.interactions <= MOST_INTERACTIONS else fit_by_spark
+    settings, here = training.hyperparameters, training.here
+    pairs: DataFrame | LocalPairs
+    table, pairs = training.numbered if here is None else (here.items, here)
     try:
-        users, items = fitting(known(pairs), table.num_rows, settings)
+        users, items = _fitted(pairs, table.num_rows, training.totals.interactions, settings)
     except np.linalg.LinAlgError as error:
         raise DataError(f"ALS has no solution for these interactions: {_REMEDY}") from error
     if not np.isfinite(items).all():
@@ -51,14 +52,37 @@ def train_als(training: Training) -> Factors:
     )
 
 
-def fit(pairs: DataFrame, items: int, settings: Hyperparameters) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def fits_here(interactions: int) -> bool:
+    """Whether so many are trained in this process."""
+    return interactions <= MOST_INTERACTIONS
+
+
+def _fitted(
+    pairs: DataFrame | LocalPairs, items: int, interactions: int, settings: Hyperparameters
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """As `fit`."""
+    if isinstance(pairs, LocalPairs):
+        return fit(pairs.known(), settings)
+    return (
+        fit(_collected(known(pairs), items), settings)
+        if fits_here(interactions)
+        else fit_by_spark(known(pairs), items, settings)
+    )
+
+
+def fit(pairs: Pairs, settings: Hyperparameters) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The factors of the first `SAMPLE` users, float32 (at most SAMPLE, d), and of items, float32 (items, d), by number.
 
     Raises:
         numpy.linalg.LinAlgError: there is no solution.
     """
+    of_users, of_items = alternate(pairs, settings)
+    return of_users[:SAMPLE], of_items
+
+
+def _collected(pairs: DataFrame, items: int) -> Pairs:
+    """The pairs of a frame, those of users by number."""
     rows = collect_arrow(pairs.select("user", "item", F.col("events").cast("float")))
     numbers, users = np.unique(rows.column("user").to_numpy(), return_inverse=True)
     met, events = rows.column("item").to_numpy(), rows.column("events").to_numpy()
-    of_users, of_items = alternate(Pairs(users, met, events, (len(numbers), items)), settings)
-    return of_users[:SAMPLE], of_items
+    return Pairs(users, met, events, (len(numbers), items))

@@ -7,7 +7,6 @@ batch is depends on the data alone, so the same pairs give the same bytes on any
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.training.configuration import Hyperparameters
 from personalize_spark.training.fold_in import gram
 from personalize_spark.training.solver import solve_rows
+from personalize_spark.training.threads import all_cores
 
 _TERMS = 1 << 18
 """Float32 of the other side's factors that a batch gathers at once: 1 MiB."""
@@ -55,13 +55,12 @@ def alternate(pairs: Pairs, settings: Hyperparameters) -> tuple[NDArray[np.float
         numpy.linalg.LinAlgError: an equation has no single solution.
     """
     from scipy.sparse import csr_array
-    from threadpoolctl import threadpool_limits
 
     met = csr_array((pairs.events, (pairs.users, pairs.items)), pairs.shape).tocsc()
     by_item, by_user = _Side.of(met), _Side.of(met.tocsr())  # each row ascending, whatever the pairs' order
     drawn = np.random.default_rng(settings.seed).standard_normal((pairs.shape[0], settings.rank), np.float32)
     users = (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
+    with all_cores() as pool:
         for _ in range(settings.iterations):
             items = by_item.solve(users, settings, pool)
             users = by_user.solve(items, settings, pool)
@@ -86,7 +85,7 @@ class _Side:
         """float32 (rows, d): the factors of this side from those of the other."""
         if (native := kernel()) is not None:
             weights = settings.alpha, settings.regularization
-            return solve_rows(native, other, gram(other), self.met, self.events, weights, os.cpu_count() or 1)
+            return solve_rows(native, other, gram(other), self.met, self.events, weights, pool)
         result = np.zeros((len(self.met), other.shape[1]), np.float32)
         solve = partial(self._solve, other=other, base=gram(other), settings=settings)
         batches = list(self._batches(other.shape[1]))

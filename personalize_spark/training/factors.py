@@ -13,6 +13,7 @@ from pyspark.sql import DataFrame
 
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.training.fold_in import FoldIn
+from personalize_spark.training.local_pairs import LocalPairs
 from personalize_spark.training.temperature import Scale
 
 
@@ -50,13 +51,13 @@ class UserSource:
 
     Attributes:
         rows: (user_id string, vector array<float>), a row a user; or, with `fold_in`, (user_id, item, events, newest), all
-            that the users did, and `target`, see `interactions`, where the scale is to be fitted.
+            that the users did, and `target`, see `interactions`, where the scale is to be fitted; or all of that in this process.
         count: how many users there are.
         fold_in: makes the fold-in from the items' factors, in the order in which they are written.
         choices: what the scale of known vectors is fitted to; `None`: the temperature is 1.
     """
 
-    rows: DataFrame
+    rows: DataFrame | LocalPairs
     count: int
     fold_in: Callable[[NDArray[np.float32]], FoldIn] | None = None
     choices: Choices | None = None

@@ -24,7 +24,7 @@ from personalize_spark.training.configuration import Events
 
 _BUCKET_BITS = 8
 """Users are numbered in 256 buckets at once; 2^31 / 256 = 8.4 million users fit in each."""
-_MIN_ITEMS = 3
+MIN_ITEMS = 3
 """A user whose newest item is held out keeps at least two."""
 _CALIBRATING_USERS = 2048
 
@@ -38,10 +38,19 @@ class Totals:
     active_users: int
 
 
-def read_interactions(spark: SparkSession, uri: str, version: int, events: Events | None = None) -> DataFrame:
-    """The pairs (user_id, item_id, events, newest) of a Delta table at one version, all of them or the chosen ones."""
+def read_events(spark: SparkSession, uri: str, version: int, events: Events | None = None) -> DataFrame:
+    """A Delta table at one version, all of its rows or the chosen ones."""
     table = spark.read.format("delta").option("versionAsOf", version).load(hadoop_uri(uri))
-    table = table if events is None else events.chosen(table)
+    return table if events is None else events.chosen(table)
+
+
+def read_interactions(spark: SparkSession, uri: str, version: int, events: Events | None = None) -> DataFrame:
+    """The pairs (user_id, item_id, events, newest) of a Delta table at one version, see `read_events`."""
+    return count_pairs(read_events(spark, uri, version, events))
+
+
+def count_pairs(table: DataFrame) -> DataFrame:
+    """The pairs (user_id, item_id, events, newest) of the rows of an Interactions table."""
     names = F.col("USER_ID").alias("user_id"), F.col("ITEM_ID").alias("item_id")
     counted = F.count("*").alias("events"), F.max("TIMESTAMP").alias("newest")
     return table.groupBy(*names).agg(*counted)
@@ -57,8 +66,13 @@ def totals(pairs: DataFrame) -> Totals:
     active = F.count_if(F.col("events") >= 2)
     row = users.agg(F.sum("events"), F.count("*"), active).first()
     if row is None or not row[0]:
-        raise DataError("The Interactions dataset is empty: import interactions before training.")
+        raise no_interactions()
     return Totals(*row)
+
+
+def no_interactions() -> DataError:
+    """There is nothing to learn from."""
+    return DataError("The Interactions dataset is empty: import interactions before training.")
 
 
 def number_items(pairs: DataFrame) -> DataFrame:
@@ -83,11 +97,16 @@ def number_pairs(pairs: DataFrame, items: DataFrame) -> DataFrame:
     newest = F.max(F.struct("newest", "item"))["item"].alias("newest_item")
     users = _number_users(numbered.groupBy("user_id").agg(F.count("*").alias("items"), newest))
     with persisted(users):
-        eligible = F.col("items") >= _MIN_ITEMS
-        sampled = int(min(1.0, _CALIBRATING_USERS / max(1, users.where(eligible).count())) * (1 << 32))
-        target = F.when(eligible & (F.col("key") < sampled), F.col("newest_item")).alias("target")
+        eligible = F.col("items") >= MIN_ITEMS
+        sampled = F.col("key") < sampled_keys(users.where(eligible).count())
+        target = F.when(eligible & sampled, F.col("newest_item")).alias("target")
         users = users.select("user_id", "key", "user", target)
         return numbered.join(users, "user_id").select("user_id", "key", "user", "item", "events", "newest", "target")
+
+
+def sampled_keys(eligible: int) -> int:
+    """Users whose key is below have a target, if they are eligible: about 2,000."""
+    return int(min(1.0, _CALIBRATING_USERS / max(1, eligible)) * (1 << 32))
 
 
 def count_known(pairs: DataFrame, items: pa.Table) -> pa.Table:

@@ -20,6 +20,7 @@ from personalize_spark.artifacts.heldout import COSINE, EASE, HeldOut
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.spark import collect_arrow
 from personalize_spark.training.interactions import known
+from personalize_spark.training.local_pairs import LocalPairs
 
 _MOST_PAIRS, _MOST_ITEMS, _MOST_ASKED = 1_000_000, 3_000, 10_000
 _RIDGE = 250.0
@@ -28,19 +29,28 @@ _CELLS = 1 << 22
 """Scores at once: 32 MiB."""
 
 
-def peer_lists(pairs: DataFrame, rows: NDArray[np.int32], out: HeldOut) -> dict[str, NDArray[np.int32]]:
+def peer_lists(pairs: DataFrame | LocalPairs, rows: NDArray[np.int32], out: HeldOut) -> dict[str, NDArray[np.int32]]:
     """By name, int32 (H, 25): the lists of each peer, in rows of the model, without what a user has seen; -1 past the end.
 
     Args:
-        pairs: the frame of `interactions.number_pairs`.
+        pairs: the frame of `interactions.number_pairs`, or the pairs in this process.
         rows: int32 (I,): the row of each item number.
         out: the held-out users.
     """
+    found = _few_known(pairs) if len(out.vectors) else None
+    return {} if found is None else lists_of(found[0], rows[found[1]], len(rows), out.seen)
+
+
+def _few_known(pairs: DataFrame | LocalPairs) -> tuple[NDArray[np.integer], NDArray[np.integer]] | None:
+    """Int (m,) each: the users and items of the pairs that are not held out; `None`: they are too many."""
+    if isinstance(pairs, LocalPairs):
+        few = pairs.known() if len(pairs.met.values) <= _MOST_PAIRS else None
+        return None if few is None else (few.users, few.items)
     met = known(pairs).select("user", "item")
-    if not len(out.vectors) or met.count() > _MOST_PAIRS:
-        return {}
+    if met.count() > _MOST_PAIRS:
+        return None
     table = collect_arrow(met)
-    return lists_of(table.column("user").to_numpy(), rows[table.column("item").to_numpy()], len(rows), out.seen)
+    return table.column("user").to_numpy(), table.column("item").to_numpy()
 
 
 def item_peer_lists(pairs: DataFrame, places: NDArray[np.int64], count: int) -> dict[str, NDArray[np.int32]]:
@@ -59,7 +69,7 @@ def item_peer_lists(pairs: DataFrame, places: NDArray[np.int64], count: int) -> 
 
 
 def lists_of(
-    users: NDArray[np.int32], items: NDArray[np.int32], count: int, seen: Ragged[np.int32]
+    users: NDArray[np.integer], items: NDArray[np.int32], count: int, seen: Ragged[np.int32]
 ) -> dict[str, NDArray[np.int32]]:
     """The lists of `peer_lists`.
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from itertools import pairwise
 
 import numpy as np
@@ -38,7 +38,7 @@ def solve_rows(
     met: Ragged[np.int32],
     events: NDArray[np.float32],
     weights: tuple[float, float],
-    threads: int = 1,
+    pool: Executor | None = None,
 ) -> NDArray[np.float32]:
     """float32 (rows, d): their vectors; zeros for a row that met nothing, and not finite where there is no single solution.
 
@@ -49,7 +49,7 @@ def solve_rows(
         met: by row, rows of `factors`.
         events: float32, how often, parallel to the values of `met`.
         weights: the confidence of one event, and the regularisation per pair.
-        threads: so many share the rows.
+        pool: its threads share the rows.
 
     Raises:
         IndexError: a row met what is not there.
@@ -78,9 +78,8 @@ def solve_rows(
         if native.library.kernel_solve(native.level, ctypes.byref(task)):
             raise MemoryError("There is no memory left for an equation of ALS.")
 
-    with ThreadPoolExecutor(threads) as pool:
-        for _ in pool.map(part, _parts(arrays[1])):
-            pass
+    for _ in (map if pool is None else pool.map)(part, _parts(arrays[1])):
+        pass
     return solved
 
 

@@ -15,8 +15,11 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from personalize_spark.scoring.kernel import kernel
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.sparse import SparseItems
+from personalize_spark.training.moments import moments
+from personalize_spark.training.threads import all_cores
 
 _USERS = 128
 _TILE_ITEMS = 1 << 11
@@ -158,12 +161,17 @@ def _mean_loss(
     scale: Scale,
 ) -> list[float]:
     """The mean loss and its slopes in temperature and share."""
-    total = np.zeros(3)
-    for start in range(0, len(users), _USERS):
-        rows = slice(start, start + _USERS)
-        total += _block(users[rows].astype(np.float64), targets[rows], items, prior, scale)
-    means: list[float] = (total / len(users)).tolist()
-    return means
+    if (native := kernel()) is not None:
+        chosen = np.einsum("ij,ij->i", users.astype(np.float64), items[targets].astype(np.float64))
+        anchors, weights = np.stack([chosen, prior[targets]], axis=1), (scale.temperature, scale.popularity)
+        with all_cores() as pool:
+            means = moments(native, users, items, weights, prior, anchors, pool).mean(axis=0)
+    else:
+        blocks = (slice(start, start + _USERS) for start in range(0, len(users), _USERS))
+        total = sum(_block(users[rows].astype(np.float64), targets[rows], items, prior, scale) for rows in blocks)
+        means = total / len(users)
+    found: list[float] = means.tolist()
+    return found
 
 
 def _block(

@@ -20,6 +20,7 @@ from personalize_spark.training.interactions import (
     number_items,
     number_pairs,
 )
+from personalize_spark.training.local_pairs import LocalPairs
 from personalize_spark.training.metadata import Metadata
 
 
@@ -34,6 +35,7 @@ class Training:
         hyperparameters: for recipes that have some.
         metadata: reads the Items dataset; `None` if the group has none.
         keep: persists a frame until the model is written.
+        here: all of it, where it fits in this process and the trainer needs no frames.
     """
 
     recipe: Recipe
@@ -42,6 +44,7 @@ class Training:
     hyperparameters: Hyperparameters
     metadata: Callable[[], Metadata | None]
     keep: Keep
+    here: LocalPairs | None = None
 
     @cached_property
     def numbered(self) -> tuple[pa.Table, DataFrame]:

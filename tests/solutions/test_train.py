@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F  # noqa: N812  # as all of Spark's documents do
 
 from personalize_spark.artifacts import shards
 from personalize_spark.artifacts.artifact import Artifact, Pinned
@@ -28,6 +29,7 @@ from personalize_spark.solutions import write_model
 from personalize_spark.solutions.train import Hyperparameters, train
 from personalize_spark.storage.location import hadoop_uri
 from personalize_spark.training import als
+from personalize_spark.training.local_pairs import LocalPairs
 from tests.recipes.test_new_recipe import UNPOPULAR
 
 pytestmark = pytest.mark.spark
@@ -180,22 +182,29 @@ def test_users_are_spread_over_shards(learn: Learn, monkeypatch: pytest.MonkeyPa
     assert model.users.lookup([f"üser-{user}" for user in range(40)]).known.all()
 
 
-@pytest.mark.parametrize("way", ["fit", "fit_by_spark"])
+@pytest.mark.parametrize("most", [als.MOST_INTERACTIONS, 100])
 def test_a_folded_in_user_has_the_vector_that_als_ends_with(
-    learn: Learn, monkeypatch: pytest.MonkeyPatch, way: str
+    learn: Learn, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
     seen = {}
-    fit = getattr(als, way)
+    fit = als._fitted
 
-    def spy(pairs: DataFrame, items: int, settings: Hyperparameters) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        factors, of_items = fit(pairs, items, settings)
-        users = pairs.select("user", "user_id").distinct().orderBy("user").collect()
-        seen.update({row["user_id"]: vector for row, vector in zip(users, factors, strict=True)})
+    def spy(
+        pairs: DataFrame | LocalPairs, items: int, interactions: int, settings: Hyperparameters
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        assert isinstance(pairs, LocalPairs) == (most > 100)
+        factors, of_items = fit(pairs, items, interactions, settings)
+        if isinstance(pairs, LocalPairs):
+            users = pairs.ids.to_pylist()
+        else:
+            users = [
+                row[0] for row in pairs.groupBy("user_id").agg(F.first("user").alias("user")).orderBy("user").collect()
+            ]
+        seen.update(dict(zip(users, factors, strict=True)))
         return factors, of_items
 
-    monkeypatch.setattr(als, way, spy)
-    if way == "fit_by_spark":
-        monkeypatch.setattr(als, "MOST_INTERACTIONS", 100)  # more than the driver holds
+    monkeypatch.setattr(als, "_fitted", spy)
+    monkeypatch.setattr(als, "MOST_INTERACTIONS", most)  # more than the driver holds, where it is low
     rows = interactions()
     model = read_model(learn(rows))
     assert model.users is not None

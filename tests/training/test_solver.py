@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -56,7 +58,8 @@ def test_the_same_bytes_in_any_parts_on_any_threads_and_from_part_of_a_matrix(
     whole = solve_rows(native, factors, gram(factors), met, events, WEIGHTS)
     monkeypatch.setattr(solver, "_PART", 50)
     apart = np.column_stack([factors, np.full(len(factors), np.nan, np.float32)])[:, :-1]
-    assert solve_rows(native, apart, gram(factors), met, events, WEIGHTS, 3).tobytes() == whole.tobytes()
+    with ThreadPoolExecutor(3) as pool:
+        assert solve_rows(native, apart, gram(factors), met, events, WEIGHTS, pool).tobytes() == whole.tobytes()
     turned = np.asfortranarray(factors)
     assert solve_rows(native, turned, gram(factors), met, events, WEIGHTS).tobytes() == whole.tobytes()
 

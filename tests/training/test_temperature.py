@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from personalize_spark.training import temperature
 from personalize_spark.training.temperature import fit_scale
 
 Choices = tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]
@@ -96,3 +97,14 @@ def test_products_that_mislead_leave_the_scores_to_popularity() -> None:
     targets = np.argmax(prior - 0.5 * (vectors @ factors.T) + gumbel, axis=1)
     popularity = float(np.log(np.exp(prior).sum()) - prior[targets].mean())
     assert fit_scale(vectors, targets, factors, prior).log_loss <= popularity + 1e-5
+
+
+def test_the_kernel_and_numpy_find_the_same_scale(monkeypatch: pytest.MonkeyPatch) -> None:
+    users, targets, items = drawn(0.7)
+    prior = np.log1p(np.random.default_rng(1).integers(1, 900, len(items)))
+    native = fit_scale(users, targets, items + 100, prior)  # what is alike in all products takes no digits away
+    monkeypatch.setattr(temperature, "kernel", lambda: None)
+    numpy = fit_scale(users, targets, items + 100, prior)
+    assert native.log_loss == pytest.approx(numpy.log_loss, rel=1e-12)
+    assert native.scale.temperature == pytest.approx(numpy.scale.temperature, rel=1e-5)
+    assert native.scale.popularity == pytest.approx(numpy.scale.popularity, abs=1e-5)

@@ -1,4 +1,4 @@
-/* The int8 screen and the float64 product of scoring/, compiled: same items, same products, same bits as numpy. And what trains: solver.h.
+/* The int8 screen and the float64 product of scoring/, compiled: same items, same products, same bits as numpy. And what trains: solver.h and moments.h.
 
    Plain C11, no Python.h: scoring/kernel.py loads it by ctypes. What is proved of it is in scoring/bounds.py, why it is so in
    docs/decisions/0009-int8-screen.md. The search is written once and instantiated for each level of instructions; which of
@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define VERSION 3 /* of what is called from Python: scoring/kernel.py has the same number */
+#define VERSION 4 /* of what is called from Python: scoring/kernel.py has the same number */
 
 #define INLINE static inline __attribute__((always_inline))
 #define ITEMS 64 /* of a block: they share a scale, and a bit each of one word */
@@ -44,6 +44,7 @@ typedef struct {
     double *products;
 } Task;
 
+#include "moments.h"
 #include "solver.h"
 
 typedef struct { /* what one user has found: bounds of products of items that can still be among the best n */
@@ -576,6 +577,7 @@ INLINE uint64_t above_portable(const int32_t *dots, int32_t below) {
 
 #define LEVEL(name, target, group, limit, bias, bytes)                                                                   \
     SOLVER(name, target, bytes)                                                                                          \
+    MOMENTS(name, target, bytes)                                                                                         \
     target static int search_##name(const Task *task) {                                                                  \
         return search(task, dots_##name, above_##name, group, limit, bias);                                              \
     }                                                                                                                    \
@@ -739,12 +741,13 @@ typedef struct {
     int (*has)(void);
     int (*search)(const Task *);
     int (*solve)(const Systems *);
+    int (*moments)(const Moments *);
     int (*paired)(const float *, const int64_t *, const float *, const int64_t *, int64_t, int64_t, double *);
     void (*check)(const int8_t *, const uint8_t *const *, int64_t, const int32_t *, int32_t, int32_t *, uint64_t *);
 } Level;
 
 #define ENTRY(name, shown, group, limit, bias) \
-    {shown, group, limit, bias, has_##name, search_##name, solve_##name, paired_##name, check_##name}
+    {shown, group, limit, bias, has_##name, search_##name, solve_##name, moments_##name, paired_##name, check_##name}
 static const Level LEVELS[] = { /* the best one last */
     ENTRY(portable, "portable", GROUP_PORTABLE, 127, 0),
 #if defined(__x86_64__)
@@ -1035,6 +1038,8 @@ EXPORT int kernel_paired(int level, const float *users, const int64_t *rows, con
 }
 
 EXPORT int kernel_solve(int level, const Systems *task) { return LEVELS[level].solve(task); }
+
+EXPORT int kernel_moments(int level, const Moments *task) { return LEVELS[level].moments(task); }
 
 EXPORT int kernel_sparse_search(const Sparse *task) { return sparse_search(task); }
 

@@ -1,0 +1,136 @@
+"""Interactions in this process, where they fit in its memory: what `interactions` does by frames, by numpy.
+
+Users stand by (key, id), the order of the shards, so that a shard is a part of them; items by the UTF-8 bytes of their ids.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame
+
+from personalize_spark.artifacts.shards import keys_of
+from personalize_spark.scoring.ragged import Ragged
+from personalize_spark.spark import collect_arrow
+from personalize_spark.training.alternating import Pairs
+from personalize_spark.training.interactions import MIN_ITEMS, Totals, no_interactions, sampled_keys
+
+
+@dataclass(frozen=True)
+class LocalPairs:
+    """All that U users did: n pairs of a user and an item.
+
+    Attributes:
+        totals: their sums.
+        items: the table of `interactions.count_known`.
+        ids: of users, strings (U,).
+        keys: uint32 (U,), the CRC-32 of each id.
+        met: by user the items, ascending.
+        events: float32 (n,), how often.
+        newest: int64 (n,), when last.
+        targets: int32 (U,), the item that is held out; -1: none.
+    """
+
+    totals: Totals
+    items: pa.Table
+    ids: pa.Array
+    keys: NDArray[np.uint32]
+    met: Ragged[np.int32]
+    events: NDArray[np.float32]
+    newest: NDArray[np.int64]
+    targets: NDArray[np.int32]
+
+    @classmethod
+    def read(cls, table: DataFrame) -> LocalPairs:
+        """From the frame of `interactions.read_events`.
+
+        Raises:
+            DataError: there is nothing to learn from.
+        """
+        rows = collect_arrow(table.select("USER_ID", "ITEM_ID", "TIMESTAMP"))
+        if not rows.num_rows:
+            raise no_interactions()
+        users, of_users = _numbered(rows.column("USER_ID"), by_key=True)
+        items, of_items = _numbered(rows.column("ITEM_ID"), by_key=False)
+        times = rows.column("TIMESTAMP").to_numpy()
+        del rows  # its strings are most of what is in memory by now
+        totals = Totals(len(times), len(users), int((np.bincount(of_users) >= 2).sum()))
+        pairs = of_users.astype(np.int64) * len(items) + of_items
+        order = np.argsort(pairs)
+        pairs = pairs[order]
+        starts = np.flatnonzero(np.diff(pairs, prepend=-1))
+        newest, events = np.maximum.reduceat(times[order], starts), np.diff(starts, append=len(times))
+        owners, met_items = np.divmod(pairs[starts], len(items))
+        met = Ragged.of_lengths(np.bincount(owners, minlength=len(users)), met_items.astype(np.int32))
+        keys = keys_of(users.cast(pa.binary()).to_pylist())
+        targets = _targets(met, newest, keys)
+        counts, held = np.bincount(of_items), _is_target(met, targets)
+        known = counts - np.bincount(met.values[held], events[held], len(items)).astype(np.int64)
+        table_of_items = {
+            "item": np.arange(len(items), dtype=np.int32),
+            "item_id": items,
+            "events": counts,
+            "known": known,
+        }
+        return cls(totals, pa.table(table_of_items), users, keys, met, events.astype(np.float32), newest, targets)
+
+    def known(self) -> Pairs:
+        """Those that are not held out."""
+        kept = ~_is_target(self.met, self.targets)
+        owners = np.repeat(np.arange(len(self.ids), dtype=np.int32), self.met.lengths)
+        return Pairs(owners[kept], self.met.values[kept], self.events[kept], (len(self.ids), self.items.num_rows))
+
+    def without_targets(self) -> pa.RecordBatch:
+        """(user_id, target, items, events, newest) of the users that have a target, without it."""
+        users = np.flatnonzero(self.targets >= 0)
+        places = self.met.positions(users)
+        kept = places.values[self.met.values[places.values] != self.targets[users][places.row_ids()]]
+        columns = {"user_id": self.ids.take(pa.array(users)), "target": pa.array(self.targets[users])}
+        return pa.RecordBatch.from_pydict(columns | self._histories(places.lengths - 1, kept))
+
+    def part(self, start: int, stop: int, shard: int) -> pa.RecordBatch:
+        """(shard, key, id, items, events, newest) of some users, one behind the other."""
+        columns = {
+            "shard": pa.array(np.full(stop - start, shard, np.int32)),
+            "key": pa.array(self.keys[start:stop].astype(np.int64)),
+            "id": self.ids.slice(start, stop - start),
+        }
+        pairs = slice(int(self.met.indptr[start]), int(self.met.indptr[stop]))
+        return pa.RecordBatch.from_pydict(columns | self._histories(self.met.lengths[start:stop], pairs))
+
+    def _histories(self, lengths: NDArray[np.int64], pairs: NDArray[np.int64] | slice) -> dict[str, pa.Array]:
+        ends = pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
+        columns: dict[str, NDArray[Any]] = {"items": self.met.values, "events": self.events, "newest": self.newest}
+        return {name: pa.ListArray.from_arrays(ends, pa.array(column[pairs])) for name, column in columns.items()}
+
+
+def _numbered(column: pa.ChunkedArray, *, by_key: bool) -> tuple[pa.Array, NDArray[np.int32]]:
+    """The different ids by their bytes, or by their key and then these; and int32 (n,), the place of each row's id."""
+    chunks = column.dictionary_encode().chunks  # they share the last one's dictionary
+    ids = chunks[-1].dictionary
+    raw = ids.cast(pa.binary())
+    columns = {"key": keys_of(raw.to_pylist())} if by_key else {}
+    order = pc.sort_indices(pa.table({**columns, "id": raw}), [(name, "ascending") for name in (*columns, "id")])
+    places = np.empty(len(ids), np.int32)
+    places[order.to_numpy()] = np.arange(len(ids), dtype=np.int32)
+    return ids.take(order), places[np.concatenate([chunk.indices.to_numpy() for chunk in chunks])]
+
+
+def _targets(met: Ragged[np.int32], newest: NDArray[np.int64], keys: NDArray[np.uint32]) -> NDArray[np.int32]:
+    """See `interactions.number_pairs`."""
+    targets, eligible = np.full(len(met), -1, np.int32), met.lengths >= MIN_ITEMS
+    for user in np.flatnonzero(eligible & (keys < sampled_keys(int(eligible.sum())))).tolist():
+        row = slice(met.indptr[user], met.indptr[user + 1])
+        targets[user] = met.values[row][np.lexsort((met.values[row], newest[row]))[-1]]
+    return targets
+
+
+def _is_target(met: Ragged[np.int32], targets: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Bool (n,): whether a pair is held out."""
+    held: NDArray[np.bool_] = met.values == np.repeat(targets, met.lengths)
+    return held

@@ -1,0 +1,79 @@
+"""Sums over all items for each of many users by the compiled kernel, `native/moments.h`: in float64, as numpy's up to the last digits, sooner.
+
+Jobs have numpy's own (`scoring.softmax`), whose bytes are the same with and without a kernel.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from concurrent.futures import Executor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from personalize_spark.scoring.kernel import Kernel
+
+_USERS = 256
+"""That a thread adds up at once."""
+
+
+class _Moments(ctypes.Structure):
+    """Moments of `native/moments.h`."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("items", "prior", "users", "anchors")),
+        *((name, ctypes.c_int64) for name in ("count", "stride", "rank", "first", "last")),
+        *((name, ctypes.c_double) for name in ("temperature", "share")),
+        ("moments", ctypes.c_void_p),
+    )
+
+
+def moments(
+    native: Kernel,
+    users: NDArray[np.float32],
+    items: NDArray[np.float32],
+    scale: tuple[float, float],
+    prior: NDArray[np.float64] | None = None,
+    anchors: NDArray[np.float64] | None = None,
+    pool: Executor | None = None,
+) -> NDArray[np.float64]:
+    """float64 (U, 3), of the exponents ``t (w_u . w_j - a_u) + s (p_j - b_u)`` of all items j.
+
+    They are the log of the sum of the exponentials, and the means under the softmax of what t and of what s multiplies.
+
+    Args:
+        native: the kernel.
+        users: float32 (U, d).
+        items: float32 (I, d), I >= 1; its rows may lie apart, as those of a part of a memory map do.
+        scale: t and s.
+        prior: float64 (I,), p; `None`: zeros.
+        anchors: float64 (U, 2), a and b; `None`: zeros.
+        pool: its threads share the users.
+
+    Raises:
+        MemoryError: there is none for a tile.
+    """
+    users = np.ascontiguousarray(users, np.float32)
+    if items.dtype != np.float32 or items.strides[1] != items.itemsize:
+        items = np.ascontiguousarray(items, np.float32)
+    prior = np.zeros(len(items)) if prior is None else np.ascontiguousarray(prior, np.float64)
+    anchors = np.zeros((len(users), 2)) if anchors is None else np.ascontiguousarray(anchors, np.float64)
+    result = np.empty((len(users), 3))
+
+    def part(first: int) -> None:
+        task = _Moments(
+            *(each.ctypes.data for each in (items, prior, users, anchors)),
+            len(items),
+            items.strides[0] // items.itemsize,
+            users.shape[1],
+            first,
+            min(first + _USERS, len(users)),
+            *scale,
+            result.ctypes.data,
+        )
+        if native.library.kernel_moments(native.level, ctypes.byref(task)):
+            raise MemoryError("There is no memory left for a tile of items.")
+
+    for _ in (map if pool is None else pool.map)(part, range(0, len(users), _USERS)):
+        pass
+    return result

@@ -1,0 +1,85 @@
+"""Interactions in this process are those that the frames of `interactions` hold."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+
+from personalize_spark.artifacts.shards import keys_of
+from personalize_spark.errors import DataError
+from personalize_spark.training.interactions import (
+    collect_items,
+    count_known,
+    count_pairs,
+    known,
+    number_items,
+    number_pairs,
+    totals,
+)
+from personalize_spark.training.local_pairs import LocalPairs
+
+pytestmark = pytest.mark.spark
+
+ITEMS = ["\U0001f600", "ä", "~", "new\nline", "z", *(f"item-{i}" for i in range(20))]
+
+
+@pytest.fixture
+def table(spark: SparkSession) -> DataFrame:
+    """Users of one to 30 events in few different seconds, so that the newest item is often one of several."""
+    chance = random.Random(1)
+    rows = [
+        (f"üser-{user}", chance.choice(ITEMS), chance.randrange(4))
+        for user in range(40)
+        for _ in range(chance.choice((1, 2, 5, 30)))
+    ]
+    chance.shuffle(rows)
+    return spark.createDataFrame(rows, "USER_ID string, ITEM_ID string, TIMESTAMP long").repartition(3)
+
+
+def test_they_are_counted_numbered_and_held_out_as_frames_are(table: DataFrame) -> None:
+    here, pairs = LocalPairs.read(table), count_pairs(table)
+    numbered = number_items(pairs)
+    frame = number_pairs(pairs, numbered)
+    items = count_known(frame, collect_items(numbered))
+    assert here.totals == totals(pairs)
+    assert here.items.select(items.column_names).to_pylist() == items.to_pylist()
+    assert here.items.column("item_id").to_pylist() == sorted(set(items.column("item_id").to_pylist()), key=str.encode)
+    expected = {(row.user_id, row.item): (row.events, row.newest, row.target) for row in frame.collect()}
+    names, targets = here.ids.to_pylist(), [None if target < 0 else target for target in here.targets.tolist()]
+    owners = here.met.row_ids().tolist()
+    found = zip(owners, here.met.values.tolist(), here.events.tolist(), here.newest.tolist(), strict=True)
+    assert {(names[user], item): (events, newest, targets[user]) for user, item, events, newest in found} == expected
+    assert any(targets)
+    kept = here.known()
+    assert sorted(zip(kept.users.tolist(), kept.items.tolist(), kept.events.tolist(), strict=True)) == sorted(
+        (names.index(row.user_id), row.item, row.events) for row in known(frame).collect()
+    )
+
+
+def test_users_stand_by_key_and_their_histories_leave_out_what_is_held_out(table: DataFrame) -> None:
+    here = LocalPairs.read(table)
+    keys = keys_of([name.encode() for name in here.ids.to_pylist()])
+    np.testing.assert_array_equal(here.keys, keys)
+    assert (np.diff(keys.astype(np.int64)) >= 0).all()
+    part = here.part(3, 9, 5)
+    assert part.column("id").to_pylist() == here.ids.to_pylist()[3:9]
+    assert part.column("items").to_pylist() == [here.met.row(user).tolist() for user in range(3, 9)]
+    assert set(part.column("shard").to_pylist()) == {5}
+    rest = here.without_targets()
+    for row in rest.to_pylist():
+        user = here.ids.to_pylist().index(row["user_id"])
+        assert row["target"] == here.targets[user]
+        places = [place for place, item in enumerate(here.met.row(user).tolist()) if item != row["target"]]
+        at = np.arange(here.met.indptr[user], here.met.indptr[user + 1])[places]
+        assert row["items"] == here.met.values[at].tolist()
+        assert row["events"] == here.events[at].tolist()
+        assert row["newest"] == here.newest[at].tolist()
+    assert rest.num_rows == (here.targets >= 0).sum() > 0
+
+
+def test_no_interactions_are_an_error(table: DataFrame) -> None:
+    with pytest.raises(DataError, match="import interactions"):
+        LocalPairs.read(table.limit(0))
