@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from personalize_spark.scoring import bounds
 from personalize_spark.scoring.items import ItemMatrix
 from personalize_spark.scoring.ragged import Ragged
+from personalize_spark.scoring.screen import Screen
 
 BATCH_USERS = 2048
 """Users that go over the tiles together, at most."""
@@ -48,9 +49,23 @@ class Candidates:
         # clip, as numpy copies once more where it has to raise
         return self.items.factors.take(self.rows[start:stop], axis=0, out=buffer[: stop - start], mode="clip")
 
-    def at(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+    def at(self, positions: NDArray[np.integer]) -> NDArray[np.int64]:
         """Positions as rows of the item matrix."""
-        return positions if self.rows is None else self.rows[positions].astype(np.int64)
+        return (positions if self.rows is None else self.rows[positions]).astype(np.int64, copy=False)
+
+    def positions(self, rows: NDArray[np.integer]) -> NDArray[np.int64]:
+        """Rows of the item matrix as positions; -1: no candidate."""
+        if self.rows is None:
+            return rows.astype(np.int64)
+        places = np.searchsorted(self.rows, rows)
+        return np.where(np.append(self.rows, -1)[places] == rows, places, -1)
+
+    def gathered(self) -> ItemMatrix:
+        """The candidates as an item side of their own, with a screen; its rows are the positions."""
+        rows = np.arange(len(self)) if self.rows is None else self.rows
+        factors = self.items.factors[rows]
+        screen = Screen.of(factors, self.items.basis)
+        return ItemMatrix(factors, self.items.norms[rows], self.items.ranks[rows], self.items.basis, screen)
 
     def included(self) -> NDArray[np.bool_] | None:
         """What `of` makes them from."""
@@ -81,12 +96,9 @@ class Exclusions:
         """Those of some users, `BATCH_USERS` at most, that are candidates at all."""
         if excluded is None:
             return cls(np.empty(0, np.int64))
-        owners, positions = excluded.row_ids(), excluded.values.astype(np.int64)
-        if candidates.rows is not None:
-            places = np.searchsorted(candidates.rows, positions)
-            inside = np.flatnonzero(np.append(candidates.rows, -1)[places] == positions)
-            positions, owners = places[inside], owners[inside]
-        return cls(np.sort(positions * BATCH_USERS + owners))
+        positions = candidates.positions(excluded.values)
+        inside = positions >= 0
+        return cls(np.sort(positions[inside] * BATCH_USERS + excluded.row_ids()[inside]))
 
     def tile(
         self, start: int, stop: int, users: int, active: NDArray[np.int64]

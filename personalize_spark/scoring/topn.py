@@ -38,7 +38,9 @@ _BATCH = 1 << 16
 _POSITIONS = 1 << 22
 """Candidates of searches that go over the tiles side by side: 16 MiB of row numbers."""
 _SPARSE = 8
-"""A filter that keeps less than one of so many items leaves the search to numpy, which gathers them."""
+"""Less than one of so many items: those that a filter keeps are gathered."""
+_QUANTISED = 2
+"""Users for each gathered item that make it worth while to quantise them, for the kernel; fewer users are left to numpy."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,13 @@ class _Run:
     candidates: Candidates
     excluded: Ragged[np.int32] | None
 
+    def positions_excluded(self) -> Ragged[np.int32] | None:
+        """What the users must not get, as positions of the candidates."""
+        if self.excluded is None:
+            return None
+        positions = self.candidates.positions(self.excluded.values)
+        return self.excluded.with_values(positions.astype(np.int32)).where(positions >= 0)
+
     def part(self, start: int, stop: int) -> _Run:
         """Some of the users."""
         inside = slice(start - self.users.start, stop - self.users.start)
@@ -160,12 +169,16 @@ def _runs(items: ItemMatrix, included: Masks | None, excluded: Ragged[np.int32] 
 def _unanswered(runs: Iterable[_Run], native: Kernel, users: NDArray[np.float32], best: TopN) -> Iterator[_Run]:
     """Let the kernel answer the runs that it is faster for; yields the others."""
     for run in runs:
-        items = run.candidates.items
-        if _SPARSE * len(run.candidates) < len(items.factors):
+        asking, candidates = users[run.users], run.candidates
+        lists = best.items[run.users], best.products[run.users]
+        if _SPARSE * len(candidates) >= len(candidates.items):
+            native.top_n(asking, candidates.items, lists, candidates.included(), run.excluded)
+        elif len(asking) >= _QUANTISED * len(candidates) > 0:
+            native.top_n(asking, candidates.gathered(), lists, None, run.positions_excluded())
+            lists[0][:] = np.where(lists[0] < 0, -1, candidates.at(lists[0]))
+        else:
             yield run
             continue
-        lists = best.items[run.users], best.products[run.users]
-        native.top_n(users[run.users], items, lists, run.candidates.included(), run.excluded)
         _list_by_rank(best, users, run)
 
 

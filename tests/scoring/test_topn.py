@@ -134,6 +134,21 @@ def test_the_answer_is_that_of_brute_force(
         assert_same(top_n(people, side, n, included=keep, excluded=excluded), expected)
 
 
+@pytest.mark.parametrize("kept", [1, 3, 29])
+@pytest.mark.parametrize("users", [57, 58])
+def test_a_narrow_filter_gives_the_answer_of_brute_force_to_few_and_to_many_users(users: int, kept: int) -> None:
+    """29 of 300 items are gathered; from 58 users on they are quantised for the kernel. One user's vector is zero."""
+    rng = np.random.default_rng(kept)
+    items, vectors = matrix(normal(rng, 300, 6), kept), normal(rng, users, 6)
+    vectors[5] = 0
+    mask = np.zeros(300, np.bool_)
+    mask[rng.permutation(300)[:kept]] = True
+    keep = Masks(np.packbits(mask)[None], np.zeros(users, np.int64))
+    excluded = Ragged.of_pairs(rng.integers(0, users, 3000), rng.integers(0, 300, 3000), users)
+    for gone in (None, excluded):
+        assert_same(top_n(vectors, items, 10, included=keep, excluded=gone), oracle(vectors, items, 10, keep, gone))
+
+
 @pytest.mark.parametrize("spread", [False, True])
 @pytest.mark.parametrize("n", [1, 25, 100, 500])
 def test_the_answer_is_that_of_brute_force_over_many_tiles(n: int, *, spread: bool) -> None:
