@@ -51,6 +51,12 @@ _PASSING = {
     "ThrottlingException",
     "TooManyRequests",
 }
+_UNKNOWN = {"NotImplemented", "501"}
+"""What a server cannot do now it cannot do later."""
+_INCAPABLE = (
+    "{uri}: the server cannot do what {action} asks for ({code}). If it knows no checksums at the end of a body, set "
+    "AWS_REQUEST_CHECKSUM_CALCULATION=when_required; it must know conditional writes and UploadPartCopy."
+)
 CHANGED = {"PreconditionFailed", "412"}
 _UNACCEPTED = {
     (
@@ -149,7 +155,8 @@ def _make(request: Callable[[], T], answer: Future[T]) -> None:
 def _passes(error: BotoCoreError | ClientError) -> bool:
     if not isinstance(error, ClientError):
         return isinstance(error, _UNREACHED)
-    return code_of(error) in _PASSING or error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500
+    code, status = code_of(error), error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return code in _PASSING or (status >= 500 and code not in _UNKNOWN)
 
 
 def code_of(error: ClientError) -> str:
@@ -176,10 +183,10 @@ def in_plain_words(error: BotoCoreError | ClientError, uri: str, action: str, ac
     if code in CHANGED:
         return ObjectChanged(f"{uri} has changed since it was last read.")
     told = next((words for codes, words in _UNACCEPTED.items() if code in codes), None)
-    if told is not None:
-        return AccessDenied(told.format(uri=uri, code=code, region=_region(error)))
-    denied = _denial(error, uri, action, access)
-    return AccessDenied(denied) if denied else StorageError(f"{uri}: {error}")
+    denied = told.format(uri=uri, code=code, region=_region(error)) if told else _denial(error, uri, action, access)
+    if denied:
+        return AccessDenied(denied)
+    return StorageError(_INCAPABLE.format(uri=uri, action=action, code=code) if code in _UNKNOWN else f"{uri}: {error}")
 
 
 def _denial(error: ClientError, uri: str, action: str, access: Access) -> str | None:

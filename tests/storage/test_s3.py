@@ -11,7 +11,9 @@ import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import boto3
 import pytest
@@ -29,7 +31,7 @@ from personalize_spark.storage import s3_requests
 from personalize_spark.storage.location import open_store
 from personalize_spark.storage.s3 import MIN_PART, forget_clients
 from personalize_spark.storage.store import RETRIES, Access, Object, Store
-from tests.servers import unreliable
+from tests.servers import free_port, unreliable
 
 Breaking = Callable[[Sequence[tuple[str, str]]], Store]
 
@@ -296,6 +298,30 @@ SAID = {
     "400 KMS.DisabledException": "may not use the key of the bucket for .*The key must be enabled",
     "403 AccessDenied": "lacks the permission s3:GetObject on s3://.*/a ",
 }
+
+
+class Incapable(BaseHTTPRequestHandler):
+    """Knows nothing, and counts what it is asked."""
+
+    asked = 0
+
+    def do_GET(self) -> None:
+        Incapable.asked += 1
+        self.send_error(501)
+
+
+def test_what_a_server_cannot_do_is_told_and_not_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", free_port()), Incapable) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+        forget_clients()
+        with pytest.raises(
+            StorageError, match=r"s3:GetObject asks for .*AWS_REQUEST_CHECKSUM_CALCULATION=when_required"
+        ):
+            open_store("s3://bucket").read("a")
+        server.shutdown()
+    forget_clients()
+    assert Incapable.asked == 1
 
 
 @pytest.mark.parametrize("harm", SAID)
