@@ -7,7 +7,7 @@ export PERSONALIZE_SPARK_JARS := $(CURDIR)/.jars
 READY := $(VENV)/ready-$(shell cat requirements.lock pyproject.toml personalize_spark/scoring/native/*.[ch] | sha256sum | cut -c1-16)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-stable test-floors test-matrix test-constraints check fuzz docs bench bench-full clean jars java clients dist
+.PHONY: help demo test test-fast test-stable test-floors test-matrix test-constraints check fuzz simulate docs bench bench-full clean jars java clients dist
 
 help:  ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ test-matrix: java  ## Demo, jobs, imports and training on other releases of Spar
 
 fuzz: $(READY)  ## Each reader fuzzed for FOR seconds, ten minutes if left out, guided by coverage; wants atheris, which pip has for Linux on x86-64
 	for target in line expression request schema record array csv; do $(PYTHON) -m tests.fuzz_targets $$target -max_total_time=$(or $(FOR),600) || exit 1; done
+
+simulate: $(READY)  ## Jobs in SEEDS simulated worlds, 10,000 if left out, by two processes: minutes
+	SIMULATED_JOBS=$(or $(SEEDS),10000) $(PYTEST) tests/job/test_simulation.py
 
 docs: $(READY)  ## The documentation site, in .site; a link to nowhere fails
 	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict

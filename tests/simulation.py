@@ -46,6 +46,7 @@ class Actor:
         rate: the share of its calls to a store that fail.
         left: its calls until it dies; `None`: it does not.
         task_left: the same of the task that it runs.
+        awake: its calls until it falls asleep for hours, of which it has no idea; `None`: it does not.
         raised: what ended it.
     """
 
@@ -54,6 +55,7 @@ class Actor:
     rate: float = 0.0
     left: int | None = None
     task_left: int | None = None
+    awake: int | None = None
     raised: BaseException | None = None
     turn: int = 0
     go: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
@@ -130,6 +132,10 @@ class World:
         actor.turn -= 1
         if actor.turn < 0:
             self._give_way(actor)
+        if actor.awake is not None:
+            actor.awake -= 1
+            for _ in range(self.dice.randint(1, 8) if actor.awake == 0 else 0):
+                self.sleep(10_000)
         late = self.dice.random() < 0.5
         fate = self._fate(actor)
         if fate is not None and not late:

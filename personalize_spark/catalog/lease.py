@@ -61,6 +61,11 @@ class Lease:
         self._ended.set()
         self._beats.join()
 
+    @property
+    def fields(self) -> Fields:
+        """What the record says."""
+        return self._record.fields
+
     def update(self, **changes: Any) -> None:
         """Change the record, and show that the owner lives.
 

@@ -15,7 +15,7 @@ from personalize_spark.catalog.catalog import Catalog, Record
 from personalize_spark.catalog.resources import find_dataset
 from personalize_spark.datasets.build_view import build_view
 from personalize_spark.datasets.csv_files import CsvReader, open_csv
-from personalize_spark.datasets.delta_tables import changing, fold, last_change
+from personalize_spark.datasets.delta_tables import changing, fold, own_change
 from personalize_spark.datasets.import_plan import files_of
 from personalize_spark.errors import DataError, ResourceNotFoundException
 from personalize_spark.schemas import INTERACTIONS, USERS
@@ -69,9 +69,7 @@ def _delete(spark: SparkSession, catalog: Catalog, dataset: Record, users: DataF
         "WHEN MATCHED THEN DELETE"
     )
     spark.catalog.dropTempView("deleted_users")
-    version, metrics = last_change(spark, path)
-    if version == dataset.fields["deltaVersion"]:  # none of them was there
-        return 0
+    version, metrics = own_change(spark, path, dataset.fields["deltaVersion"])
     catalog.update(dataset, deltaVersion=version)
     return int(metrics.get("numTargetRowsDeleted", 0))
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+import uuid
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 import pyarrow as pa
@@ -10,17 +12,29 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812  # as everybody calls it
 
 from personalize_spark.catalog.arns import Arn
-from personalize_spark.catalog.catalog import Catalog, Record
+from personalize_spark.catalog.catalog import Catalog, Fields, Record
 from personalize_spark.catalog.lease import Lease, sole
 from personalize_spark.catalog.resources import dataset_arn, find_dataset, find_own_schema, find_schema, import_arn
 from personalize_spark.datasets.imported import KEYS
 from personalize_spark.datasets.puts import PUT, Puts
 from personalize_spark.datasets.rows import row_schema
 from personalize_spark.datasets.waiting_events import see_waiting_events
-from personalize_spark.errors import ResourceNotFoundException
+from personalize_spark.errors import ResourceNotFoundException, TaskFailed
 from personalize_spark.schemas import INTERACTIONS, ITEMS, USERS
 from personalize_spark.spark import frame_of
 from personalize_spark.storage.location import hadoop_uri, open_store
+
+_UNDO = "undo"
+"""Of the record of a group's imports: by ARN what a running import has changed in other records, as it was before."""
+_MARK = "spark.databricks.delta.commitInfo.userMetadata"
+_OWN = f"personalize_spark {uuid.uuid4().hex}"
+"""Marks the commits of this process."""
+_LOOKED_AT = 10
+"""The newest commits of a table; a change of ours makes two at most."""
+
+_marking = threading.Lock()
+_theirs: list[str | None] = []
+"""What the session's commits said before, once for each change that runs."""
 
 
 def table_path(group: str, dataset: str) -> str:
@@ -32,23 +46,79 @@ def table_path(group: str, dataset: str) -> str:
 def changing(spark: SparkSession, catalog: Catalog, group: Arn) -> Iterator[Lease]:
     """Around all that changes the tables of a dataset group and its view: one process at a time.
 
+    What an import has changed is undone if it fails; of one that was killed, or does not hold the group any more, the next one does it.
+
     Raises:
         ResourceInUseException: another one does.
     """
-    with sole(catalog, import_arn(group), f"An import into the dataset group '{group.name}'") as lease:
-        restore(spark, catalog, group)
-        yield lease
+    with sole(catalog, import_arn(group), f"An import into the dataset group '{group.name}'") as lease, _marks(spark):
+        _restore(spark, catalog, group, lease)
+        try:
+            yield lease
+        except BaseException:
+            lease.update()  # what another one writes by now is not to be taken back
+            _restore(spark, catalog, group, lease)
+            raise
 
 
-def restore(spark: SparkSession, catalog: Catalog, group: Arn) -> None:
-    """Put the tables of a group back to their recorded versions: what came behind is of an import that failed or was killed."""
+@contextmanager
+def _marks(spark: SparkSession) -> Iterator[None]:
+    """Have the commits of a session say that they are of this process, as long as any of its threads changes tables."""
+    with _marking:
+        _theirs.append(spark.conf.get(_MARK, None))
+        spark.conf.set(_MARK, _OWN)
+    try:
+        yield
+    finally:
+        with _marking:
+            theirs = _theirs.pop()  # the last one that is left is the first one's
+            if not _theirs:
+                spark.conf.unset(_MARK) if theirs is None else spark.conf.set(_MARK, theirs)
+
+
+def change_records(catalog: Catalog, lease: Lease, changes: Sequence[tuple[Arn, Fields]]) -> None:
+    """Change or create the records of an import; until `commit`, all of it is undone by the next one."""
+    lease.update(**{_UNDO: {str(arn): _before(catalog, arn, fields) for arn, fields in changes}})
+    for arn, fields in changes:
+        try:
+            lease.change(arn, **fields)
+        except ResourceNotFoundException:
+            lease.update()
+            catalog.create(arn, fields)
+
+
+def _before(catalog: Catalog, arn: Arn, fields: Fields) -> Fields:
+    """What a change takes away. A dataset that is new to the import stays, without data: records are deleted without a fence."""
+    try:
+        now = catalog.read(arn).fields
+    except ResourceNotFoundException:
+        return {"deltaVersion": None}
+    return {name: now.get(name) for name in fields if name != "path"}  # which is always the same
+
+
+def commit(lease: Lease) -> None:
+    """From now on the import counts: the one write that decides it."""
+    lease.update(**{_UNDO: None})
+
+
+def _restore(spark: SparkSession, catalog: Catalog, group: Arn, lease: Lease) -> None:
+    """Undo an import that failed or was killed: first the records, then the tables go back to their recorded versions.
+
+    Wherever this is interrupted, it is done again from the beginning.
+    """
+    undo: dict[str, Fields] = lease.fields.get(_UNDO, {})
+    for name, fields in undo.items():
+        with suppress(ResourceNotFoundException):
+            lease.change(Arn.parse(name), **fields)
     for name in (INTERACTIONS, ITEMS, USERS):
         with suppress(ResourceNotFoundException):
             dataset = find_dataset(catalog, group, name)
             path, version = dataset.fields["path"], dataset.fields["deltaVersion"]
             if _last_version(path) > version:
                 spark.sql(f"RESTORE TABLE delta.`{hadoop_uri(path)}` TO VERSION AS OF {version}")
-                catalog.update(dataset, deltaVersion=last_change(spark, hadoop_uri(path))[0])
+                catalog.update(dataset, deltaVersion=own_change(spark, hadoop_uri(path))[0])
+    if undo:
+        commit(lease)
 
 
 def _last_version(path: str) -> int:
@@ -63,10 +133,31 @@ def table_of(spark: SparkSession, dataset: Record) -> DataFrame:
     return reader.load(hadoop_uri(dataset.fields["path"]))
 
 
-def last_change(spark: SparkSession, path: str) -> tuple[int, dict[str, str]]:
-    """The version of a table, and the metrics of what made it."""
-    [last] = spark.sql(f"DESCRIBE HISTORY delta.`{path}` LIMIT 1").collect()
-    return last["version"], last["operationMetrics"]
+def own_change(spark: SparkSession, path: str, base: int | None = None) -> tuple[int, dict[str, str]]:
+    """The newest version of a table that this process has made, and the metrics of what made it.
+
+    Args:
+        spark: the session that made it, within `changing`.
+        path: of the table.
+        base: the version that rows were added to; `None`: the table was written as a whole.
+
+    Returns:
+        `base` and no metrics, if there was nothing to change.
+
+    Raises:
+        TaskFailed: another process wrote in between: one that slept when it should have, and was succeeded.
+    """
+    mark, history = spark.conf.get(_MARK), spark.sql(f"DESCRIBE HISTORY delta.`{path}` LIMIT {_LOOKED_AT}").collect()
+    since = [each for each in history if base is None or each["version"] > base]
+    own = [each for each in since if each["userMetadata"] == mark]
+    if not own and base is not None:
+        return base, {}
+    if not own or (base is not None and any(each["userMetadata"] != mark for each in since[since.index(own[0]) :])):
+        raise TaskFailed(
+            f"Another process wrote the table {path} at the same time: an import that slept for minutes, and was taken "
+            "for dead. What both wrote does not count. Import again."
+        )
+    return own[0]["version"], own[0]["operationMetrics"]
 
 
 def has_puts(table: DataFrame) -> bool:
@@ -106,7 +197,7 @@ def _fold(spark: SparkSession, catalog: Catalog, dataset: Record, puts: Puts, na
         if not has_puts(spark.read.format("delta").load(path)):
             spark.sql(f"ALTER TABLE delta.`{path}` ADD COLUMNS ({PUT} STRING)")
         merge(spark, path, new, KEYS.get(schema.dataset))
-    catalog.update(dataset, path=uri, deltaVersion=last_change(spark, path)[0])
+    catalog.update(dataset, path=uri, deltaVersion=own_change(spark, path, dataset.fields.get("deltaVersion"))[0])
 
 
 def merge(spark: SparkSession, path: str, rows: DataFrame, key: str | None) -> None:

@@ -4,7 +4,7 @@ datasets/GROUP/interactions|items|users/     Delta tables
 datasets/GROUP/rejected/IMPORT/TYPE/         JSON Lines: file, line (a table has none) and reason of every row that was not imported
 
 All files of all datasets are read and checked before the first table is written. The records follow when all tables
-are: if one cannot be written, the others go back, and jobs still see the versions before.
+are, then the view. An import counts as a whole, or not at all: see `changing` and `commit`.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Fields
-from personalize_spark.catalog.lease import Lease
 from personalize_spark.catalog.resources import dataset_arn, find_dataset, find_own_schema
 from personalize_spark.catalog.status import Status
 from personalize_spark.datasets.build_view import build_view
 from personalize_spark.datasets.delta_tables import (
+    change_records,
     changing,
+    commit,
     fold,
     has_puts,
     keeping_puts,
-    last_change,
     merge,
-    restore,
+    own_change,
     table_of,
     table_path,
 )
@@ -93,14 +93,11 @@ def run_import(spark: SparkSession, catalog: Catalog, plan: ImportPlan) -> Impor
             checked = [_check(spark, each, f"{rejected}/{each.schema.dataset}", cached) for each in plan.datasets]
             _refuse_nothing(checked)
             alone.update()  # the fence: who fell silent for minutes may not be the one that imports any more
-            imported = list(_import_all(alone, spark, catalog, arn, checked))
-        alone.update()
-        for planned, each in zip(plan.datasets, imported, strict=True):
-            _record(alone, catalog, arn, planned.reading, each.delta_version)
-        if plan.filter_history is not None:
-            alone.change(arn, **{KEPT: plan.filter_history})
+            imported = [_import(catalog, arn, each) for each in checked]
+        change_records(catalog, alone, list(_changes(catalog, plan, imported)))
         view = build_view(spark, catalog, arn, ticket)
         alone.change(arn, view=asdict(view))
+        commit(alone)
     return ImportReport(str(arn), imported, view.uri)
 
 
@@ -175,29 +172,18 @@ def _refuse_nothing(checked: Sequence[_Checked]) -> None:
         raise DataError(f"{' '.join(problems)} Nothing was imported.")
 
 
-def _import_all(
-    alone: Lease, spark: SparkSession, catalog: Catalog, group: Arn, checked: Sequence[_Checked]
-) -> Iterator[Imported]:
-    """Write all tables, or none: what is added twice would count twice."""
-    try:
-        for each in checked:
-            yield _import(catalog, group, each)
-    except BaseException:
-        alone.update()  # what another one writes by now is not to be taken back
-        restore(spark, catalog, group)
-        raise
-
-
 def _import(catalog: Catalog, group: Arn, checked: _Checked) -> Imported:
     schema = checked.schema
     good = _newest(checked.rows.where(f"{REASON} is null"), schema)
     path = hadoop_uri(f"{catalog.uri}/{table_path(group.name, schema.dataset)}")
-    kept = 0
-    if not checked.plan.adds:
-        with suppress(ResourceNotFoundException):
-            old = table_of(good.sparkSession, find_dataset(catalog, group, schema.dataset))
-            good, kept = keeping_puts(old, good, KEYS.get(schema.dataset))
-    imported, version = _write(good, path, schema, adds=checked.plan.adds)
+    kept, base = 0, None
+    with suppress(ResourceNotFoundException):
+        old = find_dataset(catalog, group, schema.dataset)
+        if checked.plan.adds:
+            base = old.fields["deltaVersion"]
+        else:
+            good, kept = keeping_puts(table_of(good.sparkSession, old), good, KEYS.get(schema.dataset))
+    imported, version = _write(good, path, schema, base)
     imported -= kept
     replaced = checked.total - checked.rejected - imported
     return Imported(
@@ -247,10 +233,10 @@ def _newest(rows: DataFrame, schema: Schema) -> DataFrame:
     return rows.select(*schema.names)
 
 
-def _write(rows: DataFrame, path: str, schema: Schema, *, adds: bool) -> tuple[int, int]:
-    """Write the rows; gives how many they were, and the version of the table."""
+def _write(rows: DataFrame, path: str, schema: Schema, base: int | None) -> tuple[int, int]:
+    """Write the rows, in place of the table's or in addition to those of its version `base`; gives how many, and the new version."""
     key, spark = KEYS.get(schema.dataset), rows.sparkSession
-    if not adds:
+    if base is None:
         rows.write.format("delta").mode("overwrite").option("overwriteSchema", "true").save(path)
     elif key is None:
         rows.write.format("delta").mode("append").save(path)
@@ -258,45 +244,36 @@ def _write(rows: DataFrame, path: str, schema: Schema, *, adds: bool) -> tuple[i
         if has_puts(spark.read.format("delta").load(path)):
             rows = rows.withColumn(PUT, F.lit(None).cast("string"))
         merge(spark, path, rows, key)
-    version, metrics = last_change(spark, path)
+    version, metrics = own_change(spark, path, base)
     merged = int(metrics.get("numTargetRowsInserted", 0)) + int(metrics.get("numTargetRowsUpdated", 0))
     return merged or int(metrics["numOutputRows"]), version
 
 
-def _record(alone: Lease, catalog: Catalog, group: Arn, reading: Reading, version: int | None) -> None:
-    """Keep the schema and the version of the table that was written; a dataset that has this schema keeps its name."""
-    schema = reading.schema
+def _changes(catalog: Catalog, plan: ImportPlan, imported: Sequence[Imported]) -> Iterator[tuple[Arn, Fields]]:
+    """What the records keep: the schemas, the versions of the tables, and how much history filters see."""
+    for planned, each in zip(plan.datasets, imported, strict=True):
+        yield from _changes_of(catalog, plan.group, planned.reading, each.delta_version)
+    if plan.filter_history is not None:
+        yield plan.group, {KEPT: plan.filter_history}
+
+
+def _changes_of(catalog: Catalog, group: Arn, reading: Reading, version: int | None) -> Iterator[tuple[Arn, Fields]]:
+    """The same of one dataset; one that has this schema keeps its name."""
+    schema, arn = reading.schema, dataset_arn(group, reading.schema.dataset)
     table: Fields = {"path": f"{catalog.store.root}{table_path(group.name, schema.dataset)}", "deltaVersion": version}
     table |= {MISSING_WORDS: reading.missing_words, "rowsSchemaArn": None}  # all rows are of this schema now
-    arn = dataset_arn(group, schema.dataset)
     with suppress(ResourceNotFoundException):
-        dataset = catalog.read(arn)
-        if find_own_schema(catalog, dataset) == schema:
-            alone.change(arn, **table)
+        if find_own_schema(catalog, catalog.read(arn)) == schema:
+            yield arn, table
             return
+    schema_arn = group.sibling("schema", f"{group.name}-{schema.dataset.lower()}")
+    yield schema_arn, {"name": schema_arn.name, "schemaArn": str(schema_arn), "schema": schema.avro()}
     fields = {
-        "name": _schema_arn(group, schema.dataset).name,
+        "name": schema_arn.name,
         "datasetArn": str(arn),
-        "schemaArn": _schema_record(alone, catalog, group, schema),
+        "schemaArn": str(schema_arn),
         "datasetGroupArn": str(group),
         "datasetType": schema.dataset,
         "status": Status.ACTIVE,
     }
-    _create_or_change(alone, catalog, arn, fields | table)
-
-
-def _schema_record(alone: Lease, catalog: Catalog, group: Arn, schema: Schema) -> str:
-    arn = _schema_arn(group, schema.dataset)
-    _create_or_change(alone, catalog, arn, {"name": arn.name, "schemaArn": str(arn), "schema": schema.avro()})
-    return str(arn)
-
-
-def _schema_arn(group: Arn, dataset: str) -> Arn:
-    return group.sibling("schema", f"{group.name}-{dataset.lower()}")
-
-
-def _create_or_change(alone: Lease, catalog: Catalog, arn: Arn, fields: Fields) -> None:
-    try:
-        catalog.create(arn, fields)
-    except ResourceAlreadyExistsException:
-        alone.change(arn, **fields)
+    yield arn, fields | table
