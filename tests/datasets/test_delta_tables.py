@@ -6,14 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from personalize_spark.artifacts.artifact import Pinned
+from personalize_spark.catalog import lease
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
+from personalize_spark.catalog.resources import find_dataset, import_arn
+from personalize_spark.datasets import imports
 from personalize_spark.datasets.delta_tables import fold, waits
 from personalize_spark.datasets.imports import CsvSource, ImportMode, import_files
 from personalize_spark.datasets.puts import PUT, Puts
+from personalize_spark.errors import TaskFailed
+from tests.datasets.test_imports import INTERACTIONS, sources, view_of
 from tests.service.test_data_jobs import export_of, finish, rows_below
 from tests.service.test_datasets import Service
 
@@ -98,3 +103,39 @@ def test_what_a_killed_import_wrote_does_not_count(spark: SparkSession, tmp_path
     spark.read.format("delta").load(path).write.format("delta").mode("append").save(path)  # and no record of it
     import_files(spark, catalog, "shop", clicks, ImportMode.INCREMENTAL)
     assert rows_of(spark, catalog, "INTERACTIONS") == sorted(2 * rows)
+
+
+def test_an_import_that_was_killed_or_met_a_sleeper_counts_for_nothing(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = f"file://{tmp_path}"
+    catalog = Catalog(f"{root}/catalog")
+    given = sources(root, Interactions=INTERACTIONS)
+    group = Arn.parse(import_files(spark, catalog, "shop", given).dataset_group_arn)
+
+    def die(*_: object) -> None:
+        dying.setattr(lease.Lease, "_write", die)  # the dead write no record
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as dying:
+        dying.setattr(imports, "build_view", die)  # the records name the rows by now, the view does not
+        with pytest.raises(KeyboardInterrupt):
+            import_files(spark, catalog, "shop", given, ImportMode.INCREMENTAL)
+    assert find_dataset(catalog, group, "Interactions").fields["deltaVersion"] == 1
+    catalog.update(catalog.read(import_arn(group)), heartbeat=1.0)
+    monkeypatch.setattr(lease, "BEAT_SECONDS", 0.1)
+    import_files(spark, catalog, "shop", given, ImportMode.INCREMENTAL)
+    assert view_of(catalog).properties["interactions"] == 2 * 4
+
+    def beside_a_sleeper(rows: DataFrame, path: str, *rest: Any) -> Any:
+        rows.write.format("delta").mode("append").option("userMetadata", "another process").save(path)
+        return write(rows, path, *rest)
+
+    write = imports._write
+    with monkeypatch.context() as sleeping:
+        sleeping.setattr(imports, "_write", beside_a_sleeper)
+        with pytest.raises(TaskFailed, match="Another process wrote the table"):
+            import_files(spark, catalog, "shop", given, ImportMode.INCREMENTAL)
+    import_files(spark, catalog, "shop", given, ImportMode.INCREMENTAL)
+    assert view_of(catalog).properties["interactions"] == 3 * 4
+    assert spark.conf.get("spark.databricks.delta.commitInfo.userMetadata", None) is None
