@@ -78,7 +78,10 @@ def _marks(spark: SparkSession) -> Iterator[None]:
 
 def change_records(catalog: Catalog, lease: Lease, changes: Sequence[tuple[Arn, Fields]]) -> None:
     """Change or create the records of an import; until `commit`, all of it is undone by the next one."""
-    lease.update(**{_UNDO: {str(arn): _before(catalog, arn, fields) for arn, fields in changes}})
+    undo: dict[str, Fields] = {**lease.fields.get(_UNDO, {})}
+    for arn, fields in changes:
+        undo[str(arn)] = _before(catalog, arn, fields) | undo.get(str(arn), {})
+    lease.update(**{_UNDO: undo})
     for arn, fields in changes:
         try:
             lease.change(arn, **fields)

@@ -4,7 +4,7 @@ datasets/GROUP/interactions|items|users/     Delta tables
 datasets/GROUP/rejected/IMPORT/TYPE/         JSON Lines: file, line (a table has none) and reason of every row that was not imported
 
 All files of all datasets are read and checked before the first table is written. The records follow when all tables
-are, then the view. An import counts as a whole, or not at all: see `changing` and `commit`.
+are, then that of the view. An import counts as a whole, or not at all: see `changing` and `commit`.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def run_import(spark: SparkSession, catalog: Catalog, plan: ImportPlan) -> Impor
             imported = [_import(catalog, arn, each) for each in checked]
         change_records(catalog, alone, list(_changes(catalog, plan, imported)))
         view = build_view(spark, catalog, arn, ticket)
-        alone.change(arn, view=asdict(view))
+        change_records(catalog, alone, [(arn, {"view": asdict(view)})])
         commit(alone)
     return ImportReport(str(arn), imported, view.uri)
 

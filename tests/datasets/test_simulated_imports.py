@@ -178,6 +178,30 @@ def test_a_killed_import_that_runs_again_counts_once(monkeypatch: pytest.MonkeyP
     assert recorded(catalog) == [0, 1]
 
 
+@pytest.mark.parametrize("first", [False, True])
+def test_an_import_whose_last_write_fails_leaves_rows_and_view_as_they_were(
+    *, first: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new_world(0, monkeypatch)
+    catalog = Catalog(f"file://{ROOT}catalog")
+    if not first:
+        run(catalog, 0)
+
+    def fail(_: lease.Lease) -> None:
+        assert recorded(catalog)[-1] == 1
+        raise StorageError("The storage does not answer.")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(imports, "commit", fail)
+        with pytest.raises(StorageError, match="does not answer"):
+            run(catalog, 1)
+    if first:
+        assert "view" not in catalog.read(GROUP).fields
+    else:
+        view, version = catalog.read(GROUP).fields["view"]["sha256"], catalog.read(TABLE).fields["deltaVersion"]
+        assert [rows_of(log_of(catalog.store), each) for each in (int(view), version)] == [[0], [0]]
+
+
 @pytest.mark.parametrize("late", [False, True])
 def test_what_a_sleeper_writes_beside_another_import_does_not_count(
     *, late: bool, monkeypatch: pytest.MonkeyPatch
