@@ -4,58 +4,26 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 
-#define EACH(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7) DO(8) DO(9)
-
-__attribute__((target("avx2,fma"))) long float32_avx2(long rounds) {
-    __m256 sums[10], a = _mm256_set1_ps(1.0f), b = a;
-    for (int i = 0; i < 10; i++) sums[i] = _mm256_setzero_ps();
-    for (long round = 0; round < rounds; round++) {
-        __asm__ volatile("" : "+x"(a));
-#define DO(i) sums[i] = _mm256_fmadd_ps(a, b, sums[i]);
-        EACH(DO)
-#undef DO
+/* NUMBERS are added up in a vector; STEP adds the products of `a` and `b` to a sum. */
+#define LIMIT(name, features, Vector, NUMBERS, STEP)                                                       \
+    __attribute__((target(features))) long name(long rounds) {                                             \
+        Vector sums[10] = {0}, a = {1}, b = {1};                                                           \
+        for (long round = 0; round < rounds; round++)                                                      \
+            _Pragma("GCC unroll 10") for (int i = 0; i < 10; i++) {                                        \
+                __asm__ volatile("" : "+v"(a));                                                            \
+                sums[i] = STEP(sums[i], a, b);                                                             \
+            }                                                                                              \
+        for (int i = 0; i < 10; i++)                                                                       \
+            __asm__ volatile("" : : "v"(sums[i]));                                                         \
+        return rounds * 10 * NUMBERS;                                                                      \
     }
-    for (int i = 0; i < 10; i++) __asm__ volatile("" : : "x"(sums[i]));
-    return rounds * 10 * 8;
-}
 
-__attribute__((target("avx2"))) long int8_avx2(long rounds) {
-    __m256i sums[10], a = _mm256_set1_epi8(1), ones = _mm256_set1_epi16(1), b = a;
-    for (int i = 0; i < 10; i++) sums[i] = _mm256_setzero_si256();
-    for (long round = 0; round < rounds; round++) {
-#define DO(i) \
-    __asm__ volatile("" : "+x"(a)); \
-    sums[i] = _mm256_add_epi32(sums[i], _mm256_madd_epi16(_mm256_maddubs_epi16(a, b), ones));
-        EACH(DO)
-#undef DO
-    }
-    for (int i = 0; i < 10; i++) __asm__ volatile("" : : "x"(sums[i]));
-    return rounds * 10 * 32;
-}
+#define FLOAT_256(sum, a, b) _mm256_fmadd_ps(a, b, sum)
+#define INT8_256(sum, a, b) _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(a, b), _mm256_set1_epi16(1)))
+#define FLOAT_512(sum, a, b) _mm512_fmadd_ps(a, b, sum)
 
-__attribute__((target("avx512f"))) long float32_avx512(long rounds) {
-    __m512 sums[10], a = _mm512_set1_ps(1.0f), b = a;
-    for (int i = 0; i < 10; i++) sums[i] = _mm512_setzero_ps();
-    for (long round = 0; round < rounds; round++) {
-        __asm__ volatile("" : "+v"(a));
-#define DO(i) sums[i] = _mm512_fmadd_ps(a, b, sums[i]);
-        EACH(DO)
-#undef DO
-    }
-    for (int i = 0; i < 10; i++) __asm__ volatile("" : : "v"(sums[i]));
-    return rounds * 10 * 16;
-}
-
-__attribute__((target("avx512f,avx512vnni"))) long int8_avx512(long rounds) {
-    __m512i sums[10], a = _mm512_set1_epi32(0x01010101), b = a;
-    for (int i = 0; i < 10; i++) sums[i] = _mm512_setzero_si512();
-    for (long round = 0; round < rounds; round++) {
-        __asm__ volatile("" : "+v"(a));
-#define DO(i) sums[i] = _mm512_dpbusd_epi32(sums[i], a, b);
-        EACH(DO)
-#undef DO
-    }
-    for (int i = 0; i < 10; i++) __asm__ volatile("" : : "v"(sums[i]));
-    return rounds * 10 * 64;
-}
+LIMIT(float32_avx2, "avx2,fma", __m256, 8, FLOAT_256)
+LIMIT(int8_avx2, "avx2", __m256i, 32, INT8_256)
+LIMIT(float32_avx512, "avx512f", __m512, 16, FLOAT_512)
+LIMIT(int8_avx512, "avx512f,avx512vnni", __m512i, 64, _mm512_dpbusd_epi32)
 #endif

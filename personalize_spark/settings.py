@@ -110,7 +110,7 @@ SETTINGS: Mapping[str, Setting] = {
         "auto",
         "auto|native|numpy",
         "auto, native or numpy",
-        "what searches for the best items",
+        "what searches for the best items, and solves the equations of a training",
         tasks=True,
     ),
     "log-format": Setting(

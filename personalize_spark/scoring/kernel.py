@@ -1,4 +1,4 @@
-"""The compiled kernel, `native/kernel.c`, where there is one: the same answers as numpy, sooner.
+"""The compiled kernel, `native/kernel.c`, where there is one: the same answers as numpy, sooner. What it trains is the same but for last digits.
 
 ``PERSONALIZE_SPARK_KERNEL`` says what runs: ``numpy``; ``native``, or an error; ``auto``, native where it can, which is the default.
 """
@@ -248,6 +248,12 @@ def _point(task: ctypes.Structure, arrays: dict[str, NDArray[Any] | None]) -> No
     """Have the task point to arrays, which must outlive it."""
     for name, array in arrays.items():
         setattr(task, name, None if array is None else array.ctypes.data)
+
+
+def in_rows(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Float32, each row in one piece; they may lie apart, as those of a part of a memory map do. A copy where it must be."""
+    fits = matrix.dtype == np.float32 and matrix.strides[1] == matrix.itemsize
+    return matrix if fits else np.ascontiguousarray(matrix, np.float32)
 
 
 def check_rows(*pairs: tuple[NDArray[np.integer[Any]], int]) -> None:

@@ -11,7 +11,8 @@ from concurrent.futures import Executor
 import numpy as np
 from numpy.typing import NDArray
 
-from personalize_spark.scoring.kernel import Kernel
+from personalize_spark.scoring.kernel import Kernel, in_rows
+from personalize_spark.training.threads import share
 
 _USERS = 256
 """That a thread adds up at once."""
@@ -44,7 +45,7 @@ def moments(
     Args:
         native: the kernel.
         users: float32 (U, d).
-        items: float32 (I, d), I >= 1; its rows may lie apart, as those of a part of a memory map do.
+        items: float32 (I, d), I >= 1.
         scale: t and s.
         prior: float64 (I,), p; `None`: zeros.
         anchors: float64 (U, 2), a and b; `None`: zeros.
@@ -53,9 +54,7 @@ def moments(
     Raises:
         MemoryError: there is none for a tile.
     """
-    users = np.ascontiguousarray(users, np.float32)
-    if items.dtype != np.float32 or items.strides[1] != items.itemsize:
-        items = np.ascontiguousarray(items, np.float32)
+    users, items = np.ascontiguousarray(users, np.float32), in_rows(items)
     prior = np.zeros(len(items)) if prior is None else np.ascontiguousarray(prior, np.float64)
     anchors = np.zeros((len(users), 2)) if anchors is None else np.ascontiguousarray(anchors, np.float64)
     result = np.empty((len(users), 3))
@@ -74,6 +73,5 @@ def moments(
         if native.library.kernel_moments(native.level, ctypes.byref(task)):
             raise MemoryError("There is no memory left for a tile of items.")
 
-    for _ in (map if pool is None else pool.map)(part, range(0, len(users), _USERS)):
-        pass
+    share(part, range(0, len(users), _USERS), pool)
     return result

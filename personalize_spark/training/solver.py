@@ -13,8 +13,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from personalize_spark.scoring.kernel import Kernel, check_rows
+from personalize_spark.scoring.kernel import Kernel, check_rows, in_rows
 from personalize_spark.scoring.ragged import Ragged
+from personalize_spark.training.threads import share
 
 _PART = 1 << 18
 """Items met by the rows that a thread solves at once, about."""
@@ -44,7 +45,7 @@ def solve_rows(
 
     Args:
         native: the kernel.
-        factors: float32 (J, d), of the other side; rows may lie apart, as those of a part of a memory map do.
+        factors: float32 (J, d), of the other side.
         gram: float64 (d, d), ``Y'Y`` of all factors of the other side.
         met: by row, rows of `factors`.
         events: float32, how often, parallel to the values of `met`.
@@ -56,8 +57,7 @@ def solve_rows(
         MemoryError: there is none for an equation.
     """
     check_rows((met.values, len(factors)))
-    if factors.dtype != np.float32 or factors.strides[1] != factors.itemsize:
-        factors = np.ascontiguousarray(factors, np.float32)
+    factors = in_rows(factors)
     arrays = (
         np.ascontiguousarray(gram, np.float64),
         np.ascontiguousarray(met.indptr, np.int64),
@@ -78,8 +78,7 @@ def solve_rows(
         if native.library.kernel_solve(native.level, ctypes.byref(task)):
             raise MemoryError("There is no memory left for an equation of ALS.")
 
-    for _ in (map if pool is None else pool.map)(part, _parts(arrays[1])):
-        pass
+    share(part, _parts(arrays[1]), pool)
     return solved
 
 

@@ -10,21 +10,28 @@ import struct
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from personalize_spark.scoring.kernel import Kernel
 from personalize_spark.scoring.ragged import Ragged
+from personalize_spark.scoring.softmax import log_normaliser
 from personalize_spark.scoring.topn import ItemMatrix
+from personalize_spark.training.fold_in import gram
+from personalize_spark.training.moments import moments
+from personalize_spark.training.solver import solve_rows
 from tests.scoring.test_kernel import adversarial, by_numpy, sorted_items
+from tests.training.test_solver import WEIGHTS, by_lapack
+from tests.training.test_solver import drawn as systems
 
 _SHAPES = ((64, 700, 25), (5, 1500, 7), (33, 63, 200))
 _KINDS = ("normal", "equal norms", "huge spread", "copies", "denormals")
 
 
 class Emulated:
-    """In place of the library: each search is a run of the program; its answers are kept by level.
+    """In place of the library: each call is a run of the program; its answers are kept by level.
 
     Args:
         command: how to run the program.
@@ -36,17 +43,30 @@ class Emulated:
 
     def kernel_search(self, _: int, reference: object) -> int:
         """As of the library."""
+        return self._run("search", reference, "best", "products")
+
+    def kernel_solve(self, _: int, reference: object) -> int:
+        """As of the library."""
+        return self._run("solve", reference, "solved")
+
+    def kernel_moments(self, _: int, reference: object) -> int:
+        """As of the library."""
+        return self._run("moments", reference, "moments")
+
+    def _run(self, what: str, reference: object, *filled: str) -> int:
         task = reference._obj  # type: ignore[attr-defined]  # of ctypes.byref
         sent = b"".join(self._field(name, getattr(task, name), kind) for name, kind in task._fields_)
-        done = subprocess.run(self.command, input=sent, capture_output=True, check=True).stdout
-        length = 16 + self.sizes["best"] + self.sizes["products"]
+        done = subprocess.run([*self.command, what], input=sent, capture_output=True, check=True).stdout
+        length = 16 + sum(self.sizes[name] for name in filled)
         for start in range(0, len(done), length):
             self.answers[done[start : start + 16].decode().strip()] = done[start + 16 : start + length]
         return 0
 
-    def _field(self, name: str, value: int | None, kind: type) -> bytes:
+    def _field(self, name: str, value: Any, kind: type) -> bytes:
         if kind is ctypes.c_int64:
             return struct.pack("<qq", 8, value or 0)
+        if kind is ctypes.c_double:
+            return struct.pack("<qd", 8, value)
         if value is None:
             return struct.pack("<q", -1)
         return struct.pack("<q", self.sizes[name]) + ctypes.string_at(value, self.sizes[name])
@@ -68,6 +88,51 @@ def cases() -> Iterator[tuple[NDArray[np.float32], ItemMatrix, int, NDArray[np.b
                 rng.random(items) < 0.7,
                 excluded,
             )
+
+
+def solved(command: list[str]) -> Iterator[str]:
+    """Levels that solve ALS's equations as LAPACK does.
+
+    Raises:
+        AssertionError: one does not.
+    """
+    for seed, rank in enumerate((1, 9, 64)):
+        factors, met, events = systems(seed, rank)
+        sizes = {
+            "factors": factors.nbytes,
+            "gram": 8 * rank * rank,
+            "starts": met.indptr.nbytes,
+            "met": met.values.nbytes,
+        }
+        sizes |= {"events": events.nbytes, "solved": 4 * rank * len(met)}
+        library = Emulated(command, sizes)
+        native = Kernel(library, 0, "emulated")  # type: ignore[arg-type]
+        solve_rows(native, factors, gram(factors), met, events, WEIGHTS)
+        expected = by_lapack(factors, met, events)
+        for level, answer in library.answers.items():
+            found = np.frombuffer(answer, np.float32).reshape(expected.shape)
+            apart = np.linalg.norm(found - expected, axis=1)
+            assert (apart <= 1e-4 * np.linalg.norm(expected, axis=1)).all(), f"{level} differs from LAPACK"
+            yield level
+
+
+def summed(command: list[str]) -> Iterator[str]:
+    """Levels whose sums over all items are numpy's.
+
+    Raises:
+        AssertionError: some are not.
+    """
+    for seed, rank in enumerate((1, 9, 64)):
+        rng = np.random.default_rng(seed)
+        users, items = (rng.standard_normal((count, rank)).astype(np.float32) for count in (20, 1000))
+        sizes = {"items": items.nbytes, "prior": 8 * len(items), "users": users.nbytes}
+        sizes |= {"anchors": 16 * len(users), "moments": 24 * len(users)}
+        library = Emulated(command, sizes)
+        moments(Kernel(library, 0, "emulated"), users, items, (2.5, 0.0))  # type: ignore[arg-type]
+        for level, answer in library.answers.items():
+            found = np.frombuffer(answer).reshape(len(users), 3)[:, 0]
+            np.testing.assert_allclose(found, log_normaliser(users, items, 2.5), rtol=1e-14, err_msg=level)
+            yield level
 
 
 def main(command: list[str]) -> int:
@@ -99,7 +164,8 @@ def main(command: list[str]) -> int:
             if answer != expected.items.astype(np.int32).tobytes() + expected.products.tobytes():
                 print(f"{level} differs from numpy", file=sys.stderr)
                 return 1
-    print(f"The same bytes as numpy: {', '.join(sorted(levels))}")
+    assert {*solved(command)} == levels == {*summed(command)}
+    print(f"The same bytes as numpy, and the same models up to the last digits: {', '.join(sorted(levels))}")
     return 0
 
 
