@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 _QUIET_SECONDS = 10.0
 _TOLD_START = 1.0
+_SMOOTH_SECONDS = 10.0
 _MILLION = 1_000_000
 _log = logging.getLogger(__name__)
 
@@ -36,6 +38,8 @@ class ProgressLine:
         self._moves = stream.isatty()
         self._created = self._shown = clock()
         self._first: tuple[float, Progress] | None = None
+        self._end: tuple[float, float] | None = None
+        """When the end was told last, and for when."""
 
     def __enter__(self) -> Self:
         return self
@@ -71,8 +75,17 @@ class ProgressLine:
         parts = [f"{progress.share:.0%}".replace("%", " %"), _lines(progress.lines), f"{rate:,.0f}/s"]
         parts.append(counted(progress.errors, "error"))
         if gained > 0:
-            parts.append(f"ETA {_clock_text(seconds * (1 - progress.share) / gained)}")
+            parts.append(f"ETA {_clock_text(self._left(now, seconds * (1 - progress.share) / gained))}")
         return "  ".join(parts)
+
+    def _left(self, now: float, seconds: float) -> float:
+        """The seconds that are left, if so many seem to be: splits end by the handful, so the end moves there slowly."""
+        end = now + seconds
+        if self._end is not None and seconds:
+            told, last = self._end
+            end += (last - end) * math.exp((told - now) / _SMOOTH_SECONDS)
+        self._end = now, end
+        return max(0.0, end - now)
 
 
 def _lines(number: int) -> str:

@@ -63,8 +63,8 @@ class Report:
 
     Attributes:
         output: the output path.
-        files: inputs.
-        lines: lines answered, error lines among them.
+        files: inputs, those among them that have no output.
+        lines: lines of all outputs, error lines among them.
         errors: error lines by reason.
         bytes: bytes of all outputs.
         task_seconds: time that tasks spent, summed.
@@ -93,7 +93,8 @@ class Report:
         scores: lists by the score of their first item: half a decade each, from below 10 ** -6.5 to 1; zeros without scores.
         popularity: lists by the popularity of their first item: tenths of the items, the most popular ones first.
         error_files: inputs with error lines, and how many; the thousand with the most.
-        failed_files: inputs that have no output, the first thousand.
+        unanswered: how many inputs have no output; what their tasks answered counts nowhere but in times.
+        failed_files: their names, the first thousand, without those that could not even be read by their name.
         failure: the job's `failureReason`, if it failed.
         storage_retries: requests to the storage that were made again, as it failed for a while.
         coverage: share of the items that the lists have.
@@ -132,6 +133,7 @@ class Report:
     scores: list[int] = field(default_factory=list)
     popularity: list[int] = field(default_factory=list)
     error_files: dict[str, int] = field(default_factory=dict)
+    unanswered: int = 0
     failed_files: list[str] = field(default_factory=list)
     failure: str | None = None
     storage_retries: int = 0
@@ -144,10 +146,11 @@ class Report:
         return asdict(self)
 
     def __str__(self) -> str:
-        read = f"{counted(self.lines, 'line')} of {counted(self.files, 'file')}"
+        read = f"{counted(self.lines, 'line')} of {counted(self.files - self.unanswered, 'file')}"
         start = f" after {self.start_seconds:.1f} s of start" if self.start_seconds >= 1 else ""
         lines = [
             f"{read} answered in {self.seconds:.1f} s ({counted(round(self.lines_per_second), 'line')}/s{start})",
+            *([f"  {counted(self.unanswered, 'file')} without an output"] if self.unanswered else []),
             *(f"  {counted(count, 'error line')}: {kind}{self._first(kind)}" for kind, count in self.errors.items()),
             *(
                 f"  {counted(count, 'line')}: {_TOLD[Remark(kind)]}{self._first(kind)}"
@@ -184,30 +187,33 @@ class Timing:
     before: int
 
 
-def report_of(plan: Plan, names: Sequence[str], ledger: Ledger, timing: Timing) -> Report:
-    """Add up the pieces.
+def report_of(plan: Plan, names: Sequence[str], refused: int, ledger: Ledger, timing: Timing) -> Report:
+    """Add up the pieces of the inputs that have their outputs.
 
     Args:
         plan: of the run.
         names: of the inputs.
+        refused: how many more were not even read.
         ledger: of the run; of an input that failed some pieces are missing.
         timing: of the run.
     """
-    ordered = [ledger.pieces[key] for key in sorted(ledger.pieces)]
+    every = [ledger.pieces[key] for key in sorted(ledger.pieces)]
+    broken = {split.file for split in ledger.missing()}
+    ordered = [piece for piece in every if piece.file not in broken]
     total, first = _added(names, ordered)
     near = _near(ordered)
-    timeline, span = _timeline(ordered)
+    timeline, span = _timeline(every)
     job = plan.job
     working = timing.seconds - timing.start
     return Report(
         output=job.output_path,
-        files=len(names),
+        files=len(names) + refused,
         lines=total.answered,
         errors=_counts(total.errors),
         bytes=sum(piece.bytes for piece in ordered),
-        task_seconds=round(sum(piece.seconds for piece in ordered), 3),
+        task_seconds=round(sum(piece.seconds for piece in every), 3),
         seconds=round(timing.seconds, 3),
-        notes=[*job.notes, *_notes(names, ordered, total, near)],
+        notes=[*job.notes, *_notes(names, every, total, near)],
         version=VERSION,
         job=str(job.arn),
         solution_version=job.request["solutionVersionArn"],
@@ -226,15 +232,17 @@ def report_of(plan: Plan, names: Sequence[str], ledger: Ledger, timing: Timing) 
         storage_retries=ledger.storage_retries,
         coverage=round(total.coverage, 4),
         filter_share=_share(total) if job.filter is not None else None,
-        slow_splits=_slow(names, ordered),
+        slow_splits=_slow(names, every),
         start_seconds=round(timing.start, 3),
         timeline=timeline,
         timeline_seconds=round(span, 3),
         scores=total.scores,
         popularity=total.popularity,
         error_files=_error_files(names, ordered),
+        unanswered=len(broken) + refused,
+        failed_files=[names[each] for each in sorted(broken)[:MAX_NAMED]],
         themes=list(islice((each for piece in ordered for each in piece.themes), MAX_NAMED)),
-        lines_per_second=round((total.answered - timing.before) / working, 1) if working > 0 else 0.0,
+        lines_per_second=round((sum(each.outcomes.answered for each in every) - timing.before) / working, 1) if working > 0 else 0.0,
     )
 
 

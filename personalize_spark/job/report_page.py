@@ -38,7 +38,11 @@ def _sections(report: Report) -> Iterator[str]:
     share = report.answered / report.lines if report.lines else 1.0
     errors = report.lines - report.answered
     for title, number, what in (
-        ("Lines", f"{report.lines:,}", f"of {counted(report.files, 'file')}, {report.bytes:,} bytes written"),
+        (
+            "Lines",
+            f"{report.lines:,}",
+            f"of {counted(report.files - report.unanswered, 'file')}, {report.bytes:,} bytes written",
+        ),
         ("Answered", f"{share:.2%}", counted(errors, "error line")),
         (
             "Rate",
@@ -115,5 +119,5 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
     yield "kernels", ", ".join(report.kernels) or "none"
     yield "splits tried again", f"{report.retried:,} of {report.splits:,}"
     yield "requests to the storage made again", f"{report.storage_retries:,}"
-    if report.failed_files:
-        yield "files without an output", ", ".join(report.failed_files[:20])
+    if report.unanswered:
+        yield "files without an output", ", ".join([f"{report.unanswered:,}", *report.failed_files[:20]])

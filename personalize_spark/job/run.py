@@ -38,7 +38,7 @@ from personalize_spark.job.job import Job
 from personalize_spark.job.plan import CHECK, Plan
 from personalize_spark.job.preflight import preflight
 from personalize_spark.job.publish import Publisher
-from personalize_spark.job.report import MAX_NAMED, Report, Timing, report_of
+from personalize_spark.job.report import Report, Timing, report_of
 from personalize_spark.job.report_page import report_page
 from personalize_spark.job.splits import Split, mean_answer_bytes, read_splits, splits_of, write_splits
 from personalize_spark.job.themed import Phrases
@@ -133,7 +133,8 @@ def _run(executor: Executor, plan: Plan, lease: Lease, show: Callable[[Progress]
         outputs.publish()
     ledger.storage_retries = RETRIES.count + executor.retries - retries
     timing = Timing(time.monotonic() - started, ready - started, before.lines)
-    report = report_of(plan, [each.source.name for each in inputs], ledger, timing)
+    refused = read_refusals(staging)
+    report = report_of(plan, [each.source.name for each in inputs], len(refused), ledger, timing)
     report.notes.extend(phrases.notes)
     report.notes.extend(note_of_litter(plan.job.input_path, plan.job.access))
     report.notes.extend(note_of_old_answers([each.source.name for each in inputs]))
@@ -141,13 +142,10 @@ def _run(executor: Executor, plan: Plan, lease: Lease, show: Callable[[Progress]
         report.notes.append(
             f"The job was resumed: {there} of {counted(len(ledger.splits), 'split')} were answered before."
         )
-    broken, refused = sorted({split.file for split in ledger.missing()}), read_refusals(staging)
-    if not broken and not refused:
+    if not report.unanswered:
         return replace(report, failure=_too_many_errors(report, plan.job.tolerated_failures))
     # what could be answered is there all the same
-    named = [inputs[each].source.name for each in broken[:MAX_NAMED]]
-    why = _why(len(broken) + len(refused), len(inputs) + len(refused), [*refused, *ledger.failures])
-    return replace(report, failed_files=named, failure=why)
+    return replace(report, failure=_why(report.unanswered, report.files, [*refused, *ledger.failures]))
 
 
 def _phrases(plan: Plan, staging: Store, splits: Sequence[Split]) -> Phrases:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+from itertools import pairwise
 
 from personalize_spark.cli.progress import ProgressLine
 from personalize_spark.job.attempts import Progress
@@ -44,10 +46,19 @@ def test_a_terminal_has_one_line_with_rate_errors_and_what_is_left() -> None:
     assert said.split("\r\033[K") == [
         "Started after 6.2 s.\n",
         "25 %  1 line  1/s  0 errors  ETA 0:03",
-        "50 %  2.9 M lines  96,000/s  1 error  ETA 0:30",
+        "50 %  2.9 M lines  96,000/s  1 error  ETA 0:27",
         "100 %  3.1 M lines  51,667/s  1,200 errors  ETA 0:00",
         "",
     ]
+
+
+def test_the_end_does_not_jump_as_splits_finish_by_the_handful() -> None:
+    moments = [(float(now), Progress(0, 40, 0, 0, now // 5 / 20)) for now in range(0, 101, 2)]
+    told = re.findall(r"ETA (\d+):(\d\d)", shown(Terminal(), *moments))
+    left = [60 * int(minutes) + int(seconds) for minutes, seconds in told]
+    steps = [after - before for before, after in pairwise(left[5:])]
+    assert max(steps) <= 2  # unsmoothed: 11
+    assert left[-1] == 0
 
 
 def test_elsewhere_a_line_comes_every_ten_seconds() -> None:

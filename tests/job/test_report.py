@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
@@ -17,6 +18,9 @@ from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.cli.main import main
 from personalize_spark.errors import InvalidInputException, JobFailed
 from personalize_spark.job import publish, splits
+from personalize_spark.job import run as job_run
+from personalize_spark.job.attempts import Ledger, run_attempts
+from personalize_spark.job.executor import Executor
 from personalize_spark.job.forms import form_of, peeked
 from personalize_spark.job.inputs import find_inputs
 from personalize_spark.job.local_executor import LocalExecutor
@@ -169,14 +173,28 @@ def test_near_misses_are_other_spellings() -> None:
     }
 
 
-def test_a_job_that_fails_has_a_report_all_the_same(local: LocalExecutor, tmp_path: Path) -> None:
-    write(tmp_path, good=b'{"userId":"u1"}\n?\n')
+def test_a_job_that_fails_has_a_report_of_its_outputs(
+    local: LocalExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lose_one(executor: Executor, ledger: Ledger, *rest: Any) -> None:
+        run_attempts(executor, ledger, *rest)
+        del ledger.pieces["000002/000003"]
+
+    monkeypatch.setattr(splits, "_MIN_LINES", 1)
+    monkeypatch.setattr(splits, "MAX_LINES", 2)
+    monkeypatch.setattr(job_run, "run_attempts", lose_one)
+    write(tmp_path, good=b'{"userId":"u1"}\n?\n', partly=b"?\n" * 99)
     (tmp_path / "in" / "bad.json.gz").write_bytes(b"no gzip at all")
-    with pytest.raises(JobFailed, match="1 of 2 input files") as failed:
+    (tmp_path / "in" / os.fsdecode(b"caf\xe9.json")).write_bytes(b"?\n")
+    with pytest.raises(JobFailed, match="3 of 4 input files") as failed:
         run(local, tmp_path)
     [record] = Catalog(f"file://{tmp_path}/catalog").list("batch-inference-job")
     told = report(Catalog(f"file://{tmp_path}/catalog"), str(record.arn))
-    assert (told.lines, told.errors, told.failed_files) == (2, {"MalformedJson": 1}, ["bad.json.gz"])
+    assert (told.lines, told.errors) == (2, {"MalformedJson": 1})
+    assert (told.unanswered, told.failed_files) == (3, ["bad.json.gz", "partly.json"])
+    assert told.bytes == (tmp_path / "out" / "good.json.out").stat().st_size
+    assert f"{told}".startswith("2 lines of 1 file answered in ")
+    assert "\n  3 files without an output\n" in f"{told}"
     assert told.failure == failed.value.message == record.fields["failureReason"]
     assert failed.value.__notes__ == [f"{told}"]
 
