@@ -12,7 +12,8 @@ from personalize_spark.filters.selector import Group
 from personalize_spark.outcomes import Expected, Outcomes
 from personalize_spark.recipes.extended import NOTHING, Extras, Recommend
 from personalize_spark.recipes.recipe import ITEM_ID, ITEM_LIST, Recipe, Settings
-from personalize_spark.records import Object, Recommendations, Records, merged, parse, render, render_errors
+from personalize_spark.recommendations import Recommendations, merged, render, render_errors
+from personalize_spark.records import Object, Records, parse
 from personalize_spark.scoring.model import Model
 from personalize_spark.scoring.selection import EVERYTHING, Selection
 

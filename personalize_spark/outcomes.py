@@ -13,7 +13,8 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from personalize_spark.records import Object, Recommendations, Records, places_of
+from personalize_spark.recommendations import Recommendations
+from personalize_spark.records import Object, Records, places_of
 
 _SHOWN = 200
 """Bytes of a line that an example shows."""

@@ -1,8 +1,6 @@
-"""Records: the input's JSON Lines read, the output's JSON Lines written. No line is ever lost.
+"""Records: the input's JSON Lines, read. No line is ever lost: one that cannot be asked has its error.
 
 {"userId": "u1"}
-{"input":{"userId":"u1"},"output":{"recommendedItems":["a","b"],"scores":[0.25,0.125]},"error":null}
-{"input":{"itemId":"a"},"output":{"recommendedItems":[]},"error":"User error: Required fields for ... are userId"}
 """
 
 from __future__ import annotations
@@ -17,24 +15,17 @@ from typing import Any
 
 import numpy as np
 import orjson
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
-
-from personalize_spark.scores import relevance_texts, score_texts
-from personalize_spark.scoring.model import JsonTexts
-from personalize_spark.scoring.ragged import Ragged
 
 BOM = b"\xef\xbb\xbf"
 MAX_ID = 256
 MAX_LINE = 1 << 20
 """Bytes of a line that can be asked; of a longer one the answer shows the beginning."""
 _SHOWN = 1_000
+_TOGETHER = 64
+"""Lines that are read as one array, where each of them is plain: one that is not costs the others only a second reading."""
 
 Object = dict[str, Any]
-ColumnTexts = Mapping[str, pa.Array]
-"""By the name of a column the JSON texts of the I items, and last of one that is none of them."""
-NO_COLUMNS: ColumnTexts = {}
 
 
 class Reason(StrEnum):
@@ -97,63 +88,6 @@ def lists_of(objects: Sequence[Object], field: str) -> tuple[NDArray[np.int64], 
     return np.fromiter(map(len, lists), np.int64, len(lists)), flat
 
 
-@dataclass(frozen=True)
-class Recommendations:
-    """The answers to Q queries.
-
-    Attributes:
-        items: by query, best first, rows of the model's I items; I + k is the k-th of the unknown items.
-        scores: float64 (m,) in [0, 1], of each of the items; `None` for a recipe without scores.
-        unknown_items: JSON texts of items that the model does not know.
-        themes: JSON texts of the themes, one a query, or none at all.
-        relevance: float32 (m,), of each of the items to its theme; `None` without themes.
-        unknown: bool (Q,), the model does not know the user or the item that the line is about; `None` where that decides nothing.
-    """
-
-    items: Ragged[np.int64]
-    scores: NDArray[np.float64] | None
-    unknown_items: Sequence[bytes] = ()
-    themes: Sequence[bytes] = ()
-    relevance: NDArray[np.float32] | None = None
-    unknown: NDArray[np.bool_] | None = None
-
-    @classmethod
-    def of(
-        cls, items: NDArray[np.int32], scores: NDArray[np.float64] | None, unknown: NDArray[np.bool_] | None = None
-    ) -> Recommendations:
-        """From lists of one length: (Q, n), -1 behind the last item of a shorter one."""
-        there = items >= 0
-        lists = Ragged.of_lengths(there.sum(axis=1), items[there].astype(np.int64))
-        return cls(lists, None if scores is None else scores[there], unknown=unknown)
-
-
-def merged(parts: Sequence[Recommendations], lines: NDArray[np.int64], items: int) -> Recommendations:
-    """Answers given in parts as one, in the order of their lines.
-
-    Args:
-        parts: the answers, Q in all.
-        lines: int64 (Q,), the line of each, none twice.
-        items: how many items the model has.
-    """
-    unknown_items: list[bytes] = []
-    lists = [Ragged(np.zeros(1, np.int64), np.empty(0, np.int64))]
-    for part in parts:
-        rows = part.items.values
-        lists.append(part.items.with_values(np.where(rows < items, rows, rows + len(unknown_items))))
-        unknown_items += part.unknown_items
-    joined = Ragged.stacked(lists)
-    ascending = np.argsort(lines)
-    order = joined.positions(ascending)
-    scores = [part.scores for part in parts if part.scores is not None]
-    unknown = [part.unknown for part in parts if part.unknown is not None]
-    return Recommendations(
-        order.with_values(joined.values[order.values]),
-        np.concatenate(scores)[order.values] if scores else None,
-        unknown_items,
-        unknown=np.concatenate(unknown)[ascending] if unknown else None,
-    )
-
-
 def parse(
     lines: Sequence[bytes], required: Sequence[str], of_filter: Sequence[str] = (), may_have: Sequence[str] = ()
 ) -> Records:
@@ -171,22 +105,26 @@ def parse(
     inputs: list[bytes] = []
     errors: dict[int, LineError] = {}
     objects: list[Object] = []
-    for line in lines:
-        text = _text(line)
-        if not text:
+    for start in range(0, len(lines), _TOGETHER):
+        some = lines[start : start + _TOGETHER]
+        plain = None if may_have else _read_together(some, fields)
+        if plain is not None:
+            objects += plain[0]
+            inputs += plain[1]
             continue
-        read = _read(text)
-        if isinstance(read, LineError):
-            errors[len(inputs)] = read
-            inputs.append(_raw(text))
-            continue
-        record, echo = read
-        error = _problem(record, fields, wanted, may_have)
-        if error is None:
-            objects.append(record)
-        else:
-            errors[len(inputs)] = error
-        inputs.append(echo)
+        for text in filter(None, map(_text, some)):
+            read = _read(text)
+            if isinstance(read, LineError):
+                errors[len(inputs)] = read
+                inputs.append(_raw(text))
+                continue
+            record, echo = read
+            error = _problem(record, fields, wanted, may_have)
+            if error is None:
+                objects.append(record)
+            else:
+                errors[len(inputs)] = error
+            inputs.append(echo)
     good = np.delete(np.arange(len(inputs)), list(errors))
     return Records(inputs, errors, good, objects)
 
@@ -201,40 +139,39 @@ def count_records(block: bytes) -> int:
     return len(places_of(block.split(b"\n")))
 
 
-def render(
-    records: Records,
-    answers: Recommendations,
-    item_ids_json: JsonTexts,
-    columns: ColumnTexts = NO_COLUMNS,
-    *,
-    apart: bool = False,
-) -> bytes:
-    """Write the output lines, in the order of the records; with `apart` without the error lines.
-
-    Args:
-        records: the lines.
-        answers: to the good ones.
-        item_ids_json: of the I items.
-        columns: what else is told of items.
-        apart: leave the error lines out.
-    """
-    inputs = pa.array(records.inputs, pa.binary()).take(pa.array(records.good))
-    good = _answered(inputs, answers, item_ids_json, columns)
-    if records.errors and not apart:
-        bad = pa.array([_refused(records.inputs[at], error) for at, error in records.errors.items()], pa.binary())
-        order = np.argsort(np.concatenate([records.good, np.fromiter(records.errors, np.int64)]), kind="stable")
-        good = pa.concat_arrays([good, bad]).take(pa.array(order))
-    return _concatenated(good)
-
-
-def render_errors(records: Records) -> bytes:
-    """Write only the error lines, in their order."""
-    return b"".join(_refused(records.inputs[at], error) for at, error in sorted(records.errors.items()))
-
-
 def _text(line: bytes) -> bytes:
     """A line without what surrounds its JSON; one beyond the limit may lack its end, so only its raw beginning counts."""
     return line.removeprefix(BOM).strip(b" \t\r") if len(line) <= MAX_LINE else line[: MAX_LINE + 1]
+
+
+def _read_together(lines: Sequence[bytes], fields: Sequence[str]) -> tuple[list[Object], list[bytes]] | None:
+    """The objects of lines and their echoes, read as one array; `None` where that may not be the same as one by one.
+
+    It is the same if each line is the echo of its part of the array, but for spaces behind `":` and `",`. In an echo these stand behind a
+    string or at a quote within one, where a space does no harm. So each line is one value, and the parts are the lines.
+    """
+    if sum(map(len, lines)) > MAX_LINE:
+        return None
+    try:
+        objects = orjson.loads(b"[%b]" % b",".join(lines))
+        echoes = list(map(orjson.dumps, objects))
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+        return None
+    if echoes != [line.replace(b'": ', b'":').replace(b'", ', b'",') for line in lines]:
+        return None
+    return (objects, echoes) if set(map(type, objects)) == {dict} and _all_good(objects, fields) else None
+
+
+def _all_good(objects: Sequence[Object], fields: Sequence[str]) -> bool:
+    """Whether these objects surely have no problem: lists and numbers are looked at one by one."""
+    for field in fields:
+        values: list[Any] = [each.get(field) for each in objects]
+        if _CHECKS.get(field) is not _check_id or set(map(type, values)) != {str}:
+            return False
+        lengths = list(map(len, values))
+        if not 0 < min(lengths) <= max(lengths) <= MAX_ID:
+            return False
+    return True
 
 
 def _read(text: bytes) -> tuple[Object, bytes] | LineError:
@@ -339,53 +276,3 @@ _CHECKS: Mapping[str, Callable[[str, object], LineError | None]] = {
 
 def _id_text(value: str | int) -> str:
     return value if type(value) is str else str(value)
-
-
-def _answered(inputs: pa.Array, answers: Recommendations, item_ids_json: JsonTexts, columns: ColumnTexts) -> pa.Array:
-    offsets = answers.items.indptr.astype(np.int32)
-    parts = [b'{"input":', inputs, b',"output":{"recommendedItems":[']
-    parts.append(_joined(_item_texts(answers, _array(item_ids_json)), offsets))
-    if answers.scores is not None:
-        parts += [b'],"scores":[', _joined(score_texts(answers.scores), offsets)]
-    if answers.relevance is not None:
-        parts += [b'],"theme":', pa.array(answers.themes, pa.binary()), b',"itemsThemeRelevanceScores":[']
-        parts.append(_joined(relevance_texts(answers.relevance), offsets))
-    for number, (name, texts) in enumerate(columns.items()):
-        parts.append(b'],"%b":[' % name.encode() if number else b'],"itemColumns":{"%b":[' % name.encode())
-        parts.append(_joined(texts.take(pa.array(np.minimum(answers.items.values, len(texts) - 1))), offsets))
-    parts.append(b']}},"error":null}\n' if columns else b']},"error":null}\n')
-    return pc.binary_join_element_wise(*parts, b"")
-
-
-def _refused(echo: bytes, error: LineError) -> bytes:
-    message = orjson.dumps(f"User error: {error.message}")
-    return b'{"input":%b,"output":{"recommendedItems":[]},"error":%b}\n' % (echo, message)
-
-
-def _item_texts(answers: Recommendations, texts: pa.Array) -> pa.Array:
-    items = answers.items.values
-    if not answers.unknown_items:
-        return texts.take(pa.array(items))
-    unknown = items >= len(texts)
-    known_texts = texts.take(pa.array(items[~unknown]))
-    unknown_texts = pa.array(answers.unknown_items, pa.binary()).take(pa.array(items[unknown] - len(texts)))
-    order = np.argsort(np.concatenate([np.flatnonzero(~unknown), np.flatnonzero(unknown)]))
-    return pa.concat_arrays([known_texts, unknown_texts]).take(pa.array(order))
-
-
-def _joined(texts: pa.Array, offsets: NDArray[np.int32]) -> pa.Array:
-    """The texts of each list, [offsets[i], offsets[i + 1]), with commas between them."""
-    return pc.binary_join(pa.ListArray.from_arrays(pa.array(offsets), texts), b",")
-
-
-def _array(texts: JsonTexts) -> pa.Array:
-    """The texts as a binary array over the same memory."""
-    buffers = [None, pa.py_buffer(texts.indptr), pa.py_buffer(texts.values)]
-    return pa.Array.from_buffers(pa.binary(), len(texts), buffers)
-
-
-def _concatenated(lines: pa.Array) -> bytes:
-    if not len(lines):
-        return b""
-    offsets = np.frombuffer(lines.buffers()[1], np.int32)[lines.offset : lines.offset + len(lines) + 1]
-    return memoryview(lines.buffers()[2])[offsets[0] : offsets[-1]].tobytes()

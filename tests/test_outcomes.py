@@ -17,7 +17,8 @@ from personalize_spark.artifacts.model import read_model
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.outcomes import Example, Expected, Finding, Outcomes, sampled
 from personalize_spark.recipes import RECIPES, Settings
-from personalize_spark.records import Recommendations, parse
+from personalize_spark.recommendations import Recommendations
+from personalize_spark.records import parse
 from personalize_spark.scoring.model import Model
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.testing.toy import golden_version, random_world, world_version

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from personalize_spark.records import MAX_LINE, Recommendations, ids_of, lists_of, parse, render
+from personalize_spark.recommendations import Recommendations, render
+from personalize_spark.records import MAX_LINE, ids_of, lists_of, parse
 from personalize_spark.scoring.model import JsonTexts
 
 USER = ("userId",)
@@ -186,6 +187,41 @@ def test_lines_do_not_know_their_neighbours(lines: list[bytes], cut: int) -> Non
         return render(records, Recommendations.of(items, None), TEXTS)
 
     assert out(lines) == out(lines[:cut]) + out(lines[cut:])
+
+
+NEARLY = st.sampled_from(
+    [
+        b'{"userId":"u"}',
+        b'{"userId": "u"}',
+        b'{"userId":  "u"}',
+        b'{ "userId":"u"}',
+        b'{"userId": "u", "n": 1.50}',
+        b'{"userId":"u","n":[1,{"a":null}]}',
+        b'{"userId": "a\\": b", "t": "x\\", y"}',
+        b'{"userId":"u"},{"userId":"v"}',
+        b'{"userId":"u"',
+        b'"x":2}',
+        b"]",
+        b"[",
+        b'{"userId":"u","userId":"v"}',
+        b'{"userId":""}',
+        b'{"userId":"' + b"x" * 257 + b'"}',
+        b'["userId"]',
+        b'{"userId":7}',
+        b"",
+    ]
+)
+
+
+@example([b'{"userId":"u"', b'"x":2}', b'{"userId":"u"},{"userId":"v"}'], USER)
+@example([b'{"userId": "a\\": b"}', b'{"userId":"u", "userId":"v"}'], USER)
+@given(st.lists(NEARLY, min_size=1, max_size=4), st.sampled_from([USER, ("userId", "itemList")]))
+def test_lines_are_read_together_as_they_are_read_alone(lines: list[bytes], required: tuple[str, ...]) -> None:
+    # a key that lines may have is looked for line by line
+    together, alone = parse(lines, required), [parse([line], required, may_have=("allowList",)) for line in lines]
+    assert together.inputs == [echo for each in alone for echo in each.inputs]
+    assert together.objects == [record for each in alone for record in each.objects]
+    assert list(together.errors.values()) == [error for each in alone for error in each.errors.values()]
 
 
 def test_there_are_no_scores_where_a_recipe_has_none() -> None:

@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from personalize_spark.artifacts.artifact import Artifact, Pinned, finish, write_column, write_ragged, write_table
 from personalize_spark.errors import ArtifactError
 from personalize_spark.recipes.recipe import ITEM_ID
-from personalize_spark.records import Object, Recommendations, ids_of
+from personalize_spark.recommendations import Recommendations
+from personalize_spark.records import Object, ids_of
 from personalize_spark.scoring.model import Model
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.storage.store import Store

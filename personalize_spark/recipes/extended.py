@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from personalize_spark.extensions import ALLOW_LIST, DENY_LIST
 from personalize_spark.recipes.recipe import ITEM_LIST, Recipe, Settings
-from personalize_spark.records import ColumnTexts, Object, Recommendations, lists_of, merged
+from personalize_spark.recommendations import ColumnTexts, Recommendations, merged
+from personalize_spark.records import Object, lists_of
 from personalize_spark.scoring.caps import Caps
 from personalize_spark.scoring.masks import Masks
 from personalize_spark.scoring.model import Model

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from personalize_spark.recipes.recipe import ITEM_LIST, USER_ID, Settings
-from personalize_spark.records import Object, Recommendations, ids_of, lists_of
+from personalize_spark.recommendations import Recommendations
+from personalize_spark.records import Object, ids_of, lists_of
 from personalize_spark.scoring.model import Model
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.selection import EVERYTHING, Selection

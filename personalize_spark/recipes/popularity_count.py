@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from personalize_spark.recipes.recipe import Settings
-from personalize_spark.records import Object, Recommendations
+from personalize_spark.recommendations import Recommendations
+from personalize_spark.records import Object
 from personalize_spark.scoring.model import Model
 from personalize_spark.scoring.selection import Selection, popular_of
 

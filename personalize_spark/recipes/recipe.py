@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
 
-from personalize_spark.records import Object, Recommendations
+from personalize_spark.recommendations import Recommendations
+from personalize_spark.records import Object
 from personalize_spark.scoring.model import Model
 from personalize_spark.scoring.selection import Selection
 

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from personalize_spark.recipes.recipe import USER_ID, Settings
-from personalize_spark.records import Object, Recommendations, ids_of
+from personalize_spark.recommendations import Recommendations
+from personalize_spark.records import Object, ids_of
 from personalize_spark.scoring.exploration import PLACE, Audience, Cold, explored, hashes
 from personalize_spark.scoring.model import Model
 from personalize_spark.scoring.selection import EVERYTHING, Selection, best_of, popular_of

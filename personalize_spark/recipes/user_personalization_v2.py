@@ -12,7 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from personalize_spark.recipes.recipe import USER_ID, Settings
-from personalize_spark.records import Object, Recommendations, ids_of
+from personalize_spark.recommendations import Recommendations
+from personalize_spark.records import Object, ids_of
 from personalize_spark.scoring.model import Model
 from personalize_spark.scoring.selection import Selection, best_of, filled, popular_of
 from personalize_spark.scoring.softmax import probabilities

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from personalize_spark.settings import SETTINGS, value_of
 
 VARIABLE = SETTINGS["kernel"].variable
 _FOLDER = Path(__file__).parent / "native"
-_VERSION = 4
+_VERSION = 5
 """Of what is called: a library of another version, left by an older build, is not used."""
 MOST = 2048
 """Length of the lists, at most: each user's pool is several times as long."""
@@ -53,6 +53,17 @@ class _Sparse(ctypes.Structure):
         *((name, ctypes.c_void_p) for name in ("users", "excluded_starts", "excluded")),
         *((name, ctypes.c_int64) for name in ("count", "n")),
         *((name, ctypes.c_void_p) for name in ("best", "products")),
+    )
+
+
+class _Lines(ctypes.Structure):
+    """Lines of `native/lines.h`."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("texts", "text_starts", "answered", "list_starts", "items", "units")),
+        *((name, ctypes.c_void_p) for name in ("ids", "id_starts")),
+        *((name, ctypes.c_int64) for name in ("lines", "lists")),
+        ("out", ctypes.c_void_p),
     )
 
 
@@ -184,6 +195,43 @@ class Kernel:
             raise MemoryError("There is no memory left for a vector.")
         return result
 
+    def output_lines(
+        self,
+        texts: Sequence[bytes],
+        answered: NDArray[np.int64],
+        items: Ragged[np.int64],
+        units: NDArray[np.int64] | None,
+        ids: Ragged[np.uint8],
+    ) -> bytes:
+        """See `recommendations.render`.
+
+        Args:
+            texts: of each line; it is the input of one that is answered, and else the whole line.
+            answered: int64 (Q,), which lines have a list, ascending.
+            items: the Q lists, rows of ``ids``.
+            units: int64 (m,), the items' scores in units of the 7th decimal, 0 to 10,000,000; None: no scores.
+            ids: JSON strings; int32 indptr.
+
+        Raises:
+            IndexError: a row is not there.
+        """
+        check_rows((items.values, len(ids)), (answered, len(texts)))
+        arrays: dict[str, NDArray[Any] | None] = {
+            "texts": np.frombuffer(b"".join(texts), np.uint8),
+            "text_starts": np.cumsum([0, *map(len, texts)]),
+            "answered": np.ascontiguousarray(answered, np.int64),
+            "list_starts": np.ascontiguousarray(items.indptr, np.int64),
+            "items": np.ascontiguousarray(items.values, np.int64),
+            "units": None if units is None else np.ascontiguousarray(units, np.int64),
+            "ids": np.ascontiguousarray(ids.values, np.uint8),
+            "id_starts": np.ascontiguousarray(ids.indptr, np.int32),
+        }
+        task = _Lines(lines=len(texts), lists=len(answered))
+        _point(task, arrays)
+        out = np.empty(self.library.kernel_lines_size(ctypes.byref(task)), np.uint8)
+        task.out = out.ctypes.data
+        return out[: self.library.kernel_write_lines(ctypes.byref(task))].tobytes()
+
 
 def kernels() -> Iterator[Kernel]:
     """The library at each level that this machine runs, the best one last; none where there is no library."""
@@ -195,6 +243,8 @@ def kernels() -> Iterator[Kernel]:
     pointer, size = ctypes.c_void_p, ctypes.c_int64
     library.kernel_sparse_search.argtypes = [ctypes.c_void_p]
     library.kernel_sparse_paired.argtypes = [pointer, pointer, pointer, size, pointer]
+    library.kernel_lines_size.argtypes = library.kernel_write_lines.argtypes = [pointer]
+    library.kernel_lines_size.restype = library.kernel_write_lines.restype = size
     library.kernel_paired.argtypes = [ctypes.c_int, pointer, pointer, pointer, pointer, size, size, pointer]
     for level in range(library.kernel_levels()):
         if library.kernel_runs(level):

@@ -8,7 +8,8 @@ import pytest
 
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.recipes import RECIPES, ModelKind, Recipe, RecipeType, Settings
-from personalize_spark.records import Object, Recommendations
+from personalize_spark.recommendations import Recommendations
+from personalize_spark.records import Object
 from personalize_spark.scoring.model import Model
 from personalize_spark.scoring.selection import Selection, popular_of
 from personalize_spark.service.recipes import describe_recipe, list_recipes

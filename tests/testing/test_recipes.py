@@ -11,7 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from personalize_spark.recipes import RECIPES, Recipe, Settings
-from personalize_spark.records import Object, Recommendations
+from personalize_spark.recommendations import Recommendations
+from personalize_spark.records import Object
 from personalize_spark.scoring.model import Model
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.selection import Selection

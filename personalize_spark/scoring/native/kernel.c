@@ -1,4 +1,4 @@
-/* The int8 screen and the float64 product of scoring/, compiled: same items, same products, same bits as numpy. And what trains: solver.h and moments.h.
+/* The int8 screen and the float64 product of scoring/, compiled: same items, same products, same bits as numpy. And what trains: solver.h and moments.h; what writes: lines.h.
 
    Plain C11, no Python.h: scoring/kernel.py loads it by ctypes. What is proved of it is in scoring/bounds.py, why it is so in
    docs/decisions/0009-int8-screen.md. The search is written once and instantiated for each level of instructions; which of
@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define VERSION 4 /* of what is called from Python: scoring/kernel.py has the same number */
+#define VERSION 5 /* of what is called from Python: scoring/kernel.py has the same number */
 
 #define INLINE static inline __attribute__((always_inline))
 #define ITEMS 64 /* of a block: they share a scale, and a bit each of one word */
@@ -44,6 +44,7 @@ typedef struct {
     double *products;
 } Task;
 
+#include "lines.h"
 #include "moments.h"
 #include "solver.h"
 
@@ -1046,3 +1047,7 @@ EXPORT int kernel_sparse_search(const Sparse *task) { return sparse_search(task)
 EXPORT int kernel_sparse_paired(const Sparse *task, const int64_t *rows, const int64_t *columns, int64_t pairs, double *out) {
     return sparse_paired(task, rows, columns, pairs, out);
 }
+
+EXPORT int64_t kernel_lines_size(const Lines *task) { return lines_size(task); }
+
+EXPORT int64_t kernel_write_lines(const Lines *task) { return write_lines(task); }
