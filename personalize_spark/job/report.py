@@ -242,7 +242,9 @@ def report_of(plan: Plan, names: Sequence[str], refused: int, ledger: Ledger, ti
         unanswered=len(broken) + refused,
         failed_files=[names[each] for each in sorted(broken)[:MAX_NAMED]],
         themes=list(islice((each for piece in ordered for each in piece.themes), MAX_NAMED)),
-        lines_per_second=round((sum(each.outcomes.answered for each in every) - timing.before) / working, 1) if working > 0 else 0.0,
+        lines_per_second=round((sum(each.outcomes.answered for each in every) - timing.before) / working, 1)
+        if working > 0
+        else 0.0,
     )
 
 
