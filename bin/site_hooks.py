@@ -22,6 +22,19 @@ PAGES = {
 }
 """Beside docs/ -> in the site."""
 STATIC = ("benchmarks/results/*", "notebooks/*.ipynb")
+LONGEST = 22
+"""Letters of a word of code that is not broken."""
+STYLE = """
+.md-typeset :not(pre) > code { word-break: normal; overflow-wrap: break-word; }
+.md-typeset code > .word { white-space: nowrap; }
+[data-md-color-scheme="slate"] img[src*="benchmarks/results/"] { filter: invert(1) hue-rotate(180deg); mix-blend-mode: screen; }
+@media screen and (max-width: 44em) {
+  .md-typeset p:has(> img) { overflow-x: auto; }
+  .md-typeset p > img { max-width: none; min-width: 38rem; }
+  .md-typeset td:nth-child(3):last-child { min-width: 8rem; }
+}
+"""
+"""Words of code break nowhere or where they may; charts are drawn on white; on a phone a picture is scrolled, and not too small to read."""
 PYTHON = (
     "Catalog",
     "import_datasets",
@@ -53,6 +66,7 @@ def on_files(files: Files, config: Any, **_: object) -> Files:
         files.append(File.generated(config, page, content=_page(source)))
     for path in sorted(path for pattern in STATIC for path in ROOT.glob(pattern)):
         files.append(File.generated(config, str(path.relative_to(ROOT)), abs_src_path=str(path)))
+    files.append(File.generated(config, "style.css", content=STYLE))
     files.append(File.generated(config, "reference/command-line.md", content=command_line()))
     files.append(File.generated(config, "reference/python.md", content=_python()))
     return files
@@ -63,6 +77,22 @@ def on_page_markdown(markdown: str, page: Any, **_: object) -> str:
     depth = page.file.src_uri.count("/")
     outside, root = "../" * (depth + 1), "../" * depth
     return markdown.replace(f"]({outside}README.md", f"]({root}index.md").replace(f"]({outside}", f"]({root}")
+
+
+def on_page_content(html: str, **_: object) -> str:
+    """Say where words of code may break: in a narrow column an option, a name or a path otherwise breaks at any letter."""
+    return re.sub(r"(?<!<span></span>)<code>([^<]+)</code>", lambda code: f"<code>{_breakable(code[1])}</code>", html)
+
+
+def _breakable(code: str) -> str:
+    return re.sub(r"\S+", _word, code)
+
+
+def _word(word: re.Match[str]) -> str:
+    """Short ones as a whole, long ones at what joins their parts."""
+    if len(word[0]) <= LONGEST:
+        return f'<span class="word">{word[0]}</span>'
+    return re.sub(r"(?<=[\w.*])([/_=]|::|\.(?=\w))", r"\1<wbr>", word[0])
 
 
 def _page(name: str) -> str:
