@@ -191,9 +191,11 @@ def _what_went_wrong(log: str) -> str:
     if "JAVA_HOME is not set" in log or "UnsupportedClassVersionError" in log:
         return "Spark needs Java 17 or 21: install it, or set JAVA_HOME to it."
     said = re.search(r"unresolved dependency: [^,\n]*|.*UnknownHostException.*|download failed: .*", log)
-    reason = said.group().strip() if said else log.strip()[-500:]
+    if not said:
+        last = (log.strip().splitlines() or ["it says nothing"])[-1]
+        return f"Spark, which fetches the jars of Delta and S3A, does not start: {last}"
     return (
-        f"The jars of Delta and S3A could not be fetched ({reason}). Behind a mirror of Maven Central, set "
+        f"The jars of Delta and S3A could not be fetched ({said.group().strip()}). Behind a mirror of Maven Central, set "
         f"DEFAULT_ARTIFACT_REPOSITORY to its URL; without a network, copy the folder {jars_folder()} of a machine that "
         f"has one, and set {SETTINGS['jars'].variable} to it."
     )

@@ -12,6 +12,7 @@ from pathlib import Path
 import pyspark
 import pytest
 
+from personalize_spark import jars
 from personalize_spark.errors import EnvironmentProblem
 from personalize_spark.jars import RELEASES, ensure_jars, installed_spark, jars_folder, release_of
 
@@ -87,6 +88,15 @@ def test_without_the_repository_one_message_says_what_to_do(tmp_path: Path, monk
         ensure_jars()
     assert not list(tmp_path.glob("*.jar"))
     assert not (tmp_path / "resolved").exists()
+
+
+def test_a_spark_that_does_not_start_is_not_taken_for_a_repository_out_of_reach(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PERSONALIZE_SPARK_JARS", str(tmp_path))
+    monkeypatch.setattr(jars, "_START_SPARK", "raise OSError('Name or service not known')")
+    with pytest.raises(EnvironmentProblem, match=r"does not start: OSError: Name or service not known$"):
+        ensure_jars()
 
 
 def test_the_command_prints_the_folder() -> None:
