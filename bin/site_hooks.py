@@ -25,16 +25,20 @@ STATIC = ("benchmarks/results/*", "notebooks/*.ipynb")
 LONGEST = 22
 """Letters of a word of code that is not broken."""
 STYLE = """
+.md-grid { max-width: 76rem; }
 .md-typeset :not(pre) > code { word-break: normal; overflow-wrap: break-word; }
 .md-typeset code > .word { white-space: nowrap; }
 [data-md-color-scheme="slate"] img[src*="benchmarks/results/"] { filter: invert(1) hue-rotate(180deg); mix-blend-mode: screen; }
+.md-typeset :is(.language-console, .language-bash) pre > code { white-space: pre-wrap; }
+.md-typeset .gp { user-select: none; }
+[data-md-copying] .gp { display: none; }
 @media screen and (max-width: 44em) {
   .md-typeset p:has(> img) { overflow-x: auto; }
   .md-typeset p > img { max-width: none; min-width: 38rem; }
   .md-typeset td:nth-child(3):last-child { min-width: 8rem; }
 }
 """
-"""Words of code break nowhere or where they may; charts are drawn on white; on a phone a picture is scrolled, and not too small to read."""
+"""Words of code break nowhere or where they may; commands are shown whole, and copied without their prompt; charts are drawn on white; on a phone a picture is scrolled, and not too small to read."""
 PYTHON = (
     "Catalog",
     "import_datasets",
@@ -80,7 +84,11 @@ def on_page_markdown(markdown: str, page: Any, **_: object) -> str:
 
 
 def on_page_content(html: str, **_: object) -> str:
-    """Say where words of code may break: in a narrow column an option, a name or a path otherwise breaks at any letter."""
+    """Say where words of code may break: in a narrow column an option, a name or a path otherwise breaks at any letter.
+
+    A table in Markdown has `\\|` for `|`, which a forge shows without the backslash.
+    """
+    html = re.sub(r"<td.*?</td>", lambda cell: cell[0].replace(r"\|", "|"), html, flags=re.DOTALL)
     return re.sub(r"(?<!<span></span>)<code>([^<]+)</code>", lambda code: f"<code>{_breakable(code[1])}</code>", html)
 
 

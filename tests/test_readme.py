@@ -22,7 +22,7 @@ def blocks(language: str) -> list[str]:
 
 @pytest.mark.spark
 def test_the_first_job_runs_as_it_stands(tmp_path: Path) -> None:
-    lines = [line.removeprefix("$ ") for line in "".join(blocks("console")).splitlines()]
+    lines = "".join(blocks("bash")).splitlines()
     commands = [line for line in lines if not line.startswith(INSTALLING)]
     assert len(lines) - len(commands) == len(INSTALLING)
     programs = tmp_path / "programs"
