@@ -84,9 +84,9 @@ def on_page_markdown(markdown: str, page: Any, **_: object) -> str:
 
 
 def on_page_content(html: str, **_: object) -> str:
-    """Say where words of code may break: in a narrow column an option, a name or a path otherwise breaks at any letter.
+    r"""Say where words of code may break: in a narrow column an option, a name or a path otherwise breaks at any letter.
 
-    A table in Markdown has `\\|` for `|`, which a forge shows without the backslash.
+    A table in Markdown has `\|` for `|`, which a forge shows without the backslash.
     """
     html = re.sub(r"<td.*?</td>", lambda cell: cell[0].replace(r"\|", "|"), html, flags=re.DOTALL)
     return re.sub(r"(?<!<span></span>)<code>([^<]+)</code>", lambda code: f"<code>{_breakable(code[1])}</code>", html)
