@@ -7,7 +7,7 @@ export PERSONALIZE_SPARK_JARS := $(CURDIR)/.jars
 READY := $(VENV)/ready-$(shell cat requirements.lock pyproject.toml personalize_spark/scoring/native/*.[ch] | sha256sum | cut -c1-16)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-stable test-floors test-matrix test-constraints check fuzz simulate docs bench bench-full clean jars java clients dist
+.PHONY: help demo test test-fast test-stable test-floors test-matrix test-other test-constraints check fuzz simulate docs bench bench-full clean jars java clients dist
 
 help:  ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,11 +61,24 @@ check: $(READY) docs  ## Style, types, and the links of the documents
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
 
-test-matrix: java  ## Demo, jobs, imports and training on other releases of Spark (SPARK="4.0.5 4.2.0"); fills docs/platforms.md
-	bin/test-matrix $(PYTHON) $(or $(SPARK),3.5.9 4.0.5 4.2.0)
+OTHERS := 3.5.9 4.0.5 4.2.0
 
-fuzz: $(READY)  ## Each reader fuzzed for FOR seconds, ten minutes if left out, guided by coverage; wants atheris, which pip has for Linux on x86-64
-	for target in line expression request schema record array csv; do $(PYTHON) -m tests.fuzz_targets $$target -max_total_time=$(or $(FOR),600) || exit 1; done
+test-matrix: java  ## Demo, jobs, imports and training on other releases of Spark (SPARK="4.0.5 4.2.0"); fills docs/platforms.md
+	bin/test-matrix $(PYTHON) $(or $(SPARK),$(OTHERS))
+
+test-other: java  ## The demo, a job, an import and a training on one other release of Spark, which the date chooses
+	bin/test-matrix --today $(PYTHON) $(OTHERS)
+
+# Not in the lock: it has wheels for Linux on x86-64 alone.
+FUZZ := .venv-fuzz
+FUZZ_READY := $(FUZZ)/atheris-3.0.0.dist-info
+
+fuzz: $(FUZZ_READY)  ## Each reader fuzzed for FOR seconds, ten minutes if left out, guided by coverage; on Linux on x86-64
+	for target in line expression request schema record array csv; do \
+		PYTHONPATH=$(FUZZ) $(PYTHON) -m tests.fuzz_targets $$target -max_total_time=$(or $(FOR),600) || exit 1; done
+
+$(FUZZ_READY): | $(READY)
+	@$(PYTHON) -m pip install -q --disable-pip-version-check --no-input --no-deps --upgrade --target $(FUZZ) $(subst -,==,$(basename $(@F)))
 
 simulate: $(READY)  ## Jobs in SEEDS simulated worlds, 10,000 if left out, by two processes: minutes
 	SIMULATED_JOBS=$(or $(SEEDS),10000) $(PYTEST) tests/job/test_simulation.py
@@ -111,7 +124,7 @@ dist: $(READY)  ## What is shipped, in dist/: sdist, wheels, executors' environm
 	@bin/check-dist $(PYTHON)
 
 clean:  ## Remove the environment, the jars and all caches
-	rm -rf $(VENV) $(FLOORS) $(TOOLS) .venv-lock dist .site .venv-spark-* $(CLIENTS) .jars .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf $(VENV) $(FLOORS) $(FUZZ) $(TOOLS) .venv-lock dist .site .venv-spark-* $(CLIENTS) .jars .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
 
 jars: java
 	@$(PYTHON) -m personalize_spark.jars >/dev/null

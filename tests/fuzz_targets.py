@@ -1,9 +1,8 @@
 """Readers under coverage-guided fuzzing, by atheris: only their own errors may come out.
 
-    pip install atheris
-    python -m tests.fuzz_targets TARGET [CORPUS] [-max_total_time=60]      # libFuzzer's options
+    python -m tests.fuzz_targets TARGET [CORPUS] [-max_total_time=60]      # libFuzzer's options; wants atheris
 
-A nightly run gives each target ten minutes; the suite fuzzes the same readers by hypothesis (`tests/test_fuzz.py`).
+`make fuzz` installs atheris and gives each target ten minutes, CI five seconds; the suite fuzzes the same readers by hypothesis (`tests/test_fuzz.py`).
 """
 
 from __future__ import annotations

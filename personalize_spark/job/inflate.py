@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import logging
 import uuid
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from personalize_spark.errors import JobFailed, PersonalizeSparkError
+from personalize_spark.errors import ObjectNotFound, PersonalizeSparkError
 from personalize_spark.job.byte_ranges import ByteRange, blocks, compressed, most_inflated
 from personalize_spark.job.executor import Executor
 from personalize_spark.job.inputs import Input, read_inputs
 from personalize_spark.job.plan import Plan
 from personalize_spark.storage.documents import read_document, write_document
 from personalize_spark.storage.store import Object, Store
+
+_log = logging.getLogger(__name__)
 
 INFLATE_ABOVE = 64 << 20
 """A larger compressed object is first inflated into plain ones, so that more than one task can answer it."""
@@ -24,10 +28,10 @@ def inflate(executor: Executor, staging: Store, inputs: Sequence[Input]) -> dict
     """Inflate what is large, a task an input.
 
     Returns:
-        By the number of the input, the objects in the staging folder that hold its text, in order.
+        By the number of the input, the objects in the staging folder that hold its text, in order. An input that cannot be read
+        is left out: as a split it fails again, and costs the others nothing.
 
     Raises:
-        JobFailed: an input cannot be read.
         TaskFailed: a task died.
     """
     large = [n for n, each in enumerate(inputs) if each.source.size > INFLATE_ABOVE]
@@ -37,13 +41,14 @@ def inflate(executor: Executor, staging: Store, inputs: Sequence[Input]) -> dict
     large = [n for n in large if compressed(store, inputs[n].source)]
     if not large:
         return {}
-    if failures := executor.run(
-        staging,
-        len(large),
-        partial(_inflate, [(number, most_inflated(inputs[number].source.size)) for number in large]),
-    ):
-        raise JobFailed(failures[0])
-    return {number: read_document(staging, _list(number), list[Object]) for number in large}
+    limits = [(number, most_inflated(inputs[number].source.size)) for number in large]
+    for failure in executor.run(staging, len(large), partial(_inflate, limits)):
+        _log.warning("%s", failure)
+    inflated = {}
+    for number in large:
+        with contextlib.suppress(ObjectNotFound):
+            inflated[number] = read_document(staging, _list(number), list[Object])
+    return inflated
 
 
 def _list(number: int) -> str:

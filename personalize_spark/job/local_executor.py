@@ -1,7 +1,8 @@
 """Tasks in processes of this machine: no JVM, no session.
 
 The driver starts a foreman (`local_workers`) and talks to it through a socket, which all workers hold too: where the socket ends,
-no process is left.
+no process is left. One that waits for a disk that does not answer cannot even be killed; after ten seconds it is left alone. When the
+disk answers, it ends before it does anything more.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
@@ -32,6 +34,7 @@ _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]);"
     "from personalize_spark.job.local_workers import main; main(int(sys.argv[2]))"
 )
+_DYING_SECONDS = 10.0
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
@@ -78,6 +81,9 @@ class LocalExecutor:
         if self._foreman.returncode is None:  # its number is still its own
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._foreman.pid, signal.SIGKILL)
+            timer = threading.Timer(_DYING_SECONDS, _hang_up, [self._control])
+            timer.daemon = True
+            timer.start()
 
     def gather(self, staging: Store, splits: Sequence[Split]) -> list[Split]:
         """As `Executor.gather`: there is one host, which has all rows anyway."""
@@ -109,6 +115,12 @@ class LocalExecutor:
     def _close(self) -> None:
         self._replies.close()
         self._control.close()
+
+
+def _hang_up(control: socket.socket) -> None:
+    """Have who reads see the end, whoever else still holds the socket."""
+    with contextlib.suppress(OSError):  # it is closed by now
+        control.shutdown(socket.SHUT_RDWR)
 
 
 def _named(work: Work) -> tuple[str, list[Any]]:

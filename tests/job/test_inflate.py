@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 from personalize_spark.catalog.catalog import Catalog
+from personalize_spark.errors import JobFailed
 from personalize_spark.job import inflate, splits
 from personalize_spark.job.local_executor import LocalExecutor
 from personalize_spark.job.report import Report
@@ -45,6 +46,18 @@ def test_compressed_inputs_under_other_names_are_read(
     for name, count in counts.items():
         lines = (tmp_path / "out" / f"{name}.json.out").read_bytes().splitlines()
         assert [json.loads(line)["input"] for line in lines] == list(map(json.loads, users[:count])), name
+
+
+def test_a_large_input_that_is_damaged_costs_the_others_nothing(
+    local: LocalExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inflate, "INFLATE_ABOVE", 1_000)
+    whole = gzip.compress(b"".join(b'{"userId":"u1","n":"%x"}\n' % hash((0, n)) for n in range(1_000)))
+    assert len(whole) > inflate.INFLATE_ABOVE
+    with pytest.raises(JobFailed, match=r"1 of 3 input files.* .*in/cut\.json\.gz is not a complete gzip file"):
+        run(local, tmp_path, cut_json_gz=whole[:-20], small_json=b'{"userId":"u1"}\n', whole_json_gz=whole)
+    answers = {path.name: path.read_bytes().count(b"\n") for path in (tmp_path / "out").glob("*.out")}
+    assert answers == {"small.json.out": 1, "whole.json.gz.out": 1_000}
 
 
 def test_old_answers_are_answered_and_told(local: LocalExecutor, tmp_path: Path) -> None:

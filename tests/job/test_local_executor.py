@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from personalize_spark.errors import TaskFailed
+from personalize_spark.job import local_executor
 from personalize_spark.job.local_executor import LocalExecutor
 from personalize_spark.storage.location import open_store
 from personalize_spark.storage.store import Store
@@ -97,6 +98,24 @@ def test_a_foreman_that_was_killed_is_said_and_the_next_stage_has_a_new_one(
 
 
 @pytest.mark.slow
+def test_a_process_that_cannot_be_killed_is_not_waited_for(
+    executor: LocalExecutor, staging: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local_executor, "_DYING_SECONDS", 0.5)
+
+    def stop() -> None:
+        while not list(staging.list("escaped")):
+            time.sleep(0.01)
+        executor.stop()
+
+    threading.Thread(target=stop, daemon=True).start()
+    with pytest.raises(TaskFailed, match="SIGKILL"):
+        executor.run(staging, 1, works.escape)
+    assert executor.run(staging, 1, partial(works.count, "later")) == ["later 0"]
+    os.kill(int(staging.read("escaped")), signal.SIGKILL)  # it was there all the time
+
+
+@pytest.mark.slow
 def test_behind_an_interrupt_nothing_is_written_any_more(executor: LocalExecutor, staging: Store) -> None:
     def interrupt() -> None:
         while len(list(staging.list())) < 5:
@@ -114,6 +133,7 @@ def test_behind_an_interrupt_nothing_is_written_any_more(executor: LocalExecutor
 DRIVER = """
 import json, sys
 sys.path[:] = json.loads(sys.argv[2])
+from personalize_spark.job import local_executor
 from personalize_spark.job.local_executor import LocalExecutor
 from personalize_spark.storage.location import open_store
 from tests.job import works

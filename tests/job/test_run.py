@@ -277,7 +277,7 @@ def test_an_input_that_is_named_may_be_a_link(local: LocalExecutor, tmp_path: Pa
 
 @pytest.mark.s3
 def test_keys_of_s3_are_taken_as_they_are(local: LocalExecutor, s3: str) -> None:
-    keys = ["in//users.json", "in/a..b", "in/%2e%2e/x", "in/e\u0301", "in/\u00e9", "in/slash/"]
+    keys = ["in//users.json", "in/a..b", "in/%2e%2e/x", "in/e\u0301", "in/\u00e9", "in/slash/", "in/" + "k" * 900]
     store, catalog = open_store(s3), Catalog(f"{s3}/catalog")
     for key in [*keys, "x"]:
         store.write(key, b'{"userId":"u1"}\n')

@@ -76,3 +76,13 @@ def write_forever(staging: Store, number: int) -> list[str]:
     while True:
         staging.write(f"{number}-{time.monotonic_ns()}", b"")
         time.sleep(0.001)
+
+
+def escape(staging: Store, _: int) -> list[str]:
+    """Leave a process that a kill of the others does not reach, as one in the kernel's hands; then hang like it."""
+    if not (child := os.fork()):
+        os.setsid()
+    else:
+        staging.write("escaped", str(child).encode())
+    time.sleep(600)
+    return []
