@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import re
+import shutil
 import signal
 import sys
 import tempfile
@@ -252,6 +253,14 @@ def cores_of(spark: SparkSession) -> int:
 
     [row] = spark.range(_MANY).select(F.spark_partition_id().alias("part")).agg(F.max("part")).collect()
     return int(row[0]) + 1
+
+
+def is_here(spark: SparkSession) -> bool:
+    """Whether tasks run on this host, with this Python: what this process can read and import, they can."""
+    if _is_remote(spark):
+        return False
+    context = spark.sparkContext
+    return (context.master or "").partition("[")[0] == "local" and shutil.which(context.pythonExec) == sys.executable
 
 
 def _is_remote(spark: SparkSession) -> bool:

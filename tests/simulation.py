@@ -293,7 +293,7 @@ class Memory:
 class Here:
     """An executor in the thread of its driver; its tasks die by themselves, and with it."""
 
-    cores, retries = 2, 0
+    cores, retries, here = 2, 0, False
 
     def __init__(self, world: World) -> None:
         self._world = world

@@ -14,6 +14,7 @@ from functools import partial
 
 from personalize_spark.errors import TaskFailed, counted
 from personalize_spark.job.executor import Executor
+from personalize_spark.job.preflight import in_plain_words
 from personalize_spark.job.splits import Split, tasks_of, write_tasks
 from personalize_spark.job.task import TASK_MANIFESTS, Piece, answer_task
 from personalize_spark.settings import SETTINGS, limit_of
@@ -184,7 +185,7 @@ def _run(executor: Executor, staging: Store, attempt: int, tasks: int) -> list[s
     try:
         return executor.run(staging, tasks, partial(answer_task, attempt))
     except TaskFailed as error:  # what the tasks finished still counts
-        return [error.message]
+        return [in_plain_words(error.message)]
 
 
 @contextmanager

@@ -48,6 +48,8 @@ class Executor(Protocol):
     """How many tasks run at once."""
     retries: int
     """Requests to a storage that tasks made again, so far."""
+    here: bool
+    """Tasks run where this process runs, and a stage more costs time."""
 
     def run(self, staging: Store, tasks: int, work: Work) -> list[str]:
         """Run the work for 0, 1, ... tasks - 1.

@@ -43,6 +43,7 @@ class LocalExecutor:
 
     def __init__(self, cores: int | None = None) -> None:
         self.cores, self.retries = cores or os.cpu_count() or 1, 0
+        self.here = False  # the first stage waits for what the workers import, whatever it does
         self._start()
 
     def __enter__(self) -> Self:

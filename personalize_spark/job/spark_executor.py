@@ -15,7 +15,7 @@ from personalize_spark.errors import TaskFailed
 from personalize_spark.job.executor import Work, carry_out
 from personalize_spark.job.gather import gather
 from personalize_spark.job.splits import Split
-from personalize_spark.spark import cores_of, running_tasks
+from personalize_spark.spark import cores_of, is_here, running_tasks
 from personalize_spark.storage.location import open_store
 from personalize_spark.storage.store import Store
 
@@ -28,7 +28,7 @@ class SparkExecutor:
 
     def __init__(self, spark: SparkSession) -> None:
         self._spark = spark
-        self.cores, self.retries = cores_of(spark), 0
+        self.cores, self.retries, self.here = cores_of(spark), 0, is_here(spark)
         self._cancel: Callable[[], object] = int
 
     def run(self, staging: Store, tasks: int, work: Work) -> list[str]:

@@ -42,7 +42,7 @@ def test_an_error_does_not_end_the_look(tmp_path: Path, monkeypatch: pytest.Monk
 class Hanging:
     """An executor whose tasks hang as often as it is told, until they are stopped, and then finish their splits one by one."""
 
-    cores, retries = 1, 0
+    cores, retries, here = 1, 0, False
 
     def __init__(self, ledger: Ledger, times: int) -> None:
         self._ledger, self._left, self._stopped = ledger, times, threading.Event()

@@ -224,3 +224,15 @@ def test_the_variable_says_what_runs() -> None:
 
 def test_the_kernel_is_built_where_make_installs() -> None:
     assert KERNELS or not os.environ.get("CI")
+
+
+@LEVELS
+@pytest.mark.parametrize("n", [5, 40, 500])
+def test_products_that_float32_does_not_part_are_in_their_order(native: Kernel, n: int) -> None:
+    """The order is counted by products rounded to float32, where none of these are equal."""
+    factors = np.ones((600, 2), np.float32)
+    factors[:, 1] = np.random.default_rng(1).permutation(600) * 2.0**-40
+    items, users = sorted_items(factors, 3), np.array([[1, 1], [-1, 2], [1e30, 1e30]], np.float32)
+    lists = found(native, users, items, n)
+    assert len(np.unique(lists.products[0].astype(np.float32))) == 1
+    assert_same_bytes(lists, by_numpy(users, items, n))

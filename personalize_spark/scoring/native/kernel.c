@@ -5,6 +5,7 @@
    these the processor and the system have is asked of CPUID and XGETBV, or of getauxval: compilers' own
    __builtin_cpu_supports is wrong under some of them. A level must also agree with portable C before it is used. */
 
+#include <float.h>
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -21,6 +22,7 @@
 #define MOST_GROUP 6 /* users that a level multiplies with a block at once, at most */
 #define BATCH 256 /* users that go over the tiles together, at most */
 #define MEMORY (8 << 20) /* bytes of the pools of a batch, if it has more than a few users */
+#define ABREAST 64 /* of these that are counted at once */
 #define COUNTED 400 /* survivors that are ordered by counting, which beats sorting while they are few */
 
 typedef struct {
@@ -169,23 +171,27 @@ static void sorted(Entry *entries, int held, Entry *spare) {
         memcpy(entries, from, (size_t)held * sizeof *entries);
 }
 
+/* Rounded to float32, products keep their order or tie. So where none tie, each one's place is the count of those above it. */
 INLINE void order(Entry *entries, int held, Entry *spare) {
-    double keys[COUNTED];
-    int64_t places[COUNTED];
+    float keys[COUNTED + ABREAST];
+    int32_t places[COUNTED + ABREAST];
     uint8_t taken[COUNTED];
     if (held > COUNTED) {
         sorted(entries, held, spare);
         return;
     }
     for (int j = 0; j < held; j++) {
-        keys[j] = entries[j].product;
-        places[j] = 0;
+        keys[j] = (float)entries[j].product;
         taken[j] = 0;
     }
-    for (int i = 0; i < held; i++) {
-        double key = keys[i];
-        for (int j = 0; j < held; j++)
-            places[j] += key > keys[j];
+    for (int j = held; j < held + ABREAST; j++)
+        keys[j] = 0;
+    for (int first = 0; first < held; first += ABREAST) {
+        int32_t counts[ABREAST] = {0};
+        for (int i = 0; i < held; i++)
+            for (int j = 0; j < ABREAST; j++)
+                counts[j] += keys[i] > keys[first + j];
+        memcpy(places + first, counts, sizeof counts);
     }
     int ties = 0;
     for (int j = 0; j < held; j++) {
@@ -201,18 +207,20 @@ INLINE void order(Entry *entries, int held, Entry *spare) {
 
 /* ---- pools */
 
-/* A value that at least n of the m values reach, near the largest such one: n <= m. */
-INLINE double reached_by(const double *values, int m, int n) {
-    double low = values[0], high = values[0];
-    for (int i = 1; i < m; i++) {
-        low = values[i] < low ? values[i] : low;
-        high = values[i] > high ? values[i] : high;
+/* A value that at least n of the m values reach, near the largest such one: n <= m. It is sought among the values rounded down to float32. */
+INLINE double reached_by(const double *values, int m, int n, float *rounded) {
+    float low = INFINITY, high = -INFINITY;
+    for (int i = 0; i < m; i++) {
+        double under = values[i] - (fabs(values[i]) * 0x1p-22 + 0x1p-140);
+        rounded[i] = under > FLT_MAX ? FLT_MAX : (float)under;
+        low = rounded[i] < low ? rounded[i] : low;
+        high = rounded[i] > high ? rounded[i] : high;
     }
     for (int step = 0; step < 14; step++) {
-        double middle = 0.5 * low + 0.5 * high;
-        int64_t count = 0;
+        float middle = 0.5f * low + 0.5f * high;
+        int32_t count = 0;
         for (int i = 0; i < m; i++)
-            count += values[i] >= middle;
+            count += rounded[i] >= middle;
         if (count < n)
             high = middle;
         else
@@ -223,10 +231,10 @@ INLINE double reached_by(const double *values, int m, int n) {
     return low;
 }
 
-INLINE void tighten(User *user, int n) {
+INLINE void tighten(User *user, int n, float *rounded) {
     Pool *pool = &user->pool;
     if (pool->held >= n) {
-        double cut = reached_by(pool->low, pool->held, n);
+        double cut = reached_by(pool->low, pool->held, n, rounded);
         user->cut = cut > user->cut ? cut : user->cut;
     }
     int kept = 0;
@@ -332,7 +340,7 @@ INLINE void hold(const Task *task, User *user, int64_t block, const int32_t *dot
 }
 
 /* The first cut: the n-th of the lower bounds of distinct items, each the best of its group. */
-INLINE void guess(const Task *task, User *user, int64_t row, int64_t first, const int32_t *dots, double *bounds) {
+INLINE void guess(const Task *task, User *user, int64_t row, int64_t first, const int32_t *dots, double *bounds, float *rounded) {
     int depth = first * LANES >= 3 * task->n ? ITEMS / LANES : 1, width = ITEMS / depth;
     int64_t cursor = user->cursor;
     int held = 0;
@@ -355,7 +363,7 @@ INLINE void guess(const Task *task, User *user, int64_t row, int64_t first, cons
     }
     user->cursor = cursor;
     if (held >= task->n)
-        user->cut = reached_by(bounds, held, (int)task->n);
+        user->cut = reached_by(bounds, held, (int)task->n, rounded);
 }
 
 /* ---- the search */
@@ -368,6 +376,7 @@ typedef struct {
     int32_t *dots; /* of a group of users with the first blocks */
     double *wide; /* a user's vector, and room for sums */
     double *bounds;
+    float *rounded;
     Entry *entries;
     char *pools;
 } Work;
@@ -391,8 +400,9 @@ INLINE Work *open_work(const Task *task, int64_t *batch, int64_t *room) {
     int64_t stride = (task->rank + 3) / 4 * 4;
     size_t rows = aligned((size_t)(*batch + 1) * stride), dots = aligned((size_t)MOST_GROUP * first * ITEMS * 4);
     size_t wide = aligned((size_t)(task->rank + half_of(task->rank) + 2) * 8), bounds = aligned((size_t)first * ITEMS * 8);
+    size_t rounded = aligned((size_t)*room * 4);
     size_t entries = aligned((size_t)*room * 2 * sizeof(Entry)), head = aligned(sizeof(Work));
-    char *memory = malloc(head + rows + dots + wide + bounds + entries + (size_t)*batch * pool + 64);
+    char *memory = malloc(head + rows + dots + wide + bounds + rounded + entries + (size_t)*batch * pool + 64);
     if (!memory)
         return NULL;
     Work *work = (Work *)memory;
@@ -401,8 +411,9 @@ INLINE Work *open_work(const Task *task, int64_t *batch, int64_t *room) {
     memory += rows + dots;
     work->wide = (double *)memory;
     work->bounds = (double *)(memory + wide);
-    work->entries = (Entry *)(memory + wide + bounds);
-    work->pools = memory + wide + bounds + entries;
+    work->rounded = (float *)(memory + wide + bounds);
+    work->entries = (Entry *)(memory + wide + bounds + rounded);
+    work->pools = memory + wide + bounds + rounded + entries;
     for (int64_t i = 0; i < *batch; i++) {
         char *at = work->pools + i * pool;
         work->users[i].pool = (Pool){(double *)at, (double *)(at + *room * 8), (int32_t *)(at + *room * 16), 0};
@@ -449,7 +460,7 @@ INLINE void begin(const Task *task, Work *work, Dots *dots, Above *above, int gr
             int who = work->active[g + i];
             User *user = work->users + who;
             const int32_t *found = work->dots + i * first * ITEMS;
-            guess(task, user, low + who, first, found, work->bounds);
+            guess(task, user, low + who, first, found, work->bounds, work->rounded);
             for (int64_t block = 0; block < first; block++) {
                 int32_t least = below(user->cut, margin(task, user, block), user->scale * task->blocks[3 * block]);
                 uint64_t bits = above(found + block * ITEMS, least);
@@ -489,7 +500,7 @@ INLINE void trim(const Task *task, Work *work, int count, int64_t low) {
         User *user = work->users + who;
         if (user->pool.held <= 4 * task->n)
             continue;
-        tighten(user, (int)task->n);
+        tighten(user, (int)task->n, work->rounded);
         if (user->pool.held > 2 * task->n)
             shrink(task, user, task->users + (low + who) * task->rank, work->wide, work->entries);
     }
@@ -510,7 +521,7 @@ INLINE int going(const Task *task, Work *work, int count, int64_t block) {
 INLINE void finish(const Task *task, Work *work, int64_t low, int64_t batch) {
     for (int64_t i = 0; i < batch; i++) {
         User *user = work->users + i;
-        tighten(user, (int)task->n);
+        tighten(user, (int)task->n, work->rounded);
         int held = settle(task, user, task->users + (low + i) * task->rank, work->wide, work->entries);
         for (int j = 0; j < held; j++) {
             task->best[(low + i) * task->n + j] = work->entries[j].item;
@@ -870,6 +881,7 @@ typedef struct { /* what goes over the users one by one */
     uint8_t *banned; /* (I,) what the user must not get, all 0 between users */
     User user; /* the best of what was looked at: `low` and `high` of the pool are one array, of exact products */
     int64_t room; /* of the pool */
+    float *rounded; /* (room,) */
     Entry *entries; /* (2 room,) */
 } Sums;
 
@@ -897,7 +909,7 @@ INLINE void offer(const Sparse *task, Sums *work, const uint8_t *mask, int32_t i
     pool->item[pool->held++] = item;
     if (pool->held < work->room)
         return;
-    tighten(&work->user, (int)task->n);
+    tighten(&work->user, (int)task->n, work->rounded);
     if (pool->held > work->room - task->n) /* ties, which no cut parts */
         settle_sums(task, work);
 }
@@ -941,7 +953,7 @@ static void best_of_user(const Sparse *task, int64_t user, Sums *work, int64_t h
         look_at_all(task, work, mask);
     for (int64_t j = 0; j < held; j++)
         offer(task, work, mask, work->touched[j], work->sums[work->touched[j]] + task->offsets[work->touched[j]]);
-    tighten(&work->user, (int)task->n);
+    tighten(&work->user, (int)task->n, work->rounded);
     int first = pool->held;
     for (int64_t j = 0, more = 0; j < task->items && more < task->n; j++) {
         int32_t item = task->order[j];
@@ -954,7 +966,7 @@ static void best_of_user(const Sparse *task, int64_t user, Sums *work, int64_t h
         more += pool->held != before;
     }
     if (pool->held != first)
-        tighten(&work->user, (int)task->n);
+        tighten(&work->user, (int)task->n, work->rounded);
     settle_sums(task, work);
     memcpy(task->best + user * task->n, pool->item, (size_t)pool->held * sizeof *pool->item);
     memcpy(task->products + user * task->n, pool->low, (size_t)pool->held * sizeof *pool->low);
@@ -975,9 +987,10 @@ static int sparse_search(const Sparse *task) {
     work.touched = malloc(items * sizeof *work.touched);
     work.banned = calloc(items, 1);
     work.entries = malloc(2 * (size_t)work.room * sizeof *work.entries);
+    work.rounded = malloc((size_t)work.room * sizeof *work.rounded);
     work.user.pool.item = malloc((size_t)work.room * sizeof *work.user.pool.item);
     work.user.pool.low = work.user.pool.high = malloc((size_t)work.room * sizeof *work.user.pool.low);
-    int failed = !work.sums || !work.touched || !work.banned || !work.entries || !work.user.pool.item || !work.user.pool.low ? -1 : 0;
+    int failed = !work.sums || !work.touched || !work.banned || !work.entries || !work.rounded || !work.user.pool.item || !work.user.pool.low ? -1 : 0;
     for (int64_t user = 0; !failed && user < task->count; user++) {
         int64_t held = lead(task, task->users + user * task->width, work.sums, work.touched);
         ban(task, user, work.banned, 1);
@@ -989,6 +1002,7 @@ static int sparse_search(const Sparse *task) {
     free(work.touched);
     free(work.banned);
     free(work.entries);
+    free(work.rounded);
     free(work.user.pool.item);
     free(work.user.pool.low);
     return failed;
