@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pyspark
@@ -14,6 +18,7 @@ import pytest
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.testing.toy import golden_version, request
 
+LINES = 400_000
 ROOT = Path(__file__).parents[2]
 SUBMIT = Path(pyspark.__file__).parent / "bin" / "spark-submit"
 
@@ -60,6 +65,56 @@ def test_a_frame_is_answered_by_workers_that_cannot_read_the_catalog(cluster: st
     read, sent = json.loads(done.stdout)
     assert read == sent == [[["a", "b"], None], [["a", "b"], None], [[], read[2][1]]]
     assert read[2][1] is not None
+
+
+@pytest.mark.slow
+def test_a_job_survives_the_death_of_an_executor_a_daemon_and_a_python_worker(cluster: str, tmp_path: Path) -> None:
+    catalog = Catalog(f"file://{tmp_path}/catalog")
+    (tmp_path / "users.json").write_text('{"userId":"u1"}\n' * LINES)
+    job = request(golden_version(catalog), f"file://{tmp_path}/users.json", f"file://{tmp_path}/out/", numResults=3)
+    gone: list[int] = []
+
+    def kill() -> None:
+        hosts = [pid for pid in processes() if "worker.Worker" in words(pid) and words(pid).endswith(cluster)]
+        workers = list[list[int]]()
+        while len(workers) < 2 or not all(workers) or not list(tmp_path.glob("out/_staging/*/*/pieces/*/*")):
+            time.sleep(0.01)
+            executors = [child for pid in hosts for child in children(pid) if "ExecutorBackend" in words(child)]
+            daemons = [child for pid in executors for child in children(pid) if "pyspark.daemon" in words(child)]
+            workers = [children(pid) for pid in daemons]
+        for pid in (workers[0][0], daemons[0], executors[1]):
+            os.kill(pid, signal.SIGKILL)
+        gone.extend([executors[1], *daemons, *workers[0], *workers[1]])
+
+    thread = threading.Thread(target=kill, daemon=True)
+    thread.start()
+    code, output = submit(cluster, catalog, job, tmp_path)
+    thread.join(60)
+    assert code == 0, output
+    assert len(gone) >= 5
+    answers = (tmp_path / "out" / "users.json.out").read_bytes().splitlines()
+    assert len(answers) == LINES
+    assert len(set(answers)) == 1
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["_CHECK", "users.json.out"]
+    deadline = time.monotonic() + 20
+    while (left := [words(pid) for pid in gone if words(pid)]) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not left
+
+
+def processes() -> list[int]:
+    return [int(each.name) for each in Path("/proc").iterdir() if each.name.isdigit()]
+
+
+def words(pid: int) -> str:
+    """The command of a process; nothing of one that has ended."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ").strip()
+    return ""
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for each in Path(f"/proc/{pid}/task").glob("*/children") for child in each.read_text().split()]
 
 
 def test_executors_without_the_package_are_said_in_plain_words(cluster: str, tmp_path: Path) -> None:
