@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain
 from types import NoneType
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import orjson
@@ -107,23 +107,17 @@ def parse(
     objects: list[Object] = []
     for start in range(0, len(lines), _TOGETHER):
         some = lines[start : start + _TOGETHER]
-        plain = None if may_have else _read_together(some, fields)
-        if plain is not None:
-            objects += plain[0]
-            inputs += plain[1]
+        read, echoes = _read_together(some) or _read_alone(some)
+        if not may_have and _all_good(read, fields):
+            objects += read
+            inputs += echoes
             continue
-        for text in filter(None, map(_text, some)):
-            read = _read(text)
-            if isinstance(read, LineError):
-                errors[len(inputs)] = read
-                inputs.append(_raw(text))
-                continue
-            record, echo = read
-            error = _problem(record, fields, wanted, may_have)
-            if error is None:
-                objects.append(record)
-            else:
+        for each, echo in zip(read, echoes, strict=True):
+            error = each if isinstance(each, LineError) else _problem(each, fields, wanted, may_have)
+            if error is not None:
                 errors[len(inputs)] = error
+            elif not isinstance(each, LineError):
+                objects.append(each)
             inputs.append(echo)
     good = np.delete(np.arange(len(inputs)), list(errors))
     return Records(inputs, errors, good, objects)
@@ -144,7 +138,7 @@ def _text(line: bytes) -> bytes:
     return line.removeprefix(BOM).strip(b" \t\r") if len(line) <= MAX_LINE else line[: MAX_LINE + 1]
 
 
-def _read_together(lines: Sequence[bytes], fields: Sequence[str]) -> tuple[list[Object], list[bytes]] | None:
+def _read_together(lines: Sequence[bytes]) -> tuple[list[Object], list[bytes]] | None:
     """The objects of lines and their echoes, read as one array; `None` where that may not be the same as one by one.
 
     It is the same if each line is the echo of its part of the array, but for spaces behind `":` and `",`. In an echo these stand behind a
@@ -159,33 +153,42 @@ def _read_together(lines: Sequence[bytes], fields: Sequence[str]) -> tuple[list[
         return None
     if echoes != [line.replace(b'": ', b'":').replace(b'", ', b'",') for line in lines]:
         return None
-    return (objects, echoes) if set(map(type, objects)) == {dict} and _all_good(objects, fields) else None
+    return (objects, echoes) if set(map(type, objects)) == {dict} else None
 
 
-def _all_good(objects: Sequence[Object], fields: Sequence[str]) -> bool:
-    """Whether these objects surely have no problem: lists and numbers are looked at one by one."""
+def _read_alone(lines: Sequence[bytes]) -> tuple[list[Object | LineError], list[bytes]]:
+    """The objects of the lines that are not blank, or their errors; and what stands in their `input`."""
+    pairs = [_read(text) for text in filter(None, map(_text, lines))]
+    return [read for read, _ in pairs], [echo for _, echo in pairs]
+
+
+def _read(text: bytes) -> tuple[Object | LineError, bytes]:
+    if len(text) > MAX_LINE:
+        return LineError(Reason.TOO_LONG, f"The line has more than {MAX_LINE} bytes"), _raw(text)
+    try:
+        value = orjson.loads(text)
+        if type(value) is dict:
+            return value, _echo(value, text)
+        error = LineError(Reason.NOT_AN_OBJECT, "The line is not a JSON object")
+    except orjson.JSONDecodeError as found:
+        error = _unreadable(text, found)
+    except orjson.JSONEncodeError:
+        error = LineError(Reason.MALFORMED_JSON, "The line is nested too deeply")
+    return error, _raw(text)
+
+
+def _all_good(read: Sequence[Object | LineError], fields: Sequence[str]) -> TypeGuard[Sequence[Object]]:
+    """Whether these are objects that surely have no problem: lists and numbers are looked at one by one."""
+    if set(map(type, read)) != {dict}:
+        return False
     for field in fields:
-        values: list[Any] = [each.get(field) for each in objects]
+        values: list[Any] = [each.get(field) for each in read]  # type: ignore[union-attr]
         if _CHECKS.get(field) is not _check_id or set(map(type, values)) != {str}:
             return False
         lengths = list(map(len, values))
         if not 0 < min(lengths) <= max(lengths) <= MAX_ID:
             return False
     return True
-
-
-def _read(text: bytes) -> tuple[Object, bytes] | LineError:
-    if len(text) > MAX_LINE:
-        return LineError(Reason.TOO_LONG, f"The line has more than {MAX_LINE} bytes")
-    try:
-        value = orjson.loads(text)
-        if type(value) is dict:
-            return value, _echo(value, text)
-    except orjson.JSONDecodeError as error:
-        return _unreadable(text, error)
-    except orjson.JSONEncodeError:
-        return LineError(Reason.MALFORMED_JSON, "The line is nested too deeply")
-    return LineError(Reason.NOT_AN_OBJECT, "The line is not a JSON object")
 
 
 def _echo(value: Object, text: bytes) -> bytes:

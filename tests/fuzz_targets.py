@@ -2,7 +2,7 @@
 
     python -m tests.fuzz_targets TARGET [CORPUS] [-max_total_time=60]      # libFuzzer's options; wants atheris
 
-`make fuzz` installs atheris and gives each target ten minutes, CI five seconds; the suite fuzzes the same readers by hypothesis (`tests/test_fuzz.py`).
+`make fuzz` installs atheris and gives each target ten minutes, CI 20,000 runs; the suite fuzzes the same readers by hypothesis (`tests/test_fuzz.py`).
 """
 
 from __future__ import annotations

@@ -73,14 +73,14 @@ def _logits(model: Model, matrix: Items, users: UserRows, items: Ragged[np.int64
 
 
 def _order(logits: Ragged[np.float64], ranks: NDArray[np.int32]) -> NDArray[np.int64]:
-    """int64 (m,): the order of each list by descending logit, then rank; only lists in which logits are equal look at the ranks."""
+    """int64 (m,): the order of each list by descending logit, then rank; only what is equal to a neighbour looks at the ranks."""
     keys, lines = logits.with_values(-logits.values), logits.row_ids()
     order = keys.argsort()
     ordered = keys.values[order]
-    tied = np.zeros(len(keys), np.bool_)
-    tied[lines[1:][(ordered[1:] == ordered[:-1]) & (lines[1:] == lines[:-1])]] = True
-    part = np.flatnonzero(tied[lines])
-    order[part] = part[np.lexsort((ranks[part], keys.values[part], lines[part]))]
+    equal = np.zeros(len(order) + 1, np.bool_)  # to the one before
+    equal[1:-1] = (ordered[1:] == ordered[:-1]) & (lines[1:] == lines[:-1])
+    part = np.flatnonzero(equal[:-1] | equal[1:])
+    order[part] = order[part][np.lexsort((ranks[order[part]], np.cumsum(~equal)[part]))]
     return order
 
 
