@@ -96,7 +96,8 @@ def _add_train(commands: Commands) -> None:
         "--training-jobs",
         type=int,
         metavar="N",
-        help="v2 recipes: train up to N candidates and keep the best on held-out items, as performHPO does; default: 1, no choice",
+        help="recipes for users: train up to N candidates and keep the best on held-out items, as performHPO does; 1: no choice; "
+        "default: 1 for v2 recipes, else 3",
     )
     parser.add_argument(
         "--theme-embedding",

@@ -21,7 +21,7 @@ from personalize_spark.scoring.exploration import PLACE, Audience, Cold, explore
 from personalize_spark.scoring.model import Model
 from personalize_spark.scoring.selection import EVERYTHING, Selection, best_of, popular_of
 from personalize_spark.scoring.softmax import probabilities
-from personalize_spark.scoring.topn import ItemMatrix, Items
+from personalize_spark.scoring.topn import Items
 from personalize_spark.scoring.users import UserRows
 
 
@@ -51,10 +51,7 @@ def recommend(model: Model, lines: Sequence[Object], settings: Settings, selecti
     known, unknown = np.flatnonzero(users.known), np.flatnonzero(~users.known)
     items, scores = np.empty((len(lines), n), np.int32), np.empty((len(lines), n))
     query = _Query([ids[line] for line in known.tolist()], users.take(known), selection.take(known), n)
-    if model.cold is None or not isinstance(matrix, ItemMatrix):
-        best = _relevant(model, matrix, query)
-    else:
-        best = _exploring(model, matrix, model.cold, query)
+    best = _relevant(model, matrix, query) if model.cold is None else _exploring(model, matrix, model.cold, query)
     items[known], scores[known] = best.items, best.scores
     items[unknown] = popular_of(model.popularity_order, len(unknown), n, selection.take(unknown))
     scores[unknown] = model.popularity[items[unknown]]
@@ -66,16 +63,16 @@ def _relevant(model: Model, matrix: Items, query: _Query) -> _Scored:
     return _Scored(best.items, probabilities(best.products, query.users.log_normalisers, model.temperature))
 
 
-def _exploring(model: Model, matrix: ItemMatrix, cold: Cold, query: _Query) -> _Scored:
+def _exploring(model: Model, matrix: Items, cold: Cold, query: _Query) -> _Scored:
     """The items in scope of exploration are taken out of the search, and put in again with their bonus."""
     others, everything = (
-        each.without_items(cold.rows, len(model.item_ids_json), len(query.ids)).below(len(matrix.factors))
+        each.without_items(cold.rows, len(model.item_ids_json), len(query.ids)).below(len(matrix))
         for each in (query.selection, EVERYTHING)
     )
     relevant = _relevant(model, matrix, replace(query, selection=others))
     same = query.n == PLACE and query.selection.is_everything
     best = relevant if same else _relevant(model, matrix, replace(query, n=PLACE, selection=everything))
-    marks = _last_of(best, 1 / len(matrix.factors))
+    marks = _last_of(best, 1 / len(matrix))
     audience = Audience(hashes(query.ids), query.users, marks, model.temperature)
     found = explored(audience, matrix, cold, query.selection, query.n)
     shrunk = np.where(relevant.items < 0, -np.inf, relevant.scores / (1 + found.masses)[:, None])

@@ -22,9 +22,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from personalize_spark.scoring.items import ItemMatrix
 from personalize_spark.scoring.products import paired_products
 from personalize_spark.scoring.selection import Selection
+from personalize_spark.scoring.sparse import SparseItems
+from personalize_spark.scoring.topn import Items, products_of
 from personalize_spark.scoring.users import UserRows
 
 PLACES = 5.0
@@ -113,12 +114,12 @@ def hashes(ids: Sequence[str]) -> NDArray[np.uint64]:
     return _mixed(np.fromiter((zlib.crc32(each.encode()) for each in ids), np.uint64, len(ids)))
 
 
-def explored(audience: Audience, matrix: ItemMatrix, cold: Cold, selection: Selection, n: int) -> Explored:
+def explored(audience: Audience, matrix: Items, cold: Cold, selection: Selection, n: int) -> Explored:
     """The best n items in scope of each user.
 
     Args:
         audience: the users.
-        matrix: the item factors.
+        matrix: the items.
         cold: the items in scope.
         selection: what each user may get.
         n: length of the lists.
@@ -147,7 +148,7 @@ def _allowed(selection: Selection, cold: Cold, users: int) -> NDArray[np.bool_]:
 
 def _scores(
     audience: Audience,
-    matrix: ItemMatrix,
+    matrix: Items,
     cold: Cold,
     bonuses: NDArray[np.float64],
     allowed: NDArray[np.bool_],
@@ -158,10 +159,15 @@ def _scores(
     A product by BLAS differs from the exact one in its last bits, and not in every block alike: what is near the n-th best
     score or above it is multiplied again.
     """
-    learned = np.flatnonzero(cold.rows < len(matrix.factors))
+    learned, scores = np.flatnonzero(cold.rows < len(matrix)), bonuses.copy()
+    if isinstance(matrix, SparseItems):
+        users, items = np.divmod(np.arange(len(scores) * len(learned)), max(1, len(learned)))
+        exact = products_of(audience.users.vectors, users, matrix, cold.rows[learned][items])
+        scores[users, learned[items]] += _exponentials(audience, exact, users)
+        scores[~allowed] = -np.inf
+        return scores
     factors = matrix.factors[cold.rows[learned]]
     products = audience.users.vectors.astype(np.float64) @ factors.T.astype(np.float64)
-    scores = bonuses.copy()
     scores[:, learned] += _exponentials(audience, products, np.arange(len(products))[:, None])
     scores[~allowed] = -np.inf
     place = max(0, scores.shape[1] - n)

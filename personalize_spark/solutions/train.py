@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import cache, partial
 from typing import Any
@@ -21,7 +21,7 @@ from personalize_spark.errors import InvalidInputException
 from personalize_spark.recipes import RECIPES, ModelKind, recipe_of
 from personalize_spark.schemas import INTERACTIONS
 from personalize_spark.solutions.take_in import take_in
-from personalize_spark.solutions.tuning import train_best
+from personalize_spark.solutions.tuning import jobs, train_best
 from personalize_spark.solutions.update import update
 from personalize_spark.solutions.versions import (
     create_solution,
@@ -38,6 +38,7 @@ from personalize_spark.training.extras import require_solvers, require_wordllama
 from personalize_spark.training.factors import Factors
 from personalize_spark.training.interactions import Totals, count_pairs, keeping, read_events, totals
 from personalize_spark.training.item_models import train_item_factors, train_neighbours, train_words
+from personalize_spark.training.local_cooccurrence import counts_here
 from personalize_spark.training.local_pairs import LocalPairs
 from personalize_spark.training.metadata import Metadata, read_metadata
 from personalize_spark.training.popularity import train_popularity
@@ -57,6 +58,9 @@ TRAINERS: Mapping[ModelKind, Trainer] = {
     ModelKind.WORDS: train_words,
     ModelKind.COUNTS: train_popularity,
 }
+
+_CHOOSING: Sequence[Trainer] = (train_als, train_sequences)
+"""Trainers whose recipes may choose among the models of both."""
 
 _MIN_INTERACTIONS, _MIN_ACTIVE_USERS = 1000, 25
 
@@ -167,18 +171,19 @@ def _train(
     recipe = recipe_of(version.fields["recipeArn"])
     events = Events.of(version.fields)
     table = read_events(spark, dataset.fields["path"], dataset.fields["deltaVersion"], events)
-    here = LocalPairs.read(table) if trainer is train_als and fits_here(table.count()) else None
+    here = LocalPairs.read(table) if _here(trainer, hyperparameters, table.count()) else None
     with keeping() as keep:
         pairs = keep(count_pairs(table))
         counted = totals(pairs) if here is None else here.totals
         _warn_below_minimum(dataset.arn.name, counted)
         metadata = cache(partial(read_metadata, spark, catalog, dataset.arn))
-        if recipe.model is ModelKind.SEQUENCES and hyperparameters.training_jobs > 1:
+        training = Training(recipe, pairs, counted, hyperparameters, metadata, keep, here)
+        if trainer in _CHOOSING and jobs(training) > 1:
             trainer = train_best
-        factors = trainer(Training(recipe, pairs, counted, hyperparameters, metadata, keep, here))
+        factors = trainer(training)
         learned = {"deltaVersions": _delta_versions(dataset)}
         properties = {"recipe": recipe.name, "interactions": counted.interactions, **learned}
-        fields = write_model(store, factors, properties) | learned | _tuned(factors)
+        fields = write_model(store, factors, properties) | learned | _told(factors, hyperparameters)
         if not recipe.themed:
             return fields
         return {**fields, **_learn_themes(store, metadata(), hyperparameters.theme_embedding)}
@@ -189,11 +194,22 @@ def _delta_versions(interactions: Record) -> Fields:
     return {INTERACTIONS.upper(): interactions.fields["deltaVersion"]}
 
 
-def _tuned(factors: Factors) -> Fields:
-    """What the record says of a choice, by the service's name, where one was made."""
+def _here(trainer: Trainer, hyperparameters: Hyperparameters, interactions: int) -> bool:
+    """Whether the interactions are read into this process: where ALS fits, unless pairs of items are counted, too, which takes more."""
+    if trainer not in _CHOOSING:
+        return False
+    return counts_here(interactions) or (
+        trainer is train_als and hyperparameters.training_jobs <= 1 and fits_here(interactions)
+    )
+
+
+def _told(factors: Factors, hyperparameters: Hyperparameters) -> Fields:
+    """What the record says of a choice, where one was made; by the service's name, where it was asked for."""
     told = {name: factors.properties[name] for name in ("chosen", "choice", "candidates") if name in factors.properties}
     if not told:
         return {}
+    if hyperparameters.training_jobs <= 1:
+        return {"choice": told}
     form = told["chosen"]
     named = {"model": form} if isinstance(form, str) else {name: str(value) for name, value in form.items()}
     return {"tunedHPOParams": {"algorithmHyperParameters": named}, "choice": told}

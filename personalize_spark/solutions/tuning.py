@@ -1,8 +1,8 @@
-"""A training chooses its model among candidates, by what some users came to next.
+"""A training chooses its model among candidates, by what some users came to next: a few by default, many where they are asked for.
 
 The users are those that calibrate the scores: their newest item is held out, and no candidate learns from it. Of the candidates whose
 NDCG@25 is within 2 % of the highest, which is less than what chance does to it, the one whose scores explain the held-out items best is
-taken. Where popularity's own NDCG@25 is as high, or fewer than 25 users tell anything, the simplest model is taken: popularity.
+taken. Where popularity's own NDCG@25 is as high, or fewer than 25 users tell anything, nothing is chosen: the simplest model is taken.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pyspark.sql import functions as F  # noqa: N812  # as all of Spark's documents do
 
 from personalize_spark.artifacts.heldout import HeldOut
+from personalize_spark.recipes import ModelKind
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.sparse import SparseItems
 from personalize_spark.solutions.calibration import calibrate_held_out, evaluated
@@ -27,12 +28,12 @@ from personalize_spark.training.als import train_als
 from personalize_spark.training.factors import Factors
 from personalize_spark.training.fold_in import Histories
 from personalize_spark.training.interactions import known
-from personalize_spark.training.sequences import forms, popularity_alone, train_forms
+from personalize_spark.training.local_cooccurrence import counts_here
+from personalize_spark.training.local_pairs import LocalPairs
+from personalize_spark.training.sequences import IN_GENERAL, forms, popularity_alone, train_forms
 from personalize_spark.training.training import Training
 
 _DEPTH, _NEAR, _FEWEST = 25, 0.98, 25
-_SECOND = 1
-"""The place of ALS among the candidates, so that a small budget knows it, too."""
 
 
 @dataclass(frozen=True)
@@ -61,26 +62,32 @@ class _Known:
 
 
 def train_best(training: Training) -> Factors:
-    """The best of as many candidates as the hyperparameter `training_jobs` allows.
+    """The best of as many candidates as `jobs` says.
 
     The factors' properties tell it: `chosen`, `candidates`, and `choice`, why.
     """
     held = _known(training)
     if len(held.targets) < _FEWEST:
         why = f"Only {len(held.targets)} users have an item to hold out: nothing can be told, and the simplest model is taken."
-        return _told(popularity_alone(training), [], why)
+        return _told(_simplest(training), [], why)
     measured: list[Measured] = []
     kept: dict[int, Factors] = {}  # those that can still be taken: the others' memory is let go
-    for factors in islice(_candidates(training), training.hyperparameters.training_jobs):
+    for factors in islice(_candidates(training), jobs(training)):
         kept[len(measured)] = factors
         measured.append(_measured(factors, held))
         kept = {place: kept[place] for place in _near(measured) if place in kept}
     best = chosen(measured)
     if best is None:
-        why = "No candidate orders what users did next better than popularity does: the model is popularity's."
-        return _told(popularity_alone(training), measured, why)
+        why = "No candidate orders what users did next better than popularity does: the simplest model is taken."
+        return _told(_simplest(training), measured, why)
     why = f"The best of {len(measured)} candidates on {len(held.targets)} users, by NDCG@25 and log-loss."
     return _told(kept[best], measured, why)
+
+
+def jobs(training: Training) -> int:
+    """How many candidates: as many as was asked for, else three where ALS comes first and counting takes seconds."""
+    several = training.recipe.model is ModelKind.USER_FACTORS and counts_here(training.totals.interactions)
+    return training.hyperparameters.training_jobs or (3 if several else 1)
 
 
 def _near(candidates: list[Measured]) -> list[int]:
@@ -97,12 +104,25 @@ def chosen(candidates: list[Measured]) -> int | None:
 
 
 def _candidates(training: Training) -> Iterator[Factors]:
-    """The forms, with ALS among the first of them."""
-    trained = train_forms(training, forms(training.hyperparameters.rank))
-    yield from islice(trained, _SECOND)
-    als = train_als(training)
-    yield replace(als, scored=training.recipe.scored, properties={**als.properties, "form": "aws-user-personalization"})
+    """The forms, with ALS as the second, so that a small budget knows it; for `USER_FACTORS` it is the first."""
+    wanted = forms(training.hyperparameters.rank)
+    if training.recipe.model is ModelKind.USER_FACTORS:
+        yield _als(training)
+        yield from train_forms(training, list(dict.fromkeys([wanted[0], IN_GENERAL, *wanted])))
+        return
+    trained = train_forms(training, wanted)
+    yield next(trained)
+    yield _als(training)
     yield from trained
+
+
+def _simplest(training: Training) -> Factors:
+    return popularity_alone(training) if training.recipe.model is ModelKind.SEQUENCES else _als(training)
+
+
+def _als(training: Training) -> Factors:
+    als = train_als(training)
+    return replace(als, scored=training.recipe.scored, properties={**als.properties, "form": "ALS"})
 
 
 def _told(factors: Factors, candidates: list[Measured], why: str) -> Factors:
@@ -111,7 +131,13 @@ def _told(factors: Factors, candidates: list[Measured], why: str) -> Factors:
 
 
 def _known(training: Training) -> _Known:
-    _, pairs = training.numbered
+    _, pairs = training.source
+    if isinstance(pairs, LocalPairs):
+        found = pairs.without_targets()
+        items, events, newest = (found.column(name) for name in ("items", "events", "newest"))
+        met = Ragged.of_lengths(items.value_lengths().to_numpy().astype(np.int64), items.flatten().to_numpy())
+        histories = Histories(met, events.flatten().to_numpy(), newest.flatten().to_numpy())
+        return _Known(histories, found.column("target").to_numpy().astype(np.int64))
     rows = known(pairs.where(F.col("target").isNotNull())).select("user", "item", "events", "newest", "target")
     table = collect_arrow(rows).sort_by([("user", "ascending"), ("item", "ascending")])
     users, items, events, newest, targets = (table.column(each).to_numpy() for each in table.column_names)

@@ -1,12 +1,14 @@
 """trainingMode UPDATE: a new solution version from an older one, without fitting again; ALS's equations are solved once more.
 
 Users are folded in with the items that the model knows, then its new items with these users (the same equation with the sides
-exchanged, see `fold_in`), then all users again with all items. The scale of the scores stays.
+exchanged, see `fold_in`), then all users again with all items. Where the model is what follows what, that is counted again. The scale of
+the scores stays.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -24,6 +26,7 @@ from personalize_spark.spark import collect_arrow
 from personalize_spark.training.factors import Factors, UserSource
 from personalize_spark.training.fold_in import AlsFoldIn, Histories, gram
 from personalize_spark.training.interactions import collect_items, number_items
+from personalize_spark.training.sequences import SequenceForm, train_forms
 from personalize_spark.training.temperature import Scale
 from personalize_spark.training.training import Training
 from personalize_spark.training.vectors import as_lists, as_matrix
@@ -37,10 +40,16 @@ def update(spark: SparkSession, training: Training, *, base: Artifact) -> Factor
     Args:
         spark: the session.
         training: the training; its hyperparameters do not matter.
-        base: the model of an earlier training, one of `als`.
+        base: the model of an earlier training.
     """
     known, side = numbers_of(spark, base), UserSide.of(base)
     assert side.fold_in is not None  # noqa: S101  # it was trained here
+    scale = Scale(side.temperature, base.properties["popularityShare"])
+    named: Sequence[str] = ("hyperparameters", "metrics", "form")
+    kept = {name: base.properties[name] for name in named if name in base.properties} | {"updated": base.sha256}
+    if not isinstance(side.fold_in, AlsFoldIn):
+        counted = next(train_forms(training, [SequenceForm(**base.properties["form"])]))
+        return replace(counted, scale=scale, properties=kept)
     settings = side.fold_in.properties()
     fold_in = partial(AlsFoldIn.of, alpha=settings["alpha"], regularization=settings["regularization"])
     numbered = training.keep(number_items(training.pairs))
@@ -54,8 +63,8 @@ def update(spark: SparkSession, training: Training, *, base: Artifact) -> Factor
         users=UserSource(pairs, training.totals.users, fold_in),
         sample=_without_last(collect_arrow(users.orderBy("user_id").limit(_SAMPLE)).column("vector")),
         popular=True,
-        scale=Scale(side.temperature, base.properties["popularityShare"]),
-        properties={name: base.properties[name] for name in ("hyperparameters", "metrics")} | {"updated": base.sha256},
+        scale=scale,
+        properties=kept,
     )
 
 

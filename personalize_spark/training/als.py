@@ -32,9 +32,8 @@ def train_als(training: Training) -> Factors:
     Raises:
         DataError: there is no solution, or ALS diverged.
     """
-    settings, here = training.hyperparameters, training.here
-    pairs: DataFrame | LocalPairs
-    table, pairs = training.numbered if here is None else (here.items, here)
+    settings = training.hyperparameters
+    table, pairs = training.source
     try:
         users, items = _fitted(pairs, table.num_rows, training.totals.interactions, settings)
     except np.linalg.LinAlgError as error:

@@ -25,7 +25,8 @@ class Hyperparameters:
         regularization: per item of a user and per user of an item.
         alpha: confidence that one event adds.
         seed: of the factors' first values.
-        training_jobs: how many candidates a training of a v2 recipe chooses from, see `solutions.tuning`; 1: no choice.
+        training_jobs: how many candidates a training for users chooses from, see `solutions.tuning`; 1: no choice; 0: as many as the
+            recipe does by itself.
         theme_embedding: where texts lie for themes: `words` of the catalogue, or `wordllama`.
     """
 
@@ -34,7 +35,7 @@ class Hyperparameters:
     regularization: float = 0.3
     alpha: float = 2.0
     seed: int = 42
-    training_jobs: int = 1
+    training_jobs: int = 0
     theme_embedding: str = WORDS
 
     @classmethod
@@ -56,9 +57,13 @@ class Hyperparameters:
         return cls(**values)
 
     def __post_init__(self) -> None:
-        for name in ("rank", "iterations", "regularization", "alpha", "training_jobs"):
+        for name in ("rank", "iterations", "regularization", "alpha"):
             if not getattr(self, name) > 0:
                 raise InvalidInputException(f"The hyperparameter {name} must be above 0, not {getattr(self, name)}.")
+        if self.training_jobs < 0:
+            raise InvalidInputException(
+                f"The hyperparameter training_jobs must be at least 0, not {self.training_jobs}."
+            )
         if self.theme_embedding not in (WORDS, WORDLLAMA):
             raise InvalidInputException(
                 f"The hyperparameter theme_embedding must be {WORDS} or {WORDLLAMA}, not {self.theme_embedding}."

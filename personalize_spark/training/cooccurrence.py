@@ -32,8 +32,9 @@ from personalize_spark.spark import collect_arrow
 
 KEPT = 500
 """Items that are kept for each item, those with the largest s."""
-_GAP = 64
-_UNIT = 1 << 20
+GAP = 64
+"""Places between two items, at most."""
+UNIT = 1 << 20
 """Weights are added as integers: their sum does not depend on the order."""
 
 
@@ -79,7 +80,7 @@ def cooccurrences(pairs: DataFrame, items: int, closeness: Closeness) -> Cooccur
     history = F.sort_array(F.collect_list(F.struct("newest", "item"))).alias("history")
     histories = pairs.groupBy("user").agg(history).select("history.item", "history.newest")
     counted = histories.mapInArrow(partial(_count, closeness), "one int, other int, weight long")
-    both = counted.groupBy("one", "other").agg((F.sum("weight") / _UNIT).alias("weight"))
+    both = counted.groupBy("one", "other").agg((F.sum("weight") / UNIT).alias("weight"))
     for side in ("one", "other"):
         both = both.join(met.select(F.col("item").alias(side), F.col("users").alias(f"users_{side}")), side)
     score = F.col("weight") / (
@@ -98,7 +99,7 @@ def _count(closeness: Closeness, batches: Iterable[pa.RecordBatch]) -> Iterator[
         items, newest = (batch.column(name).flatten().to_numpy().astype(np.int64) for name in ("item", "newest"))
         users = batch.column("item").value_parent_indices().to_numpy()
         keys, sums = np.empty(0, np.int64), np.empty(0, np.int64)
-        for gap in range(1, min(_GAP, len(items) - 1) + 1):
+        for gap in range(1, min(GAP, len(items) - 1) + 1):
             first = np.flatnonzero(users[gap:] == users[:-gap])
             if not len(first):
                 break
@@ -115,6 +116,6 @@ def _count(closeness: Closeness, batches: Iterable[pa.RecordBatch]) -> Iterator[
 
 def _weights(closeness: Closeness, gap: int, at_once: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """int64 (n,), in units: what pairs with this gap add to the way forward and to the way back."""
-    weight, back = _UNIT * 0.5 ** (gap / closeness.half_life), closeness.backward
+    weight, back = UNIT * 0.5 ** (gap / closeness.half_life), closeness.backward
     forward, backward = (np.where(at_once, (1 + back) / 2, each) for each in (1.0, back))
     return np.rint(weight * forward).astype(np.int64), np.rint(weight * backward).astype(np.int64)

@@ -85,6 +85,14 @@ class LocalPairs:
         owners = np.repeat(np.arange(len(self.ids), dtype=np.int32), self.met.lengths)
         return Pairs(owners[kept], self.met.values[kept], self.events[kept], (len(self.ids), self.items.num_rows))
 
+    def known_in_order(self) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]:
+        """Int (n,) each: users, items and times of those that are not held out, in the order in which each user met the items."""
+        kept = np.flatnonzero(~_is_target(self.met, self.targets))
+        owners = self.met.row_ids()[kept]
+        order = np.lexsort((self.met.values[kept], self.newest[kept], owners))
+        places = kept[order]
+        return owners[order], self.met.values[places], self.newest[places]
+
     def without_targets(self) -> pa.RecordBatch:
         """(user_id, target, items, events, newest) of the users that have a target, without it."""
         users = np.flatnonzero(self.targets >= 0)

@@ -11,21 +11,25 @@ memories of users; and the lists factorised, ``s = U diag(l) V'``: a user's vect
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import cache, partial
 from itertools import product
 
 import numpy as np
+from pyspark.sql import DataFrame
 
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.training.cooccurrence import Closeness, Cooccurrences, cooccurrences
 from personalize_spark.training.factors import Factors, Leads, UserSource
 from personalize_spark.training.fold_in import NewestFoldIn, RecentFoldIn
 from personalize_spark.training.interactions import known
+from personalize_spark.training.local_cooccurrence import cooccurrences_here, followed
+from personalize_spark.training.local_pairs import LocalPairs
 from personalize_spark.training.lsa import singular
 from personalize_spark.training.training import Training
 
-_CLOSENESS = Closeness(half_life=10.0, power=0.5, shrinkage=20.0, backward=0.3)
+_CLOSENESS = Closeness(half_life=10.0, power=0.5, shrinkage=5.0, backward=0.3)
 _MEMORIES, _MOST = 10, 50
 """Items of a user that count: those that count at least 2^-10 of the newest one, and at most 50."""
 
@@ -47,6 +51,10 @@ class SequenceForm:
     rank: int = 0
 
 
+IN_GENERAL = SequenceForm(memory=10.0, backward=1.0)
+"""What a user likes, whatever came first."""
+
+
 def forms(rank: int) -> list[SequenceForm]:
     """The candidates, the most promising ones first; `rank` is that of the lowest factors."""
     kinds = [SequenceForm(3.0, *each) for each in product((10.0, 5.0, 20.0), (0.3, 1.0), (0, 4 * rank, rank))]
@@ -61,13 +69,10 @@ def train_sequences(training: Training) -> Factors:
 
 def train_forms(training: Training, wanted: list[SequenceForm]) -> Iterator[Factors]:
     """A model of each form, one after the other; those that count alike share their counts."""
-    items, pairs = training.numbered
-    counted: dict[tuple[float, float], Cooccurrences] = {}
+    items, pairs = training.source
+    count = _counter(pairs, items.num_rows)
     for form in wanted:
-        key = form.half_life, form.backward
-        if key not in counted:
-            closeness = replace(_CLOSENESS, half_life=form.half_life, backward=form.backward)
-            counted[key] = cooccurrences(known(pairs), items.num_rows, closeness)
+        met = count(replace(_CLOSENESS, half_life=form.half_life, backward=form.backward))
         base = Factors(
             items,
             popular=True,
@@ -75,12 +80,21 @@ def train_forms(training: Training, wanted: list[SequenceForm]) -> Iterator[Fact
             properties={"hyperparameters": asdict(training.hyperparameters), "form": asdict(form)},
         )
         users = UserSource(pairs, training.totals.users)
-        yield _factorised(base, users, form, counted[key]) if form.rank else _lists(base, users, form, counted[key])
+        yield _factorised(base, users, form, met) if form.rank else _lists(base, users, form, met)
+
+
+def _counter(pairs: DataFrame | LocalPairs, items: int) -> Callable[[Closeness], Cooccurrences]:
+    """Counts, and keeps what it has counted."""
+    if not isinstance(pairs, LocalPairs):
+        return cache(partial(cooccurrences, known(pairs), items))
+    weights = cache(partial(followed, pairs))
+    users = np.bincount(pairs.known().items, minlength=items)
+    return cache(lambda closeness: cooccurrences_here(weights(closeness.half_life), users, closeness))
 
 
 def popularity_alone(training: Training) -> Factors:
     """The simplest model of this kind: nothing leads anywhere."""
-    items, pairs = training.numbered
+    items, pairs = training.source
     nothing = Cooccurrences(Ragged(np.zeros(items.num_rows + 1, np.int64), np.empty(0, np.int32)), np.empty(0))
     base = Factors(items, popular=True, scored=training.recipe.scored, properties={"form": "popularity"})
     return _lists(base, UserSource(pairs, training.totals.users), SequenceForm(), nothing)

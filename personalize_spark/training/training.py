@@ -35,7 +35,7 @@ class Training:
         hyperparameters: for recipes that have some.
         metadata: reads the Items dataset; `None` if the group has none.
         keep: persists a frame until the model is written.
-        here: all of it, where it fits in this process and the trainer needs no frames.
+        here: all of it, where it fits in this process and the trainer can do without frames.
     """
 
     recipe: Recipe
@@ -52,6 +52,11 @@ class Training:
         numbered = self.keep(number_items(self.pairs))
         pairs = self.keep(number_pairs(self.pairs, numbered))
         return count_known(pairs, collect_items(numbered)), pairs
+
+    @property
+    def source(self) -> tuple[pa.Table, DataFrame | LocalPairs]:
+        """The same, or what is in this process in their place."""
+        return self.numbered if self.here is None else (self.here.items, self.here)
 
 
 Trainer = Callable[[Training], Factors]

@@ -20,6 +20,8 @@ from personalize_spark.scoring.masks import Masks
 from personalize_spark.scoring.model import JsonTexts, Model
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.selection import Selection
+from personalize_spark.scoring.sparse import SparseItems
+from personalize_spark.scoring.users import UserRows
 from personalize_spark.testing.toy import GOLDEN, model_of, random_world
 from tests.recipes.test_golden_pairs import model_of as golden_model
 
@@ -97,6 +99,65 @@ def test_items_in_scope_enter_the_same_softmax(learned: Model, weight: float, n:
     model = exploring(learned, YOUNG, NEW, weight)
     for user, found in zip(("u1", "u2", "u3"), out(model, ["u1", "u2", "u3"], n), strict=True):
         assert same(found, expected(model, user, n))
+
+
+@pytest.mark.parametrize("searched_by", ["kernel", "numpy"])
+def test_items_in_scope_enter_the_softmax_of_what_newest_items_lead_to(
+    searched_by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if searched_by == "numpy":
+        monkeypatch.setattr("personalize_spark.scoring.topn.kernel", lambda: None)
+    model, users = sparse_model(), ["u1", "u2", "u3"]
+    assert model.sparse is not None
+    for user, (items, scores) in zip(users, out(model, users, 60), strict=True):
+        wanted = sparse_shares(model, user)
+        names = model.item_ids()
+        order = np.argsort(-wanted, kind="stable")
+        assert scores == [round(float(wanted[row]), 7) for row in order]
+        assert wanted[[names.index(each) for each in items]] == pytest.approx(wanted[order], abs=1e-7)
+
+
+def sparse_model() -> Model:
+    """40 learned items, each with ten that it leads to; three users; six items in scope, two of them not learned."""
+    chance, count = np.random.default_rng(3), 40
+    leads = Ragged.of_lengths(
+        np.full(count, 10), np.concatenate([chance.permutation(count)[:10] for _ in range(count)]).astype(np.int32)
+    )
+    weights, decay = chance.random((400, 2), np.float32)[:, 0] + np.float32(0.1), np.array([1, 0.5, 0.25], np.float32)
+    prior, ranks = chance.random(count).astype(np.float32), np.arange(count, dtype=np.int32)
+    items = SparseItems(leads, weights, decay, prior, ranks, 0.7)
+    texts = JsonTexts.of([b'"i%02d"' % each for each in range(count)])
+    order = np.arange(count, dtype=np.int32)
+    model = Model(texts, order, np.full(count, 1 / count), sparse=items, users=_Newest(items), temperature=1.5)
+    return exploring(model, ["i03", "i07", "i11", "i30"], NEW[:2], 1.0)
+
+
+class _Newest:
+    """Users, each of whom has met three items."""
+
+    def __init__(self, items: SparseItems) -> None:
+        self.items = items
+
+    def lookup(self, ids: Sequence[str]) -> UserRows:
+        vectors = np.array([[int(each[1:]), 3, -1] for each in ids], np.int32)
+        return UserRows(np.ones(len(ids), np.bool_), vectors, self.items.log_normaliser(vectors, 1.5))
+
+
+def sparse_shares(model: Model, user: str) -> NDArray[np.float64]:
+    """By row, by the formula."""
+    items, cold = model.sparse, model.cold
+    assert items is not None
+    assert cold is not None
+    exponents = items.prior.astype(np.float64) * items.share
+    for place, item in enumerate((int(user[1:]), 3)):
+        row = slice(*items.leads.indptr[item : item + 2])
+        exponents[items.leads.values[row]] += items.decay[place] * items.weights[row].astype(np.float64)
+    shares = np.exp(1.5 * exponents)
+    shares = np.append(shares / shares.sum(), [0.0, 0.0])
+    mark = np.sort(np.delete(shares, cold.rows))[-25]
+    bonus = cold.bonuses(hashes([user]), np.array([mark]))[0]
+    shares[cold.rows] += bonus
+    return np.asarray(shares / (1 + bonus.sum()))
 
 
 def test_filters_count_for_items_in_scope_too(learned: Model) -> None:

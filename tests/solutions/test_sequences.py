@@ -12,7 +12,9 @@ from pyspark.sql import SparkSession
 from personalize_spark.artifacts.artifact import Artifact
 from personalize_spark.artifacts.heldout import COSINE, EASE, read_held_out, read_peers
 from personalize_spark.artifacts.model import read_model
-from personalize_spark.solutions.train import train
+from personalize_spark.catalog.arns import Arn
+from personalize_spark.catalog.catalog import Catalog
+from personalize_spark.solutions.train import UPDATE, begin_version, train
 from tests.solutions.test_train import SMALL, artifact_of, ids, interactions, write
 
 pytestmark = pytest.mark.spark
@@ -54,7 +56,7 @@ def test_v2_chooses_among_candidates_and_the_record_tells_it(spark: SparkSession
     told = catalog.read(version).fields
     candidates = told["choice"]["candidates"]
     assert [each["form"] if isinstance(each["form"], str) else each["form"]["rank"] for each in candidates] == [
-        *(0, "aws-user-personalization", 0, 0, 16),
+        *(0, "ALS", 0, 0, 16),
     ]
     assert told["choice"]["chosen"] in [*(each["form"] for each in candidates), "popularity"]
     assert told["tunedHPOParams"]["algorithmHyperParameters"]
@@ -69,3 +71,50 @@ def test_v2_is_popularity_where_nobody_shows_what_comes_next(spark: SparkSession
     ).properties
     assert properties["chosen"] == "popularity"
     assert properties["choice"].startswith("Only 0 users have an item to hold out")
+
+
+@pytest.mark.parametrize("recipe", ["aws-user-personalization", "aws-hrnn", "aws-personalized-ranking"])
+def test_a_training_for_users_takes_als_or_what_follows_by_itself(
+    spark: SparkSession, tmp_path: Path, recipe: str
+) -> None:
+    catalog = write(spark, f"file://{tmp_path}/", in_a_row())
+    version = train(spark, catalog, "films", recipe, "s", replace(SMALL, training_jobs=0))
+    told, model = catalog.read(version).fields, read_model(artifact_of(catalog, version))
+    forms = [each["form"] for each in told["choice"]["candidates"]]
+    assert forms[0] == "ALS"
+    assert [(each["memory"], each["backward"]) for each in forms[1:]] == [(3.0, 0.3), (10.0, 1.0)]
+    assert told["choice"]["chosen"] in forms[1:]  # ALS does not know what comes next
+    assert "tunedHPOParams" not in told  # nobody asked for it
+    assert (model.matrix, artifact_of(catalog, version).properties.get("scored")) == (None, None)
+
+
+def test_what_follows_is_counted_again_by_an_update(spark: SparkSession, tmp_path: Path) -> None:
+    catalog = write(spark, f"file://{tmp_path}/", in_a_row())
+    settings = replace(SMALL, training_jobs=0)
+    base = artifact_of(catalog, train(spark, catalog, "films", "aws-user-personalization", "s", settings))
+    rows = [
+        *in_a_row(),
+        *((f"late-{user}", item, when) for user in range(9) for when, item in enumerate(("i2", "new"))),
+    ]
+    write(spark, f"file://{tmp_path}/", rows)
+    solution = catalog.read(find_solution(catalog))
+    version, work = begin_version(catalog, solution, settings, UPDATE)
+    work(spark)
+    artifact = artifact_of(catalog, version.arn)
+    model = read_model(artifact)
+    assert model.sparse is not None
+    two, new = model.rows_of(["i2", "new"]).tolist()
+    assert new in model.sparse.leads.row(two)
+    assert artifact.properties["temperature"] == base.properties["temperature"]
+    assert artifact.properties["popularityShare"] == base.properties["popularityShare"]
+    assert artifact.properties["metrics"] == base.properties["metrics"]
+
+
+def in_a_row() -> list[tuple[str, str, int]]:
+    """40 users, each of whom goes from an item to the next one, somewhere among 30."""
+    return [(f"u{user}", f"i{(user * 7 + when) % 30}", when) for user in range(40) for when in range(3 + user % 4)]
+
+
+def find_solution(catalog: Catalog) -> Arn:
+    [solution] = [each.arn for each in catalog.list("solution")]
+    return solution

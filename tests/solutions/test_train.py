@@ -35,7 +35,7 @@ from tests.recipes.test_new_recipe import UNPOPULAR
 pytestmark = pytest.mark.spark
 
 Row = tuple[str, str, int]
-SMALL = Hyperparameters(rank=4, iterations=3, regularization=0.1)
+SMALL = Hyperparameters(rank=4, iterations=3, regularization=0.1, training_jobs=1)
 GROUP = Arn("aws", "eu-west-1", "111122223333", "dataset-group", "films")
 ODD = ["ä", "\U0001f600", "~", 'quote"', "new\nline"]
 """Ids whose UTF-16 or ASCII-escaped order is not the order of their UTF-8 bytes."""

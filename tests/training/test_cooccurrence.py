@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from personalize_spark.training.cooccurrence import _UNIT, Closeness, _count
+from personalize_spark.training.cooccurrence import UNIT, Closeness, _count
 
 CLOSENESS = Closeness(half_life=2.0, power=0.5, shrinkage=1.0, backward=0.3)
 
@@ -17,7 +17,7 @@ def counted(closeness: Closeness, *histories: list[tuple[int, int]]) -> dict[tup
     batch = pa.RecordBatch.from_arrays([items, newest], ["item", "newest"])
     [found] = _count(closeness, [batch])
     one, other, weight = (found.column(name).to_pylist() for name in ("one", "other", "weight"))
-    return {pair: each / _UNIT for *pair_, each in zip(one, other, weight, strict=True) for pair in [tuple(pair_)]}
+    return {pair: each / UNIT for *pair_, each in zip(one, other, weight, strict=True) for pair in [tuple(pair_)]}
 
 
 def test_what_followed_counts_more_than_what_came_before() -> None:

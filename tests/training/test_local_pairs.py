@@ -10,6 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from personalize_spark.artifacts.shards import keys_of
 from personalize_spark.errors import DataError
+from personalize_spark.training.cooccurrence import Closeness, cooccurrences
 from personalize_spark.training.interactions import (
     collect_items,
     count_known,
@@ -19,6 +20,7 @@ from personalize_spark.training.interactions import (
     number_pairs,
     totals,
 )
+from personalize_spark.training.local_cooccurrence import cooccurrences_here, followed
 from personalize_spark.training.local_pairs import LocalPairs
 
 pytestmark = pytest.mark.spark
@@ -83,3 +85,17 @@ def test_users_stand_by_key_and_their_histories_leave_out_what_is_held_out(table
 def test_no_interactions_are_an_error(table: DataFrame) -> None:
     with pytest.raises(DataError, match="import interactions"):
         LocalPairs.read(table.limit(0))
+
+
+@pytest.mark.parametrize("backward", [1.0, 0.3, 0.0])
+def test_pairs_of_items_are_counted_here_as_they_are_by_frames(
+    table: DataFrame, backward: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("personalize_spark.training.local_cooccurrence._TOGETHER", 16)
+    here, pairs = LocalPairs.read(table), count_pairs(table)
+    closeness = Closeness(half_life=3.0, power=0.5, shrinkage=2.0, backward=backward)
+    counted = cooccurrences(known(number_pairs(pairs, number_items(pairs))), here.items.num_rows, closeness)
+    users = np.bincount(here.known().items, minlength=here.items.num_rows)
+    found = cooccurrences_here(followed(here, 3.0), users, closeness)
+    assert abs(found.kept() - counted.kept()).max() < 1e-6
+    assert all((np.diff(found.scores[slice(*found.items.indptr[row : row + 2])]) <= 0).all() for row in range(20))
