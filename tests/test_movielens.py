@@ -39,7 +39,7 @@ def version(_spark_session: SparkSession, movielens: Path, place: Path) -> Arn:
     catalog = Catalog(f"file://{place}/catalog")
     import_files(_spark_session, catalog, "movies", {"Interactions": CsvSource(f"file://{movielens}/interactions.csv")})
     _write_lines(place / "in")
-    hyperparameters = Hyperparameters(rank=16, iterations=4)
+    hyperparameters = Hyperparameters(rank=16, iterations=4, training_jobs=1)
     return train(_spark_session, catalog, "movies", "aws-user-personalization", "movies", hyperparameters)
 
 

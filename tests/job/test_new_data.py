@@ -43,10 +43,11 @@ def write(path: Path, rows: Iterable[Sequence[object]]) -> Path:
 class World:
     """A catalog in which something happens between two jobs."""
 
-    def __init__(self, spark: SparkSession, folder: Path, recipe: str) -> None:
+    def __init__(self, spark: SparkSession, folder: Path, recipe: str, training_jobs: int = 1) -> None:
         self.spark, self.folder, self.catalog = spark, folder, Catalog(f"file://{folder}/catalog")
         self.load(interactions(), "FULL")
-        version = ps.train(self.catalog, "films", recipe, "films", rank=4, iterations=3, spark=spark)
+        small: dict[str, Any] = {"rank": 4, "iterations": 3, "training_jobs": training_jobs}
+        version = ps.train(self.catalog, "films", recipe, "films", spark=spark, **small)
         self.arn = Arn.parse(version.arn)
         (folder / "in.json").write_text("\n".join(json.dumps({"userId": user}, ensure_ascii=False) for user in USERS))
 
@@ -66,9 +67,13 @@ class World:
         return {line["input"]["userId"]: line["output"] for line in lines}
 
 
-@pytest.mark.parametrize("recipe", ["aws-user-personalization", "aws-user-personalization-v2"])
-def test_an_import_refreshes_its_users_and_nobody_else(spark: SparkSession, tmp_path: Path, recipe: str) -> None:
-    world = World(spark, tmp_path, recipe)
+@pytest.mark.parametrize(
+    ("recipe", "training_jobs"), [("aws-user-personalization", 3), ("aws-user-personalization-v2", 1)]
+)
+def test_an_import_refreshes_its_users_and_nobody_else(
+    spark: SparkSession, tmp_path: Path, recipe: str, training_jobs: int
+) -> None:
+    world = World(spark, tmp_path, recipe, training_jobs)
     before = world.run()
     assert before["late"] == before["nobody"]
     assert world.run(between=lambda: world.load(NEWS, "INCREMENTAL")) == before
