@@ -129,11 +129,13 @@ def _sparse_loss(parts: list[_Sums], prior: NDArray[np.float64], scale: Scale) -
     total, lead = rest.sum(), rest @ prior
     found = np.zeros(3)
     for part in parts:
-        own, rows = base[part.items.values], part.items.row_ids()
-        exponents = scale.temperature * part.products + own
-        peaks = np.full(len(part.items), base.max())
-        np.maximum.at(peaks, rows, exponents)
-        weights, without, shift = np.exp(exponents - peaks[rows]), np.exp(own - peaks[rows]), np.exp(base.max() - peaks)
+        rows = part.items.row_ids()
+        exponents = scale.temperature * part.products + base[part.items.values]
+        peaks, filled = np.full(len(part.items), base.max()), np.flatnonzero(part.items.lengths)
+        if len(filled):
+            peaks[filled] = np.maximum(peaks[filled], np.maximum.reduceat(exponents, part.items.indptr[filled]))
+        shift = np.exp(base.max() - peaks)
+        weights, without = np.exp(exponents - peaks[rows]), rest[part.items.values] * shift[rows]
         sums = total * shift + part.by_user(weights - without)
         slopes = part.by_user(part.products * weights) / sums - part.chosen
         shares = (lead * shift + part.by_user(prior[part.items.values] * (weights - without))) / sums
