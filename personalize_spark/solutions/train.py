@@ -196,11 +196,9 @@ def _delta_versions(interactions: Record) -> Fields:
 
 def _here(trainer: Trainer, hyperparameters: Hyperparameters, interactions: int) -> bool:
     """Whether the interactions are read into this process: where ALS fits, unless pairs of items are counted, too, which takes more."""
-    if trainer not in _CHOOSING:
+    if trainer not in _CHOOSING or not fits_here(interactions):
         return False
-    return counts_here(interactions) or (
-        trainer is train_als and hyperparameters.training_jobs <= 1 and fits_here(interactions)
-    )
+    return counts_here(interactions) or (trainer is train_als and hyperparameters.training_jobs <= 1)
 
 
 def _told(factors: Factors, hyperparameters: Hyperparameters) -> Fields:

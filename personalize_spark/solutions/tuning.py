@@ -80,8 +80,17 @@ def train_best(training: Training) -> Factors:
     if best is None:
         why = "No candidate orders what users did next better than popularity does: the simplest model is taken."
         return _told(_simplest(training), measured, why)
-    why = f"The best of {len(measured)} candidates on {len(held.targets)} users, by NDCG@25 and log-loss."
+    why = (
+        f"The best of {len(measured)} candidates on {len(held.targets)} users, by NDCG@25 and log-loss: "
+        f"{_name(measured[best].form)}."
+    )
     return _told(kept[best], measured, why)
+
+
+def _name(form: Any) -> str:
+    if isinstance(form, str):
+        return form
+    return f"what follows a user's items ({', '.join(f'{name} {value:g}' for name, value in form.items())})"
 
 
 def jobs(training: Training) -> int:
