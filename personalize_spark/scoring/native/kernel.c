@@ -82,17 +82,28 @@ INLINE double halved(const double *user, const float *item, int64_t rank, int64_
     return sums[0];
 }
 
+typedef double Four __attribute__((vector_size(32)));
+typedef float FourFloats __attribute__((vector_size(16)));
+
+/* Numbers j to j + 3 of the first sums. */
+INLINE void first_sums(const double *user, const float *item, int j, Four *sums) {
+    Four left, right;
+    FourFloats left_item, right_item;
+    memcpy(&left, user + j, sizeof left);
+    memcpy(&right, user + j + 32, sizeof right);
+    memcpy(&left_item, item + j, sizeof left_item);
+    memcpy(&right_item, item + j + 32, sizeof right_item);
+    *sums = left * __builtin_convertvector(left_item, Four) + right * __builtin_convertvector(right_item, Four);
+}
+
 INLINE double halved_64(const double *user, const float *item) {
-    double sums[32];
-    for (int j = 0; j < 32; j++)
-        sums[j] = user[j] * (double)item[j] + user[j + 32] * (double)item[j + 32];
-    for (int j = 0; j < 16; j++)
-        sums[j] += sums[j + 16];
+    Four sums[8];
     for (int j = 0; j < 8; j++)
-        sums[j] += sums[j + 8];
-    for (int j = 0; j < 4; j++)
-        sums[j] += sums[j + 4];
-    return (sums[0] + sums[2]) + (sums[1] + sums[3]);
+        first_sums(user, item, 4 * j, &sums[j]);
+    for (int width = 4; width; width >>= 1)
+        for (int j = 0; j < width; j++)
+            sums[j] += sums[j + width];
+    return (sums[0][0] + sums[0][2]) + (sums[0][1] + sums[0][3]);
 }
 
 INLINE int64_t half_of(int64_t rank) {
