@@ -33,11 +33,12 @@ Commands = Any
 
 
 def add_command(
-    commands: Commands, name: str, run: Callable[[argparse.Namespace], None], text: str
+    commands: Commands, name: str, run: Callable[[argparse.Namespace], None], text: str, *, listed: bool = True
 ) -> argparse.ArgumentParser:
-    """A command that `run` carries out."""
+    """A command that `run` carries out; if it is not `listed`, the help of all commands leaves its line out."""
+    line = {"help": text} if listed else {}
     added: argparse.ArgumentParser = commands.add_parser(
-        name, help=text, description=text, epilog=f"{examples_of(name)}\n\n{EXIT_CODES}"
+        name, description=text, epilog=f"{examples_of(name)}\n\n{EXIT_CODES}", **line
     )
     added.set_defaults(command=run)
     for option, shape in zip(LOG_OPTIONS, ("text|json", "LEVELS"), strict=True):

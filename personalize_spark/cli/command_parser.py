@@ -39,7 +39,7 @@ class Parser(argparse.ArgumentParser):
         super().error(meant[0] if meant else message)
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
-        """Of a command that is none, the nearest one says more than the list of all seventy."""
+        """Of a command that is none, the nearest one says more than the list of them all."""
         names = [str(name) for name in action.choices or ()]
         if value not in names and action.metavar == "COMMAND":
             operation = "".join(part.capitalize() for part in str(value).split("-"))

@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 
 from personalize_spark import __version__
@@ -98,10 +99,14 @@ def _carry_out(arguments: argparse.Namespace) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """All commands and their options."""
+    indent = "  "
+    as_in_aws = textwrap.fill(
+        ", ".join(operations.names()), 78, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
+    )
     parser = Parser(
         prog="personalize-spark",
         description="Amazon Personalize's batch inference on your own Spark.",
-        epilog=EXIT_CODES,
+        epilog=f"as in the AWS CLI:\n{as_in_aws}\n\nCOMMAND --help has its options, and examples.\n{EXIT_CODES}",
     )
     what = "print the version, and what runs the search for the best items"
     parser.add_argument("--version", action=_Version, nargs=0, default=argparse.SUPPRESS, help=what)

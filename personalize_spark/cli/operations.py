@@ -25,10 +25,15 @@ if TYPE_CHECKING:
 _NESTED = {"structure", "list", "map"}
 
 
+def names() -> list[str]:
+    """The commands, as the AWS CLI spells them."""
+    return [_kebab(operation) for operation in OPERATIONS]
+
+
 def add(commands: Commands) -> None:
     """Add a command for each operation."""
     for operation in OPERATIONS:
-        parser = add_command(commands, _kebab(operation), _operate, f"{operation}, as in the AWS CLI.")
+        parser = add_command(commands, _kebab(operation), _operate, f"{operation}, as in the AWS CLI.", listed=False)
         add_catalog(parser)
         parser.add_argument("--cli-input-json", metavar="JSON", help="all parameters, as JSON or file://FILE")
         parser.add_argument(

@@ -271,7 +271,10 @@ def _inferred(dataset: str, names: Sequence[str], samples: Sequence[Sample]) -> 
     try:
         found = infer(dataset, header, columns, places)
     except InvalidInputException as error:
-        raise InvalidInputException(f"The header of {names[0]} names {', '.join(header)}. {error.message}") from error
+        way = " If it is called otherwise, map it: --map USER_ID=customer_id." if "is missing" in error.message else ""
+        raise InvalidInputException(
+            f"The header of {names[0]} names {', '.join(header)}. {error.message}{way}"
+        ) from error
     return found.schema, found.reasons
 
 

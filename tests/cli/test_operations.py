@@ -108,7 +108,16 @@ def test_numbers_and_queries_that_are_none_are_refused(call: Call) -> None:
 
 def test_a_bare_call_shows_the_commands(call: Call) -> None:
     code, out, _ = call()
-    assert (code, "create-batch-inference-job" in out) == (0, True)
+    assert code == 0
+    own, _, of_the_service = out.partition("as in the AWS CLI:\n")
+    assert re.findall(r"^    ([a-z-]+)", own, re.MULTILINE)[:3] == ["run", "resume", "watch"]
+    assert "create-" not in own
+    assert re.findall(r"[a-z]+(?:-[a-z]+)+", of_the_service)[:3] == [
+        "create-batch-inference-job",
+        "describe-batch-inference-job",
+        "list-batch-inference-jobs",
+    ]
+    assert all(len(line) < 80 for line in out.splitlines())
 
 
 def test_a_skeleton_has_every_parameter_and_needs_no_catalog(

@@ -122,6 +122,16 @@ def test_what_a_file_lacks_is_named(tmp_path: Path) -> None:
         tried(tmp_path, "Interactions", files)
 
 
+def test_a_column_that_is_called_otherwise_has_its_way_told(tmp_path: Path) -> None:
+    with pytest.raises(
+        InvalidInputException, match=r"names customer, AGE\..* USER_ID is missing.*: --map USER_ID=customer_id\.$"
+    ):
+        tried(tmp_path, "Users", {"a.csv": "customer,AGE\nu,1\n"})
+    with pytest.raises(InvalidInputException) as refused:
+        tried(tmp_path, "Items", {"a.csv": "ITEM_ID,name,name\ni,a,b\n"})
+    assert "--map" not in refused.value.message
+
+
 def test_the_rows_of_a_dry_run_are_counted_as_an_import_would(tmp_path: Path) -> None:
     found = tried(tmp_path, "Users", {"a.csv": "USER_ID,AGE\nu,1\nv,2\nu,3\n,4\nw\n"})
     assert (found.rows, found.replaced, found.rejected) == (2, 1, 2)
