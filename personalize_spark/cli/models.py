@@ -135,6 +135,10 @@ def _import(arguments: argparse.Namespace) -> None:
     if wrong := next(("".join(each) for each in pairs if not (each[0] and each[2])), None):
         raise InvalidInputException(f"--map {wrong} is no NAME=COLUMN, such as USER_ID=customer_id.")
     options["map"] = {name: column for name, _, column in pairs}
+    if len(options["map"]) < len(pairs):
+        raise InvalidInputException(
+            "--map names a column twice. Where two datasets call it otherwise, import one after the other."
+        )
     print_schema = options.pop("print_schema")
     if print_schema and len([name for name in _DATASETS if options[name]]) != 1:
         raise InvalidInputException(

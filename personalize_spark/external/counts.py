@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -9,6 +11,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812  # as all of Spark's documents do
 
 from personalize_spark.errors import DataError
+from personalize_spark.errors import counted as counted_as
 from personalize_spark.external.tables import open_table, read_table
 from personalize_spark.spark import collect_arrow, frame_of
 from personalize_spark.training.factors import Choices
@@ -52,8 +55,8 @@ def count_pairs(pairs: DataFrame) -> DataFrame:
     return pairs.groupBy("item_id").agg(F.sum("events").alias("events"))
 
 
-def counted(counts: DataFrame, ids: pa.Array | None) -> pa.Table:
-    """(item_id, events) by ascending bytes of the ids, as `training.factors.Factors` has it.
+def counted(counts: DataFrame, ids: pa.Array | None) -> tuple[pa.Table, list[str]]:
+    """(item_id, events) by ascending bytes of the ids, as `training.factors.Factors` has it; and which items have only a count.
 
     Args:
         counts: the frame (item_id, events).
@@ -74,10 +77,20 @@ def counted(counts: DataFrame, ids: pa.Array | None) -> pa.Table:
             f"{_such_as(ids)}, or all their counts are 0. The counts or interactions must use the ids of the model; "
             "--item-ids and --user-ids map numbers to ids."
         )
-    return pa.table({"item_id": ids, "events": events.cast(pa.int64())})
+    unknown = table.column("item_id").filter(pc.is_null(places))
+    return pa.table({"item_id": ids, "events": events.cast(pa.int64())}), _told(unknown, table.num_rows)
 
 
-def _such_as(ids: pa.Array) -> str:
+def _told(unknown: pa.ChunkedArray, items: int) -> list[str]:
+    """Items without factors: new ones, or ids of another kind than the factors have."""
+    if not len(unknown):
+        return []
+    left_out = f"{len(unknown):,} of {counted_as(items, 'counted item')}{_such_as([pc.min(unknown)])}"
+    hint = "If these are ids of another kind than the factors have, --item-ids maps them."
+    return [f"Without factors, so left out: {left_out}. {hint}"]
+
+
+def _such_as(ids: Sequence[pa.Scalar] | pa.Array) -> str:
     return f" (such as '{ids[0].as_py()}')" if len(ids) else ""
 
 

@@ -72,7 +72,7 @@ Loader = Callable[[Loading], Factors]
 
 def load_counts(loading: Loading) -> Factors:
     """Items of which nothing but their counts is known."""
-    return Factors(counted(loading.counts, None))
+    return Factors(counted(loading.counts, None)[0])
 
 
 def load_item_factors(loading: Loading) -> Factors:
@@ -82,7 +82,8 @@ def load_item_factors(loading: Loading) -> Factors:
     notes = _told_items(check(frame, uri, "items"), uri)
     ids, factors = _collect(frame.where(learned(frame)))
     factors = unit(factors)
-    return Factors(counted(loading.counts, ids), factors, queries=factors, notes=notes)
+    counts, unknown = counted(loading.counts, ids)
+    return Factors(counts, factors, queries=factors, notes=notes + unknown)
 
 
 def load_user_factors(loading: Loading) -> Factors:
@@ -109,8 +110,9 @@ def load_user_factors(loading: Loading) -> Factors:
     users = users.select(F.col("id").alias("user_id"), "vector")
     choices = None if loading.choices is None else newest_choices(loading.choices, users, ids)
     source = UserSource(users, of_users.rows - of_users.zeros, choices=choices)
-    notes = _told_items(of_items, item_uri) + _told_users(of_users, user_uri)
-    return Factors(counted(loading.counts, ids), factors, users=source, sample=_sample_of(users), notes=notes)
+    counts, unknown = counted(loading.counts, ids)
+    notes = _told_items(of_items, item_uri) + _told_users(of_users, user_uri) + unknown
+    return Factors(counts, factors, users=source, sample=_sample_of(users), notes=notes)
 
 
 def _told_items(found: Checked, uri: str) -> list[str]:

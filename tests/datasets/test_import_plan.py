@@ -173,6 +173,8 @@ def test_columns_are_mapped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert "Interactions: 1 row to import (USER_ID string, ITEM_ID string, TIMESTAMP long)" in capsys.readouterr().err
     assert main([*given, "--dry-run", "--map", "USER_ID"]) == 2
     assert "--map USER_ID is no NAME=COLUMN" in capsys.readouterr().err
+    assert main([*given, "--dry-run", "--map", "ITEM_ID=sku", "--map", "ITEM_ID=product"]) == 2
+    assert "--map names a column twice" in capsys.readouterr().err
 
 
 def test_a_file_in_utf16_is_named_before_spark_starts(tmp_path: Path) -> None:

@@ -264,7 +264,12 @@ def test_a_count_is_a_number_for_one_item(lines: list[str], said: str, text: Tex
 def test_counts_are_those_of_the_models_items(text: Text, spark: SparkSession) -> None:
     ids = pa.array(["a", "b"])
     counts = read_counts(spark, text("c.csv", "id,count", "b,3", "z,9"))
-    assert counted(counts, ids).to_pydict() == {"item_id": ["a", "b"], "events": [0, 3]}
+    table, [note] = counted(counts, ids)
+    assert table.to_pydict() == {"item_id": ["a", "b"], "events": [0, 3]}
+    assert note.startswith(
+        "Without factors, so left out: 1 of 2 counted items (such as 'z'). If these are ids of another"
+    )
+    assert counted(read_counts(spark, text("all.csv", "id,count", "b,3")), ids)[1] == []
     others = read_counts(spark, text("d.csv", "id,count", "y,3", "b,0"))
     with pytest.raises(
         DataError,
