@@ -150,7 +150,9 @@ def _array(folder: str, file: Object, stream: BinaryIO, name: str) -> StoredArra
     if min(shape, default=0) < 0:
         raise DataError(f"{name} has the shape {shape}: save it again.")
     if dtype.hasobject:
-        raise DataError(f"{name} holds Python objects, which only pickle can read: save plain numbers or texts, such as ids.astype(str).")
+        raise DataError(
+            f"{name} holds Python objects, which only pickle can read: save plain numbers or texts, such as ids.astype(str)."
+        )
     if fortran and len(shape) > 1:
         raise DataError(f"{name} is in Fortran order: save numpy.ascontiguousarray(...) of it.")
     missing = stream.tell() + dtype.itemsize * math.prod(shape) - file.size

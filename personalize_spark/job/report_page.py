@@ -56,7 +56,7 @@ def _sections(report: Report) -> Iterator[str]:
             else []
         ),
     ):
-        yield section(title, f'<div class="big">{number}</div><p>{what}</p>\n')
+        yield section(title, f'<div class="big">{number}</div><p>{what}</p>\n', "small")
     if report.notes:
         yield section("Notes", f"<ul>{''.join(f'<li>{escape(note)}</li>' for note in report.notes)}</ul>\n", "full")
     if kinds := {**report.errors, **report.remarks}:

@@ -6,7 +6,7 @@ from html import escape
 
 from personalize_spark.quality.charts import BLUE, ORANGE, Bar, bars, histogram
 from personalize_spark.quality.differences import HEAD, OutputComparison
-from personalize_spark.quality.template import document, section, table
+from personalize_spark.quality.template import document, section, stack, table
 
 _LONGEST = 152
 """Pixels of the longest bar."""
@@ -36,8 +36,8 @@ def comparison_page(comparison: OutputComparison, old: str, new: str) -> str:
 {head}<ul>{places}</ul>
 </header>
 <main>
-{_charts(comparison) if comparison.both.answered else ""}{section("All numbers", table(HEAD, comparison.rows()), "wide")}\
-{section("What the numbers mean", table(("", ""), _MEANINGS, text=True))}</main>
+{_charts(comparison) if comparison.both.answered else ""}{section("All numbers", table(HEAD, comparison.rows()), "full")}\
+{section("What the numbers mean", table(("", ""), _MEANINGS, text=True), "full")}</main>
 """
     return document(f"Comparison of {old} and {new}", body)
 
@@ -67,7 +67,7 @@ def _charts(comparison: OutputComparison) -> str:
     }
     overlap = "<p>Share of the first K items that both lists have.</p>" + bars([("", shares)], 36, _LONGEST)
     spread = section(f"Overlap of the first {comparison.at} items", overlap_histogram(comparison, []), "wide")
-    return section("Overlap", overlap) + spread + "".join(_pair(title, *values) for title, values in pairs.items())
+    return section("Overlap", overlap) + spread + stack([_pair(title, *values) for title, values in pairs.items()])
 
 
 def _pair(title: str, old: float | None, new: float | None) -> str:

@@ -85,7 +85,7 @@ def _about(evaluation: Evaluation) -> str:
     mine = {"solution version": evaluation.solution_version_arn, **evaluation.version}
     other = evaluation.other_version
     if not other:
-        return section("What was evaluated", table(("", ""), mine.items(), text=True))
+        return section("What was evaluated", table(("", ""), mine.items(), text=True), "full")
     both = [(name, mine.get(name, "-"), other.get(name, "-")) for name in {**mine, **other}]
     return section("What was evaluated", table(("", "", ""), both, text=True), "full")
 

@@ -29,6 +29,7 @@ body.ps-page {{ margin: 0; background: #f5f6f8; }}
 .ps main {{ display: flex; flex-wrap: wrap; gap: 16px; }}
 .ps section {{ box-sizing: border-box; flex: 1 1 264px; min-width: 0; padding: 18px; border: 1px solid var(--grid); border-radius: 10px; background: var(--card); }}
 .ps section p, .ps li {{ font-size: 13px; }}
+.ps .small {{ flex-basis: 160px; }}
 .ps .wide {{ flex: 2 1 544px; }}
 .ps .full {{ flex: 1 1 100%; }}
 .ps .stack {{ display: flex; flex: 1 1 264px; flex-direction: column; gap: 16px; }}
@@ -52,10 +53,10 @@ body.ps-page {{ margin: 0; background: #f5f6f8; }}
 .ps th:first-child, .ps .text th, .ps .text td {{ text-align: left; }}
 .ps td {{ white-space: nowrap; }}
 .ps .text td {{ overflow-wrap: anywhere; white-space: normal; }}
-.ps .bar {{ display: grid; grid-template-columns: minmax(64px, auto) 1fr minmax(56px, auto); gap: 8px; align-items: center; font-size: 12px;
+.ps .bar {{ display: grid; grid-template-columns: minmax(76px, auto) 1fr minmax(56px, auto); gap: 8px; align-items: center; font-size: 12px;
   color: var(--soft); font-variant-numeric: tabular-nums; }}
 .ps .bar i {{ display: block; height: 12px; min-width: 1px; border-radius: 2px; background: var(--one); }}
-@media (max-width: 640px) {{ .ps {{ padding: 12px; }} .ps .wide {{ flex-basis: 100%; }} }}
+@media (max-width: 640px) {{ .ps {{ padding: 12px; }} .ps .wide {{ flex-basis: 100%; }} .ps .text td:not(:only-of-type) {{ min-width: 8em; }} }}
 """
 
 
@@ -88,7 +89,7 @@ def fragment(body: str) -> str:
 
 
 def section(title: str, content: str, width: str = "") -> str:
-    """A card; `width` is "", "wide" or "full"."""
+    """A card; `width` is "", "small", "wide" or "full"."""
     kind = f' class="{width}"' if width else ""
     return f"<section{kind}><h2>{escape(title)}</h2>\n{content}</section>\n"
 
