@@ -77,7 +77,7 @@ def counted(counts: DataFrame, ids: pa.Array | None) -> tuple[pa.Table, list[str
             f"{_such_as(ids)}, or all their counts are 0. The counts or interactions must use the ids of the model; "
             "--item-ids and --user-ids map numbers to ids."
         )
-    unknown = table.column("item_id").filter(pc.is_null(places))
+    unknown = table.column("item_id").filter(pc.invert(pc.is_in(table.column("item_id"), value_set=ids)))
     return pa.table({"item_id": ids, "events": events.cast(pa.int64())}), _told(unknown, table.num_rows)
 
 
