@@ -277,18 +277,19 @@ def running_tasks(spark: SparkSession) -> Iterator[Callable[[], object]]:
     Raises:
         TaskFailed: in place of Spark's own errors; the message is the cause of what the tasks died of.
     """
-    with marked_tasks(spark) as cancel:
-        try:
-            yield cancel
-        except BaseException as error:
-            # by another thread: this one may have been interrupted in the middle of a word to the JVM
-            cancelling = threading.Thread(target=_quietly, args=(cancel,))
-            cancelling.start()
-            cancelling.join(_TO_END_SECONDS)
-            time.sleep(_TO_END_SECONDS)
-            if isinstance(error, Exception):  # py4j's errors have no common base
-                raise TaskFailed(root_cause(error)) from error
-            raise
+    try:
+        with marked_tasks(spark) as cancel:
+            try:
+                yield cancel
+            except BaseException:
+                # by another thread: this one may have been interrupted in the middle of a word to the JVM
+                cancelling = threading.Thread(target=_quietly, args=(cancel,))
+                cancelling.start()
+                cancelling.join(_TO_END_SECONDS)
+                time.sleep(_TO_END_SECONDS)
+                raise
+    except Exception as error:  # of the marks, too, as the JVM may be gone by then; py4j's errors have no common base
+        raise TaskFailed(root_cause(error)) from error
 
 
 @contextlib.contextmanager
