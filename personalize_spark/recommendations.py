@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import orjson
@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from personalize_spark.errors import DataError
 from personalize_spark.records import LineError, Records
 from personalize_spark.scores import relevance_texts, rounded, score_texts
 from personalize_spark.scoring.kernel import kernel
@@ -24,6 +25,8 @@ from personalize_spark.scoring.ragged import Ragged
 ColumnTexts = Mapping[str, pa.Array]
 """By the name of a column the JSON texts of the I items, and last of one that is none of them."""
 NO_COLUMNS: ColumnTexts = {}
+_ROUNDED = 1e-6
+"""What a sum of exponentials may be wrong by."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,12 @@ def render(
         item_ids_json: of the I items.
         columns: what else is told of items.
         apart: leave the error lines out.
+
+    Raises:
+        DataError: a score is no probability.
     """
+    if answers.scores is not None:
+        answers = replace(answers, scores=_probabilities(answers.scores))
     if records.errors and not apart:
         texts = list(records.inputs)
         for at, error in records.errors.items():
@@ -117,6 +125,16 @@ def render(
 def render_errors(records: Records) -> bytes:
     """Write only the error lines, in their order."""
     return b"".join(_refused(records.inputs[at], error) for at, error in sorted(records.errors.items()))
+
+
+def _probabilities(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The scores, at most 1: what is above by rounding alone has no text."""
+    if not np.all((scores >= 0.0) & (scores <= 1.0 + _ROUNDED)):
+        raise DataError(
+            "The model gives scores that are no probabilities: its products are too large for float64 to tell them apart. "
+            "Import factors of a smaller size, or with --fit-temperature."
+        )
+    return np.minimum(scores, 1.0)
 
 
 def _lines(

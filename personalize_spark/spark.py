@@ -256,7 +256,7 @@ def cores_of(spark: SparkSession) -> int:
 
 
 def is_here(spark: SparkSession) -> bool:
-    """Whether tasks run on this host, with this Python: what this process can read and import, they can."""
+    """Whether tasks run on this host, with this Python: what this process can read, they can, and what is installed there."""
     if _is_remote(spark):
         return False
     context = spark.sparkContext

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from personalize_spark import recommendations
+from personalize_spark.errors import DataError
 from personalize_spark.recommendations import Recommendations, merged, render, render_errors
 from personalize_spark.records import Records, parse
 from personalize_spark.scores import rounded
@@ -94,3 +95,35 @@ def test_parts_are_merged_in_the_order_of_their_lines() -> None:
     assert [both.items.row(row).tolist() for row in range(3)] == [[1, 5], [6], [0]]
     assert both.scores is not None
     assert (both.scores.tolist(), list(both.unknown_items)) == ([0.2, 0.3, 0.4, 0.1], [b"1", b"2"])
+
+
+@pytest.mark.parametrize("numpy", [False, True])
+@pytest.mark.parametrize("score", [np.nan, np.inf, -0.1, 1.1, 43.0])
+def test_what_is_no_probability_is_an_error_and_no_text(
+    score: float, monkeypatch: pytest.MonkeyPatch, *, numpy: bool
+) -> None:
+    if numpy:
+        monkeypatch.setattr(recommendations, "kernel", lambda: None)
+    items = Ragged.of_lengths(np.array([2]), np.array([0, 1]))
+    with pytest.raises(DataError, match="no probabilities"):
+        render(parse([b'{"userId":"u"}'], USER), Recommendations(items, np.array([0.5, score])), TEXTS)
+    rounded_up = Recommendations(items, np.array([0.5, 1.0000001]))
+    assert b'"scores":[0.5,1.0]' in render(parse([b'{"userId":"u"}'], USER), rounded_up, TEXTS)
+
+
+@native
+def test_lists_that_do_not_fit_are_refused_by_the_kernel() -> None:
+    compiled = kernel()
+    assert compiled is not None
+    items = Ragged.of_lengths(np.array([2]), np.array([0, 1]))
+    one = np.array([0])
+    for answered, lists, units in (
+        (np.array([0, 1]), items, None),
+        (np.array([], np.int64), items, None),
+        (one, Ragged(items.indptr, items.values[:1]), None),
+        (one, items, np.array([1])),
+        (one, items, np.array([1, -1])),
+        (one, items, np.array([1, 10_000_001])),
+    ):
+        with pytest.raises(ValueError, match=r"lists of|scores for"):
+            compiled.output_lines([b"{}", b"{}"], answered, lists, units, TEXTS)

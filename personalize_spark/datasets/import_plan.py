@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 MISSING_WORDS = "missingWords"
 """Member of a dataset's record: its schema was inferred, so words for missing values count in what is added, too."""
+_CALLED = {"USER_ID": "customer_id", "ITEM_ID": "product_id", "TIMESTAMP": "time"}
+"""What others call the required fields, for examples."""
 _SAMPLE_ROWS = 100_000
 _LITTLE_BYTES, _LITTLE_ROWS = 2 << 20, 20_000
 """Data for which a session that starts fast is worth more than one that runs fast."""
@@ -271,7 +274,8 @@ def _inferred(dataset: str, names: Sequence[str], samples: Sequence[Sample]) -> 
     try:
         found = infer(dataset, header, columns, places)
     except InvalidInputException as error:
-        way = " If it is called otherwise, map it: --map USER_ID=customer_id." if "is missing" in error.message else ""
+        missing = re.search(r"required field (\w+) is missing", error.message)
+        way = f" If it is called otherwise, map it: --map {missing[1]}={_CALLED[missing[1]]}." if missing else ""
         raise InvalidInputException(
             f"The header of {names[0]} names {', '.join(header)}. {error.message}{way}"
         ) from error

@@ -54,7 +54,7 @@ class Executor(Protocol):
     def run(self, staging: Store, tasks: int, work: Work) -> list[str]:
         """Run the work for 0, 1, ... tasks - 1.
 
-        No task runs any more when this ends, whether it returns or raises.
+        No task runs any more when this ends, whether it returns or raises; but for one that the system cannot end.
 
         Returns:
             All failures that the work reported.

@@ -149,13 +149,17 @@ def read_inputs(staging: Store) -> list[Input]:
 
 
 def write_refusals(staging: Store, inputs: Sequence[Input]) -> None:
-    """Freeze why some inputs are not read."""
-    write_document(staging, "refused.json", [each.refused for each in inputs])
+    """Freeze which inputs are not read, and why."""
+    write_document(staging, "refused.json", [(_readable(each.source.name), each.refused) for each in inputs])
 
 
-def read_refusals(staging: Store) -> list[str]:
-    """Why some inputs are not read."""
-    return read_document(staging, "refused.json", list[str])
+def read_refusals(staging: Store) -> list[tuple[str, str]]:
+    """The names of the inputs that are not read, and why; a name that is not UTF-8 is left empty."""
+    return read_document(staging, "refused.json", list[tuple[str, str]])
+
+
+def _readable(name: str) -> str:
+    return name if name.encode(errors="ignore").decode() == name else ""
 
 
 def check_records(store: Store, inputs: Sequence[Input], most: int) -> None:

@@ -94,7 +94,7 @@ class Report:
         popularity: lists by the popularity of their first item: tenths of the items, the most popular ones first.
         error_files: inputs with error lines, and how many; the thousand with the most.
         unanswered: how many inputs have no output; what their tasks answered counts nowhere but in times.
-        failed_files: their names, the first thousand, without those that could not even be read by their name.
+        failed_files: their names, the first thousand, without those whose name is not UTF-8.
         failure: the job's `failureReason`, if it failed.
         storage_retries: requests to the storage that were made again, as it failed for a while.
         coverage: share of the items that the lists have.
@@ -187,13 +187,13 @@ class Timing:
     before: int
 
 
-def report_of(plan: Plan, names: Sequence[str], refused: int, ledger: Ledger, timing: Timing) -> Report:
+def report_of(plan: Plan, names: Sequence[str], refused: Sequence[str], ledger: Ledger, timing: Timing) -> Report:
     """Add up the pieces of the inputs that have their outputs.
 
     Args:
         plan: of the run.
         names: of the inputs.
-        refused: how many more were not even read.
+        refused: of those that were not even read; empty for one that is not UTF-8.
         ledger: of the run; of an input that failed some pieces are missing.
         timing: of the run.
     """
@@ -207,7 +207,7 @@ def report_of(plan: Plan, names: Sequence[str], refused: int, ledger: Ledger, ti
     working = timing.seconds - timing.start
     return Report(
         output=job.output_path,
-        files=len(names) + refused,
+        files=len(names) + len(refused),
         lines=total.answered,
         errors=_counts(total.errors),
         bytes=sum(piece.bytes for piece in ordered),
@@ -239,8 +239,8 @@ def report_of(plan: Plan, names: Sequence[str], refused: int, ledger: Ledger, ti
         scores=total.scores,
         popularity=total.popularity,
         error_files=_error_files(names, ordered),
-        unanswered=len(broken) + refused,
-        failed_files=[names[each] for each in sorted(broken)[:MAX_NAMED]],
+        unanswered=len(broken) + len(refused),
+        failed_files=[*(names[each] for each in sorted(broken)), *filter(None, refused)][:MAX_NAMED],
         themes=list(islice((each for piece in ordered for each in piece.themes), MAX_NAMED)),
         lines_per_second=round((sum(each.outcomes.answered for each in every) - timing.before) / working, 1)
         if working > 0

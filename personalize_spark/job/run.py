@@ -134,7 +134,7 @@ def _run(executor: Executor, plan: Plan, lease: Lease, show: Callable[[Progress]
     ledger.storage_retries = RETRIES.count + executor.retries - retries
     timing = Timing(time.monotonic() - started, ready - started, before.lines)
     refused = read_refusals(staging)
-    report = report_of(plan, [each.source.name for each in inputs], len(refused), ledger, timing)
+    report = report_of(plan, [each.source.name for each in inputs], [name for name, _ in refused], ledger, timing)
     report.notes.extend(phrases.notes)
     report.notes.extend(note_of_litter(plan.job.input_path, plan.job.access))
     report.notes.extend(note_of_old_answers([each.source.name for each in inputs]))
@@ -145,7 +145,9 @@ def _run(executor: Executor, plan: Plan, lease: Lease, show: Callable[[Progress]
     if not report.unanswered:
         return replace(report, failure=_too_many_errors(report, plan.job.tolerated_failures))
     # what could be answered is there all the same
-    return replace(report, failure=_why(report.unanswered, report.files, [*refused, *ledger.failures]))
+    return replace(
+        report, failure=_why(report.unanswered, report.files, [*(why for _, why in refused), *ledger.failures])
+    )
 
 
 def _phrases(plan: Plan, staging: Store, splits: Sequence[Split]) -> Phrases:

@@ -27,6 +27,8 @@ VARIABLE = SETTINGS["kernel"].variable
 _FOLDER = Path(__file__).parent / "native"
 _VERSION = 5
 """Of what is called: a library of another version, left by an older build, is not used."""
+MOST_UNITS = 10_000_000
+"""A score of 1, in units of the 7th decimal."""
 MOST = 2048
 """Length of the lists, at most: each user's pool is several times as long."""
 
@@ -214,8 +216,13 @@ class Kernel:
 
         Raises:
             IndexError: a row is not there.
+            ValueError: there are not as many lists as lines, or not as many scores as items.
         """
         check_rows((items.values, len(ids)), (answered, len(texts)))
+        if len(items) != len(answered) or items.indptr[-1] != len(items.values):
+            raise ValueError(f"{len(items)} lists of {len(items.values)} items for {len(answered)} lines.")
+        if units is not None and (len(units) != len(items.values) or np.any((units < 0) | (units > MOST_UNITS))):
+            raise ValueError(f"{len(units)} scores for {len(items.values)} items, or one that is below 0 or above 1.")
         arrays: dict[str, NDArray[Any] | None] = {
             "texts": np.frombuffer(b"".join(texts), np.uint8),
             "text_starts": np.cumsum([0, *map(len, texts)]),

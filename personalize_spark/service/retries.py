@@ -41,8 +41,9 @@ def job_to_retry(catalog: Catalog, of: Place, extensions: Mapping[str, Any] | No
     told = report(catalog, _arn_of(of))
     names = list(dict.fromkeys([*told.failed_files, *told.error_files]))
     if not names:
+        unread = f" but for {counted(told.unanswered, 'file')} whose name is not UTF-8" if told.unanswered else ""
         raise InvalidInputException(
-            f"The job {told.job} has no error line and no file without an output: there is nothing to retry."
+            f"The job {told.job} has no error line and no file without an output{unread}: there is nothing to retry."
         )
     job = Job.of(catalog.read(Arn.parse(told.job)))
     try:

@@ -109,10 +109,12 @@ def test_a_process_that_cannot_be_killed_is_not_waited_for(
         executor.stop()
 
     threading.Thread(target=stop, daemon=True).start()
-    with pytest.raises(TaskFailed, match="SIGKILL"):
-        executor.run(staging, 1, works.escape)
-    assert executor.run(staging, 1, partial(works.count, "later")) == ["later 0"]
-    os.kill(int(staging.read("escaped")), signal.SIGKILL)  # it was there all the time
+    try:
+        with pytest.raises(TaskFailed, match="SIGKILL"):
+            executor.run(staging, 1, works.escape)
+        assert executor.run(staging, 1, partial(works.count, "later")) == ["later 0"]
+    finally:
+        os.kill(int(staging.read("escaped")), signal.SIGKILL)  # it was there all the time
 
 
 @pytest.mark.slow

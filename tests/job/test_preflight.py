@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from personalize_spark.catalog.catalog import Catalog
+from personalize_spark.catalog.catalog import Catalog, Record
 from personalize_spark.errors import JobFailed
 from personalize_spark.job import preflight
 from personalize_spark.job.executor import Work
@@ -36,40 +36,54 @@ class Recording:
         return self._local.run(staging, tasks, work)
 
 
-def answered(executor: Recording, folder: Path) -> str:
-    """The failure of a job of one line, or nothing."""
+Created = tuple[Catalog, Record]
+
+
+def created(folder: Path) -> Created:
+    """A job of one line."""
     catalog = Catalog(f"file://{folder}/catalog")
     (folder / "in.json").write_text('{"userId":"u1"}\n')
-    params = request(
-        golden_version(catalog, "aws-user-personalization"), f"file://{folder}/in.json", f"file://{folder}/out/"
-    )
-    job = create_batch_inference_job(catalog, params)
+    version = golden_version(catalog, "aws-user-personalization")
+    params = request(version, f"file://{folder}/in.json", f"file://{folder}/out/")
+    return catalog, create_batch_inference_job(catalog, params)
+
+
+def failure_of(executor: Recording, job: Created) -> str:
+    """The job's failure, or nothing."""
     try:
-        run_job(executor, catalog, job, lambda _: None)
+        run_job(executor, *job, lambda _: None)
     except JobFailed as error:
         return str(error)
-    assert b'"error":null' in (folder / "out" / "in.json.out").read_bytes()
     return ""
 
 
 @pytest.mark.parametrize("here", [False, True])
 def test_one_process_proves_all_where_tasks_run_as_it_does(local: LocalExecutor, tmp_path: Path, *, here: bool) -> None:
     executor = Recording(local, here=here)
-    assert not answered(executor, tmp_path)
+    assert not failure_of(executor, created(tmp_path))
+    assert b'"error":null' in (tmp_path / "out" / "in.json.out").read_bytes()
     assert executor.stages == (["answer_task"] if here else ["_check", "answer_task"])
 
 
-@pytest.mark.parametrize("here", [False, True])
-def test_what_is_missing_is_said_alike(
-    local: LocalExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, here: bool
+def test_what_is_missing_is_said_alike(local: LocalExecutor, tmp_path: Path) -> None:
+    failures = []
+    for here in (False, True):
+        folder = tmp_path / f"{here}"
+        folder.mkdir()
+        job = created(folder)
+        [factors] = folder.rglob("factors.npy")
+        factors.unlink()
+        failures.append(failure_of(Recording(local, here=here), job).replace(str(factors.parent), "there"))
+    assert failures[0] == failures[1]
+    assert "factors.npy" in failures[0]
+
+
+def test_another_release_on_the_executors_is_said(
+    local: LocalExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    executor = Recording(local, here=here)
-    monkeypatch.setattr(
-        "personalize_spark.__version__", "0.0.0"
-    )  # of the driver, which in one process is that of the tasks
-    failure = answered(executor, tmp_path)
-    assert bool(failure) is not here
-    assert here or "the driver has 0.0.0: install the same version on both" in failure
+    monkeypatch.setattr("personalize_spark.__version__", "0.0.0")  # of the driver
+    failure = failure_of(Recording(local, here=False), created(tmp_path))
+    assert "the driver has 0.0.0: install the same version on both" in failure
 
 
 def test_whatever_is_raised_fails_the_job(
@@ -80,7 +94,7 @@ def test_whatever_is_raised_fails_the_job(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(preflight, "Worker", unopened)
-    assert "No space left on device" in answered(Recording(local, here=True), tmp_path)
+    assert "No space left on device" in failure_of(Recording(local, here=True), created(tmp_path))
     assert not list((tmp_path / "out").rglob("*.out"))
 
 

@@ -80,9 +80,8 @@ def write_forever(staging: Store, number: int) -> list[str]:
 
 def escape(staging: Store, _: int) -> list[str]:
     """Leave a process that a kill of the others does not reach, as one in the kernel's hands; then hang like it."""
-    if not (child := os.fork()):
+    if not os.fork():
         os.setsid()
-    else:
-        staging.write("escaped", str(child).encode())
+        staging.write("escaped", str(os.getpid()).encode())
     time.sleep(600)
     return []

@@ -107,3 +107,19 @@ def test_a_model_that_is_gone_is_said(catalog: Catalog, failed: str, tmp_path: P
 def test_there_must_be_something_to_run(catalog: Catalog) -> None:
     with pytest.raises(InvalidInputException, match="There is nothing to run"):
         api.run_batch_inference(catalog, engine="local")
+
+
+@pytest.mark.slow
+def test_a_file_that_was_not_even_read_is_retried(catalog: Catalog, asked: dict[str, Any], tmp_path: Path) -> None:
+    outside, link = tmp_path / "outside.json", tmp_path / "in" / "link.json"
+    outside.write_bytes(GOOD)
+    link.symlink_to(outside)
+    with pytest.raises(JobFailed, match="2 of 4 input files"):
+        api.run_batch_inference(catalog, asked, engine="local")
+    [record] = catalog.list("batch-inference-job")
+    assert record.fields["report"]["failed_files"] == ["cut.json.gz", "link.json"]
+    link.unlink()
+    link.write_bytes(GOOD)
+    (tmp_path / "in" / "cut.json.gz").write_bytes(gzip.compress(GOOD))
+    api.run_batch_inference(catalog, engine="local", retry_errors=str(record.arn))
+    assert (tmp_path / "out" / "link.json.out").read_bytes() == (tmp_path / "out" / "good.json.out").read_bytes()

@@ -83,17 +83,14 @@ INLINE double halved(const double *user, const float *item, int64_t rank, int64_
 }
 
 typedef double Four __attribute__((vector_size(32)));
-typedef float FourFloats __attribute__((vector_size(16)));
 
 /* Numbers j to j + 3 of the first sums. */
 INLINE void first_sums(const double *user, const float *item, int j, Four *sums) {
     Four left, right;
-    FourFloats left_item, right_item;
     memcpy(&left, user + j, sizeof left);
     memcpy(&right, user + j + 32, sizeof right);
-    memcpy(&left_item, item + j, sizeof left_item);
-    memcpy(&right_item, item + j + 32, sizeof right_item);
-    *sums = left * __builtin_convertvector(left_item, Four) + right * __builtin_convertvector(right_item, Four);
+    *sums = left * (Four){item[j], item[j + 1], item[j + 2], item[j + 3]} +
+            right * (Four){item[j + 32], item[j + 33], item[j + 34], item[j + 35]};
 }
 
 INLINE double halved_64(const double *user, const float *item) {
