@@ -74,8 +74,8 @@ def _end_to_end(result: dict[str, Any]) -> str:
         f"| {name} | {seconds[name]['second job']} s | {round(work['lines'] / seconds[name]['second job']):,} | {_times(result, name)} |"
         for name in result["lines per second, second job"]
     ]
-    title = f"JSON lines in, JSON lines out: {work['lines']:,} lines x {work['items']:,} items, {work['cores']} cores, warm."
-    return "\n".join([title, "", "| | seconds | lines a second | of our time |", "|---|---|---|---|", *rows, ""])
+    title = f"JSON lines in, JSON lines out: {work['lines']:,} lines x {work['items']:,} items, {work['cores']} cores, the second job of a session."
+    return "\n".join([title, "", "| | seconds | lines a second | times as long as ours |", "|---|---|---|---|", *rows, ""])
 
 
 def _times(result: dict[str, Any], name: str) -> str:

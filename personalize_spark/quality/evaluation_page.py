@@ -35,17 +35,18 @@ _PANELS = (
         "How many of the held-out items the first K have, and how near the top. 1 is the best.",
         [f"NDCG@{depth}" for depth in DEPTHS],
     ),
-    ("Precision", "How much of the first K was held out.", [f"precision@{depth}" for depth in DEPTHS]),
+    ("Precision", "The share of the first K places that hold a held-out item.", [f"precision@{depth}" for depth in DEPTHS]),
     ("Recall", "How much of what was held out the first K have.", [f"recall@{depth}" for depth in DEPTHS]),
     ("Mean reciprocal rank", "1 if the first item was held out, 1/2 if the second was, and so on.", ["MRR@25"]),
     ("Log-loss", "How unlikely the scores make a held-out item. Lower is better.", ["log-loss"]),
     ("Coverage", "How much of the catalogue is in anybody's first 25.", ["coverage"]),
-    ("Novelty", "Bits. One more: items that half as many interactions know.", ["novelty"]),
+    ("Novelty", "In bits: how surprising the items are. An item with half as many interactions has one bit more.", ["novelty"]),
     ("Popularity bias", "1: only the most popular items. 0.5: popularity plays no part.", ["popularity"]),
 )
 _TALL = 3
 """Panels at the beginning that have a group of bars for each K."""
-_SURE = "A line across a bar is its 95% interval: where the mean of as many other users would be expected, by 1,000 bootstrap samples."
+_REPEATS = " Lists leave out what a user had met before, so a repeat purchase counts neither for a model nor against it."
+_SURE = "A line across a bar is its 95% interval: with other users of the same kind, the mean would lie there 95 times of 100 (1,000 bootstrap samples)."
 
 
 def evaluation_page(evaluation: Evaluation) -> str:
@@ -65,7 +66,7 @@ def evaluation_page(evaluation: Evaluation) -> str:
     sure = f"<p>{_SURE}</p>\n" if evaluation.intervals.get("model") else ""
     body = f"""<header>
 <h1>Evaluation</h1>
-{said}<p>{evaluation.users:,} users, whose held-out items are to be found among {evaluation.items:,} items.</p>
+{said}<p>{evaluation.users:,} users, whose held-out items are to be found among {evaluation.items:,} items.{_REPEATS if evaluation.calibration else ""}</p>
 {sure}<ul>{legend}</ul>
 </header>
 <main>
@@ -95,8 +96,8 @@ def _calibration_panel(evaluation: Evaluation) -> str:
     if not evaluation.calibration:
         return ""
     text = f"""<div class="beside">{_calibration(evaluation.calibration)}<div>
-<p>If the scores say 2%, do 2 of 100 such places hold what the user took? A point is a tenth of all recommended places, by their
-chance. On the dashed line the chance came true; below it the scores promise too much; a hollow point had no hit at all.
+<p>If the scores say 2%, do 2 of 100 such places hold what the user took? All recommended places are sorted by their chance and
+cut into ten equal parts: each is a point. On the dashed line the chance came true; below it the scores promise too much; a hollow point had no hit at all.
 The mean distance from the line is {evaluation.calibration_error():.4%}.</p>
 <p>The chance is the score, shared out among the items that the user has not seen: those seen have {evaluation.seen_share:.1%} of all scores.</p></div></div>"""
     return section("Calibration", text, "full")
