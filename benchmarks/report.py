@@ -75,7 +75,9 @@ def _end_to_end(result: dict[str, Any]) -> str:
         for name in result["lines per second, second job"]
     ]
     title = f"JSON lines in, JSON lines out: {work['lines']:,} lines x {work['items']:,} items, {work['cores']} cores, the second job of a session."
-    return "\n".join([title, "", "| | seconds | lines a second | times as long as ours |", "|---|---|---|---|", *rows, ""])
+    return "\n".join(
+        [title, "", "| | seconds | lines a second | times as long as ours |", "|---|---|---|---|", *rows, ""]
+    )
 
 
 def _times(result: dict[str, Any], name: str) -> str:

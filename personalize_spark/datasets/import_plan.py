@@ -275,7 +275,8 @@ def _inferred(dataset: str, names: Sequence[str], samples: Sequence[Sample]) -> 
         found = infer(dataset, header, columns, places)
     except InvalidInputException as error:
         missing = re.search(r"required field (\w+) is missing", error.message)
-        way = f" If it is called otherwise, map it: --map {missing[1]}={_CALLED.get(missing[1], "its_name")}." if missing else ""
+        example = f"{missing[1]}={_CALLED.get(missing[1], 'its_name')}" if missing else ""
+        way = f" If it is called otherwise, map it: --map {example}." if missing else ""
         raise InvalidInputException(
             f"The header of {names[0]} names {', '.join(header)}. {error.message}{way}"
         ) from error

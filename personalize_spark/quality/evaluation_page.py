@@ -35,17 +35,27 @@ _PANELS = (
         "How many of the held-out items the first K have, and how near the top. 1 is the best.",
         [f"NDCG@{depth}" for depth in DEPTHS],
     ),
-    ("Precision", "The share of the first K places that hold a held-out item.", [f"precision@{depth}" for depth in DEPTHS]),
+    (
+        "Precision",
+        "The share of the first K places that hold a held-out item.",
+        [f"precision@{depth}" for depth in DEPTHS],
+    ),
     ("Recall", "How much of what was held out the first K have.", [f"recall@{depth}" for depth in DEPTHS]),
     ("Mean reciprocal rank", "1 if the first item was held out, 1/2 if the second was, and so on.", ["MRR@25"]),
     ("Log-loss", "How unlikely the scores make a held-out item. Lower is better.", ["log-loss"]),
     ("Coverage", "How much of the catalogue is in anybody's first 25.", ["coverage"]),
-    ("Novelty", "In bits: how surprising the items are. An item with half as many interactions has one bit more.", ["novelty"]),
+    (
+        "Novelty",
+        "In bits: how surprising the items are. An item with half as many interactions has one bit more.",
+        ["novelty"],
+    ),
     ("Popularity bias", "1: only the most popular items. 0.5: popularity plays no part.", ["popularity"]),
 )
 _TALL = 3
 """Panels at the beginning that have a group of bars for each K."""
-_REPEATS = " Lists leave out what a user had met before, so a repeat purchase counts neither for a model nor against it."
+_REPEATS = (
+    " Lists leave out what a user had met before, so a repeat purchase counts neither for a model nor against it."
+)
 _SURE = "A line across a bar is its 95% interval: with other users of the same kind, the mean would lie there 95 times of 100 (1,000 bootstrap samples)."
 
 
