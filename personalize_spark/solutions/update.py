@@ -2,7 +2,7 @@
 
 Users are folded in with the items that the model knows, then its new items with these users (the same equation with the sides
 exchanged, see `fold_in`), then all users again with all items. Where the model is what follows what, that is counted again. The scale of
-the scores stays.
+the scores stays: nothing is fitted, so nothing is held out.
 """
 
 from __future__ import annotations
@@ -48,7 +48,9 @@ def update(spark: SparkSession, training: Training, *, base: Artifact) -> Factor
     named: Sequence[str] = ("hyperparameters", "metrics", "form")
     kept = {name: base.properties[name] for name in named if name in base.properties} | {"updated": base.sha256}
     if not isinstance(side.fold_in, AlsFoldIn):
-        counted = next(train_forms(training, [SequenceForm(**base.properties["form"])]))
+        items, pairs = training.numbered
+        everything = items.drop_columns(["known"]), pairs.withColumn("target", F.lit(None).cast("int"))
+        counted = next(train_forms(training, [SequenceForm(**base.properties["form"])], everything))
         return replace(counted, scale=scale, properties=kept)
     settings = side.fold_in.properties()
     fold_in = partial(AlsFoldIn.of, alpha=settings["alpha"], regularization=settings["regularization"])

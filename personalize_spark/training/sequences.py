@@ -17,6 +17,7 @@ from functools import cache, partial
 from itertools import product
 
 import numpy as np
+import pyarrow as pa
 from pyspark.sql import DataFrame
 
 from personalize_spark.scoring.ragged import Ragged
@@ -67,9 +68,17 @@ def train_sequences(training: Training) -> Factors:
     return next(train_forms(training, [SequenceForm()]))
 
 
-def train_forms(training: Training, wanted: list[SequenceForm]) -> Iterator[Factors]:
-    """A model of each form, one after the other; those that count alike share their counts."""
-    items, pairs = training.source
+def train_forms(
+    training: Training, wanted: list[SequenceForm], source: tuple[pa.Table, DataFrame | LocalPairs] | None = None
+) -> Iterator[Factors]:
+    """A model of each form, one after the other; those that count alike share their counts.
+
+    Args:
+        training: the training.
+        wanted: the forms.
+        source: what is learned from in the place of the training's.
+    """
+    items, pairs = source or training.source
     count = _counter(pairs, items.num_rows)
     for form in wanted:
         met = count(replace(_CLOSENESS, half_life=form.half_life, backward=form.backward))

@@ -94,7 +94,7 @@ def test_what_follows_is_counted_again_by_an_update(spark: SparkSession, tmp_pat
     base = artifact_of(catalog, train(spark, catalog, "films", "aws-user-personalization", "s", settings))
     rows = [
         *in_a_row(),
-        *((f"late-{user}", item, when) for user in range(9) for when, item in enumerate(("i2", "new"))),
+        *((f"late-{user}", item, when) for user in range(9) for when, item in enumerate(("i1", "i2", "new"))),
     ]
     write(spark, f"file://{tmp_path}/", rows)
     solution = catalog.read(find_solution(catalog))
