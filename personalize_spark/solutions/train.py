@@ -171,7 +171,7 @@ def _train(
     recipe = recipe_of(version.fields["recipeArn"])
     events = Events.of(version.fields)
     table = read_events(spark, dataset.fields["path"], dataset.fields["deltaVersion"], events)
-    here = LocalPairs.read(table) if _here(trainer, hyperparameters, table.count()) else None
+    here = LocalPairs.read(table) if _here(trainer, hyperparameters, table.count) else None
     with keeping() as keep:
         pairs = keep(count_pairs(table))
         counted = totals(pairs) if here is None else here.totals
@@ -194,11 +194,13 @@ def _delta_versions(interactions: Record) -> Fields:
     return {INTERACTIONS.upper(): interactions.fields["deltaVersion"]}
 
 
-def _here(trainer: Trainer, hyperparameters: Hyperparameters, interactions: int) -> bool:
+def _here(trainer: Trainer, hyperparameters: Hyperparameters, count: Callable[[], int]) -> bool:
     """Whether the interactions are read into this process: where ALS fits, unless pairs of items are counted, too, which takes more."""
-    if trainer not in _CHOOSING or not fits_here(interactions):
+    if trainer not in _CHOOSING:
         return False
-    return counts_here(interactions) or (trainer is train_als and hyperparameters.training_jobs <= 1)
+    interactions = count()
+    alone = trainer is train_als and hyperparameters.training_jobs <= 1
+    return fits_here(interactions) and (alone or counts_here(interactions))
 
 
 def _told(factors: Factors, hyperparameters: Hyperparameters) -> Fields:
