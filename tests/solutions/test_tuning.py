@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
 import pytest
 
-from personalize_spark.solutions.tuning import Measured, chosen
+from personalize_spark.recipes import RECIPES
+from personalize_spark.solutions import tuning
+from personalize_spark.solutions.tuning import Measured, chosen, train_best
+from personalize_spark.training.configuration import Hyperparameters
+from personalize_spark.training.factors import Factors
+from personalize_spark.training.interactions import Totals
+from personalize_spark.training.training import Training
 
 
 def measured(*pairs: tuple[float, float], popularity: float = 0.05) -> list[Measured]:
@@ -24,3 +34,18 @@ def test_the_best_order_is_taken_and_of_near_ones_the_best_scores(
     candidates: list[Measured], place: int | None
 ) -> None:
     assert chosen(candidates) == place
+
+
+def test_where_popularity_is_as_good_als_is_the_one_that_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    candidates = [Factors(pa.table({}), properties={"form": form}) for form in ("ALS", "another", "a third")]
+    nothing: Any = None
+    training = Training(
+        RECIPES["aws-user-personalization"], nothing, Totals(90, 30, 30), Hyperparameters(), nothing, nothing
+    )
+    held = tuning._Known(nothing, np.zeros(30, np.int64))
+    monkeypatch.setattr(tuning, "_known", lambda _: held)
+    monkeypatch.setattr(tuning, "_candidates", lambda _: iter(candidates))
+    monkeypatch.setattr(tuning, "_measured", lambda each, _: Measured(each.properties["form"], 0.04, 7.0, 0.05))
+    factors = train_best(training)  # without frames, nothing can be fitted
+    assert factors.properties["chosen"] == "ALS"
+    assert len(factors.properties["candidates"]) == 3
