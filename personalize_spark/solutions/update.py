@@ -19,6 +19,7 @@ from pyspark.sql import functions as F  # noqa: N812  # as all of Spark's docume
 
 from personalize_spark.artifacts.artifact import Artifact
 from personalize_spark.artifacts.model import read_model
+from personalize_spark.errors import DataError
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.solutions.refresh_users import numbers_of
 from personalize_spark.solutions.write_users import UserSide, fold_in_users
@@ -41,6 +42,9 @@ def update(spark: SparkSession, training: Training, *, base: Artifact) -> Factor
         spark: the session.
         training: the training; its hyperparameters do not matter.
         base: the model of an earlier training.
+
+    Raises:
+        DataError: a factorised model has no factors of these interactions.
     """
     known, side = numbers_of(spark, base), UserSide.of(base)
     assert side.fold_in is not None  # noqa: S101  # it was trained here
@@ -50,7 +54,9 @@ def update(spark: SparkSession, training: Training, *, base: Artifact) -> Factor
     if not isinstance(side.fold_in, AlsFoldIn):
         items, pairs = training.numbered
         everything = items.drop_columns(["known"]), pairs.withColumn("target", F.lit(None).cast("int"))
-        counted = next(train_forms(training, [SequenceForm(**base.properties["form"])], everything))
+        counted = next(train_forms(training, [SequenceForm(**base.properties["form"])], everything), None)
+        if counted is None:
+            raise DataError("The model has no factors of these interactions: train a version in the mode FULL.")
         return replace(counted, scale=scale, properties=kept)
     settings = side.fold_in.properties()
     fold_in = partial(AlsFoldIn.of, alpha=settings["alpha"], regularization=settings["regularization"])

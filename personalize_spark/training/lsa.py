@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from personalize_spark.errors import DataError
+
 _WORD = re.compile(r"[^\W_]+")
 _NOTHING = 1e-9
 
@@ -86,6 +88,9 @@ def singular(matrix: Any, rank: int) -> tuple[NDArray[np.float64], NDArray[np.fl
 
     Returns:
         left, float64 (n, r), the values, float64 (r,), descending and above 0, and right, float64 (n, r).
+
+    Raises:
+        DataError: ARPACK finds none.
     """
     count = matrix.shape[0]
     if not matrix.nnz:
@@ -93,9 +98,12 @@ def singular(matrix: Any, rank: int) -> tuple[NDArray[np.float64], NDArray[np.fl
     if count <= rank + 1:
         left, values, turned = np.linalg.svd(matrix.toarray())
     else:
-        from scipy.sparse.linalg import svds
+        from scipy.sparse.linalg import ArpackError, svds
 
-        left, values, turned = svds(matrix, rank, v0=_start(count), rng=0)
+        try:
+            left, values, turned = svds(matrix, rank, v0=_start(count), rng=0)
+        except ArpackError as error:
+            raise DataError(f"ARPACK finds no factors of rank {rank} of {count:,} items.") from error
     order = np.argsort(-values, kind="stable")[:rank]
     order = order[values[order] > 0]
     right = turned[order].T

@@ -11,6 +11,7 @@ memories of users; and the lists factorised, ``s = U diag(l) V'``: a user's vect
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
@@ -20,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame
 
+from personalize_spark.errors import DataError
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.training.cooccurrence import Closeness, Cooccurrences, cooccurrences
 from personalize_spark.training.factors import Factors, Leads, UserSource
@@ -29,6 +31,8 @@ from personalize_spark.training.local_cooccurrence import cooccurrences_here, fo
 from personalize_spark.training.local_pairs import LocalPairs
 from personalize_spark.training.lsa import singular
 from personalize_spark.training.training import Training
+
+_log = logging.getLogger(__name__)
 
 _CLOSENESS = Closeness(half_life=10.0, power=0.5, shrinkage=5.0, backward=0.3)
 _MEMORIES, _MOST = 10, 50
@@ -71,7 +75,7 @@ def train_sequences(training: Training) -> Factors:
 def train_forms(
     training: Training, wanted: list[SequenceForm], source: tuple[pa.Table, DataFrame | LocalPairs] | None = None
 ) -> Iterator[Factors]:
-    """A model of each form, one after the other; those that count alike share their counts.
+    """A model of each form that there is one of, one after the other; those that count alike share their counts.
 
     Args:
         training: the training.
@@ -89,7 +93,12 @@ def train_forms(
             properties={"hyperparameters": asdict(training.hyperparameters), "form": asdict(form)},
         )
         users = UserSource(pairs, training.totals.users)
-        yield _factorised(base, users, form, met) if form.rank else _lists(base, users, form, met)
+        try:
+            factors = (_factorised if form.rank else _lists)(base, users, form, met)
+        except DataError as error:
+            _log.warning("A candidate is left out. %s", error)
+        else:
+            yield factors
 
 
 def _counter(pairs: DataFrame | LocalPairs, items: int) -> Callable[[Closeness], Cooccurrences]:

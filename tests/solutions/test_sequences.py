@@ -14,6 +14,7 @@ from personalize_spark.artifacts.heldout import COSINE, EASE, read_held_out, rea
 from personalize_spark.artifacts.model import read_model
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
+from personalize_spark.errors import DataError
 from personalize_spark.solutions.train import UPDATE, begin_version, train
 from tests.solutions.test_train import SMALL, artifact_of, ids, interactions, write
 
@@ -88,7 +89,9 @@ def test_a_training_for_users_takes_als_or_what_follows_by_itself(
     assert (model.matrix, artifact_of(catalog, version).properties.get("scored")) == (None, None)
 
 
-def test_what_follows_is_counted_again_by_an_update(spark: SparkSession, tmp_path: Path) -> None:
+def test_what_follows_is_counted_again_by_an_update(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     catalog = write(spark, f"file://{tmp_path}/", in_a_row())
     settings = replace(SMALL, training_jobs=0)
     base = artifact_of(catalog, train(spark, catalog, "films", "aws-user-personalization", "s", settings))
@@ -108,6 +111,10 @@ def test_what_follows_is_counted_again_by_an_update(spark: SparkSession, tmp_pat
     assert artifact.properties["temperature"] == base.properties["temperature"]
     assert artifact.properties["popularityShare"] == base.properties["popularityShare"]
     assert artifact.properties["metrics"] == base.properties["metrics"]
+    _, work = begin_version(catalog, solution, settings, UPDATE)
+    monkeypatch.setattr("personalize_spark.solutions.update.train_forms", lambda *_: iter(()))
+    with pytest.raises(DataError, match="in the mode FULL"):
+        work(spark)
 
 
 def in_a_row() -> list[tuple[str, str, int]]:
