@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -73,9 +72,10 @@ def train_best(training: Training) -> Factors:
     measured: list[Measured] = []
     simplest = [0] if training.recipe.model is ModelKind.USER_FACTORS else []  # ALS's place, where it is the simplest
     kept: dict[int, Factors] = {}  # those that can still be taken: the others' memory is let go
-    for factors in islice(_candidates(training), jobs(training)):
+    for factors in _candidates(training, jobs(training)):
         kept[len(measured)] = factors
         measured.append(_measured(factors, held))
+        del factors
         kept = {place: kept[place] for place in (*simplest, *_near(measured)) if place in kept}
     best = chosen(measured)
     if best is None:
@@ -113,14 +113,14 @@ def chosen(candidates: list[Measured]) -> int | None:
     return min(_near(candidates), key=lambda place: candidates[place].log_loss)
 
 
-def _candidates(training: Training) -> Iterator[Factors]:
+def _candidates(training: Training, most: int) -> Iterator[Factors]:
     """The forms, with ALS as the second, so that a small budget knows it; for `USER_FACTORS` it is the first."""
     wanted = forms(training.hyperparameters.rank)
     if training.recipe.model is ModelKind.USER_FACTORS:
         yield _als(training)
-        yield from train_forms(training, list(dict.fromkeys([wanted[0], IN_GENERAL, *wanted])))
+        yield from train_forms(training, list(dict.fromkeys([wanted[0], IN_GENERAL, *wanted]))[: most - 1])
         return
-    trained = train_forms(training, wanted)
+    trained = train_forms(training, wanted[: most - 1])
     yield next(trained)
     yield _als(training)
     yield from trained

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -53,14 +53,15 @@ class Cooccurrences:
     """For each of I items others, best first, and the `scores` of these, (m,)."""
 
     items: Ragged[np.int32]
-    scores: NDArray[np.float64]
+    scores: NDArray[np.floating[Any]]
 
     def kept(self) -> csr_array:
         """All s that are kept, as a sparse float64 (I, I): row i has what i leads to."""
         from scipy.sparse import csr_array
 
         count = len(self.items)
-        return csr_array((self.scores, self.items.values, self.items.indptr), shape=(count, count))
+        scores = self.scores.astype(np.float64)
+        return csr_array((scores, self.items.values, self.items.indptr), shape=(count, count))
 
     def symmetric(self) -> csr_array:
         """The same, with what either item of a pair keeps."""

@@ -24,8 +24,6 @@ _MOST_INTERACTIONS = 2_000_000
 """As many are counted here: up to 64 pairs of items for each."""
 _TOGETHER = 1 << 14
 """Interactions whose pairs are counted together, of one user at least: some 50 MiB."""
-
-
 _ROWS = 256
 """Items whose lists are sorted together."""
 
@@ -61,14 +59,19 @@ def cooccurrences_here(weights: csr_array, users: NDArray[np.int64], closeness: 
         users: int64 (I,), how many met each item.
         closeness: the constants.
     """
-    both = (weights + closeness.backward * weights.T).tocsr()
+    turned = weights.T.tocsr()
+    turned.data *= closeness.backward
+    both = weights + turned
+    del turned  # as large as the weights
     both.sort_indices()
     both.eliminate_zeros()
     best = partial(_best, both, users.astype(np.float64), closeness)
     with all_cores() as pool:
         blocks = list(pool.map(best, (slice(each, each + _ROWS) for each in range(0, len(users), _ROWS))))
-    kept, scores = (np.concatenate(each) for each in zip(*blocks, strict=True))
-    return Cooccurrences(Ragged.of_lengths(np.minimum(np.diff(both.indptr), KEPT), both.indices[kept]), scores)
+    lengths = np.minimum(np.diff(both.indptr), KEPT)
+    del best, both  # twice as large
+    others, scores = (np.concatenate(each) for each in zip(*blocks, strict=True))
+    return Cooccurrences(Ragged.of_lengths(lengths, others), scores)
 
 
 def _followed(
@@ -93,8 +96,8 @@ def _followed(
 
 def _best(
     weights: csr_array, users: NDArray[np.float64], closeness: Closeness, rows: slice
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Of some items the places of the best beside each, and their s, best first; of equal ones first that of the lower number."""
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Of some items the best beside each, and their s, best first; of equal ones first that of the lower number."""
     ends = weights.indptr[rows.start : rows.stop + 1]
     part = slice(ends[0], ends[-1])
     counts = np.repeat(users[rows], np.diff(ends)) * users[weights.indices[part]]
@@ -104,4 +107,4 @@ def _best(
         for start, stop in pairwise((ends - ends[0]).tolist())
     ]
     best = np.concatenate(orders)
-    return best + ends[0], scores[best]
+    return weights.indices[part][best].astype(np.int32), scores[best].astype(np.float32)

@@ -12,10 +12,11 @@ memories of users; and the lists factorised, ``s = U diag(l) V'``: a user's vect
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
-from functools import cache, partial
 from itertools import product
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -31,6 +32,9 @@ from personalize_spark.training.local_cooccurrence import cooccurrences_here, fo
 from personalize_spark.training.local_pairs import LocalPairs
 from personalize_spark.training.lsa import singular
 from personalize_spark.training.training import Training
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 _log = logging.getLogger(__name__)
 
@@ -83,9 +87,8 @@ def train_forms(
         source: what is learned from in the place of the training's.
     """
     items, pairs = source or training.source
-    count = _counter(pairs, items.num_rows)
+    count = _counter(pairs, items.num_rows, [_closeness(form) for form in wanted])
     for form in wanted:
-        met = count(replace(_CLOSENESS, half_life=form.half_life, backward=form.backward))
         base = Factors(
             items,
             popular=True,
@@ -94,20 +97,44 @@ def train_forms(
         )
         users = UserSource(pairs, training.totals.users)
         try:
-            factors = (_factorised if form.rank else _lists)(base, users, form, met)
+            factors = (_factorised if form.rank else _lists)(base, users, form, count(_closeness(form)))
         except DataError as error:
             _log.warning("A candidate is left out. %s", error)
         else:
             yield factors
+            del factors  # whoever wants it has it
 
 
-def _counter(pairs: DataFrame | LocalPairs, items: int) -> Callable[[Closeness], Cooccurrences]:
-    """Counts, and keeps what it has counted."""
+def _closeness(form: SequenceForm) -> Closeness:
+    return replace(_CLOSENESS, half_life=form.half_life, backward=form.backward)
+
+
+def _counter(
+    pairs: DataFrame | LocalPairs, items: int, wanted: list[Closeness]
+) -> Callable[[Closeness], Cooccurrences]:
+    """Counts, and keeps what it has counted for as long as it is wanted."""
     if not isinstance(pairs, LocalPairs):
-        return cache(partial(cooccurrences, known(pairs), items))
-    weights = cache(partial(followed, pairs))
+        return _kept_while_wanted(lambda closeness: cooccurrences(known(pairs), items, closeness), wanted)
+    counted = [closeness.half_life for closeness in dict.fromkeys(wanted)]
+    weights = _kept_while_wanted(lambda half_life: followed(pairs, half_life), counted)
     users = np.bincount(pairs.known().items, minlength=items)
-    return cache(lambda closeness: cooccurrences_here(weights(closeness.half_life), users, closeness))
+    return _kept_while_wanted(
+        lambda closeness: cooccurrences_here(weights(closeness.half_life), users, closeness), wanted
+    )
+
+
+def _kept_while_wanted(make: Callable[[K], V], wanted: list[K]) -> Callable[[K], V]:
+    """Makes each value once; `wanted` names those of all calls."""
+    left, kept = Counter(wanted), dict[K, V]()
+
+    def get(key: K) -> V:
+        value = kept.pop(key) if key in kept else make(key)
+        left[key] -= 1
+        if left[key]:
+            kept[key] = value
+        return value
+
+    return get
 
 
 def popularity_alone(training: Training) -> Factors:
@@ -118,15 +145,15 @@ def popularity_alone(training: Training) -> Factors:
     return _lists(base, UserSource(pairs, training.totals.users), SequenceForm(), nothing)
 
 
-def _lists(base: Factors, users: UserSource, form: SequenceForm, met: Cooccurrences) -> Factors:
+def _lists(base: Factors, users: UserSource, form: SequenceForm, counted: Cooccurrences) -> Factors:
     newest = min(_MOST, round(_MEMORIES * form.memory))
     decay = (0.5 ** (np.arange(newest) / form.memory)).astype(np.float32)
-    leads = Leads(met.items, met.scores.astype(np.float32), decay)
+    leads = Leads(counted.items, counted.scores.astype(np.float32, copy=False), decay)
     return replace(base, leads=leads, users=replace(users, fold_in=lambda _: NewestFoldIn(newest)))
 
 
-def _factorised(base: Factors, users: UserSource, form: SequenceForm, met: Cooccurrences) -> Factors:
-    left, values, right = singular(met.kept(), form.rank)
+def _factorised(base: Factors, users: UserSource, form: SequenceForm, counted: Cooccurrences) -> Factors:
+    left, values, right = singular(counted.kept(), form.rank)
     factors, queries = (right * values).astype(np.float32), left.astype(np.float32)
     return replace(
         base, factors=factors, queries=queries, users=replace(users, fold_in=lambda _: RecentFoldIn(form.memory))

@@ -44,7 +44,7 @@ def test_where_popularity_is_as_good_als_is_the_one_that_was_measured(monkeypatc
     )
     held = tuning._Known(nothing, np.zeros(30, np.int64))
     monkeypatch.setattr(tuning, "_known", lambda _: held)
-    monkeypatch.setattr(tuning, "_candidates", lambda _: iter(candidates))
+    monkeypatch.setattr(tuning, "_candidates", lambda *_: iter(candidates))
     monkeypatch.setattr(tuning, "_measured", lambda each, _: Measured(each.properties["form"], 0.04, 7.0, 0.05))
     factors = train_best(training)  # without frames, nothing can be fitted
     assert factors.properties["chosen"] == "ALS"

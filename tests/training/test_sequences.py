@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 from unittest.mock import Mock
 
@@ -9,8 +10,9 @@ import pyarrow as pa
 import pytest
 
 from personalize_spark.recipes import RECIPES
-from personalize_spark.training import local_pairs
+from personalize_spark.training import local_pairs, sequences
 from personalize_spark.training.configuration import Hyperparameters
+from personalize_spark.training.local_cooccurrence import followed
 from personalize_spark.training.local_pairs import LocalPairs
 from personalize_spark.training.sequences import SequenceForm, train_forms
 from personalize_spark.training.training import Training
@@ -43,3 +45,21 @@ def test_a_form_that_arpack_does_not_factorise_is_left_out(
     trained = list(train_forms(training, [SequenceForm(rank=4), SequenceForm()]))
     assert [each.properties["form"]["rank"] for each in trained] == [0]
     assert "ARPACK finds no factors of rank 4" in caplog.text
+
+
+def test_forms_share_counts_which_are_let_go_when_no_other_form_wants_them(
+    training: Training, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[tuple[float, weakref.ref[Any]]] = []
+
+    def counting(pairs: LocalPairs, half_life: float) -> Any:
+        counted = followed(pairs, half_life)
+        made.append((half_life, weakref.ref(counted)))
+        return counted
+
+    monkeypatch.setattr(sequences, "followed", counting)
+    pairs = [(10.0, 0.3), (5.0, 0.3), (10.0, 0.3), (10.0, 1.0), (5.0, 1.0)]
+    trained = train_forms(training, [SequenceForm(3.0, *each) for each in pairs])
+    there = [[half_life for half_life, counted in made if counted() is not None] for _ in trained]
+    assert [half_life for half_life, _ in made] == [10.0, 5.0]
+    assert there == [[10.0], [10.0, 5.0], [10.0, 5.0], [5.0], []]
