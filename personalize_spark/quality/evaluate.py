@@ -162,19 +162,24 @@ def _related(
 
 def _told(fields: Fields, properties: Mapping[str, Any]) -> dict[str, str]:
     """What a reader wants to know of the version, by name."""
-    chosen = fields.get("tunedHPOParams", {}).get("algorithmHyperParameters", {})
+    choice = fields.get("choice", {})
+    candidates = [
+        f"{_listed(each['form'])}: NDCG@25 {each['ndcg']:.4f}, log-loss {each['log_loss']:.4f}"
+        for each in choice.get("candidates", ())
+    ]
     told = {
         "recipe": properties["recipe"],
         "dataset group": str(fields.get("datasetGroupArn") or "").rpartition("/")[2],
         "created": datetime.fromtimestamp(fields.get("creationDateTime", 0), UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "hyperparameters": _listed(properties.get("hyperparameters", {})),
-        "chosen by the training": _listed(chosen),
+        "chosen by the training": _listed(choice.get("chosen", "")),
+        "of the candidates": "; ".join(candidates),
     }
     return {name: value for name, value in told.items() if value}
 
 
-def _listed(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in values.items())
+def _listed(values: Mapping[str, Any] | str) -> str:
+    return values if isinstance(values, str) else ", ".join(f"{name} {value}" for name, value in values.items())
 
 
 def _held_out(artifact: Artifact, arn: str) -> HeldOut:

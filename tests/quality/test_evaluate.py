@@ -284,6 +284,20 @@ def test_the_page_stands_alone_and_plots_every_measure(catalog: Catalog, tmp_pat
     assert len(list(sections["All numbers"].iter("td"))) == 14 * 4
 
 
+def test_what_the_training_chose_is_told_with_the_figures_of_all_candidates(catalog: Catalog) -> None:
+    arn = write(catalog)
+    form = {"memory": 3.0, "rank": 0}
+    candidates = [{"form": "ALS", "ndcg": 0.1, "log_loss": 7.0}, {"form": form, "ndcg": 0.25, "log_loss": 6.5}]
+    record = catalog.read(Arn.parse(arn))
+    for chosen, told in ((form, "memory 3.0, rank 0"), ("ALS", "ALS")):
+        catalog.update(record, choice={"chosen": chosen, "candidates": candidates, "choice": "why"})
+        version = evaluate(catalog, arn).version
+        assert version["chosen by the training"] == told
+        assert version["of the candidates"] == (
+            "ALS: NDCG@25 0.1000, log-loss 7.0000; memory 3.0, rank 0: NDCG@25 0.2500, log-loss 6.5000"
+        )
+
+
 def test_points_that_never_came_true_lie_hollow_on_the_floor(catalog: Catalog, tmp_path: Path) -> None:
     evaluate(catalog, write(catalog, held_out=1), page=tmp_path / "evaluation.html")
     points = shapes(Page(tmp_path / "evaluation.html").sections()["Calibration"], "circle")

@@ -15,6 +15,7 @@ from personalize_spark.artifacts.model import read_model
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.errors import DataError
+from personalize_spark.solutions.new_version import new_version
 from personalize_spark.solutions.train import UPDATE, begin_version, train
 from tests.solutions.test_train import SMALL, artifact_of, ids, interactions, write
 
@@ -86,6 +87,9 @@ def test_a_training_for_users_takes_als_or_what_follows_by_itself(
     assert [(each["memory"], each["backward"]) for each in forms[1:]] == [(3.0, 0.3), (10.0, 1.0)]
     assert told["choice"]["chosen"] in forms[1:]  # ALS does not know what comes next
     assert "tunedHPOParams" not in told  # nobody asked for it
+    assert (
+        f"The best of 3 candidates on {told['metrics']['heldOutUsers']} users" in new_version(catalog, version).notes[0]
+    )
     assert (model.matrix, artifact_of(catalog, version).properties.get("scored")) == (None, None)
 
 
