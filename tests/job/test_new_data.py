@@ -74,6 +74,7 @@ def test_an_import_refreshes_its_users_and_nobody_else(
     spark: SparkSession, tmp_path: Path, recipe: str, training_jobs: int
 ) -> None:
     world = World(spark, tmp_path, recipe, training_jobs)
+    assert read_model(Pinned(**world.catalog.read(world.arn).fields["model"]).open()).sparse is not None
     before = world.run()
     assert before["late"] == before["nobody"]
     assert world.run(between=lambda: world.load(NEWS, "INCREMENTAL")) == before

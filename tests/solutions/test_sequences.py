@@ -1,4 +1,4 @@
-"""Trainings of v2 as a user runs them: its form, its peers, and the choice among candidates."""
+"""Trainings of what follows what as a user runs them: the form of v2, its peers, the choice among candidates, and UPDATE."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.errors import DataError
 from personalize_spark.solutions.new_version import new_version
 from personalize_spark.solutions.train import UPDATE, begin_version, train
+from personalize_spark.solutions.tuning import Measured, chosen
 from tests.solutions.test_train import SMALL, artifact_of, ids, interactions, write
 
 pytestmark = pytest.mark.spark
@@ -60,7 +61,8 @@ def test_v2_chooses_among_candidates_and_the_record_tells_it(spark: SparkSession
     assert [each["form"] if isinstance(each["form"], str) else each["form"]["rank"] for each in candidates] == [
         *(0, "ALS", 0, 0, 16),
     ]
-    assert told["choice"]["chosen"] in [*(each["form"] for each in candidates), "popularity"]
+    best = chosen([Measured(**each) for each in candidates])
+    assert told["choice"]["chosen"] == ("popularity" if best is None else candidates[best]["form"])
     assert told["tunedHPOParams"]["algorithmHyperParameters"]
     assert all(0 < each["log_loss"] < 10 for each in candidates)
 
