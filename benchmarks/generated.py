@@ -2,14 +2,14 @@
 
 In each, items lie in groups, within which some are popular. A user likes some groups. Of the next item of a user it is drawn whether it
 
-    follows     it is one of five items that go with the item before
+    follows     it is one of at most five items that go with the item before, five draws by popularity from its group, which may hit itself
     is broad    it is any item, by popularity
     or else     it is of a group that the user likes; with `stay` of the group before
 
-and never one that the user has met. What differs is which of these are how likely, and how many items a user has (log-normal):
+and what the user has met already does not count. What differs is which of these are how likely, and how many items a user has (log-normal):
 
     cosmetics   8.9 items a user in the mean and 5 at least, as in Amazon's reviews of Beauty (5-core); visits in which one thing goes with another
-    music       50 items a user, as in HetRec's Last.fm; many groups liked, in no order
+    music       50 items a user, as in HetRec's Last.fm; many groups liked, and not much order: the next item is of the same one with 0.3
     businesses  10 items a user and 5 at least, as in Yelp's reviews (5-core); what is liked lies in the user's own city, in no order
 """
 

@@ -115,7 +115,7 @@ def with_exploration(model: scoring.Model, view: View, exploration: Exploration,
     """The model with the items that exploration may recommend; the same one where there are none.
 
     Args:
-        model: with factors.
+        model: with factors, or with what items lead to.
         view: the dataset group as it is now.
         exploration: see there.
         seed: jobs of the same seed draw the same.

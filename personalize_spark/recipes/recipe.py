@@ -34,9 +34,9 @@ class ModelKind(Enum):
     """What a recipe reads. Each kind has one trainer (`solutions.train`), and some an importer (`solutions.import_model`)."""
 
     USER_FACTORS = auto()
-    """Vectors of users and items whose products are what a user thinks of an item."""
+    """Vectors of users and items whose products are what a user thinks of an item; or what items lead to, where a training chose that."""
     SEQUENCES = auto()
-    """The same, where a user's vector is what the user's newest items lead to."""
+    """What items lead to, and each user's newest items; or vectors, where a training chose these."""
     ITEM_FACTORS = auto()
     """Vectors of items whose products say how alike two items are."""
     NEIGHBOURS = auto()
