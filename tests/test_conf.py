@@ -73,11 +73,12 @@ def test_the_arguments_are_those_of_the_command(platform: str) -> None:
     assert bool(unknown) == (platform == "glue")
 
 
+@pytest.mark.parametrize("added", [["--JOB_NAME", "j"], ["--JOB_NAME=j"], ["--JOB_RUN_ID=jr_1"]])
 def test_what_glue_adds_is_passed_over_and_a_slip_elsewhere_is_not(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    added: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = ["list-recipes", "--catalog", str(tmp_path)]
-    assert main([*command, "--JOB_NAME", "j", "--enable-metrics", "true", "--TempDir", "s3://b/t"]) == 0
+    assert main([*command, *added, "--enable-metrics", "true", "--TempDir=s3://b/t"]) == 0
     with pytest.raises(SystemExit, match="2"):
         main([*command, "--enable-metrics", "true"])
     assert "unrecognized arguments: --enable-metrics true" in capsys.readouterr().err

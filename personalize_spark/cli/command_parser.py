@@ -26,7 +26,7 @@ class Parser(argparse.ArgumentParser):
         """Refuse unknown options here, where it is known which command they were given to."""
         self._given = [*(sys.argv[1:] if args is None else args)]
         known, unknown = super().parse_known_args(args, namespace)
-        if unknown and not {*_GLUE} & {*self._given}:
+        if unknown and not {*_GLUE} & {each.partition("=")[0] for each in self._given}:
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
         return known, unknown
 
