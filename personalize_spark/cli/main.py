@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from personalize_spark import __version__
 from personalize_spark.cli import (
@@ -87,14 +87,30 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace | None:
 
 
 def _carry_out(arguments: argparse.Namespace) -> int:
-    with contextlib.suppress(ValueError):  # a notebook's thread gets no signals
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # what a platform sends before it kills
-    if settings := session_settings(arguments):
-        from personalize_spark.spark import set_local
+    with _stopped_as_by_ctrl_c():
+        if settings := session_settings(arguments):
+            from personalize_spark.spark import set_local
 
-        set_local(settings)
-    arguments.command(arguments)
+            set_local(settings)
+        arguments.command(arguments)
     return DONE
+
+
+@contextlib.contextmanager
+def _stopped_as_by_ctrl_c() -> Iterator[None]:
+    """SIGTERM, which a platform sends before it kills, ends the work as Ctrl-C does.
+
+    Afterwards the caller's handlers are back, also that of SIGINT, which a session that begins replaces.
+    """
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with contextlib.suppress(ValueError):  # a notebook's thread gets no signals
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
+        yield
+    finally:
+        for number, handler in before.items():
+            with contextlib.suppress(ValueError, TypeError):  # and a handler that is not Python's cannot be set by it
+                signal.signal(number, handler)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -15,7 +15,9 @@ import pytest
 
 from personalize_spark import __version__
 from personalize_spark.catalog.catalog import Catalog
+from personalize_spark.cli import config
 from personalize_spark.cli.main import main
+from personalize_spark.errors import DataError
 from personalize_spark.service.batch_inference_jobs import create_batch_inference_job
 from personalize_spark.storage.location import open_store, write_to
 from personalize_spark.testing.toy import golden_version, request
@@ -251,6 +253,30 @@ def test_a_stopped_run_says_so_in_its_record(
         "The driver was stopped. Continue it with: personalize-spark resume"
     )
     assert not list((tmp_path / "out").glob("*.out"))
+
+
+@pytest.mark.parametrize("error", [None, DataError("no")])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_call_from_python_leaves_its_callers_signal_handlers(
+    number: int, error: Exception | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work(*_: object) -> None:
+        during.append(signal.getsignal(signal.SIGTERM))
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # as a session that begins does
+        if error is not None:
+            raise error
+
+    def callers(*_: object) -> None: ...
+
+    during: list[object] = []
+    monkeypatch.setattr(config, "_config", work)
+    before = signal.signal(number, callers)
+    try:
+        assert main(["config"]) == (0 if error is None else 1)
+        assert signal.getsignal(number) is callers
+    finally:
+        signal.signal(number, before)
+    assert during == [signal.default_int_handler]
 
 
 def test_validate_checks_what_run_would(job: dict[str, Any], catalog: Catalog, tmp_path: Path) -> None:
