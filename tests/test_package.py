@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from importlib.metadata import requires
@@ -7,6 +8,9 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
+
+from personalize_spark.catalog.catalog import Catalog
+from personalize_spark.testing.toy import golden_version, request
 
 BLOCKED = """
 import importlib, pkgutil, sys
@@ -43,12 +47,24 @@ except ps.PersonalizeSparkError as error:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", ["import --interactions x.csv", "train --recipe aws-sims --solution s"])
-def test_what_a_plain_install_lacks_is_said_in_a_sentence(command: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("command", "instead"),
+    [
+        ("import --group g --interactions x.csv", ""),
+        ("train --group g --recipe aws-sims --solution s", ""),
+        ("import-model --recipe aws-popularity-count --solution s --counts x.csv", ""),
+        ("run --request request.json", " Or run the job with the engine local, which needs neither Spark nor Java."),
+    ],
+)
+def test_what_a_plain_install_lacks_is_said_in_a_sentence(command: str, instead: str, tmp_path: Path) -> None:
+    version = golden_version(Catalog(tmp_path / "catalog"))
+    (tmp_path / "users.json").write_text('{"userId":"u1"}\n')
+    job = request(version, f"file://{tmp_path}/users.json", f"file://{tmp_path}/out/")
+    (tmp_path / "request.json").write_text(json.dumps(job))
     program = f"{BLOCKED}\nimport personalize_spark.cli.main as cli; sys.exit(cli.main(sys.argv[1:]))"
-    arguments = [*command.split(), "--group", "g", "--catalog", str(tmp_path)]
-    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False)
-    said = "This needs pyspark, which is not installed: pip install 'personalize-spark[spark]'.\n"
+    whole = [sys.executable, "-c", program, *command.split(), "--catalog", f"{tmp_path}/catalog"]
+    done = subprocess.run(whole, cwd=tmp_path, capture_output=True, text=True, check=False)
+    said = f"This needs pyspark, which is not installed: pip install 'personalize-spark[spark]'.{instead}\n"
     assert (done.returncode, done.stdout, done.stderr) == (1, "", said)
 
 
