@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import botocore.session
+import pyspark
 import pytest
 import yaml
 from botocore.validate import ParamValidator
@@ -25,6 +27,15 @@ REQUESTS = {
     "glue.yaml": ("glue", "CreateJob"),
 }
 ARCHIVES = "personalize_spark-0.1.0-environment-x86_64.tar.gz#environment"
+
+
+NOT_SPARKS = {
+    "spark.emr-serverless.driverEnv.": "of EMR Serverless alone",
+    "spark.executorEnv.": "any variable of the environment may follow",
+    "spark.personalize.": "of this package",
+    "spark.yarn.appMasterEnv.": "any variable of the environment may follow",
+}
+"""How settings begin that are not whole in Spark's own classes, with the reason."""
 
 
 def read(name: str) -> Any:
@@ -82,6 +93,32 @@ def test_what_glue_adds_is_passed_over_and_a_slip_elsewhere_is_not(
     with pytest.raises(SystemExit, match="2"):
         main([*command, "--enable-metrics", "true"])
     assert "unrecognized arguments: --enable-metrics true" in capsys.readouterr().err
+
+
+def test_spark_knows_every_setting() -> None:
+    """A slip in a name would be passed over without a word."""
+    known = sparks_settings()
+    found = {
+        (path.name, name)
+        for path in CONF.iterdir()
+        if path.is_file()
+        for name in re.findall(r"(?<![\w.])spark\.[\w.-]+", path.read_text())
+    }
+    others = {each for each in found if each[1].startswith(tuple(NOT_SPARKS))}
+    assert sorted(each for each in found - others if each[1] not in known) == []
+    assert {name for name in NOT_SPARKS if any(each[1].startswith(name) for each in others)} == {*NOT_SPARKS}
+
+
+def sparks_settings() -> set[str]:
+    """The names of settings in the classes that define them."""
+    names = set[str]()
+    for part in ("core", "yarn", "kubernetes", "launcher", "sql"):
+        [jar] = (Path(pyspark.__file__).parent / "jars").glob(f"spark-{part}_*.jar")
+        with zipfile.ZipFile(jar) as classes:
+            for each in classes.namelist():
+                if each.endswith(".class") and re.search("[cC]onfig|SparkSubmit|Python", each):
+                    names.update(name.decode() for name in re.findall(rb"spark\.[\w.-]+", classes.read(each)))
+    return names
 
 
 def test_the_files_of_the_release_are_named_as_make_dist_names_them() -> None:
