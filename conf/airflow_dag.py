@@ -13,10 +13,15 @@ from airflow.sdk import DAG
 
 ARGUMENTS = ["--request", "s3://acme-recs/requests/weekly-homepage.json", "--catalog", "s3://acme-recs/catalog"]
 SETTINGS = {
+    # A Python 3.11 with all libraries, unpacked beside the driver and the executors, which look for it there.
     "spark.archives": "s3://acme-recs/dist/personalize_spark-0.1.0-environment-x86_64.tar.gz#environment",
     "spark.emr-serverless.driverEnv.PYSPARK_DRIVER_PYTHON": "./environment/bin/python",
     "spark.emr-serverless.driverEnv.PYSPARK_PYTHON": "./environment/bin/python",
     "spark.executorEnv.PYSPARK_PYTHON": "./environment/bin/python",
+    # A task has one core; without this each of them starts a BLAS thread for every core of the host.
+    "spark.executorEnv.OPENBLAS_NUM_THREADS": "1",
+    # A slow executor does not hold up the job: only one of two attempts at a task counts.
+    "spark.speculation": "true",
 }
 
 with DAG("weekly_homepage", schedule="@weekly", start_date=datetime(2026, 1, 5, tzinfo=UTC), catchup=False):

@@ -109,6 +109,17 @@ def test_spark_knows_every_setting() -> None:
     assert {name for name in NOT_SPARKS if any(each[1].startswith(name) for each in others)} == {*NOT_SPARKS}
 
 
+def test_every_way_to_emr_serverless_has_the_same_settings() -> None:
+    airflow = re.search(r"SETTINGS = \{(.*?)\n\}", (CONF / "airflow_dag.py").read_text(), re.DOTALL)
+    assert airflow is not None
+    state = read("step-functions.yaml")["States"]["BatchInference"]["Parameters"]["JobDriver"]["SparkSubmit"]
+    submit = read("emr-serverless.yaml")["jobDriver"]["sparkSubmit"]["sparkSubmitParameters"]
+    expected = dict(re.findall(r"--conf (\S+?)=(\S+)", submit))
+    assert len(expected) == 6
+    assert dict(re.findall(r"--conf (\S+?)=(\S+)", state["SparkSubmitParameters"])) == expected
+    assert dict(re.findall(r'"(.+?)": "(.+?)"', airflow[1])) == expected
+
+
 def sparks_settings() -> set[str]:
     """The names of settings in the classes that define them."""
     names = set[str]()
