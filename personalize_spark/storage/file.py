@@ -226,7 +226,7 @@ class FileStore:
                 raise
             raise StorageError(
                 f"The file system of {self.root} has no {what}, without which a record is not safe from a second writer. "
-                "Keep catalogs and outputs on s3:// or on a disk; inputs may lie there."
+                "Keep catalogs on s3:// or on a disk; inputs and outputs may lie there."
             ) from error
 
     @contextlib.contextmanager

@@ -153,7 +153,7 @@ def test_a_lock_is_not_waited_for_for_ever(tmp_path: Path, monkeypatch: pytest.M
 def test_a_file_system_of_an_object_store_is_refused_in_plain_words(
     call: str, lacking: str, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No machine has one by itself: what such a mount answers is all that is put on here."""
+    """A test cannot count on mounting one: here its answers stand in for it."""
     store = open_store(f"file://{tmp_path}")
     version = store.create("record", b"1")
 
@@ -161,7 +161,24 @@ def test_a_file_system_of_an_object_store_is_refused_in_plain_words(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(call, lacks)
-    with pytest.raises(StorageError, match=rf"has no {lacking}, .* Keep catalogs and outputs on s3:// or on a disk"):
+    with pytest.raises(StorageError, match=rf"has no {lacking}, .* Keep catalogs on s3:// or on a disk"):
         store.create("another", b"2") if call == "os.link" else store.replace("record", b"2", version)
     assert [each.name for each in store.list()] == ["record"]
     assert store.read("record") == b"1"
+
+
+def test_outputs_need_neither_hard_links_nor_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lacks(*_: object) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    for call in ("os.link", "fcntl.flock"):
+        monkeypatch.setattr(call, lacks)
+    out = open_store(f"file://{tmp_path}/out")
+    staging = out.at("_staging/job")
+    for name, data in {"0": b"one\n", "1": b"two\n"}.items():
+        staging.write(name, data)
+    for _ in range(2):  # an output takes the place of an older one
+        out.compose("users.json.out", staging, staging.list())
+    out.delete("_staging/")
+    assert [each.name for each in out.list()] == ["users.json.out"]
+    assert out.read("users.json.out") == b"one\ntwo\n"
