@@ -71,21 +71,21 @@ def train_best(training: Training) -> Factors:
         return _told(_simplest(training), [], why)
     measured: list[Measured] = []
     simplest = [0] if training.recipe.model is ModelKind.USER_FACTORS else []  # ALS's place, where it is the simplest
-    kept: dict[int, Factors] = {}  # those that can still be taken: the others' memory is let go
+    eligible: dict[int, Factors] = {}  # those that can still be taken: the others' memory is let go
     for factors in _candidates(training, jobs(training)):
-        kept[len(measured)] = factors
+        eligible[len(measured)] = factors
         measured.append(_measured(factors, held))
         del factors
-        kept = {place: kept[place] for place in (*simplest, *_near(measured)) if place in kept}
+        eligible = {place: eligible[place] for place in (*simplest, *_near(measured)) if place in eligible}
     best = chosen(measured)
     if best is None:
         why = "No candidate orders what users did next better than popularity does: the simplest model is taken."
-        return _told(kept[0] if simplest else popularity_alone(training), measured, why)
+        return _told(eligible[0] if simplest else popularity_alone(training), measured, why)
     why = (
         f"The best of {len(measured)} candidates on {len(held.targets)} users, by NDCG@25 and log-loss: "
         f"{_name(measured[best].form)}."
     )
-    return _told(kept[best], measured, why)
+    return _told(eligible[best], measured, why)
 
 
 def _name(form: Any) -> str:

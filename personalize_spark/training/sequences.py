@@ -114,24 +114,24 @@ def _counter(
 ) -> Callable[[Closeness], Cooccurrences]:
     """Counts, and keeps what it has counted for as long as it is wanted."""
     if not isinstance(pairs, LocalPairs):
-        return _kept_while_wanted(lambda closeness: cooccurrences(known(pairs), items, closeness), wanted)
+        return _cached_while_wanted(lambda closeness: cooccurrences(known(pairs), items, closeness), wanted)
     counted = [closeness.half_life for closeness in dict.fromkeys(wanted)]
-    weights = _kept_while_wanted(lambda half_life: followed(pairs, half_life), counted)
+    weights = _cached_while_wanted(lambda half_life: followed(pairs, half_life), counted)
     users = np.bincount(pairs.known().items, minlength=items)
-    return _kept_while_wanted(
+    return _cached_while_wanted(
         lambda closeness: cooccurrences_here(weights(closeness.half_life), users, closeness), wanted
     )
 
 
-def _kept_while_wanted(make: Callable[[K], V], wanted: list[K]) -> Callable[[K], V]:
+def _cached_while_wanted(make: Callable[[K], V], wanted: list[K]) -> Callable[[K], V]:
     """Makes each value once; `wanted` names those of all calls."""
-    left, kept = Counter(wanted), dict[K, V]()
+    left, cached = Counter(wanted), dict[K, V]()
 
     def get(key: K) -> V:
-        value = kept.pop(key) if key in kept else make(key)
+        value = cached.pop(key) if key in cached else make(key)
         left[key] -= 1
         if left[key]:
-            kept[key] = value
+            cached[key] = value
         return value
 
     return get

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -117,6 +118,13 @@ def counts(rows: Iterable[Row]) -> dict[str, int]:
 
 def test_every_kind_of_model_has_a_trainer() -> None:
     assert module.TRAINERS.keys() == set(ModelKind)
+
+
+def test_trainers_that_read_frames_have_nothing_counted_before() -> None:
+    for kind, trainer in module.TRAINERS.items():
+        count = Mock(return_value=1_000)
+        module._here(trainer, SMALL, count)
+        assert count.called == (kind in {ModelKind.USER_FACTORS, ModelKind.SEQUENCES})
 
 
 def test_a_new_recipe_on_a_kind_of_model_is_trained(learn: Learn, monkeypatch: pytest.MonkeyPatch) -> None:
