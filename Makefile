@@ -63,7 +63,7 @@ check: $(READY) docs  ## Style, types, and the links of the documents
 
 OTHERS := 3.5.9 4.0.5 4.2.0
 
-test-matrix: java  ## Demo, jobs, imports and training on other releases of Spark (SPARK="4.0.5 4.2.0"); fills docs/platforms.md
+test-matrix: java  ## Demo, jobs, imports, training and import-model on other releases of Spark (SPARK="4.0.5 4.2.0"); fills docs/platforms.md
 	bin/test-matrix $(PYTHON) $(or $(SPARK),$(OTHERS))
 
 test-other: java  ## The demo, a job, an import and a training on one other release of Spark, which the date chooses
