@@ -95,9 +95,10 @@ def _name(form: Any) -> str:
 
 
 def jobs(training: Training) -> int:
-    """How many candidates: as many as was asked for, else three where ALS comes first and counting takes seconds."""
+    """How many candidates: as many as was asked for, else three where ALS comes first, none of its settings is given, and counting takes seconds."""
+    settings = training.hyperparameters
     several = training.recipe.model is ModelKind.USER_FACTORS and counts_here(training.totals.interactions)
-    return training.hyperparameters.training_jobs or (3 if several else 1)
+    return settings.training_jobs or (3 if several and not settings.als_is_set else 1)
 
 
 def _near(candidates: list[Measured]) -> list[int]:

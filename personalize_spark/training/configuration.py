@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 WORDS, WORDLLAMA = "words", "wordllama"
 
 
+_OF_ALS = ("rank", "iterations", "regularization", "alpha")
+
+
 @dataclass(frozen=True)
 class Hyperparameters:
     """The settings of implicit ALS, whose defaults come from docs/decisions/0005-training.md, of themes, and of the choice of a model.
@@ -38,6 +41,11 @@ class Hyperparameters:
     training_jobs: int = 0
     theme_embedding: str = WORDS
 
+    @property
+    def als_is_set(self) -> bool:
+        """Whether a setting of ALS is not the default: who sets one wants ALS."""
+        return any(getattr(self, name) != getattr(type(self), name) for name in _OF_ALS)
+
     @classmethod
     def of(cls, given: Mapping[str, str]) -> Hyperparameters:
         """From a solution's `algorithmHyperParameters`, names and values as texts.
@@ -57,7 +65,7 @@ class Hyperparameters:
         return cls(**values)
 
     def __post_init__(self) -> None:
-        for name in ("rank", "iterations", "regularization", "alpha"):
+        for name in _OF_ALS:
             if not getattr(self, name) > 0:
                 raise InvalidInputException(f"The hyperparameter {name} must be above 0, not {getattr(self, name)}.")
         if self.training_jobs < 0:

@@ -158,7 +158,7 @@ def test_a_version_learns_from_what_the_configuration_says_and_is_updated(spark:
     model = read_model(Pinned(**fields["model"]).open())
     names = {row.split(",")[1] for row in rows if "watch" in row and int(row.split(",")[3]) >= 2}
     assert set(model.item_ids()) == names
-    assert model.matrix is not None
+    assert model.matrix is not None  # a rank is given: ALS
     assert model.matrix.factors.shape[1] == 5
     metrics = solutions.get_solution_metrics(catalog, {"solutionVersionArn": first})["metrics"]
     assert len(metrics) == 8
