@@ -61,16 +61,11 @@ def cooccurrences_here(weights: csr_array, users: NDArray[np.int64], closeness: 
     """
     turned = weights.T.tocsr()
     turned.data *= closeness.backward
-    both = weights + turned
-    del turned  # as large as the weights
-    both.sort_indices()
-    both.eliminate_zeros()
-    best = partial(_best, both, users.astype(np.float64), closeness)
+    best = partial(_best, weights, turned, users.astype(np.float64), closeness)
     with all_cores() as pool:
         blocks = list(pool.map(best, (slice(each, each + _ROWS) for each in range(0, len(users), _ROWS))))
-    lengths = np.minimum(np.diff(both.indptr), KEPT)
-    del best, both  # twice as large
-    others, scores = (np.concatenate(each) for each in zip(*blocks, strict=True))
+    del best, turned  # as large as the weights
+    lengths, others, scores = (np.concatenate(each) for each in zip(*blocks, strict=True))
     return Cooccurrences(Ragged.of_lengths(lengths, others), scores)
 
 
@@ -95,16 +90,17 @@ def _followed(
 
 
 def _best(
-    weights: csr_array, users: NDArray[np.float64], closeness: Closeness, rows: slice
-) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Of some items the best beside each, and their s, best first; of equal ones first that of the lower number."""
-    ends = weights.indptr[rows.start : rows.stop + 1]
-    part = slice(ends[0], ends[-1])
-    counts = np.repeat(users[rows], np.diff(ends)) * users[weights.indices[part]]
-    scores = weights.data[part] / UNIT / (counts**closeness.power + closeness.shrinkage)
+    weights: csr_array, turned: csr_array, users: NDArray[np.float64], closeness: Closeness, rows: slice
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
+    """Of some items how many are kept beside each, these, and their s, best first; of equal ones first that of the lower number."""
+    both = weights[rows] + turned[rows]
+    both.sort_indices()
+    both.eliminate_zeros()
+    lengths = np.diff(both.indptr).astype(np.int64)
+    counts = np.repeat(users[rows], lengths) * users[both.indices]
+    scores = both.data / UNIT / (counts**closeness.power + closeness.shrinkage)
     orders = [
-        start + np.argsort(-scores[start:stop], kind="stable")[:KEPT]
-        for start, stop in pairwise((ends - ends[0]).tolist())
+        start + np.argsort(-scores[start:stop], kind="stable")[:KEPT] for start, stop in pairwise(both.indptr.tolist())
     ]
     best = np.concatenate(orders)
-    return weights.indices[part][best].astype(np.int32), scores[best].astype(np.float32)
+    return np.minimum(lengths, KEPT), both.indices[best].astype(np.int32), scores[best].astype(np.float32)
