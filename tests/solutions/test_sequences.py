@@ -18,6 +18,7 @@ from personalize_spark.errors import DataError
 from personalize_spark.solutions.new_version import new_version
 from personalize_spark.solutions.train import UPDATE, begin_version, train
 from personalize_spark.solutions.tuning import Measured, chosen
+from personalize_spark.training.configuration import Hyperparameters
 from tests.solutions.test_train import SMALL, artifact_of, ids, interactions, write
 
 pytestmark = pytest.mark.spark
@@ -82,7 +83,7 @@ def test_a_training_for_users_takes_als_or_what_follows_by_itself(
     spark: SparkSession, tmp_path: Path, recipe: str
 ) -> None:
     catalog = write(spark, f"file://{tmp_path}/", in_a_row())
-    version = train(spark, catalog, "films", recipe, "s", replace(SMALL, training_jobs=0))
+    version = train(spark, catalog, "films", recipe, "s", Hyperparameters())
     told, model = catalog.read(version).fields, read_model(artifact_of(catalog, version))
     forms = [each["form"] for each in told["choice"]["candidates"]]
     assert forms[0] == "ALS"
@@ -98,7 +99,7 @@ def test_what_follows_is_counted_again_by_an_update(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     catalog = write(spark, f"file://{tmp_path}/", in_a_row())
-    settings = replace(SMALL, training_jobs=0)
+    settings = Hyperparameters()
     base = artifact_of(catalog, train(spark, catalog, "films", "aws-user-personalization", "s", settings))
     rows = [
         *in_a_row(),
