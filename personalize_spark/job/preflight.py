@@ -8,23 +8,15 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
 import personalize_spark
-from personalize_spark.errors import (
-    JobFailed,
-    ObjectChanged,
-    ObjectNotFound,
-    PersonalizeSparkError,
-    TaskFailed,
-    reason_of,
-)
+from personalize_spark.errors import JobFailed, ObjectChanged, ObjectNotFound, PersonalizeSparkError, reason_of
 from personalize_spark.job.executor import Executor
 from personalize_spark.job.inputs import read_inputs
 from personalize_spark.job.plan import CHECK
-from personalize_spark.job.task import Worker, worker_of
+from personalize_spark.job.task import worker_of
 from personalize_spark.storage.store import Store
 
 _MIN_DISK = 256 << 20
@@ -42,37 +34,27 @@ def preflight(executor: Executor, staging: Store) -> None:
     """
     check = partial(_check, personalize_spark.__version__)
     try:
-        failures = _proved_here(staging) if executor.here else executor.run(staging, executor.cores, check)
-    except TaskFailed as error:
-        raise JobFailed(in_plain_words(error.message)) from error
+        failures = check(staging, 0) if executor.here else executor.run(staging, executor.cores, check)
+    except Exception as error:
+        raise JobFailed(in_plain_words(reason_of(error))) from error
+    worker_of.cache_clear()  # what answers are other processes
     if failures:
         raise JobFailed(failures[0])
 
 
-def _proved_here(staging: Store) -> list[str]:
-    try:
-        return _failures(personalize_spark.__version__, partial(Worker, staging), writes=True)
-    except Exception as error:
-        raise TaskFailed(reason_of(error)) from error
-
-
 def _check(release: str, staging: Store, number: int) -> list[str]:
-    return _failures(release, partial(worker_of, staging.root, staging.access), writes=number == 0)
-
-
-def _failures(release: str, open_worker: Callable[[], Worker], *, writes: bool) -> list[str]:
-    failure = _failure(release, open_worker, writes=writes)
+    failure = _failure(release, staging, writes=number == 0)
     return [failure] if failure else []
 
 
-def _failure(release: str, open_worker: Callable[[], Worker], *, writes: bool) -> str | None:
+def _failure(release: str, staging: Store, *, writes: bool) -> str | None:
     if personalize_spark.__version__ != release:
         return f"The executors have personalize_spark {personalize_spark.__version__}, the driver has {release}: install the same version on both."
     folder = tempfile.gettempdir()
     if (free := shutil.disk_usage(folder).free) < _MIN_DISK:
         return f"{free >> 20} MiB are free in {folder}: free some, or name a larger folder (spark.local.dir, TMPDIR without Spark)."
     try:
-        worker = open_worker()
+        worker = worker_of(staging.root, staging.access)
         if writes:
             for store in filter(None, (worker.plan.output(), worker.plan.errors(), worker.plan.parquet())):
                 store.write(CHECK, b"")

@@ -19,7 +19,6 @@ MAX_PIECES = 9_000
 MAX_TASK = 500_000
 """Lines of a task; to begin a split costs as much as `_SPLIT_COST` lines."""
 TASKS_PER_CORE = 3
-"""Fair shares, at most: more would end closer together, but each costs 0.05 s, as much as `_TASK_COST` lines."""
 _SCORE, _FRAME = 11, 64
 """Bytes of a score, and of what surrounds an answer."""
 _MIN_LINES = 1_024

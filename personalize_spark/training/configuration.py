@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
 
 WORDS, WORDLLAMA = "words", "wordllama"
-
-
 _OF_ALS = ("rank", "iterations", "regularization", "alpha")
 
 

@@ -32,8 +32,7 @@ from personalize_spark.spark import collect_arrow
 
 KEPT = 500
 """Items that are kept for each item, those with the largest s."""
-GAP = 64
-"""Places between two items, at most."""
+_GAP = 64
 UNIT = 1 << 20
 """Weights are added as integers: their sum does not depend on the order."""
 
@@ -100,10 +99,7 @@ def _count(closeness: Closeness, batches: Iterable[pa.RecordBatch]) -> Iterator[
         items, newest = (batch.column(name).flatten().to_numpy().astype(np.int64) for name in ("item", "newest"))
         users = batch.column("item").value_parent_indices().to_numpy()
         keys, sums = np.empty(0, np.int64), np.empty(0, np.int64)
-        for gap in range(1, min(GAP, len(items) - 1) + 1):
-            first = np.flatnonzero(users[gap:] == users[:-gap])
-            if not len(first):
-                break
+        for gap, first in gaps(users):
             one, other, at_once = items[first], items[first + gap], newest[first] == newest[first + gap]
             forward, backward = _weights(closeness, gap, at_once)
             keys = np.concatenate([keys, one << 32 | other, other << 32 | one])
@@ -113,6 +109,19 @@ def _count(closeness: Closeness, batches: Iterable[pa.RecordBatch]) -> Iterator[
         np.add.at(totals, places, sums)
         columns = [(found >> 32).astype(np.int32), (found & 0xFFFFFFFF).astype(np.int32), totals]
         yield pa.RecordBatch.from_arrays([pa.array(each) for each in columns], ["one", "other", "weight"])
+
+
+def gaps(users: NDArray[np.integer[Any]]) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """Each number of places that two items of a user lie apart, 64 at most, and where the first of them stand.
+
+    Args:
+        users: of each item the user; those of one user lie side by side, in the order in which the items were met.
+    """
+    for gap in range(1, min(_GAP, len(users) - 1) + 1):
+        first = np.flatnonzero(users[gap:] == users[:-gap])
+        if not len(first):
+            return
+        yield gap, first
 
 
 def _weights(closeness: Closeness, gap: int, at_once: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 from personalize_spark.scoring.ragged import Ragged
-from personalize_spark.training.cooccurrence import GAP, KEPT, UNIT, Closeness, Cooccurrences
+from personalize_spark.training.cooccurrence import KEPT, UNIT, Closeness, Cooccurrences, gaps
 from personalize_spark.training.local_pairs import LocalPairs
 from personalize_spark.training.threads import all_cores
 
@@ -76,10 +76,7 @@ def _followed(
     from scipy.sparse import coo_array
 
     ones, others, weights = [items[:0]], [items[:0]], [np.empty(0)]
-    for gap in range(1, min(GAP, len(items) - 1) + 1):
-        first = np.flatnonzero(users[gap:] == users[:-gap])
-        if not len(first):
-            break
+    for gap, first in gaps(users):
         one, other, at_once = items[first], items[first + gap], newest[first] == newest[first + gap]
         weight = np.where(at_once, 0.5, 1.0) * np.rint(UNIT * 0.5 ** (gap / half_life))
         ones += one, other[at_once]

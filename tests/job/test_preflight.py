@@ -10,7 +10,7 @@ from pyspark.sql import SparkSession
 
 from personalize_spark.catalog.catalog import Catalog, Record
 from personalize_spark.errors import JobFailed
-from personalize_spark.job import preflight
+from personalize_spark.job import task
 from personalize_spark.job.executor import Work
 from personalize_spark.job.local_executor import LocalExecutor
 from personalize_spark.job.run import run_job
@@ -93,7 +93,7 @@ def test_whatever_is_raised_fails_the_job(
         del staging
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(preflight, "Worker", unopened)
+    monkeypatch.setattr(task, "Worker", unopened)
     assert "No space left on device" in failure_of(Recording(local, here=True), created(tmp_path))
     assert not list((tmp_path / "out").rglob("*.out"))
 
