@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate, chain, takewhile
 
 from personalize_spark.errors import JobFailed, StorageError, quoted
@@ -19,6 +20,7 @@ from personalize_spark.storage.location import open_store, split_prefix
 from personalize_spark.storage.store import Access, Object, Store
 
 OUT, ERRORS, PARQUET = ".out", ".errors", ".parquet"
+_NO_FILE = {"", ".", ".."}
 _SAMPLE = 64 << 10
 _READERS = 8
 _LINE = 32.0
@@ -56,17 +58,17 @@ def find_inputs(input_path: str, output_path: str, access: Access, only: Sequenc
     """
     folder, prefix = split_prefix(input_path)
     store = open_store(folder, access)
-    own = open_store(output_path, access).root
+    target = open_store(output_path, access)
     found = [
         each
         for each in store.list(prefix)
-        if each.name == prefix or not (is_litter(each.name, prefix) or _left_by_a_job(store.root + each.name, own))
+        if each.name == prefix or not (is_litter(each.name, prefix) or _left_by_a_job(store.root + each.name, target.root))
     ]
     if not found:
         raise JobFailed(f"Invalid S3 input path: no object's name starts with {input_path}.")
     common = len(_common_folder([each.name for each in found]))
-    refusal = _refuser(store, prefix)
-    inputs = [Input(each, each.name[common:] + OUT, refusal(each.name)) for each in found]
+    refusal = _refuser(store, prefix, target)
+    inputs = [Input(each, each.name[common:] + OUT, refusal(each.name, each.name[common:])) for each in found]
     return inputs if only is None else _named(inputs, only, store.root)
 
 
@@ -77,14 +79,14 @@ def _named(inputs: Sequence[Input], only: Sequence[str], root: str) -> list[Inpu
     return sorted((by_name[name] for name in only), key=lambda each: each.source.name)
 
 
-def _refuser(store: Store, prefix: str) -> Callable[[str], str]:
-    """Says of an object below the prefix why it is not read; nothing of one that is."""
+def _refuser(store: Store, prefix: str, target: Store) -> Callable[[str, str], str]:
+    """Says of an object below the prefix, and its name below the common folder, why it is not read; nothing of one that is."""
     if not isinstance(store, FileStore):
-        return lambda _: ""
+        return partial(_refusal_of_key, store.root) if isinstance(target, FileStore) else lambda *_: ""
     top = store.path(prefix)
     inside = os.path.realpath(top if top.is_dir() else store.folder)
 
-    def refusal(name: str) -> str:
+    def refusal(name: str, _: str) -> str:
         shown = os.fsencode(name).decode(errors="backslashreplace")
         if shown != name:
             return f"The name of {store.root}{shown} is not UTF-8: rename the file."
@@ -93,6 +95,13 @@ def _refuser(store: Store, prefix: str) -> Callable[[str], str]:
         return ""
 
     return refusal
+
+
+def _refusal_of_key(root: str, name: str, below: str) -> str:
+    """A file system has one file where S3 has `a/b`, `a//b` and `a/./b`, and has none outside the output path."""
+    if not _NO_FILE.intersection(below.split("/")[:-1]):
+        return ""
+    return f"No file can be named like {root}{name}, with an empty folder, '.' or '..' in it: write to s3://, or copy it to another key."
 
 
 def _common_folder(names: Sequence[str]) -> str:

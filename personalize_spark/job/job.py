@@ -17,6 +17,7 @@ from personalize_spark.extensions import Extensions
 from personalize_spark.recipes import Settings
 from personalize_spark.request import THEME_GENERATION, members
 from personalize_spark.storage.documents import converted, plain
+from personalize_spark.storage.location import is_on_files
 from personalize_spark.storage.store import Access
 
 KIND = "batch-inference-job"
@@ -114,8 +115,15 @@ class Job:
         """Make the job's record: CREATE PENDING.
 
         Raises:
+            InvalidInputException: error lines or Parquet are to go to another kind of storage than the outputs.
             ResourceAlreadyExistsException: the name is taken.
         """
+        for place in filter(None, (self.errors_to, self.extensions.also_parquet)):
+            if is_on_files(place) != is_on_files(self.output_path):
+                raise InvalidInputException(
+                    f"{place} and the output path {self.output_path} are different kinds of storage: "
+                    "all that a job writes goes to one kind, s3:// or file://."
+                )
         pinned = plain(self)
         request = pinned.pop("request")
         return catalog.create(

@@ -13,13 +13,14 @@ _FOREIGN = {
     b"\xff\xfe": "utf-16",
     b"\xfe\xff": "utf-16",
 }
-_LITTER = re.compile(r"(?:^|(?<=/))(?:\.|_SUCCESS$|_committed_|_started_|Thumbs\.db$|desktop\.ini$)")
+_LITTER = re.compile(r"(?:^|(?<=/))(?:\.(?!\.?(?:/|$))|_SUCCESS$|_committed_|_started_|Thumbs\.db$|desktop\.ini$)")
 
 
 def is_litter(name: str, prefix: str) -> bool:
     """Whether an object is hidden, or what Spark, Databricks, macOS and Windows leave beside data.
 
-    Only what stands behind the prefix counts: who spells a hidden folder out wants it.
+    Only what stands behind the prefix counts: who spells a hidden folder out wants it. A key of S3 may have a part that is `.` or `..`:
+    that hides nothing.
     """
     return _LITTER.search(name, len(prefix)) is not None
 

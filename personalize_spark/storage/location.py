@@ -27,6 +27,11 @@ def uri_of(place: Place) -> str:
     return f"file://{plain if '..' in path.parts and plain.resolve() == path.resolve() else path}"  # not behind a link
 
 
+def is_on_files(uri: str) -> bool:
+    """Whether a URI names a place on a file system."""
+    return uri.startswith("file://")
+
+
 def open_store(uri: str, access: Access = AMBIENT) -> Store:
     """The store of a folder: `file:///path`, or `s3://bucket/prefix` (`s3a://` means the same).
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,7 +15,8 @@ from personalize_spark.artifacts.artifact import Pinned
 from personalize_spark.artifacts.view import Exploration
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
-from personalize_spark.errors import ArtifactError, ResourceAlreadyExistsException
+from personalize_spark.errors import ArtifactError, InvalidInputException, ResourceAlreadyExistsException
+from personalize_spark.extensions import Extensions
 from personalize_spark.job.job import Job
 from personalize_spark.recipes import Settings
 from personalize_spark.storage.store import Access
@@ -81,3 +83,12 @@ def test_a_record_that_holds_no_job_is_an_error_that_says_so(tmp_path: Path, job
     catalog.update(record, job=job)
     with pytest.raises(ArtifactError, match=rf"The record of {SIMPLE.arn} cannot be read: .*{said}"):
         Job.of(record)
+
+
+@pytest.mark.parametrize(
+    "more", [{"errors_to": "file:///errors/"}, {"extensions": Extensions(also_parquet="file:///parquet/")}]
+)
+def test_all_that_a_job_writes_goes_to_one_kind_of_storage(tmp_path: Path, more: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInputException, match=r"file:///.*/ and the output path s3://b/out/ are different kinds"):
+        replace(SIMPLE, **more).create(Catalog(tmp_path))
+    replace(SIMPLE, errors_to="s3a://b/errors/").create(Catalog(tmp_path))

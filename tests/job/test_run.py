@@ -277,7 +277,8 @@ def test_an_input_that_is_named_may_be_a_link(local: LocalExecutor, tmp_path: Pa
 
 @pytest.mark.s3
 def test_keys_of_s3_are_taken_as_they_are(local: LocalExecutor, s3: str) -> None:
-    keys = ["in//users.json", "in/a..b", "in/%2e%2e/x", "in/e\u0301", "in/\u00e9", "in/slash/", "in/" + "k" * 900]
+    keys = ["in//users.json", "in/a..b", "in/../x", "in/./x", "in/%2e%2e/x", "in/e\u0301", "in/\u00e9", "in/slash/"]
+    keys += [f"in/{'k' * 1_016}"]  # its output's key has the 1,024 bytes that S3 allows
     store, catalog = open_store(s3), Catalog(f"{s3}/catalog")
     for key in [*keys, "x"]:
         store.write(key, b'{"userId":"u1"}\n')
@@ -286,6 +287,19 @@ def test_keys_of_s3_are_taken_as_they_are(local: LocalExecutor, s3: str) -> None
     run_job(local, catalog, create_batch_inference_job(catalog, params), lambda _: None)
     answers = {found.name: store.read(found.name) for found in store.list("out/")}
     assert answers == {f"out/{key[3:]}.out": GOOD for key in keys} | {"out/_CHECK": b""}
+
+
+@pytest.mark.s3
+def test_a_key_that_no_file_can_be_named_like_fails_for_itself(local: LocalExecutor, s3: str, tmp_path: Path) -> None:
+    store, catalog = open_store(s3), Catalog(tmp_path / "catalog")
+    for key in ("in/a/x", "in/a//x", "in/a/./x", "in/../../x"):
+        store.write(key, b'{"userId":"u1"}\n')
+    params = request(golden_version(catalog), f"{s3}/in/", f"file://{tmp_path}/deep/out/", numResults=3)
+    with pytest.raises(JobFailed) as failed:
+        run_job(local, catalog, create_batch_inference_job(catalog, params), lambda _: None)
+    assert failed.value.message.startswith("3 of 4 input files could not be answered; the others have their output: ")
+    assert "/in/../../x, with an empty folder, '.' or '..' in it: write to s3://" in failed.value.message
+    assert names(f"file://{tmp_path}/deep") == ["out/_CHECK", "out/a/x.out"]
 
 
 @pytest.mark.s3

@@ -64,6 +64,10 @@ def test_what_is_no_text_in_utf8_is_named() -> None:
         ("in/_committed_123", True),
         ("in/Thumbs.db", True),
         (".DS_Store", True),
+        ("in/../a.json", False),
+        ("./a.json", False),
+        ("in/..", False),
+        ("in/..a", True),
     ],
 )
 def test_litter_is_known_by_its_name(name: str, *, litter: bool) -> None:
