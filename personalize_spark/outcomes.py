@@ -14,7 +14,7 @@ import orjson
 from numpy.typing import NDArray
 
 from personalize_spark.recommendations import Recommendations
-from personalize_spark.records import Object, Records, places_of
+from personalize_spark.records import Records, places_of
 
 _SHOWN = 200
 """Bytes of a line that an example shows."""
@@ -83,6 +83,7 @@ class Outcomes:
         errors: error lines by `Reason`.
         remarks: lines by `Remark`.
         values: lines without any item by their `filterValues`, as JSON.
+        short_values: the same of lines with fewer items than asked for.
         unknown_ids: some ids that the model does not know.
         scores: how many lists have a first item of each score: half a decade each, from below 10 ** -6.5 to 1.
         popularity: how many lists have a first item of each tenth of the items, the most popular ones first.
@@ -96,6 +97,7 @@ class Outcomes:
     errors: dict[str, Finding] = field(default_factory=dict)
     remarks: dict[str, Finding] = field(default_factory=dict)
     values: dict[str, int] = field(default_factory=dict)
+    short_values: dict[str, int] = field(default_factory=dict)
     unknown_ids: list[str] = field(default_factory=list)
     scores: list[int] = field(default_factory=lambda: [0] * SCORE_BINS)
     popularity: list[int] = field(default_factory=lambda: [0] * 10)
@@ -135,8 +137,9 @@ class Outcomes:
             if count := int(np.count_nonzero(holds)):
                 outcomes.remarks[kind.value] = Finding(count, block.example(int(records.good[np.argmax(holds)])))
         outcomes._judge(answers, lengths, expected)
-        if expected.filtered and Remark.EMPTY.value in outcomes.remarks:
-            outcomes.values = _values_of(records.objects[each] for each in np.flatnonzero(lengths == 0).tolist())
+        if expected.filtered:
+            outcomes.values = _values_of(records, kinds[Remark.EMPTY])
+            outcomes.short_values = _values_of(records, kinds.get(Remark.SHORT, np.zeros(0, np.bool_)))
         return outcomes
 
     def _judge(self, answers: Recommendations, lengths: NDArray[np.int64], expected: Expected) -> None:
@@ -172,8 +175,8 @@ class Outcomes:
         self.kept += later.kept
         self.catalogue = max(self.catalogue, later.catalogue)
         self.seen = _either(self.seen, later.seen)
-        if later.values:
-            self.values = dict((Counter(self.values) + Counter(later.values)).most_common(_VALUES))
+        self.values = _most_frequent(self.values, later.values)
+        self.short_values = _most_frequent(self.short_values, later.short_values)
         if later.unknown_ids:
             self.unknown_ids = _first_ids([*self.unknown_ids, *later.unknown_ids])
 
@@ -225,6 +228,12 @@ def _first_ids(ids: Iterable[str]) -> list[str]:
     return list(first)
 
 
-def _values_of(objects: Iterable[Object]) -> dict[str, int]:
-    values: list[Mapping[str, object]] = [each.get("filterValues") or {} for each in objects]
+def _values_of(records: Records, which: NDArray[np.bool_]) -> dict[str, int]:
+    """The values of these lines for the filter, the most frequent ones."""
+    objects = (records.objects[each] for each in np.flatnonzero(which).tolist())
+    values: Iterable[Mapping[str, object]] = (each.get("filterValues") or {} for each in objects)
     return dict(Counter(orjson.dumps(each).decode() for each in values).most_common(_VALUES))
+
+
+def _most_frequent(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
+    return dict((Counter(one) + Counter(other)).most_common(_VALUES)) if other else one

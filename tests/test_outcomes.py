@@ -77,7 +77,7 @@ def test_a_line_is_shown_by_its_beginning(model: Model) -> None:
     assert error.first.text == "x" * 200
 
 
-def test_empty_and_short_lists_and_what_filter_values_left_nothing() -> None:
+def test_empty_and_short_lists_and_what_filter_values_did_it() -> None:
     values = ["'Drama'", "'Drama'", '"x"']
     lines = [json.dumps({"userId": "u", "filterValues": {"GENRE": each}}).encode() for each in values]
     records = parse(lines, ["userId"])
@@ -86,6 +86,9 @@ def test_empty_and_short_lists_and_what_filter_values_left_nothing() -> None:
     assert {kind: each.lines for kind, each in found.remarks.items()} == {"EmptyList": 2, "ShortList": 1}
     assert found.remarks["ShortList"].first.line == 2
     assert found.values == {'{"GENRE":"\'Drama\'"}': 1, '{"GENRE":"\\"x\\""}': 1}
+    assert found.short_values == {'{"GENRE":"\'Drama\'"}': 1}
+    found.add(found)
+    assert found.short_values == {'{"GENRE":"\'Drama\'"}': 2}
 
 
 def test_the_first_item_of_each_list_is_looked_at() -> None:

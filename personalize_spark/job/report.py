@@ -83,6 +83,7 @@ class Report:
         first: for each reason and remark the first line.
         near_misses: by unknown id the known one that it may mean, some of them.
         empty_values: lines without any item by their `filterValues`, the most frequent ones.
+        short_values: the same of lines with fewer items than asked for.
         splits: parts that the inputs were cut into.
         retried: of those, how many were tried more than once.
         slow_splits: those that took longest.
@@ -100,6 +101,8 @@ class Report:
         coverage: share of the items that the lists have.
         filter_share: share of the items that the filter left a line, on average; `None` without a filter.
         themes: of a job with themes, each with its items by descending relevance; the first thousand.
+        request: what CreateBatchInferenceJob was asked.
+        filter: the expression of the filter that it names.
     """
 
     output: str
@@ -128,6 +131,7 @@ class Report:
     slow_splits: list[SlowSplit]
     start_seconds: float
     lines_per_second: float
+    short_values: dict[str, int] = field(default_factory=dict)
     timeline: list[float] = field(default_factory=list)
     timeline_seconds: float = 0.0
     scores: list[int] = field(default_factory=list)
@@ -140,6 +144,8 @@ class Report:
     coverage: float = 0.0
     filter_share: float | None = None
     themes: list[ThemedList] = field(default_factory=list)
+    request: dict[str, Any] = field(default_factory=dict)
+    filter: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values."""
@@ -227,6 +233,9 @@ def report_of(plan: Plan, names: Sequence[str], refused: Sequence[str], ledger: 
         first=first,
         near_misses=near,
         empty_values=total.values,
+        short_values=total.short_values,
+        request=dict(job.request),
+        filter=job.filter,
         splits=len(ledger.splits),
         retried=len(ledger.retried),
         storage_retries=ledger.storage_retries,

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from html import escape
 from typing import TYPE_CHECKING
 
+import orjson
+
 from personalize_spark.errors import counted
 from personalize_spark.job.themed import ThemedList
 from personalize_spark.outcomes import SCORE_BINS
@@ -61,9 +63,13 @@ def _sections(report: Report) -> Iterator[str]:
         yield section("Notes", f"<ul>{''.join(f'<li>{escape(note)}</li>' for note in report.notes)}</ul>\n", "full")
     if kinds := {**report.errors, **report.remarks}:
         yield section("Errors and remarks, with the first line of each", _kinds(report, kinds), "full")
-    if report.empty_values:
-        rows = [(values, f"{lines:,}") for values, lines in report.empty_values.items()]
-        yield section("Filter values that left no item", table(("filterValues", "lines"), rows), "wide")
+    for title, found in (
+        ("Filter values that left no item", report.empty_values),
+        ("Filter values that left fewer items than asked for", report.short_values),
+    ):
+        if found:
+            rows = [(values, f"{lines:,}") for values, lines in found.items()]
+            yield section(title, table(("filterValues", "lines"), rows), "wide")
     if report.near_misses:
         rows = list(report.near_misses.items())
         yield section("Unknown ids, and what they may mean", table(("asked", "known"), rows), "wide")
@@ -82,6 +88,7 @@ def _sections(report: Report) -> Iterator[str]:
         yield section("Popularity of each list's first item", text + bar_list(tenths), "wide")
     slow = [(each.file, f"{each.split}", f"{each.lines:,}", f"{each.seconds:.2f}") for each in report.slow_splits]
     yield section(f"Slowest of {counted(report.splits, 'split')}", table(("file", "split", "lines", "s"), slow), "wide")
+    yield section("Request", table((), _asked(report), text=True), "full")
     yield section("Job", table((), _facts(report), text=True), "full")
 
 
@@ -109,10 +116,23 @@ def _scores(counts: list[int]) -> dict[str, float]:
     return {f"to {end:.2g}": counts[number] for number, end in ends.items()}
 
 
+def _asked(report: Report) -> Iterator[tuple[str, str]]:
+    """The request, member by member."""
+    yield from _members("", report.request)
+    if report.filter is not None:
+        yield "the filter's expression", report.filter
+
+
+def _members(above: str, value: object) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        for name, each in value.items():
+            yield from _members(f"{above}.{name}" if above else name, each)
+    else:
+        yield above, value if isinstance(value, str) else orjson.dumps(value).decode()
+
+
 def _facts(report: Report) -> Iterator[tuple[str, str]]:
-    yield "solution version", report.solution_version
     yield "recipe", report.recipe
-    yield "output", report.output
     yield "model", report.model
     yield "view", report.view or "none"
     yield "release", report.release

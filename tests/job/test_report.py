@@ -276,6 +276,11 @@ def test_what_a_filter_leaves_and_what_the_lists_have_is_told(local: LocalExecut
     )  # the group has a new item
     assert "<h2>Filter</h2>" in told._repr_html_()
     assert "90.0%" in told._repr_html_()
+    assert {name: told.request[name] for name in params} == params
+    page = ET.fromstring(told._repr_html_().partition("</style>")[2])  # noqa: S314  # our own
+    rows = ["|".join(cell.text or "" for cell in row) for row in page.iter("tr")]
+    assert f"jobInput.s3DataSource.path|file://{tmp_path}/in/" in rows
+    assert f"the filter's expression|{cheap['filterExpression']}" in rows
 
 
 def test_the_timeline_holds_all_lines() -> None:
