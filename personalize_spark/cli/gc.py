@@ -14,7 +14,7 @@ def add(commands: Commands) -> None:
         commands,
         "gc",
         _gc,
-        "Remove the staging folders of dead jobs, and models, updates and views that no record names.",
+        "Remove the staging folders of dead jobs, what no record names, and lists of rows that old imports rejected.",
     )
     add_catalog(parser)
     parser.add_argument("--older-than", default="7d", metavar="AGE", help="90s, 30m, 12h or 7d; default: 7d")

@@ -210,7 +210,6 @@ def report_of(plan: Plan, names: Sequence[str], refused: Sequence[str], ledger: 
     near = _near(ordered)
     timeline, span = _timeline(every)
     job = plan.job
-    working = timing.seconds - timing.start
     return Report(
         output=job.output_path,
         files=len(names) + len(refused),
@@ -251,9 +250,7 @@ def report_of(plan: Plan, names: Sequence[str], refused: Sequence[str], ledger: 
         unanswered=len(broken) + len(refused),
         failed_files=[*(names[each] for each in sorted(broken)), *filter(None, refused)][:MAX_NAMED],
         themes=list(islice((each for piece in ordered for each in piece.themes), MAX_NAMED)),
-        lines_per_second=round((sum(each.outcomes.answered for each in every) - timing.before) / working, 1)
-        if working > 0
-        else 0.0,
+        lines_per_second=_rate(every, timing),
     )
 
 
@@ -269,6 +266,12 @@ def _added(names: Sequence[str], pieces: Iterable[Piece]) -> tuple[Outcomes, dic
         read[piece.file] += piece.outcomes.read
         total.add(piece.outcomes)
     return total, first
+
+
+def _rate(pieces: Iterable[Piece], timing: Timing) -> float:
+    working = timing.seconds - timing.start
+    lines = sum(each.outcomes.answered for each in pieces) - timing.before
+    return round(lines / working, 1) if working > 0 else 0.0
 
 
 def _share(total: Outcomes) -> float:

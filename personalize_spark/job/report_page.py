@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from html import escape
 from typing import TYPE_CHECKING
-
-import orjson
 
 from personalize_spark.errors import counted
 from personalize_spark.job.themed import ThemedList
@@ -128,7 +127,7 @@ def _members(above: str, value: object) -> Iterator[tuple[str, str]]:
         for name, each in value.items():
             yield from _members(f"{above}.{name}" if above else name, each)
     else:
-        yield above, value if isinstance(value, str) else orjson.dumps(value).decode()
+        yield above, value if isinstance(value, str) else json.dumps(value)
 
 
 def _facts(report: Report) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""What nothing needs any more: the staging folders of jobs that have ended, and artifacts that no record names."""
+"""What nothing needs any more: the staging folders of jobs that have ended, artifacts that no record names, and lists of rejected rows."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from personalize_spark.catalog.lease import RESUMABLE, reap
 from personalize_spark.errors import InvalidInputException, counted
 from personalize_spark.job.job import KIND, Job
 from personalize_spark.job.plan import Plan
+from personalize_spark.service import dataset_groups
 from personalize_spark.storage.store import Store
 
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _FOLDERS = {"models": 3, "updates": 4, "views": 3}
 """The parts of the path of an artifact in the catalog, by where it lies."""
+_REJECTED = 4
+"""The same of the rows that an import rejected: `datasets/GROUP/rejected/IMPORT`."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Garbage:
 
 
 def collect_garbage(catalog: Catalog, *, older_than: str = "7d", dry_run: bool = False) -> Garbage:
-    """Remove what is left of dead jobs, and the models, updates and views that no record names.
+    """Remove what is left of dead jobs, the models, updates and views that no record names, and the lists of rows that old imports rejected.
 
     A job that could be resumed cannot be any more when its staging folder is removed. Neither what a job that runs has planned nor what
     the record of anything but an ended job names is removed.
@@ -93,9 +96,11 @@ def _end(catalog: Catalog, record: Record) -> None:
 
 
 def _artifacts(catalog: Catalog, needed: Iterable[Record]) -> Iterator[str]:
-    """The folders of artifacts that no record names; by their end, since a catalog may be reached under several URIs."""
+    """The folders that no record names; by their end, since a catalog may be reached under several URIs."""
     named = [text for record in needed for text in _texts(record.fields)]
-    for top, parts in _FOLDERS.items():
+    groups = (each.arn.name for each in needed if each.arn.kind == dataset_groups.KIND)
+    rejected = ((f"datasets/{group}/rejected", _REJECTED) for group in groups)
+    for top, parts in [*_FOLDERS.items(), *rejected]:
         names = (found.name.split("/") for found in catalog.store.list(f"{top}/"))
         for folder in dict.fromkeys("/".join(name[:parts]) for name in names if len(name) > parts):
             if not any(text.rstrip("/").endswith(f"/{folder}") for text in named):

@@ -137,6 +137,17 @@ def test_artifacts_that_no_record_names_go(
     assert (tmp_path / "out" / "in.json.out").read_text().count("\n") == 1
 
 
+def test_the_rows_that_old_imports_rejected_go(catalog: Catalog, tmp_path: Path) -> None:
+    catalog.create(Arn.local("dataset-group", "shop"), {"status": Status.ACTIVE})
+    for name in ("rejected/1a2b/items/0.json", "rejected/3c4d/items/0.json", "items/_delta_log/0.json"):
+        catalog.store.write(f"datasets/shop/{name}", b"{}")
+        if "3c4d" not in name:
+            os.utime(tmp_path / "catalog/datasets/shop" / name, (time.time() - 864_000,) * 2)
+    assert collect_garbage(catalog).folders == [f"{catalog.store.root}datasets/shop/rejected/1a2b/"]
+    left = [found.name for found in catalog.store.list("datasets/")]
+    assert left == ["datasets/shop/items/_delta_log/0.json", "datasets/shop/rejected/3c4d/items/0.json"]
+
+
 def test_what_a_damaged_record_names_is_not_known(catalog: Catalog, tmp_path: Path) -> None:
     golden_version(catalog)
     catalog.store.write("models/home/killed/items.npy", b"half a model")
