@@ -62,7 +62,8 @@ def find_inputs(input_path: str, output_path: str, access: Access, only: Sequenc
     found = [
         each
         for each in store.list(prefix)
-        if each.name == prefix or not (is_litter(each.name, prefix) or _left_by_a_job(store.root + each.name, target.root))
+        if each.name == prefix
+        or not (is_litter(each.name, prefix) or _left_by_a_job(store.root + each.name, target.root))
     ]
     if not found:
         raise JobFailed(f"Invalid S3 input path: no object's name starts with {input_path}.")

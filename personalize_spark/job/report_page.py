@@ -62,13 +62,8 @@ def _sections(report: Report) -> Iterator[str]:
         yield section("Notes", f"<ul>{''.join(f'<li>{escape(note)}</li>' for note in report.notes)}</ul>\n", "full")
     if kinds := {**report.errors, **report.remarks}:
         yield section("Errors and remarks, with the first line of each", _kinds(report, kinds), "full")
-    for title, found in (
-        ("Filter values that left no item", report.empty_values),
-        ("Filter values that left fewer items than asked for", report.short_values),
-    ):
-        if found:
-            rows = [(values, f"{lines:,}") for values, lines in found.items()]
-            yield section(title, table(("filterValues", "lines"), rows), "wide")
+    yield from _values("Filter values that left no item", report.empty_values)
+    yield from _values("Filter values that left fewer items than asked for", report.short_values)
     if report.near_misses:
         rows = list(report.near_misses.items())
         yield section("Unknown ids, and what they may mean", table(("asked", "known"), rows), "wide")
@@ -89,6 +84,12 @@ def _sections(report: Report) -> Iterator[str]:
     yield section(f"Slowest of {counted(report.splits, 'split')}", table(("file", "split", "lines", "s"), slow), "wide")
     yield section("Request", table((), _asked(report), text=True), "full")
     yield section("Job", table((), _facts(report), text=True), "full")
+
+
+def _values(title: str, found: dict[str, int]) -> Iterator[str]:
+    if found:
+        rows = [(values, f"{lines:,}") for values, lines in found.items()]
+        yield section(title, table(("filterValues", "lines"), rows), "wide")
 
 
 def _kinds(report: Report, kinds: dict[str, int]) -> str:
