@@ -3,6 +3,8 @@
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 export PERSONALIZE_SPARK_JARS := $(CURDIR)/.jars
+# Tests start hundreds of processes of Python: each would compile all modules again, where an image forbids to keep them compiled.
+unexport PYTHONDONTWRITEBYTECODE
 # Its name changes exactly when the environment must, whatever the files' times say after a checkout.
 READY := $(VENV)/ready-$(shell cat requirements.lock pyproject.toml personalize_spark/scoring/native/*.[ch] | sha256sum | cut -c1-16)
 

@@ -51,6 +51,12 @@ def test_a_worker_has_one_thread_of_blas(local: LocalExecutor, staging: Store) -
     assert local.run(staging, 1, works.threads) == ["1"]
 
 
+def test_a_worker_imports_no_pandas(local: LocalExecutor, staging: Store) -> None:
+    modules = local.run(staging, 1, works.modules)
+    assert "pyarrow" in modules
+    assert "pandas" not in modules
+
+
 def test_what_a_task_raises_comes_home_as_text(local: LocalExecutor, staging: Store) -> None:
     with pytest.raises(TaskFailed, match=r"^ZeroDivisionError: (integer )?division( or modulo)? by zero$"):
         local.run(staging, 4, works.fail)

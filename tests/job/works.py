@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+import pyarrow as pa
 
 from personalize_spark.errors import DataError, ObjectExists
 from personalize_spark.storage.store import Store
@@ -25,6 +28,12 @@ def process(_: Store, __: int) -> list[str]:
 def threads(_: Store, __: int) -> list[str]:
     """Report how many threads BLAS may start."""
     return [os.environ["OPENBLAS_NUM_THREADS"]]
+
+
+def modules(_: Store, __: int) -> list[str]:
+    """Report what is imported once pyarrow has made an array."""
+    pa.array(["a"])
+    return list(sys.modules)
 
 
 def fail(_: Store, number: int) -> list[str]:
