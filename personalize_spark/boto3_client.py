@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, cast
 from urllib.parse import urlsplit
 
@@ -14,6 +15,7 @@ from personalize_spark.storage.location import Place
 
 if TYPE_CHECKING:
     from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+    from botocore.loaders import Loader
     from pyspark.sql import SparkSession
 
 _NOWHERE = "https://personalize-spark.invalid"
@@ -51,6 +53,7 @@ def client(
     opened = Catalog(catalog, region)
     # a session of its own, without the user's profile: neither takes anything from the other
     core = botocore.session.Session({"profile": (None, None, None, None)})
+    core.register_component("data_loader", _loader(core.get_config_variable("data_path")))
     made = boto3.session.Session(botocore_session=core).client(
         service,
         region_name=region,
@@ -67,6 +70,14 @@ def client(
     # an answer from this process would be the same the next time, and a retry waits
     made.meta.events.unregister(f"needs-retry.{service}", unique_id=f"retry-config-{service}")
     return made
+
+
+@cache
+def _loader(path: str | None) -> Loader:
+    """What reads botocore's descriptions of services, and keeps them: that takes longer than all else of a client."""
+    from botocore.loaders import create_loader
+
+    return create_loader(path)
 
 
 class _Raw:

@@ -27,6 +27,8 @@ MAX_SHARE_OF_DISK = 0.5
 _LOG, _MAX_LOG = "checked.log", 4 << 20
 _UNFINISHED = ".unfinished"
 _checked: set[str] = set()
+_read: dict[Path, int] = {}
+"""How many bytes of each log this process has read."""
 
 
 def cache_folder() -> Path:
@@ -97,7 +99,7 @@ def _sound(path: Path, sha256: str) -> bool:
     line = _line(path, sha256)
     if line not in _checked:
         with contextlib.suppress(OSError, StorageError):
-            _checked.update((cache_folder() / _LOG).read_text(errors="replace").splitlines(keepends=True))
+            _learn(cache_folder() / _LOG)
     if line in _checked:
         return True
     with path.open("rb") as file:
@@ -105,6 +107,17 @@ def _sound(path: Path, sha256: str) -> bool:
             return False
     _remember(line)
     return True
+
+
+def _learn(log: Path) -> None:
+    """Take in what processes of this host have checked since the log was last read here."""
+    with log.open("rb") as file:
+        end, start = file.seek(0, os.SEEK_END), _read.get(log, 0)
+        file.seek(start if start <= end else 0)  # it may have begun anew
+        new = file.read()
+        whole = new[: new.rfind(b"\n") + 1]
+        _read[log] = file.tell() - len(new) + len(whole)
+    _checked.update(whole.decode(errors="replace").splitlines(keepends=True))
 
 
 def _line(path: Path, sha256: str) -> str:

@@ -116,11 +116,28 @@ def test_a_file_is_hashed_once_on_a_host(tmp_path: Path, monkeypatch: pytest.Mon
     for _ in range(2):
         artifact.column("numbers")
         cache._checked.clear()  # as in another process
+        cache._read.clear()
     log = cache.cache_folder() / "checked.log"
     assert log.read_text().count("\n") == 1
     monkeypatch.setattr(cache, "_MAX_LOG", 1)
     artifact.table("table")
     assert log.read_text().count("\n") == 1  # it does not grow for ever
+
+
+def test_what_other_processes_have_checked_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPARK_LOCAL_DIRS", str(tmp_path / "local"))
+    path, log = tmp_path / "file", cache.cache_folder() / "checked.log"
+    path.touch()
+    first, second = ("1" * 64, "2" * 64)
+    assert not cache._sound(path, first)  # an empty file has another sum, but the log is believed
+    line = cache._line(path, first)
+    log.write_text(f"another\n{line[:-1]}")
+    assert not cache._sound(path, first)  # it is being written
+    with log.open("a") as file:
+        file.write("\n")
+    assert cache._sound(path, first)
+    log.write_text(cache._line(path, second))  # it has begun anew
+    assert cache._sound(path, second)
 
 
 ODD = {
