@@ -17,7 +17,7 @@ zero, adds up to less than ``d 2^-124``: far inside the 1 %.
 *Cauchy-Schwarz.* For every invertible B, ``w_u . w_i = (B^-1 w_u) . (B' w_i)``; so ``|B^-1 w_u| |B' w_i|`` bounds ``p`` too, and an
 item whose bound is below ``t - 2 m`` need not be multiplied at all. `spread` chooses B.
 
-*Eight bits* (`screen`, `native/kernel.c`). Let ``w' = Q' B^-1 w_u`` and ``x' = Q' B' w_i``, Q a fixed rotation, so that ``w'.x' = w_u . w_i``. Each is
+*Eight bits* (`screen`, `native/search.h`). Let ``w' = Q' B^-1 w_u`` and ``x' = Q' B' w_i``, Q a fixed rotation, so that ``w'.x' = w_u . w_i``. Each is
 rounded to a scale times whole numbers, ``w^ = s p`` and ``x^ = t q``; the lengths of what that takes away are measured, not
 assumed. ``w'.x' - w^.x^ = (w' - w^).x^ + w'.(x' - x^)``, so, by Cauchy-Schwarz,
 
@@ -28,6 +28,10 @@ largest ``|x' - x^|`` of its items. All this is computed in float64, in which no
 overflows or underflows. Its roundings, and those of w', x' and the product of `products`, are below
 ``40 d 2^-53 |w'| |x'|``: 2^-33 of it for d = 2^15. `residuals` adds 2^-20 of it to e. If N distinct items have ``s t (p.q) - e >= c``,
 an item with ``s t (p.q) + e < c`` has N strictly better ones, and it cannot be among the best N, not even by a tie.
+
+The kernel holds ``s t (p.q) - e``, ``s t (p.q) + e`` and c as float32 numbers, divided by s and by the largest norm of an item. Then ``|w'|`` and ``|w^|`` are below
+``128 d^1/2 + 1``, no ``|x'|`` is above 1 and no ``|x^|`` above 2: nothing overflows. What float32 rounds off such a bound is below ``2^-21 (|w^| |x^| + e)``,
+and what it loses where t is below its range is less than 2^-96. The kernel adds ``2^-18 (|w^| |x^| + e) + 2^-90`` to e for that.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ MOST = 2048
 
 
 class _Task(ctypes.Structure):
-    """Task of `native/kernel.c`."""
+    """Task of `native/search.h`."""
 
     _fields_ = (
         *((name, ctypes.c_void_p) for name in ("rows", "blocks", "norms", "factors", "ranks", "included")),
@@ -46,7 +46,7 @@ class _Task(ctypes.Structure):
 
 
 class _Sparse(ctypes.Structure):
-    """Sparse of `native/kernel.c`."""
+    """Sparse of `native/sparse.h`."""
 
     _fields_ = (
         *((name, ctypes.c_void_p) for name in ("starts", "leads", "weights", "decay", "offsets", "order", "ranks")),

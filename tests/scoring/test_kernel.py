@@ -168,6 +168,19 @@ def test_with_half_the_margin_items_are_lost(native: Kernel) -> None:
 
 
 @LEVELS
+def test_bounds_that_float32_cannot_hold_beside_a_huge_item_lose_nothing(native: Kernel) -> None:
+    rng = np.random.default_rng(6)
+    people, factors = np.abs(rng.standard_normal((20, 8))), -np.abs(rng.standard_normal((5000, 8)))
+    factors *= 1e-9
+    factors[0] = -1e37
+    side = sorted_items(factors.astype(np.float32), 6)
+    for n in (1, 25):
+        assert_same_bytes(
+            found(native, people.astype(np.float32), side, n), by_numpy(people.astype(np.float32), side, n)
+        )
+
+
+@LEVELS
 @pytest.mark.parametrize("width", [1, 2, 3, 8, 33, 64, 65, 512])
 def test_paired_products_have_the_bits_of_numpy(native: Kernel, width: int) -> None:
     rng = np.random.default_rng(width)

@@ -1,0 +1,264 @@
+/* What decides: float64 products, the bits of scoring/products.py, and their order. */
+
+#define COUNTED 400 /* products that are ordered by counting, which beats sorting while they are few */
+
+/* ---- the float64 product, by halving: the bits of scoring/products.py. Its terms are exact, so fused or not is the same. */
+
+INLINE double halved(const double *user, const float *item, int64_t rank, int64_t half, double *sums) {
+    if (!half)
+        return rank ? user[0] * (double)item[0] : 0.0;
+    int64_t both = rank - half;
+    for (int64_t j = 0; j < both; j++)
+        sums[j] = user[j] * (double)item[j] + user[j + half] * (double)item[j + half];
+    for (int64_t j = both; j < half; j++)
+        sums[j] = user[j] * (double)item[j] + 0.0;
+    for (int64_t width = half >> 1; width; width >>= 1)
+        for (int64_t j = 0; j < width; j++)
+            sums[j] += sums[j + width];
+    return sums[0];
+}
+
+typedef double Four __attribute__((vector_size(32)));
+
+/* Numbers j to j + 3 of the first sums. */
+INLINE void first_sums(const double *user, const float *item, int j, Four *sums) {
+    Four left, right;
+    memcpy(&left, user + j, sizeof left);
+    memcpy(&right, user + j + 32, sizeof right);
+    *sums = left * (Four){item[j], item[j + 1], item[j + 2], item[j + 3]} +
+            right * (Four){item[j + 32], item[j + 33], item[j + 34], item[j + 35]};
+}
+
+INLINE double halved_64(const double *user, const float *item) {
+    Four sums[8];
+    for (int j = 0; j < 8; j++)
+        first_sums(user, item, 4 * j, &sums[j]);
+    for (int width = 4; width; width >>= 1)
+        for (int j = 0; j < width; j++)
+            sums[j] += sums[j + width];
+    return (sums[0][0] + sums[0][2]) + (sums[0][1] + sums[0][3]);
+}
+
+INLINE int64_t half_of(int64_t rank) {
+    int64_t power = 1;
+    while (power < rank)
+        power <<= 1;
+    return power >> 1;
+}
+
+INLINE void widen(const float *user, int64_t rank, double *wide) {
+    for (int64_t j = 0; j < rank; j++)
+        wide[j] = user[j];
+}
+
+INLINE double product(const double *wide, const float *item, int64_t rank, int64_t half, double *sums) {
+    return rank == 64 ? halved_64(wide, item) : halved(wide, item, rank, half, sums);
+}
+
+INLINE int paired(const float *users, const int64_t *rows, const float *items, const int64_t *columns, int64_t pairs,
+                  int64_t rank, double *out) {
+    int64_t half = half_of(rank);
+    double *wide = malloc((size_t)(rank + half + 2) * sizeof *wide);
+    if (!wide)
+        return -1;
+    for (int64_t i = 0; i < pairs; i++) {
+        if (!i || rows[i] != rows[i - 1])
+            widen(users + rows[i] * rank, rank, wide);
+        if (i + 8 < pairs)
+            for (int64_t j = 0; j < rank; j += 16)
+                __builtin_prefetch(items + columns[i + 8] * rank + j);
+        out[i] = product(wide, items + columns[i] * rank, rank, half, wide + rank);
+    }
+    free(wide);
+    return 0;
+}
+
+/* ---- the exact order: descending product, ties by ascending rank */
+
+typedef struct {
+    double product;
+    int32_t rank, item;
+} Entry;
+
+INLINE int ahead(const Entry *a, const Entry *b) {
+    return a->product > b->product || (a->product == b->product && a->rank < b->rank);
+}
+
+/* By merging; what is merged away from is `spare`. */
+static void sorted(Entry *entries, int held, Entry *spare) {
+    enum { RUN = 8 };
+    for (int start = 0; start < held; start += RUN)
+        for (int i = start + 1; i < start + RUN && i < held; i++) {
+            Entry entry = entries[i];
+            int place = i;
+            for (; place > start && ahead(&entry, &entries[place - 1]); place--)
+                entries[place] = entries[place - 1];
+            entries[place] = entry;
+        }
+    Entry *from = entries, *to = spare;
+    for (int width = RUN; width < held; width *= 2) {
+        for (int start = 0; start < held; start += 2 * width) {
+            int middle = start + width < held ? start + width : held, stop = middle + width < held ? middle + width : held;
+            int left = start, right = middle;
+            for (int i = start; i < stop; i++) {
+                int second = left == middle || (right < stop && ahead(&from[right], &from[left]));
+                to[i] = from[second ? right : left];
+                right += second;
+                left += !second;
+            }
+        }
+        Entry *other = from;
+        from = to;
+        to = other;
+    }
+    if (from != entries)
+        memcpy(entries, from, (size_t)held * sizeof *entries);
+}
+
+/* ---- many float32 values, `WIDE` at once; behind the last one there is room for as many */
+
+#define WIDE 32
+#if defined(__x86_64__)
+#define VECTOR 8 /* as AVX2 has them */
+#else
+#define VECTOR 4
+#endif
+#define VECTORS (WIDE / VECTOR)
+typedef float Floats __attribute__((vector_size(4 * VECTOR)));
+typedef int32_t Ints __attribute__((vector_size(4 * VECTOR)));
+
+INLINE int padded(int count) { return (count + WIDE - 1) / WIDE * WIDE; }
+
+INLINE void pad(float *values, int count, float with) {
+    for (int i = count; i < padded(count); i++)
+        values[i] = with;
+}
+
+/* How many of the values, which are padded, are at least `least`. */
+INLINE int reaching(const float *values, int count, float least) {
+    Ints counts[VECTORS] = {{0}};
+    int32_t sum = 0;
+    for (int i = 0; i < count; i += WIDE)
+        for (int j = 0; j < VECTORS; j++) {
+            Floats some;
+            memcpy(&some, values + i + j * VECTOR, sizeof some);
+            counts[j] -= some >= least;
+        }
+    for (int j = 1; j < VECTORS; j++)
+        counts[0] += counts[j];
+    for (int i = 0; i < VECTOR; i++)
+        sum += counts[0][i];
+    return sum;
+}
+
+INLINE void extremes(const float *values, int count, float *low, float *high) {
+    Floats least, most;
+    memcpy(&least, values, sizeof least);
+    most = least;
+    for (int i = VECTOR; i < count; i += VECTOR) {
+        Floats some;
+        memcpy(&some, values + i, sizeof some);
+        Ints under = some < least, over = some > most;
+        least = (Floats)(((Ints)some & under) | ((Ints)least & ~under));
+        most = (Floats)(((Ints)some & over) | ((Ints)most & ~over));
+    }
+    *low = least[0], *high = most[0];
+    for (int i = 1; i < VECTOR; i++) {
+        *low = least[i] < *low ? least[i] : *low;
+        *high = most[i] > *high ? most[i] : *high;
+    }
+}
+
+/* A value that at least n of the `count` values reach, near the largest such one: n <= count. */
+INLINE float reached_by(float *values, int count, int n) {
+    float low, high;
+    int whole = padded(count);
+    pad(values, count, values[0]);
+    extremes(values, whole, &low, &high);
+    pad(values, count, -INFINITY);
+    for (int step = 0; step < 14; step++) {
+        float middle = 0.5f * low + 0.5f * high;
+        int reach = reaching(values, whole, middle);
+        if (reach < n)
+            high = middle;
+        else
+            low = middle;
+        if (reach == n)
+            break;
+    }
+    return low;
+}
+
+/* ---- exact products, and their order: descending, ties by ascending rank */
+
+typedef struct {
+    double *products;
+    int32_t *items;
+    int held;
+    float *keys; /* room for whole vectors */
+    int32_t *places;
+    Entry *entries; /* twice as many: the best ones, once they are ordered */
+} Exact;
+
+INLINE size_t aligned(size_t bytes) { return (bytes + 63) & ~(size_t)63; }
+
+INLINE size_t exact_size(int64_t room) { return aligned((size_t)(room + 2 * WIDE) * (8 + 4 + 4 + 4 + 2 * sizeof(Entry))); }
+
+INLINE Exact exact_in(char *memory, int64_t room) {
+    size_t count = (size_t)room + 2 * WIDE;
+    Entry *entries = (Entry *)memory;
+    double *products = (double *)(entries + 2 * count);
+    float *keys = (float *)(products + count);
+    return (Exact){products, (int32_t *)(keys + count), 0, keys, (int32_t *)(keys + 2 * count), entries};
+}
+
+/* Each one's place is the count of those above it. Of the first `wanted` places, who has them; 0 if two share one. */
+INLINE int counted(float *keys, int held, int wanted, int32_t *places) {
+    int ties = 0;
+    pad(keys, held, -INFINITY);
+    memset(places, 0xFF, (size_t)wanted * sizeof *places);
+    for (int first = 0; first < held; first += WIDE) {
+        Floats mine[VECTORS];
+        Ints sums[VECTORS] = {{0}};
+        int32_t above[WIDE];
+        memcpy(mine, keys + first, sizeof mine);
+        for (int i = 0; i < held; i++)
+            for (int j = 0; j < VECTORS; j++)
+                sums[j] -= keys[i] > mine[j];
+        memcpy(above, sums, sizeof above);
+        for (int i = 0; i < WIDE && first + i < held; i++)
+            if (above[i] < wanted) {
+                ties |= places[above[i]] >= 0;
+                places[above[i]] = first + i;
+            }
+    }
+    return !ties;
+}
+
+/* The best n in exact order; returns how many they are. Rounded to float32, products keep their order or tie: those that are below n
+   others then need no sorting, and the others are counted where none tie. */
+INLINE int best_of(Exact *exact, int n, const int32_t *ranks) {
+    int held = exact->held, wanted = held < n ? held : n;
+    for (int i = 0; i < held; i++)
+        exact->keys[i] = (float)exact->products[i];
+    if (held > n) {
+        float least = reached_by(exact->keys, held, n);
+        int kept = 0;
+        for (int i = 0; i < held; i++) {
+            float key = exact->keys[kept] = exact->keys[i];
+            exact->products[kept] = exact->products[i];
+            exact->items[kept] = exact->items[i];
+            kept += key >= least;
+        }
+        held = kept;
+    }
+    if (held <= COUNTED && counted(exact->keys, held, wanted, exact->places)) {
+        for (int i = 0; i < wanted; i++)
+            exact->entries[i] = (Entry){exact->products[exact->places[i]], 0, exact->items[exact->places[i]]};
+        return wanted;
+    }
+    for (int i = 0; i < held; i++)
+        exact->entries[i] = (Entry){exact->products[i], ranks[exact->items[i]], exact->items[i]};
+    sorted(exact->entries, held, exact->entries + held);
+    return wanted;
+}
