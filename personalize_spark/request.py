@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Callable, Iterator, Mapping, Sized
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from contextlib import suppress
 from functools import cache
 from typing import Any
@@ -40,9 +40,17 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
 
 def members(operation: str) -> Mapping[str, str]:
     """The parameters of an operation, each with its type: string, integer, double, boolean, list, map or structure."""
+    return {name: service_model().shapes[each.shape].type for name, each in _input(operation).members.items()}
+
+
+def required(operation: str) -> Sequence[str]:
+    """The parameters that an operation cannot do without."""
+    return _input(operation).required
+
+
+def _input(operation: str) -> Shape:
     model = service_model()
-    shape = model.shapes[model.operations[operation].input.shape]
-    return {name: model.shapes[each.shape].type for name, each in shape.members.items()}
+    return model.shapes[model.operations[operation].input.shape]
 
 
 def validate(operation: str, params: Mapping[str, Any]) -> None:

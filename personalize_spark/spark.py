@@ -43,6 +43,7 @@ _LOCAL = {
     ),  # else in the working folder
     "spark.driver.extraJavaOptions": f"{_START_FAST} {_LOGGING}",  # the JVM only schedules
     "spark.driver.memory": "1g",
+    "spark.log.level": "ERROR",
 }
 
 # For little data it takes longer to compile what Spark generates for each query, and to plan it anew after each stage, than to run it.
@@ -95,7 +96,6 @@ def open_session(app: str, *, data: bool = False, short: bool = False) -> SparkS
         return running
     session = _begin({} if _on_platform() else local_settings(data=data, short=short), app)
     if not _on_platform():
-        session.sparkContext.setLogLevel("ERROR")
         with contextlib.suppress(ValueError):  # a notebook's thread gets no signals
             # Spark's own handler speaks to the JVM, in the middle of what is being said to it
             signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -60,7 +60,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "validate --request x": validate_batch_inference,
 }
 OF_PYTHON = {"spark", "created", "progress"}
-OF_COMMANDS = {"command", "json", "print_schema", "driver_memory", "conf", "log_format", "log_level", "emf"}
+OF_COMMANDS = {"command", "json", "print_schema", "driver_memory", "conf", "verbose", "log_format", "log_level", "emf"}
 
 
 def test_the_names() -> None:

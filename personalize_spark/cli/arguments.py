@@ -16,7 +16,7 @@ from personalize_spark.cli.examples import examples_of
 from personalize_spark.errors import InvalidInputException
 from personalize_spark.logs import as_json
 from personalize_spark.settings import FILE, SETTINGS, value_of
-from personalize_spark.storage.location import open_store, split_prefix
+from personalize_spark.storage.location import open_store, split_prefix, uri_of
 
 EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 refused, 130 interrupted."
 CATALOG_BEFORE = "catalog_before"
@@ -74,6 +74,8 @@ def add_session(parser: argparse.ArgumentParser) -> None:
     local = "of a local session; spark-submit has its own"
     parser.add_argument("--driver-memory", metavar="SIZE", help=f"memory of the JVM, such as 4g, {local}")
     parser.add_argument("--conf", metavar="NAME=VALUE", action="append", help=f"a setting {local}; may be repeated")
+    what = "show the warnings of Spark itself, too, where the session is a local one"
+    parser.add_argument("-v", "--verbose", action="store_true", help=what)
 
 
 def session_settings(arguments: argparse.Namespace) -> dict[str, str]:
@@ -82,10 +84,12 @@ def session_settings(arguments: argparse.Namespace) -> dict[str, str]:
     Raises:
         InvalidInputException: a setting is none.
     """
-    memory, pairs = (vars(arguments).pop(name, None) for name in ("driver_memory", "conf"))
+    memory, pairs, verbose = (vars(arguments).pop(name, None) for name in ("driver_memory", "conf", "verbose"))
     if memory is not None and not re.fullmatch(r"[1-9][0-9]*[kmgtKMGT]", memory):
         raise InvalidInputException(f"--driver-memory {memory} is no size, such as 4g or 900m.")
-    settings = {} if memory is None else {"spark.driver.memory": str(memory)}
+    settings = {"spark.log.level": "WARN"} if verbose else {}
+    if memory is not None:
+        settings["spark.driver.memory"] = str(memory)
     for pair in pairs or ():
         name, equals, value = pair.partition("=")
         if not (equals and name.startswith("spark.")):
@@ -130,13 +134,27 @@ def json_of(source: str) -> dict[str, Any]:
         InvalidInputException: it cannot be read, or is no object.
         StorageError: S3 refuses it.
     """
+    inline = source.lstrip().startswith("{")
+    shown = source[:_SHOWN] if inline or source == "-" else _place_of(source)
     try:
-        value = json.loads(source if source.lstrip().startswith("{") else _read(source))
+        value = json.loads(source if inline else _read(source))
     except (OSError, ValueError, RecursionError) as error:
-        raise InvalidInputException(f"{source[:_SHOWN]} cannot be read as JSON: {error}") from error
+        raise InvalidInputException(f"{shown} cannot be read as JSON: {why_unread(error)}") from error
     if not isinstance(value, dict):
-        raise InvalidInputException(f"{source} does not contain a JSON object.")
+        raise InvalidInputException(f"{shown} does not contain a JSON object.")
     return value
+
+
+def text_of(file: str) -> str:
+    """What a local file holds, `PATH` or `file://PATH`, which may be relative.
+
+    Raises:
+        InvalidInputException: it cannot be read.
+    """
+    try:
+        return _read(file)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInputException(f"{_place_of(file)} cannot be read: {why_unread(error)}.") from error
 
 
 def _read(place: str) -> str:
@@ -146,6 +164,15 @@ def _read(place: str) -> str:
         folder, name = split_prefix(place)
         return open_store(folder).read(name).decode("utf-8-sig")
     return Path(place.removeprefix("file://")).read_text(encoding="utf-8-sig")
+
+
+def _place_of(source: str) -> str:
+    return uri_of(source.removeprefix("file://"))
+
+
+def why_unread(error: Exception) -> object:
+    """What is wrong, without the path: the message has it."""
+    return getattr(error, "strerror", None) or error
 
 
 class Shown(Protocol):

@@ -14,12 +14,21 @@ from personalize_spark.service.operations import NOT_BATCH
 _GLUE = ("--JOB_NAME", "--JOB_RUN_ID")
 """AWS Glue gives a script its own options beside the script's, these among them; whatever else it adds is passed over."""
 
+REQUIRED = "(required)"
+"""Behind the help of an option that a command cannot do without."""
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        help_ = super()._get_help_string(action)
+        return f"{help_} {REQUIRED}" if action.required and action.option_strings else help_
+
 
 class Parser(argparse.ArgumentParser):
     """Of all commands, and of each."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+        super().__init__(formatter_class=_Help, **options)
         self._given: Sequence[str] = ()
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:

@@ -19,6 +19,7 @@ from personalize_spark.cli.arguments import (
     add_engine,
     add_limits,
     show,
+    why_unread,
 )
 from personalize_spark.errors import InvalidInputException, did_you_mean
 from personalize_spark.logs import logging_as_set
@@ -107,7 +108,7 @@ def _read_file() -> Mapping[str, str]:
             raise InvalidInputException(f"{FILE_VARIABLE} names {path}, which is not there.") from None
         return {}
     except (OSError, ValueError) as error:
-        raise InvalidInputException(f"{path} cannot be read as TOML: {error}") from error
+        raise InvalidInputException(f"{path} cannot be read as TOML: {why_unread(error)}") from error
     return {name: _checked(name, value, f"{path}, {name}: ") for name, value in said.items()}
 
 

@@ -18,6 +18,7 @@ from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.cli.arguments import Commands, add_command, add_session
 from personalize_spark.cli.progress import ProgressLine
 from personalize_spark.errors import missing_spark_told
+from personalize_spark.storage.location import plain_path
 
 _SEED = 20
 _USERS, _ITEMS, _EVENTS_A_USER = 500, 800, (5, 60)
@@ -76,8 +77,9 @@ def demo(keep: Path | None) -> None:
     """Generate, import, train and run; everything is printed, and kept in `keep` if given."""
     spark = _session()  # first of all: a machine that lacks something gets no files
     if keep is not None:
-        keep.mkdir(parents=True, exist_ok=True)
-        _demo(spark, keep.absolute(), f"Everything is in {keep.absolute()}; the catalog is {keep.absolute()}/catalog.")
+        kept = plain_path(keep)
+        kept.mkdir(parents=True, exist_ok=True)
+        _demo(spark, kept, f"Everything is in {kept}; the catalog is {kept}/catalog.")
     else:
         with tempfile.TemporaryDirectory(prefix="personalize-spark-demo-") as folder:
             _demo(spark, Path(folder), "Nothing was kept; --keep DIR keeps all files.")

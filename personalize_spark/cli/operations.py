@@ -8,15 +8,24 @@ import json
 import re
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from personalize_spark.cli.arguments import Commands, add_catalog, add_command, add_engine, catalog_of, json_of
+from personalize_spark.cli.arguments import (
+    Commands,
+    add_catalog,
+    add_command,
+    add_engine,
+    add_session,
+    catalog_of,
+    json_of,
+    text_of,
+)
+from personalize_spark.cli.command_parser import REQUIRED
 from personalize_spark.cli.output import FORMATS, spelled
 from personalize_spark.cli.shorthand import parse
 from personalize_spark.errors import InvalidInputException
-from personalize_spark.request import members, skeleton, with_scalars, with_times
-from personalize_spark.service.operations import OPERATIONS, perform
+from personalize_spark.request import members, required, skeleton, with_scalars, with_times
+from personalize_spark.service.operations import BEGINNING, OPERATIONS, perform
 
 if TYPE_CHECKING:
     from personalize_spark.catalog.catalog import Catalog, Fields
@@ -35,7 +44,8 @@ def add(commands: Commands) -> None:
     for operation in OPERATIONS:
         parser = add_command(commands, _kebab(operation), _operate, f"{operation}, as in the AWS CLI.", listed=False)
         add_catalog(parser)
-        parser.add_argument("--cli-input-json", metavar="JSON", help="all parameters, as JSON or file://FILE")
+        what = "all parameters, as JSON or file://FILE; options take the place of what is there"
+        parser.add_argument("--cli-input-json", metavar="JSON", help=what)
         parser.add_argument(
             "--generate-cli-skeleton",
             nargs="?",
@@ -45,23 +55,27 @@ def add(commands: Commands) -> None:
         )
         parser.add_argument("--query", metavar="JMESPATH", help="what to print of the answer")
         parser.add_argument("--output", choices=FORMATS, default="json", help="how to print it (default: json)")
+        needed = required(operation)
         for name, kind in members(operation).items():
-            _add_parameter(parser, name, kind)
+            _add_parameter(parser, name, kind, f" {REQUIRED}" if name in needed else "")
         parser.set_defaults(operation=operation)
+        if operation in BEGINNING:
+            add_session(parser)
         if operation == "CreateBatchInferenceJob":
             add_engine(parser)
 
 
-def _add_parameter(parser: argparse.ArgumentParser, name: str, kind: str) -> None:
+def _add_parameter(parser: argparse.ArgumentParser, name: str, kind: str, mark: str) -> None:
+    """One option; argparse must not ask for it, as it may stand in `--cli-input-json`."""
     option = _kebab(name)
     if kind == "boolean":
-        parser.add_argument(f"--{option}", dest=name, nargs="?", const=["true"], type=lambda text: [text])
+        parser.add_argument(f"--{option}", dest=name, nargs="?", const=["true"], type=lambda text: [text], help=mark)
         parser.add_argument(f"--no-{option}", dest=name, action="store_const", const=["false"])
     elif kind in _NESTED:
         help_ = "JSON, shorthand such as name=value,other={name=value}, or file://FILE"
-        parser.add_argument(f"--{option}", dest=name, nargs="+", metavar=kind.upper(), help=help_)
+        parser.add_argument(f"--{option}", dest=name, nargs="+", metavar=kind.upper(), help=help_ + mark)
     else:
-        parser.add_argument(f"--{option}", dest=name, nargs=1, metavar=kind.upper())
+        parser.add_argument(f"--{option}", dest=name, nargs=1, metavar=kind.upper(), help=mark)
 
 
 def _operate(arguments: argparse.Namespace) -> None:
@@ -97,7 +111,7 @@ def _all_pages(catalog: Catalog, operation: str, params: Fields, begin: Begin) -
 
 def _value(texts: Sequence[str], kind: str) -> Any:
     """What an option was given; `file://FILE` stands for what is in the file."""
-    texts = [_read(text) for text in texts]
+    texts = [text_of(text) if text.startswith("file://") else text for text in texts]
     if kind not in _NESTED:
         return texts[0]
     if texts[0].lstrip().startswith(("{", "[")):
@@ -109,15 +123,6 @@ def _value(texts: Sequence[str], kind: str) -> Any:
     if kind != "list":
         return values[0]
     return [each for value in values for each in (value if isinstance(value, list) else [value])]
-
-
-def _read(text: str) -> str:
-    if not text.startswith("file://"):
-        return text
-    try:
-        return Path(text.removeprefix("file://")).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInputException(f"{text} cannot be read: {error}.") from error
 
 
 def _iso(time: float) -> str:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import argparse
 
-from personalize_spark.cli.arguments import Commands, add_catalog, add_command, add_engine, catalog_of, options_of
+from personalize_spark.cli.arguments import (
+    Commands,
+    add_catalog,
+    add_command,
+    add_engine,
+    add_session,
+    catalog_of,
+    options_of,
+)
 
 
 def add(commands: Commands) -> None:
@@ -14,6 +22,7 @@ def add(commands: Commands) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen at (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, default=8080, help="the port (default: 8080); 0 takes a free one")
     add_engine(parser)
+    add_session(parser)
     parser.add_argument(
         "--access-keys",
         metavar="FILE",

@@ -17,7 +17,7 @@ from personalize_spark.extensions import Extensions
 from personalize_spark.recipes import Settings
 from personalize_spark.request import THEME_GENERATION, members
 from personalize_spark.storage.documents import converted, plain
-from personalize_spark.storage.location import is_on_files
+from personalize_spark.storage.location import is_on_files, uri_of
 from personalize_spark.storage.store import Access
 
 KIND = "batch-inference-job"
@@ -75,14 +75,12 @@ class Job:
     @property
     def input_path(self) -> str:
         """What the URIs of all inputs start with."""
-        path: str = self.request["jobInput"]["s3DataSource"]["path"]
-        return path
+        return uri_of(self.request["jobInput"]["s3DataSource"]["path"])
 
     @property
     def output_path(self) -> str:
         """The folder of the outputs."""
-        path: str = self.request["jobOutput"]["s3DataDestination"]["path"]
-        return path
+        return uri_of(self.request["jobOutput"]["s3DataDestination"]["path"])
 
     @property
     def item_name(self) -> str:

@@ -15,6 +15,7 @@ from personalize_spark.schemas import INTERACTIONS
 from personalize_spark.service.data_jobs import begin_data_job
 from personalize_spark.service.pages import page_of_kind, shown
 from personalize_spark.service.work import Begin
+from personalize_spark.storage.location import uri_of
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -83,7 +84,7 @@ def _delete(spark: SparkSession, catalog: Catalog, record: Record) -> int:
     from personalize_spark.solutions.refresh_users import refresh_users
 
     group = find(catalog, record.fields["datasetGroupArn"], "dataset group").arn
-    deleted = delete_users(spark, catalog, group, record.fields["dataSource"]["dataLocation"])
+    deleted = delete_users(spark, catalog, group, uri_of(record.fields["dataSource"]["dataLocation"]))
     if INTERACTIONS in deleted:
         refresh_users(spark, catalog, group.name)
     return sum(deleted.values())

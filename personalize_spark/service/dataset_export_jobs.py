@@ -14,6 +14,7 @@ from personalize_spark.request import validate
 from personalize_spark.service.data_jobs import begin_data_job
 from personalize_spark.service.pages import page_of_kind, shown
 from personalize_spark.service.work import Begin
+from personalize_spark.storage.location import uri_of
 from personalize_spark.storage.store import Access
 
 if TYPE_CHECKING:
@@ -69,6 +70,6 @@ def _export(spark: SparkSession, catalog: Catalog, record: Record) -> int:
     if take_in(spark, catalog, Arn.parse(dataset.fields["datasetGroupArn"])):
         dataset = catalog.read(dataset.arn)
     destination = record.fields["jobOutput"]["s3DataDestination"]
-    folder = f"{destination['path'].rstrip('/')}/{record.arn.name}/"
+    folder = f"{uri_of(destination['path']).rstrip('/')}/{record.arn.name}/"
     access = Access(kms_key_arn=destination.get("kmsKeyArn"))
     return export_rows(spark, catalog, dataset, Rows(record.fields["ingestionMode"]), folder, access)

@@ -17,6 +17,7 @@ from personalize_spark.service.data_jobs import begin_data_job
 from personalize_spark.service.pages import page_of_kind, shown
 from personalize_spark.service.refusals import refuse
 from personalize_spark.service.work import Begin
+from personalize_spark.storage.location import uri_of
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -71,7 +72,7 @@ def _import_rows(spark: SparkSession, catalog: Catalog, record: Record) -> Field
 
     dataset = find(catalog, record.fields["datasetArn"], "dataset")
     kind, group = dataset.fields["datasetType"], Arn.parse(dataset.fields["datasetGroupArn"]).name
-    source = CsvSource(record.fields["dataSource"]["dataLocation"], find_own_schema(catalog, dataset).avro())
+    source = CsvSource(uri_of(record.fields["dataSource"]["dataLocation"]), find_own_schema(catalog, dataset).avro())
     plan = plan_import(catalog, group, {kind: source}, ImportMode(record.fields["importMode"]))
     [imported] = run_import(spark, catalog, plan).datasets
     if kind == INTERACTIONS:

@@ -14,6 +14,7 @@ from personalize_spark.recipes import Recipe, RecipeType
 from personalize_spark.recipes.recipe import ITEM_ID
 from personalize_spark.request import THEME_GENERATION
 from personalize_spark.schemas import ITEMS
+from personalize_spark.storage.location import uri_of
 
 
 def extension_problems(
@@ -38,9 +39,8 @@ def extension_problems(
             yield f"lineKeys has {key}, but lines of {recipe.name} have an itemList: leave the items out of it."
     if ITEM_IDS in extensions.line_keys and request.get("batchInferenceJobMode") == THEME_GENERATION:
         yield f"lineKeys has {ITEM_IDS}, but the mode {THEME_GENERATION} is for lines with one item."
-    if extensions.also_parquet is not None and extensions.also_parquet.startswith(
-        request["jobInput"]["s3DataSource"]["path"]
-    ):
+    input_path = uri_of(request["jobInput"]["s3DataSource"]["path"])
+    if extensions.also_parquet is not None and uri_of(extensions.also_parquet).startswith(input_path):
         yield "alsoParquet lies below the input path: the next job would read the files as its input."
     if extensions.columns:
         yield from _column_problems(extensions, group, asked)

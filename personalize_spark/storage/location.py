@@ -18,13 +18,21 @@ Place = str | PathLike[str]
 
 
 def uri_of(place: Place) -> str:
-    """A local path as a URI, from the root of the file system and without `..`; a URI as it is."""
+    """A local path as a URI, from the root of the file system; one of a file without `..`, which keeps its last slash; another as it is."""
     text = str(place)
-    if "://" in text:
+    if "://" not in text:
+        return f"file://{plain_path(text)}"
+    path = text.removeprefix("file://")
+    if not path.startswith("/") or ".." not in path.split("/"):
         return text
-    path = Path(text).absolute()
-    plain = Path(os.path.normpath(path))
-    return f"file://{plain if '..' in path.parts and plain.resolve() == path.resolve() else path}"  # not behind a link
+    return f"file://{plain_path(path)}{'/' if path.endswith(('/', '/..')) else ''}"
+
+
+def plain_path(path: str | PathLike[str]) -> Path:
+    """A path from the root of the file system, as messages show it: without `..`, unless a link makes that another place."""
+    whole = Path(path).absolute()
+    plain = Path(os.path.normpath(whole))
+    return plain if ".." in whole.parts and plain.resolve() == whole.resolve() else whole
 
 
 def is_on_files(uri: str) -> bool:

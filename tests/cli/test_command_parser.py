@@ -11,6 +11,8 @@ import pytest
 from personalize_spark import spark
 from personalize_spark.cli.arguments import session_settings
 from personalize_spark.cli.main import main, parser
+from personalize_spark.request import required
+from personalize_spark.service.operations import OPERATIONS
 
 
 def test_each_command_has_two_examples_that_it_reads() -> None:
@@ -22,6 +24,22 @@ def test_each_command_has_two_examples_that_it_reads() -> None:
         assert len(lines) == 2
         for line in lines:
             assert reading.parse_args(shlex.split(line)).command
+
+
+def test_the_help_marks_what_is_required() -> None:
+    commands = next(each for each in parser()._actions if isinstance(each, argparse._SubParsersAction)).choices
+    assert marked(commands["train"]) == ["--group", "--recipe", "--solution"]
+    assert marked(commands["put-events"]) == ["--tracking-id", "--session-id", "--event-list"]
+    for operation in OPERATIONS:
+        name = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", operation).lower()
+        needed = {member.lower() for member in required(operation)}
+        assert {option.replace("-", "") for option in marked(commands[name])} == needed, name
+
+
+def marked(command: argparse.ArgumentParser) -> list[str]:
+    """The options whose help ends with the mark; argparse breaks its lines."""
+    options = re.split(r"^  (?=-)", command.format_help().partition("\n\nExamples:")[0], flags=re.MULTILINE)
+    return [option.split()[0] for option in options if option.rstrip().endswith("(required)")]
 
 
 def refused(line: str, capsys: pytest.CaptureFixture[str]) -> str:
@@ -64,6 +82,7 @@ def test_settings_of_a_local_session(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not hasattr(arguments, "driver_memory")
     settings = spark.local_settings(data=False, short=False)
     assert (settings["spark.driver.memory"], settings["spark.ui.enabled"], settings["spark.x"]) == ("3g", "true", "a=b")
+    assert settings["spark.log.level"] == "ERROR"
     assert Path(settings["spark.sql.warehouse.dir"]).parent == Path(tempfile.gettempdir())
 
 

@@ -131,6 +131,27 @@ def test_a_request_that_is_none_is_refused(
     assert said in capsys.readouterr().err
 
 
+def test_messages_show_paths_without_their_detours(
+    job: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    detour = f"{tmp_path}/in/.."
+    moved = {
+        "jobInput": {"s3DataSource": {"path": f"file://{detour}/none"}},
+        "jobOutput": {"s3DataDestination": {"path": f"file://{detour}/file/out/"}},
+    }
+    write(tmp_path, {**job, **moved})
+    assert main(["validate", "--request", f"{detour}/request.json"]) == 1
+    assert f"no object's name starts with file://{tmp_path}/none." in capsys.readouterr().err
+    write(tmp_path, {**job, "jobOutput": moved["jobOutput"]})
+    assert main(["validate", "--request", f"file://{detour}/request.json"]) == 1
+    assert f"file://{tmp_path}/file/out/ cannot be written" in capsys.readouterr().err
+    for command in ("validate", "--request"), ("create-batch-inference-job", "--cli-input-json"):
+        assert main([*command, f"{detour}/none.json"]) == 2
+        said = f"file://{tmp_path}/none.json cannot be read as JSON: No such file or directory\n"
+        assert capsys.readouterr().err.endswith(said)
+
+
 def test_a_request_may_lie_on_s3(
     s3: str, job: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -198,8 +219,10 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 
 @pytest.mark.spark
 def test_a_run_prints_its_result_and_says_the_rest_aside(job: dict[str, Any], catalog: Catalog, tmp_path: Path) -> None:
-    done = run("run", "--request", write(tmp_path, job), "--catalog", catalog.uri)
+    of_spark = ["--conf", f"spark.local.dir={tmp_path}"]  # Spark warns of it
+    done = run("run", "--request", write(tmp_path, job), "--catalog", catalog.uri, *of_spark)
     assert done.returncode == 0, done.stderr
+    assert " WARN " not in done.stderr
     assert json.loads(done.stdout)["batchInferenceJobArn"].endswith(f"batch-inference-job/{job['jobName']}")
     assert "1 line of 1 file answered" in done.stderr
     assert f"output: file://{tmp_path}/out/" in done.stderr
@@ -207,8 +230,11 @@ def test_a_run_prints_its_result_and_says_the_rest_aside(job: dict[str, Any], ca
         "run",
         "--request",
         write(tmp_path, {**job, "jobName": "other", "jobInput": {"s3DataSource": {"path": f"file://{tmp_path}/none"}}}),
+        *of_spark,
+        "-v",
     )
     assert failed.returncode == 1
+    assert " WARN SparkConf: Note that spark.local.dir" in failed.stderr
     assert "Invalid S3 input path" in failed.stderr
 
 

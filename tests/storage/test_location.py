@@ -48,5 +48,8 @@ def test_a_place_is_a_path_or_a_uri(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_a_path_is_told_without_its_detours_unless_they_lead_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "a" / "b").mkdir(parents=True)
     assert uri_of(f"{tmp_path}/x/../a/./c") == f"file://{tmp_path}/a/c"
+    assert uri_of(f"file://{tmp_path}/x/../a/b/") == f"file://{tmp_path}/a/b/"
+    assert uri_of(f"file://{tmp_path}/a/b/..") == f"file://{tmp_path}/a/"
+    assert uri_of("s3://b/x/../a") == "s3://b/x/../a"  # the name of an object
     (tmp_path / "link").symlink_to(tmp_path / "a" / "b")
     assert uri_of(f"{tmp_path}/link/../c") == f"file://{tmp_path}/link/../c"
