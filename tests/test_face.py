@@ -20,8 +20,10 @@ from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.cli.main import main, parser
 from personalize_spark.job.watch import watch_job
+from personalize_spark.request import members
 from personalize_spark.service.garbage import collect_garbage
 from personalize_spark.service.validation import validate_batch_inference
+from personalize_spark.service_model import service_model
 from personalize_spark.testing.toy import golden_version, request
 
 NAMES = {
@@ -170,6 +172,23 @@ def test_the_documents_show_commands_as_they_are(name: str) -> None:
     text = DOCUMENTS[name].replace("\\\n", "")
     for line in re.findall(r"^\$ personalize-spark ([^#\n]*)|\$\(personalize-spark (.*)\)$", text, re.MULTILINE):
         parser().parse_args(shlex.split("".join(line)))
+
+
+def test_who_moves_finds_each_call_and_what_becomes_of_its_members() -> None:
+    text, model = DOCUMENTS["moving.md"], service_model()
+    created = re.findall(r"Create(\w+)", text)
+    for operation in model.operations:
+        rest = re.sub(r"\A[A-Z][a-z]+", "", operation)
+        assert operation in text or any(rest.startswith(each) for each in created), operation
+    told = {word for code in re.findall(r"`([^`]+)`", text) for word in re.findall(r"\w+", code)}
+    refused = [
+        name
+        for path in (ROOT / "personalize_spark" / "service").glob("*.py")
+        for name in re.findall(r'\brefuse\(\w+, "(\w+)"', path.read_text())
+    ]
+    assert len(refused) > 10
+    config = model.shapes["SolutionConfig"].members
+    assert told >= {*members("CreateBatchInferenceJob"), *refused, *config}
 
 
 def test_the_commands_are_all_told() -> None:

@@ -33,12 +33,27 @@ Commands = Any
 
 
 def add_command(
-    commands: Commands, name: str, run: Callable[[argparse.Namespace], None], text: str, *, listed: bool = True
+    commands: Commands,
+    name: str,
+    run: Callable[[argparse.Namespace], None],
+    text: str,
+    *,
+    needed: Sequence[str] = (),
+    listed: bool = True,
 ) -> argparse.ArgumentParser:
-    """A command that `run` carries out; if it is not `listed`, the help of all commands leaves its line out."""
+    """A command that `run` carries out.
+
+    Args:
+        commands: where it is added.
+        name: of the command.
+        run: what it does.
+        text: what it is for.
+        needed: of an operation, the members that its request needs, for the examples.
+        listed: the help of all commands has a line for it.
+    """
     line = {"help": text} if listed else {}
     added: argparse.ArgumentParser = commands.add_parser(
-        name, description=text, epilog=f"{examples_of(name)}\n\n{EXIT_CODES}", **line
+        name, description=text, epilog=f"{examples_of(name, needed)}\n\n{EXIT_CODES}", **line
     )
     added.set_defaults(command=run)
     for option, shape in zip(LOG_OPTIONS, ("text|json", "LEVELS"), strict=True):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import json
-import re
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ from personalize_spark.cli.arguments import (
     text_of,
 )
 from personalize_spark.cli.command_parser import REQUIRED
+from personalize_spark.cli.examples import kebab
 from personalize_spark.cli.output import FORMATS, spelled
 from personalize_spark.cli.shorthand import parse
 from personalize_spark.errors import InvalidInputException
@@ -36,13 +36,15 @@ _NESTED = {"structure", "list", "map"}
 
 def names() -> list[str]:
     """The commands, as the AWS CLI spells them."""
-    return [_kebab(operation) for operation in OPERATIONS]
+    return [kebab(operation) for operation in OPERATIONS]
 
 
 def add(commands: Commands) -> None:
     """Add a command for each operation."""
     for operation in OPERATIONS:
-        parser = add_command(commands, _kebab(operation), _operate, f"{operation}, as in the AWS CLI.", listed=False)
+        needed = required(operation)
+        text = f"{operation}, as in the AWS CLI."
+        parser = add_command(commands, kebab(operation), _operate, text, needed=needed, listed=False)
         add_catalog(parser)
         what = "all parameters, as JSON or file://FILE; options take the place of what is there"
         parser.add_argument("--cli-input-json", metavar="JSON", help=what)
@@ -55,7 +57,6 @@ def add(commands: Commands) -> None:
         )
         parser.add_argument("--query", metavar="JMESPATH", help="what to print of the answer")
         parser.add_argument("--output", choices=FORMATS, default="json", help="how to print it (default: json)")
-        needed = required(operation)
         for name, kind in members(operation).items():
             _add_parameter(parser, name, kind, f" {REQUIRED}" if name in needed else "")
         parser.set_defaults(operation=operation)
@@ -67,7 +68,7 @@ def add(commands: Commands) -> None:
 
 def _add_parameter(parser: argparse.ArgumentParser, name: str, kind: str, mark: str) -> None:
     """One option; argparse must not ask for it, as it may stand in `--cli-input-json`."""
-    option = _kebab(name)
+    option = kebab(name)
     if kind == "boolean":
         parser.add_argument(f"--{option}", dest=name, nargs="?", const=["true"], type=lambda text: [text], help=mark)
         parser.add_argument(f"--no-{option}", dest=name, action="store_const", const=["false"])
@@ -87,17 +88,23 @@ def _operate(arguments: argparse.Namespace) -> None:
         sys.stdout.write(spelled(shown, "json", None))
         return
     catalog = catalog_of(arguments)
-    params = json_of(arguments.cli_input_json) if arguments.cli_input_json else {}
-    for name, kind in members(operation).items():
-        if (texts := getattr(arguments, name)) is not None:
-            params[name] = _value(texts, kind)
+    params = params_of(arguments)
     compute = Compute(getattr(arguments, "engine", "spark"), data=operation != "CreateBatchInferenceJob")
     work = Foreground(catalog, compute)
-    answer = with_times(operation, _all_pages(catalog, operation, with_scalars(operation, params), work.begin), _iso)
+    answer = with_times(operation, _all_pages(catalog, operation, params, work.begin), _iso)
     if answer:  # the AWS CLI prints nothing where there is nothing to answer
         sys.stdout.write(spelled(answer, arguments.output, arguments.query))
         sys.stdout.flush()
     work.finish()
+
+
+def params_of(arguments: argparse.Namespace) -> Fields:
+    """The parameters of the operation that is called."""
+    params = json_of(arguments.cli_input_json) if arguments.cli_input_json else {}
+    for name, kind in members(arguments.operation).items():
+        if (texts := getattr(arguments, name)) is not None:
+            params[name] = _value(texts, kind)
+    return with_scalars(arguments.operation, params)
 
 
 def _all_pages(catalog: Catalog, operation: str, params: Fields, begin: Begin) -> Fields:
@@ -128,7 +135,3 @@ def _value(texts: Sequence[str], kind: str) -> Any:
 def _iso(time: float) -> str:
     """A time as the AWS CLI prints it: to the millisecond, with the offset of this machine's zone."""
     return dt.datetime.fromtimestamp(round(time, 3)).astimezone().isoformat()
-
-
-def _kebab(name: str) -> str:
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name).lower()

@@ -167,11 +167,14 @@ def _told(fields: Fields, properties: Mapping[str, Any]) -> dict[str, str]:
         f"{_listed(each['form'])}: NDCG@25 {each['ndcg']:.4f}, log-loss {each['log_loss']:.4f}"
         for each in choice.get("candidates", ())
     ]
+    given = dict(properties.get("hyperparameters", {}))
+    if given.get("training_jobs") == 0:  # as many as the recipe has
+        del given["training_jobs"]
     told = {
         "recipe": properties["recipe"],
         "dataset group": str(fields.get("datasetGroupArn") or "").rpartition("/")[2],
         "created": datetime.fromtimestamp(fields.get("creationDateTime", 0), UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "hyperparameters": _listed(properties.get("hyperparameters", {})),
+        "hyperparameters": _listed(given),
         "chosen by the training": _listed(choice.get("chosen", "")),
         "of the candidates": "; ".join(candidates),
     }

@@ -155,7 +155,9 @@ class Evaluation:
             if name == self.other:
                 said.append(f"It ranks {self._against(name, peer)}")
             elif peer.ndcg[LONGEST] > model.ndcg[LONGEST]:
-                said.append(f"{name} ranks better still: NDCG@{LONGEST} {peer.ndcg[LONGEST]:.4f}.{self._sure(name)}")
+                said.append(
+                    f"{name} ranks better than the model: NDCG@{LONGEST} {peer.ndcg[LONGEST]:.4f}.{self._sure(name)}"
+                )
         return said
 
     def _against(self, name: str, other: Measures) -> str:

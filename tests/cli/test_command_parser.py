@@ -10,8 +10,10 @@ import pytest
 
 from personalize_spark import spark
 from personalize_spark.cli.arguments import session_settings
+from personalize_spark.cli.examples import examples_of, kebab
 from personalize_spark.cli.main import main, parser
-from personalize_spark.request import required
+from personalize_spark.cli.operations import params_of
+from personalize_spark.request import required, validate
 from personalize_spark.service.operations import OPERATIONS
 
 
@@ -26,14 +28,24 @@ def test_each_command_has_two_examples_that_it_reads() -> None:
             assert reading.parse_args(shlex.split(line)).command
 
 
+def test_the_examples_of_operations_are_requests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("schema.json").write_text("{}")
+    for operation in OPERATIONS:
+        command, needed = kebab(operation), required(operation)
+        line = examples_of(command, needed).splitlines()[1].partition("personalize-spark ")[2]
+        params = params_of(parser().parse_args(shlex.split(line)))
+        assert params.keys() >= {*needed}
+        validate(operation, params)
+
+
 def test_the_help_marks_what_is_required() -> None:
     commands = next(each for each in parser()._actions if isinstance(each, argparse._SubParsersAction)).choices
     assert marked(commands["train"]) == ["--group", "--recipe", "--solution"]
     assert marked(commands["put-events"]) == ["--tracking-id", "--session-id", "--event-list"]
     for operation in OPERATIONS:
-        name = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", operation).lower()
-        needed = {member.lower() for member in required(operation)}
-        assert {option.replace("-", "") for option in marked(commands[name])} == needed, name
+        needed = {f"--{kebab(name)}" for name in required(operation)}
+        assert {*marked(commands[kebab(operation)])} == needed, operation
 
 
 def marked(command: argparse.ArgumentParser) -> list[str]:

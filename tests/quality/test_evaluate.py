@@ -139,7 +139,7 @@ def test_the_verdict_comes_first_also_on_the_page(catalog: Catalog) -> None:
     ranks, scores, peer = worse.verdict()
     assert ranks.startswith(f"The model ranks worse than popularity by {1 - popular.ndcg[25] / model.ndcg[25]:.0%}: ")
     assert "no more likely than popularity does" in scores
-    assert peer == f"EASE ranks better still: NDCG@25 {model.ndcg[25]:.4f}."
+    assert peer == f"EASE ranks better than the model: NDCG@25 {model.ndcg[25]:.4f}."
     page = evaluation_page(replace(worse, notes=("a note",)))
     places = [page.index(f"<p>{each}</p>") for each in (ranks, scores, peer, "a note")]
     assert places == sorted(places)
