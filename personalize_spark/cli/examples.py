@@ -49,6 +49,8 @@ _EXAMPLES = {
 }
 _OF_AN_OPERATION = "--cli-input-json file://parameters.json"
 _OF_A_LIST = "--max-results 10 --output table"
+_ON_A_LINE = 3
+"""With so many options each has a line of its own."""
 _BEYOND = {"create-solution": ("recipeArn",), "get-recommendations": ("campaignArn", "userId")}
 """What is needed though the service's model does not say so."""
 _VALUES = {
@@ -92,9 +94,13 @@ _VALUES = {
 
 def examples_of(command: str, needed: Sequence[str] = ()) -> str:
     """What stands below the options: two command lines; of an operation's command with the members that it needs."""
-    given = [f"--{kebab(name)} {_VALUES[name]}" for name in (*needed, *_BEYOND.get(command, ()))]
-    lines = _EXAMPLES.get(command, (" ".join(given) or _OF_A_LIST, _OF_AN_OPERATION))
-    return "\n".join(["Examples:", *(f"  personalize-spark {command} {line}".rstrip() for line in lines)])
+    if command in _EXAMPLES:
+        lines = [f"{command} {options}".rstrip() for options in _EXAMPLES[command]]
+    else:
+        given = [f"--{kebab(name)} {_VALUES[name]}" for name in (*needed, *_BEYOND.get(command, ()))]
+        between = " " if len(given) < _ON_A_LINE else " \\\n      "
+        lines = [between.join([command, *(given or [_OF_A_LIST])]), f"{command} {_OF_AN_OPERATION}"]
+    return "\n".join(["Examples:", *(f"  personalize-spark {line}" for line in lines)])
 
 
 def kebab(name: str) -> str:

@@ -77,14 +77,13 @@ def add(commands: Commands) -> None:
     )
     for command in (run, resume, watch, check):
         add_catalog(command)
+    what = "a CreateBatchInferenceJob request, as JSON; - reads stdin"
+    check.add_argument("--request", metavar="FILE", required=True, help=what)
+    asked = run.add_mutually_exclusive_group(required=True)
+    asked.add_argument("--request", metavar="FILE", help=f"{what} (required, or --retry-errors)")
+    what = "answer the files again that have error lines or no output; replaces their outputs"
+    asked.add_argument("--retry-errors", metavar="REPORT|ARN", help=what)
     for command in (run, check):
-        asked = command.add_mutually_exclusive_group(required=True)
-        asked.add_argument(
-            "--request", metavar="FILE", help="a CreateBatchInferenceJob request, as JSON; - reads stdin"
-        )
-        if command is run:
-            what = "answer the files again that have error lines or no output; replaces their outputs"
-            asked.add_argument("--retry-errors", metavar="REPORT|ARN", help=what)
         command.add_argument("--assume-role", action="store_true", help="read and write as the request's roleArn")
         add_limits(command)
 

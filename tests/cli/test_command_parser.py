@@ -21,7 +21,7 @@ def test_each_command_has_two_examples_that_it_reads() -> None:
     reading = parser()
     commands = next(each for each in reading._actions if isinstance(each, argparse._SubParsersAction)).choices
     assert len(commands) > 50
-    for help_ in (command.format_help() for command in commands.values()):
+    for help_ in (command.format_help().replace("\\\n", "") for command in commands.values()):
         lines = re.findall(r"^  personalize-spark (.*)$", help_, re.MULTILINE)
         assert len(lines) == 2
         for line in lines:
@@ -33,7 +33,7 @@ def test_the_examples_of_operations_are_requests(tmp_path: Path, monkeypatch: py
     Path("schema.json").write_text("{}")
     for operation in OPERATIONS:
         command, needed = kebab(operation), required(operation)
-        line = examples_of(command, needed).splitlines()[1].partition("personalize-spark ")[2]
+        line = examples_of(command, needed).replace("\\\n", "").splitlines()[1].partition("personalize-spark ")[2]
         params = params_of(parser().parse_args(shlex.split(line)))
         assert params.keys() >= {*needed}
         validate(operation, params)
@@ -42,6 +42,7 @@ def test_the_examples_of_operations_are_requests(tmp_path: Path, monkeypatch: py
 def test_the_help_marks_what_is_required() -> None:
     commands = next(each for each in parser()._actions if isinstance(each, argparse._SubParsersAction)).choices
     assert marked(commands["train"]) == ["--group", "--recipe", "--solution"]
+    assert marked(commands["validate"]) == ["--request"]
     assert marked(commands["put-events"]) == ["--tracking-id", "--session-id", "--event-list"]
     for operation in OPERATIONS:
         needed = {f"--{kebab(name)}" for name in required(operation)}
