@@ -81,7 +81,8 @@ def _spill(path: str, batch: Path, codes: Codes) -> int:
 
 def _read(path: str, codes: Codes) -> Iterator[Lists]:
     """The answers of a file, whatever its name, or of all `.out` files below a folder."""
-    folder, prefix = split_prefix(uri_of(path).rstrip("/"))
+    uri = uri_of(path).rstrip("/")
+    folder, prefix = split_prefix(uri)
     store = open_store(folder)
     inside = f"{prefix}/" if prefix else ""
     found = [
@@ -90,7 +91,7 @@ def _read(path: str, codes: Codes) -> Iterator[Lists]:
         if each.name == prefix or (each.name.startswith(inside) and each.name.endswith(".out"))
     ]
     if not found:
-        raise ObjectNotFound(f"{path} is neither a file nor a folder with .out files: give the output of a job.")
+        raise ObjectNotFound(f"{uri} is neither a file nor a folder with .out files: give the output of a job.")
     for each in found:
         number = 1
         with stream(store, each) as reader:

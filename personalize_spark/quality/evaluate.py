@@ -32,7 +32,7 @@ from personalize_spark.scoring.model import Model
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.selection import Selection
 from personalize_spark.scoring.users import Users
-from personalize_spark.storage.location import Place, write_to
+from personalize_spark.storage.location import Place, uri_of, write_to
 
 _PEERS = {COSINE: "cosine", EASE: "EASE"}
 """Their names in the table."""
@@ -83,10 +83,11 @@ def evaluate(
         ArtifactError: the model is of an earlier release.
     """
     catalog = Catalog(catalog)
-    measured = _evaluated(catalog, solution_version, interactions)
+    later = None if interactions is None else uri_of(interactions)
+    measured = _evaluated(catalog, solution_version, later)
     evaluation = measured.evaluation
     if beside is not None:
-        other = _evaluated(catalog, beside, interactions)
+        other = _evaluated(catalog, beside, later)
         paired = other.targets == measured.targets
         evaluation = evaluation.beside(other.evaluation, "/".join(beside.split("/")[-2:]), paired=paired)
         if not paired:
@@ -96,7 +97,7 @@ def evaluate(
     return evaluation
 
 
-def _evaluated(catalog: Catalog, arn: str, source: Place | None) -> _Evaluated:
+def _evaluated(catalog: Catalog, arn: str, source: str | None) -> _Evaluated:
     record = find_active_version(catalog, arn)
     artifact = Pinned(**record.fields["model"]).open()
     model, recipe = read_model(artifact), recipe_of(artifact.properties["recipe"])
@@ -115,7 +116,7 @@ def _evaluated(catalog: Catalog, arn: str, source: Place | None) -> _Evaluated:
 
 
 def _personal(
-    artifact: Artifact, model: Model, recipe: Recipe, arn: str, source: Place | None
+    artifact: Artifact, model: Model, recipe: Recipe, arn: str, source: str | None
 ) -> tuple[Evaluation, Ragged[np.int32]]:
     """A model of users, and what they were to find."""
     items, learned, notes = model.item_side, artifact.properties["interactions"], tuple[str, ...]()
@@ -133,7 +134,7 @@ def _personal(
 
 
 def _related(
-    artifact: Artifact, model: Model, recipe: Recipe, arn: str, source: Place | None
+    artifact: Artifact, model: Model, recipe: Recipe, arn: str, source: str | None
 ) -> tuple[Evaluation, Ragged[np.int32]]:
     """A model of related items: asked for an item, it is to find what the same user came to next."""
     if source is None:
@@ -195,7 +196,7 @@ def _held_out(artifact: Artifact, arn: str) -> HeldOut:
     return held_out
 
 
-def _came_since(model: Model, users: Users, source: Place) -> tuple[HeldOut, tuple[str, ...]]:
+def _came_since(model: Model, users: Users, source: str) -> tuple[HeldOut, tuple[str, ...]]:
     interactions = read_interactions(source)
     held_out = look_up(model, users, [each[:2] for each in interactions])
     there, all_users = len(held_out.vectors), len({user for user, *_ in interactions})

@@ -24,7 +24,8 @@ def read_interactions(source: Place, *, timed: bool = False) -> list[Interaction
         ObjectNotFound: there is no such file.
         DataError: it is not CSV with these columns, or a row lacks a value.
     """
-    folder, name = split_prefix(uri_of(source))
+    source = uri_of(source)
+    folder, name = split_prefix(source)
     data = open_store(folder).read(name)
     wanted = [USER_ID, ITEM_ID, TIMESTAMP] if timed else [USER_ID, ITEM_ID]
     interactions = []

@@ -103,7 +103,7 @@ def test_files_without_lines_can_be_compared_and_plotted(tmp_path: Path) -> None
 def test_what_cannot_be_compared_is_told(
     batches: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(ObjectNotFound, match="neither a file nor a folder with .out files"):
+    with pytest.raises(ObjectNotFound, match=r"file:///\S+ is neither a file nor a folder with .out files"):
         compare(batches[0], tmp_path / "nothing")
     with pytest.raises(InvalidInputException, match="needs a K of 1 or more"):
         compare(*batches, at=0)

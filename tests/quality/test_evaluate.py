@@ -203,7 +203,7 @@ def test_later_interactions_need_nothing_held_out(catalog: Catalog, tmp_path: Pa
     strange = ["99,item-00,stranger\n", "99,unknown,user-0\n", rows[0]]
     path = future(tmp_path, "\ufeffTIMESTAMP,ITEM_ID,USER_ID\n" + "".join([*strange, *rows]))
     found = evaluate(catalog, write(catalog, held_out=None), interactions=path)
-    assert found.notes[0].startswith(f"12 of the 13 users in {path} are known and came to known items.")
+    assert found.notes[0].startswith(f"12 of the 13 users in file://{path} are known and came to known items.")
     nothing = Ragged(np.zeros(USERS + 1, np.int64), np.empty(0, np.int32))
     same(found, expected(nothing, learned=True))
 
