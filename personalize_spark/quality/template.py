@@ -34,6 +34,7 @@ body.ps-page {{ margin: 0; background: #f5f6f8; }}
 .ps .full {{ flex: 1 1 100%; }}
 .ps .stack {{ display: flex; flex: 1 1 264px; flex-direction: column; gap: 16px; }}
 .ps .stack section {{ flex: 1 1 auto; }}
+@media (min-width: 872px) and (max-width: 1151px) {{ .ps .stack {{ display: contents; }} .ps .stack section {{ flex-basis: 264px; }} }}
 .ps .beside {{ display: flex; flex-wrap: wrap; gap: 24px; align-items: center; }}
 .ps .beside > * {{ flex: 1 1 240px; max-width: 640px; }}
 .ps .big {{ font-size: 26px; font-variant-numeric: tabular-nums; }}
@@ -128,4 +129,4 @@ def area(values: Sequence[float], label: str) -> str:
         for x in (600 * n / steps, 600 * (n + 1) / steps)
     )
     shape = f'<polygon points="0,100 {points} 600,100" fill="var(--one)" fill-opacity="0.75"/>'
-    return f'<svg viewBox="0 0 600 100" width="600" role="img"><title>{escape(label)}</title>{shape}</svg>\n'
+    return f'<svg viewBox="0 0 600 100" width="100%" role="img"><title>{escape(label)}</title>{shape}</svg>\n'
