@@ -334,7 +334,7 @@ def import_model(  # noqa: PLR0913  # the command's options
         ResourceAlreadyExistsException: there is a solution version of that ARN.
         ResourceNotFoundException: there is no such dataset group, or it has no interactions though they are needed.
     """
-    from personalize_spark.solutions.import_model import Sources, Target, check_import
+    from personalize_spark.solutions.import_model import Sources, Target, check_import, needs_jars
     from personalize_spark.solutions.import_model import import_model as import_factors
 
     catalog = Catalog(catalog)
@@ -342,12 +342,13 @@ def import_model(  # noqa: PLR0913  # the command's options
     files = {"items": items, "users": users, **ids, "counts": counts, "interactions": interactions}
     uris = {name: uri_of(place) for name, place in files.items() if place is not None}
     sources, target = Sources(form=format, **uris), Target(solution, recipe, group, arn)
-    check_import(catalog, target, sources, fit=fit_temperature)  # Spark takes its time to start
-    session = spark or _session(f"import-model {solution}", data=True)
+    _, _, found, _ = check_import(catalog, target, sources, fit=fit_temperature)  # Spark takes its time to start
+    jars = needs_jars(target, found, fit=fit_temperature)
+    session = spark or _session(f"import-model {solution}", data=True, jars=jars)
     return new_version(catalog, import_factors(session, catalog, target, sources, fit_temperature=fit_temperature))
 
 
-def _session(purpose: str, *, data: bool = False, short: bool = False) -> SparkSession:
+def _session(purpose: str, *, data: bool = False, jars: bool = True, short: bool = False) -> SparkSession:
     from personalize_spark.spark import open_session
 
-    return open_session(f"personalize-spark {purpose}", data=data, short=short)
+    return open_session(f"personalize-spark {purpose}", data=data, jars=jars, short=short)

@@ -78,12 +78,13 @@ _TO_END_SECONDS = 3.0
 """Spark gives a Python worker that is to end two seconds (`spark.python.task.killTimeout`)."""
 
 
-def open_session(app: str, *, data: bool = False, short: bool = False) -> SparkSession:
+def open_session(app: str, *, data: bool = False, jars: bool = True, short: bool = False) -> SparkSession:
     """The running session, the platform's, or a local one on all cores.
 
     Args:
         app: the application's name, as Spark shows it.
-        data: the session imports or trains: it needs Delta, S3 through Hadoop, and memory in the JVM.
+        data: the session imports or trains: it needs memory in the JVM.
+        jars: and Delta and S3 through Hadoop, too.
         short: little data: what starts fast is worth more than what runs fast.
 
     Raises:
@@ -91,10 +92,10 @@ def open_session(app: str, *, data: bool = False, short: bool = False) -> SparkS
     """
     running = _running_session()
     if running is not None:
-        if data and not _on_platform():
+        if data and jars and not _on_platform():
             check_delta(running)
         return running
-    session = _begin({} if _on_platform() else local_settings(data=data, short=short), app)
+    session = _begin({} if _on_platform() else local_settings(data=data, jars=jars, short=short), app)
     if not _on_platform():
         with contextlib.suppress(ValueError):  # a notebook's thread gets no signals
             # Spark's own handler speaks to the JVM, in the middle of what is being said to it
@@ -108,13 +109,13 @@ def set_local(settings: Mapping[str, str]) -> None:
     _ASKED.update(settings)
 
 
-def local_settings(*, data: bool, short: bool) -> dict[str, str]:
+def local_settings(*, data: bool, jars: bool = True, short: bool) -> dict[str, str]:
     """What a local session begins with; see `open_session`.
 
     Raises:
         EnvironmentProblem: the jars cannot be fetched.
     """
-    return {**(data_settings(short=short) if data else _LOCAL), **_ASKED}
+    return {**(data_settings(jars=jars, short=short) if data else _LOCAL), **_ASKED}
 
 
 def _on_platform() -> bool:
@@ -198,7 +199,7 @@ def check_delta(session: SparkSession) -> None:
         needed = {"spark.jars.packages": release_of(session.version).delta, **_DELTA}
         raise EnvironmentProblem(
             "The running Spark session has no Delta, which importing and training need. Import and train before the first job "
-            "of this process, run jobs with the engine local, or start the session with Delta yourself: "
+            "and the first import-model of this process, run jobs with the engine local, or start the session with Delta yourself: "
             + ", ".join(f"{name}={value}" for name, value in needed.items())
         )
 
@@ -209,10 +210,11 @@ def _say_no_interrupt() -> None:
     logging.getLogger("py4j").setLevel(logging.CRITICAL)
 
 
-def data_settings(*, short: bool = False) -> dict[str, str]:
+def data_settings(*, jars: bool = True, short: bool = False) -> dict[str, str]:
     """A local session's settings to import and train: Delta, S3A, and memory for the JVM.
 
     Args:
+        jars: Delta and S3A are needed.
         short: little data: what starts fast is worth more than what runs fast.
 
     Raises:
@@ -222,15 +224,17 @@ def data_settings(*, short: bool = False) -> dict[str, str]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
     return {
         **_LOCAL,
-        **_DELTA,
-        **_s3a_settings(),
-        "spark.jars": ",".join(str(jar) for jar in ensure_jars()),
+        **(_jar_settings() if jars else {}),
         "spark.sql.shuffle.partitions": str(2 * cores),
         "spark.driver.maxResultSize": "0",  # item factors come home whole, and may be more than the 1 GiB of the default
         "spark.driver.memory": value_of("driver-memory") or f"{max(1024, min(16_384, memory // 2))}m",
         "spark.driver.extraJavaOptions": f"-Xss4m {_LOGGING} {_START_FAST if short else ''}",  # ALS's lineage is deep
         **(_SHORT if short else {}),
     }
+
+
+def _jar_settings() -> dict[str, str]:
+    return {**_DELTA, **_s3a_settings(), "spark.jars": ",".join(str(jar) for jar in ensure_jars())}
 
 
 def _s3a_settings() -> dict[str, str]:

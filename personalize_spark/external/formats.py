@@ -153,6 +153,11 @@ def check_arrays(uri: str, axis: Axis, form: str | None, ids: str | None) -> Non
             list_of(own, factors.of("fiu", (2,)))
 
 
+def are_arrays(uri: str, form: str | None) -> bool:
+    """Whether the factors are arrays, which tasks read from the store: Spark itself reads the others."""
+    return (form or _looks_like(uri)) in {"npy", "implicit"}
+
+
 def _bias_beside(uri: str, factors: StoredArray) -> StoredArray | None:
     path = f"{uri.removesuffix('.npy')}.bias.npy"
     folder, name = split_prefix(path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import reduce
 from operator import or_
 
@@ -39,7 +39,7 @@ def kind_of(uri: str) -> str:
         DataError: there is nothing, or no table.
     """
     names = names_below(uri)
-    if any(name.startswith("_delta_log/") for name in names):
+    if _are_delta(names):
         return "delta"
     plain = [name for name in names if not name.rpartition("/")[2].startswith(("_", "."))]
     kinds = (_TEXT[end] for end in _TEXT for name in plain if name.removesuffix(".gz").endswith(end))
@@ -47,6 +47,19 @@ def kind_of(uri: str) -> str:
     if kind == "parquet":
         _check_parquet(uri)
     return kind
+
+
+def needs_jars(uri: str) -> bool:
+    """Whether Spark needs jars besides its own to read what lies here: Delta's, or S3A's.
+
+    Raises:
+        DataError: there is nothing.
+    """
+    return hadoop_uri(uri).startswith("s3a:") or _are_delta(names_below(uri))
+
+
+def _are_delta(names: Iterable[str]) -> bool:
+    return any(name.startswith("_delta_log/") for name in names)
 
 
 def open_table(spark: SparkSession, uri: str) -> DataFrame:

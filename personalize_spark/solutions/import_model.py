@@ -12,8 +12,9 @@ from personalize_spark.catalog.catalog import Catalog, Fields, Record
 from personalize_spark.catalog.resources import find_dataset, find_group
 from personalize_spark.catalog.status import Status
 from personalize_spark.errors import InvalidInputException, ResourceAlreadyExistsException
+from personalize_spark.external import tables
 from personalize_spark.external.counts import count_pairs, read_counts, read_pairs
-from personalize_spark.external.formats import Axis, check_arrays
+from personalize_spark.external.formats import Axis, are_arrays, check_arrays
 from personalize_spark.external.load import (
     Loader,
     Loading,
@@ -23,7 +24,6 @@ from personalize_spark.external.load import (
     load_user_factors,
 )
 from personalize_spark.external.spark_ml import saved_indexer
-from personalize_spark.external.tables import kind_of
 from personalize_spark.external.unpack import unpacked
 from personalize_spark.recipes import RECIPES, ModelKind, recipe_of
 from personalize_spark.schemas import INTERACTIONS
@@ -135,8 +135,20 @@ def check_import(
     ids = (uri for uri in (found.item_ids, found.user_ids) if uri and saved_indexer(uri) is None)
     for uri in (*ids, found.counts, found.interactions):
         if uri:
-            kind_of(uri)
+            tables.kind_of(uri)
     return arn, solution, found, notes
+
+
+def needs_jars(target: Target, sources: Sources, *, fit: bool) -> bool:
+    """Whether Spark itself reads a Delta table or something on S3: then its session needs jars.
+
+    Arrays are read by way of the stores, and so is everything written.
+    """
+    if target.group and not sources.interactions and (fit or not sources.counts):
+        return True
+    read = [sources.counts, sources.interactions, sources.item_ids, sources.user_ids]
+    factors = [uri for uri in (sources.items, sources.users) if uri and not are_arrays(uri, sources.form)]
+    return any(tables.needs_jars(uri) for uri in (*read, *factors) if uri)
 
 
 def _check_request(target: Target, sources: Sources, *, fit: bool) -> None:

@@ -21,8 +21,10 @@ ARN = "arn:aws:personalize:eu-west-1:111122223333:solution/films/1a2b3c4d"
 
 
 def run(*arguments: str, catalog: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command where no jar is, nor can be fetched: one that needs Delta fails."""
     command = [sys.executable, "-m", "personalize_spark", *arguments]
-    environment = {**os.environ, "PERSONALIZE_SPARK_CATALOG": str(catalog)}
+    own = {"PERSONALIZE_SPARK_JARS": f"{catalog}-jars", "DEFAULT_ARTIFACT_REPOSITORY": "http://127.0.0.1:1"}
+    environment = {**os.environ, **own, "PERSONALIZE_SPARK_CATALOG": str(catalog)}
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
@@ -36,6 +38,7 @@ def test_a_request_for_the_service_runs_on_an_imported_model(tmp_path: Path) -> 
     imported = run("import-model", *named, *given, catalog=catalog)
     assert imported.returncode == 0, imported.stderr
     assert imported.stdout.splitlines()[-1] == ARN
+    assert not Path(f"{catalog}-jars").exists()
     lines = [json.dumps({"userId": user}) for user in [*model.users, "stranger"]]
     (tmp_path / "users.json").write_text("\n".join(lines))
     params = request(Arn.parse(ARN), f"file://{tmp_path}/users.json", f"file://{tmp_path}/out/", numResults=7)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,9 @@ from personalize_spark import api
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.errors import EnvironmentProblem, PersonalizeSparkError, ResourceNotFoundException
+from personalize_spark.solutions.import_model import Sources, Target, needs_jars
 from personalize_spark.solutions.train import solution_for
+from personalize_spark.storage.location import open_store
 
 GROUP = Arn("aws", "eu-west-1", "111122223333", "dataset-group", "films")
 
@@ -73,6 +76,50 @@ def test_an_import_is_checked_first(catalog: Catalog, tmp_path: Path) -> None:
     with pytest.raises(PersonalizeSparkError, match="is not that of a version of the solution 's'"):
         ps.import_model(catalog, "s", "aws-popularity-count", counts=counts, arn=other)
     assert not list(catalog.list("solution"))
+
+
+def test_a_session_for_an_import_has_jars_only_where_spark_reads_delta_or_s3(
+    catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+
+    def refuse(*_: object, jars: bool, **__: object) -> None:
+        asked.append(jars)
+        raise EnvironmentProblem("no session here")
+
+    def needs_jars(recipe: str, **given: Any) -> bool:
+        with pytest.raises(EnvironmentProblem, match="no session here"):
+            ps.import_model(catalog, "s", recipe, **given)
+        return asked.pop()
+
+    monkeypatch.setattr(api, "_session", refuse)
+    np.savez(tmp_path / "m.npz", item_factors=np.ones((2, 3)), user_factors=np.ones((2, 3)))
+    for name in ("i.csv", "delta/_delta_log/0.json", "als/itemFactors/part-0.parquet"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"PAR1")
+    arrays, counts, delta = (tmp_path / name for name in ("m.npz", "i.csv", "delta"))
+    similar, popular = "aws-similar-items", "aws-popularity-count"
+    assert not needs_jars("aws-user-personalization", items=arrays, counts=counts)
+    assert not needs_jars(similar, items=arrays, counts=counts, group="films")
+    assert not needs_jars(similar, items=arrays, interactions=counts, group="films")
+    assert not needs_jars(similar, items=tmp_path / "als", item_ids=counts, counts=counts)
+    assert needs_jars(similar, items=arrays, group="films")
+    assert needs_jars("aws-hrnn", items=arrays, counts=counts, group="films", fit_temperature=True)
+    assert needs_jars(popular, counts=delta)
+    assert needs_jars(similar, items=delta, counts=counts)
+    assert needs_jars(similar, items=arrays, item_ids=delta, counts=counts)
+
+
+@pytest.mark.s3
+def test_arrays_on_s3_need_no_jars_and_tables_do(s3: str, tmp_path: Path) -> None:
+    store = open_store(s3)
+    np.savez(tmp_path / "m.npz", item_factors=np.ones((2, 3)))
+    (tmp_path / "counts.csv").write_text("id,count\na,1\n")
+    for name in ("m.npz", "counts.csv"):
+        store.write(name, (tmp_path / name).read_bytes())
+    target, here = Target("s", "aws-similar-items"), f"file://{tmp_path}/counts.csv"
+    assert not needs_jars(target, Sources(items=f"{s3}/m.npz", counts=here), fit=False)
+    assert needs_jars(target, Sources(items=f"{s3}/m.npz", counts=f"{s3}/counts.csv"), fit=False)
 
 
 def test_without_scipy_only_what_needs_it_is_refused(
