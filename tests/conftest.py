@@ -110,7 +110,7 @@ def _fail_if_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:
 
 
 @pytest.fixture(scope="session")
-def _spark_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+def _spark_session(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     from pyspark.sql import SparkSession
 
     from personalize_spark.spark import data_settings
@@ -118,7 +118,7 @@ def _spark_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSe
     folder = tmp_path_factory.mktemp("spark")
     builder = SparkSession.builder.master("local[2]").appName("tests")
     ours = {
-        **data_settings(short=True),
+        **data_settings(jars="not delta" not in (pytestconfig.getoption("markexpr") or ""), short=True),
         "spark.driver.memory": "2g",  # the tests' data is small, and a cluster and a server run beside it
         "spark.sql.shuffle.partitions": "2",  # small data: a task costs more than its rows
         "spark.default.parallelism": "2",

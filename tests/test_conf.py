@@ -191,7 +191,7 @@ def test_the_documents_name_every_file() -> None:
 def test_the_table_of_releases_has_a_column_for_each_suite() -> None:
     suites = re.search(r"^SUITES = \{\n(.*?)^\}", (ROOT / "bin" / "test-matrix").read_text(), re.DOTALL | re.MULTILINE)
     assert suites is not None
-    columns = ["Spark", *re.findall(r'^    "(.+?)": ', suites[1], re.MULTILINE), "jars", "Python", "on"]
+    columns = ["Spark", *re.findall(r'^    "(.+?)": ', suites[1], re.MULTILINE), "jars", "Python", "Java", "on"]
     _, _, written = (ROOT / "docs" / "platforms.md").read_text().partition("<!-- matrix")
     table = [line for line in written.partition("<!-- end")[0].splitlines() if line.startswith("|")]
     assert table[0] == f"| {' | '.join(columns)} |"

@@ -190,6 +190,7 @@ def test_a_saved_als_model_answers_as_brute_force(
     assert data.splitlines() == [answer_line(model, UP, line, 10) for line in lines]
 
 
+@pytest.mark.delta
 def test_a_delta_table_and_spark_mls_own_vectors_are_read(spark: SparkSession, load: Import, tmp_path: Path) -> None:
     model = world()
     items = spark.createDataFrame(list(model.items.items()), "id string, vector array<double>")
@@ -274,6 +275,7 @@ def test_two_imports_have_the_same_bytes(load: Import, tmp_path: Path) -> None:
     assert one == other
 
 
+@pytest.mark.delta
 def test_a_dataset_group_gives_popularity_and_is_named_by_the_records(
     spark: SparkSession, catalog: Catalog, tmp_path: Path
 ) -> None:
