@@ -165,9 +165,14 @@ def test_the_state_machine_waits_for_a_request_that_emr_serverless_takes() -> No
     assert problems("emr-serverless", "StartJobRun", asked) == ""
 
 
-@pytest.mark.parametrize("name", ["iam-job.json", "iam-submit.json"])
+POLICIES = {path.name: json.loads(path.read_text()) for path in CONF.glob("iam-*.json")}
+NO_OPERATIONS = {"iam:PassRole", "s3:ListBucket"}
+"""What is allowed for other operations: to give a role, and to list objects."""
+
+
+@pytest.mark.parametrize("name", POLICIES)
 def test_a_policy_allows_single_actions_on_named_resources(name: str) -> None:
-    policy = json.loads((CONF / name).read_text())
+    policy = POLICIES[name]
     assert policy["Version"] == "2012-10-17"
     assert len({each["Sid"] for each in policy["Statement"]}) == len(policy["Statement"])
     for statement in policy["Statement"]:
@@ -175,8 +180,36 @@ def test_a_policy_allows_single_actions_on_named_resources(name: str) -> None:
         assert re.fullmatch(r"[A-Za-z0-9]+", statement["Sid"])
         for action in listed(statement["Action"]):
             assert re.fullmatch(r"[a-z0-9-]+:[A-Z][A-Za-z]+", action)
+            assert action in NO_OPERATIONS or is_operation(action)
         for resource in listed(statement["Resource"]):
             assert re.fullmatch(r"arn:aws:[a-z0-9-]+:[a-z0-9-]*:\d*:[^*]+\*?", resource)
+
+
+def is_operation(action: str) -> bool:
+    service, _, name = action.partition(":")
+    model = botocore.session.Session().get_service_model({"elasticmapreduce": "emr"}.get(service, service))
+    return name in model.operation_names
+
+
+def test_a_slip_is_no_operation() -> None:
+    assert is_operation("elasticmapreduce:CancelSteps")
+    assert not is_operation("elasticmapreduce:CancelStep")
+
+
+def test_who_submits_may_do_it_to_what_the_files_name_and_as_the_jobs_role() -> None:
+    role = read("glue.yaml")["Role"]
+    named = {
+        "emr-ec2": [read("emr-ec2.yaml")["JobFlowId"]],
+        "emr-on-eks": [read("emr-on-eks.yaml")["virtualClusterId"], role],
+        "emr-serverless": [read("emr-serverless.yaml")["applicationId"], role],
+        "glue": [f"job/{read('glue.yaml')['Name']}", role],
+    }
+    assert {f"iam-submit-{name}.json" for name in named} | {"iam-job.json"} == POLICIES.keys()
+    for platform, names in named.items():
+        text = json.dumps(POLICIES[f"iam-submit-{platform}.json"])
+        assert [name for name in names if name not in text] == []
+    for each in ("emr-on-eks.yaml", "emr-serverless.yaml"):
+        assert read(each)["executionRoleArn"] == role
 
 
 def listed(value: str | list[str]) -> Iterator[str]:
