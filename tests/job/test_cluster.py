@@ -38,7 +38,10 @@ def submit(master: str, catalog: Catalog, job: dict[str, object], folder: Path, 
     return done.returncode, done.stdout + done.stderr
 
 
-def test_a_cluster_and_a_local_session_write_the_same_bytes(cluster: str, tmp_path: Path) -> None:
+def test_a_cluster_and_a_local_session_write_the_same_bytes(
+    cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PERSONALIZE_SPARK_LOG_FORMAT", "json")
     catalog = Catalog(f"file://{tmp_path}/catalog")
     version = golden_version(catalog)
     (tmp_path / "in").mkdir()
@@ -49,10 +52,25 @@ def test_a_cluster_and_a_local_session_write_the_same_bytes(cluster: str, tmp_pa
         job = request(version, f"file://{tmp_path}/in/", f"file://{tmp_path}/{where}/", numResults=3)
         code, output = submit(master, catalog, job, tmp_path)
         assert code == 0, output
-        assert f"batch-inference-job/{job['jobName']}" in output
+        arn = str(version.sibling("batch-inference-job", str(job["jobName"])))
+        assert f'"batchInferenceJobArn": "{arn}"' in output
+        assert said_about(arn, output) > 1
+        if where == "cluster":
+            logs = list(tmp_path.parent.glob("cluster*/work/*/*/stderr"))
+            deadline = time.monotonic() + 20  # a worker of Spark writes what it is told a moment later
+            while not any(said_about(arn, log.read_text()) for log in logs):
+                assert time.monotonic() < deadline, f"no worker logs about {arn}: {logs}"
+                time.sleep(0.1)
         assert "40,000 lines of 2 files answered" in output
     for name in ("a.json.out", "b.json.out"):
         assert (tmp_path / "cluster" / name).read_bytes() == (tmp_path / "local" / name).read_bytes()
+
+
+def said_about(arn: str, log: str) -> int:
+    """How many lines of a log are JSON about a job."""
+    return sum(
+        json.loads(line)["job"] == arn for line in log.splitlines() if line.startswith('{"time"') and line.endswith("}")
+    )
 
 
 def test_a_frame_is_answered_by_workers_that_cannot_read_the_catalog(cluster: str, tmp_path: Path) -> None:
