@@ -2,7 +2,8 @@
 
     python -m benchmarks.estimates [--quick]
 
-A job's time is its report's; an estimate is right where the two differ by a factor of 1.5 at the most.
+A job's time is its report's; an estimate is right where the two differ by a factor of 1.5 at the most. The memory is that of the
+workers at its highest; what several of them map counts once. The disk is what the cache holds after a job on the same catalog in S3.
 """
 
 from __future__ import annotations
@@ -10,20 +11,32 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+import os
 import random
 import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import machine
 from personalize_spark import api
+from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.service.validation import validate_batch_inference
+from personalize_spark.storage.location import open_store
+from personalize_spark.storage.s3 import forget_clients
 from personalize_spark.testing.toy import random_world, request, world_version
+from tests.servers import free_port, new_bucket, s3_server
 
 RESULTS = Path(__file__).parent / "results" / "estimates.json"
 FACTOR = 1.5
+_EVERY = 0.2
+"""Seconds between two looks at the workers' memory."""
+_ON_S3 = 2_000
+"""Lines of the job that fills a host's cache: the model does not depend on them."""
 
 
 @dataclass(frozen=True)
@@ -60,13 +73,36 @@ def main() -> None:
     arguments = parser.parse_args()
     rows = []
     for case in CASES:
-        with tempfile.TemporaryDirectory() as folder:
-            rows.append(measure(Path(folder), case, 10 if arguments.quick else 1))
+        with ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            stack.enter_context(s3_of(folder))
+            rows.append(measure(folder, case, 10 if arguments.quick else 1))
         print(json.dumps(rows[-1]), flush=True)
-    right = sum(1 / FACTOR <= row["seconds estimated"] / row["seconds taken"] <= FACTOR for row in rows)
-    print(f"{right} of {len(rows)} within a factor of {FACTOR}")
+    pairs = (
+        ("seconds estimated", "seconds taken"),
+        ("memory estimated", "memory taken"),
+        ("disk estimated", "disk taken"),
+    )
+    right = {
+        of.partition(" ")[0]: sum(1 / FACTOR <= row[of] / row[taken] <= FACTOR for row in rows) for of, taken in pairs
+    }
+    print(f"of {len(rows)} within a factor of {FACTOR}: {right}")
     if not arguments.quick:
         RESULTS.write_text(json.dumps({"machine": machine(), "right": right, "jobs": rows}, indent=2) + "\n")
+
+
+@contextmanager
+def s3_of(folder: Path) -> Iterator[None]:
+    """An S3 server, which the environment names, and a folder for what a host keeps."""
+    port = free_port()
+    own = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "AWS_DEFAULT_REGION": "us-east-1"}
+    own |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "SPARK_LOCAL_DIRS": str(folder / "local")}
+    os.environ.update(own)
+    forget_clients()
+    for name in ("s3", "local"):
+        (folder / name).mkdir()
+    with s3_server(port, folder / "s3"):
+        yield
 
 
 def measure(folder: Path, case: Case, smaller: int) -> dict[str, Any]:
@@ -77,7 +113,9 @@ def measure(folder: Path, case: Case, smaller: int) -> dict[str, Any]:
     write_lines(folder / "in", case, lines)
     params = request(version, f"file://{folder}/in/", f"file://{folder}/out/", numResults=case.results)
     said = validate_batch_inference(catalog, params, estimate=True)["estimate"]
-    report = api.run_batch_inference(catalog, params, engine="local")
+    with highest_memory() as memory:
+        report = api.run_batch_inference(catalog, params, engine="local")
+    disk, kept = on_s3(folder, case, version)
     return {
         "recipe": case.recipe,
         "items": case.items,
@@ -88,7 +126,60 @@ def measure(folder: Path, case: Case, smaller: int) -> dict[str, Any]:
         "ratio": round(said["seconds"] / report.seconds, 2),
         "MB estimated": round(said["output_bytes"] / 1e6, 1),
         "MB written": round(report.bytes / 1e6, 1),
+        "memory estimated": round(said["memory_bytes"] / 1e6),
+        "memory taken": round(max(memory) / 1e6),
+        "disk estimated": round(disk / 1e6, 2),
+        "disk taken": round(kept / 1e6, 2),
     }
+
+
+@contextmanager
+def highest_memory() -> Iterator[list[int]]:
+    """The bytes that all processes below this one hold, each time somebody looks."""
+    looks, ended = [0], threading.Event()
+
+    def look() -> None:
+        while not ended.wait(_EVERY):
+            looks.append(sum(map(_memory_of, _below(os.getpid()))))
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        yield looks
+    finally:
+        ended.set()
+        looking.join()
+
+
+def _below(process: int) -> Iterator[int]:
+    for found in Path(f"/proc/{process}/task").glob("*/children"):
+        with suppress(OSError):
+            for child in map(int, found.read_text().split()):
+                yield child
+                yield from _below(child)
+
+
+def _memory_of(process: int) -> int:
+    """Its own bytes, and its share of what others map, too; 0 if it has ended."""
+    with suppress(OSError):
+        for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) << 10
+    return 0
+
+
+def on_s3(folder: Path, case: Case, version: Arn) -> tuple[int, int]:
+    """A host's disk as it is estimated for a catalog on S3, and what its cache holds after a job."""
+    bucket, here = new_bucket("catalog"), folder / "catalog"
+    store = open_store(bucket)
+    for path in filter(Path.is_file, here.rglob("*")):
+        store.write(str(path.relative_to(here)), path.read_bytes())
+    catalog = Catalog(bucket)
+    write_lines(folder / "few", case, _ON_S3)
+    params = request(version, f"file://{folder}/few/", f"file://{folder}/few-out/", numResults=case.results)
+    said = validate_batch_inference(catalog, params, estimate=True, rate=1000.0)["estimate"]
+    api.run_batch_inference(catalog, params, engine="local")
+    return said["disk_bytes"], sum(path.stat().st_size for path in (folder / "local").rglob("*") if path.is_file())
 
 
 def write_lines(folder: Path, case: Case, lines: int) -> None:
