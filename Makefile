@@ -47,7 +47,7 @@ FLOORS_TESTS := $(addprefix tests/,artifacts catalog filters job quality recipes
 	$(addprefix tests/test_,answer.py records.py request.py schemas.py scores.py) tests/service/test_batch_inference_jobs.py
 FLOORS_READY := $(FLOORS)/ready-$(shell cat requirements.lock pyproject.toml | sha256sum | cut -c1-16)
 
-test-floors: $(FLOORS_READY)  ## Jobs, without Spark, on the oldest versions that pyproject.toml allows
+test-floors: $(FLOORS_READY) clients  ## Jobs, without Spark, on the oldest versions that pyproject.toml allows
 	$(FLOORS)/bin/python -m pytest -n 2 --dist loadgroup -p no:cacheprovider --hypothesis-profile fast \
 		-m "not spark and not cluster and not movielens" $(FLOORS_TESTS) $(ARGS)
 

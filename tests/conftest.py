@@ -180,6 +180,16 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def clients() -> Path:
+    """The folder that `bin/make-clients` has made."""
+    given = os.environ.get("PERSONALIZE_SPARK_CLIENTS")
+    folder = Path(given) if given else Path(__file__).resolve().parents[1] / ".clients"
+    if not (folder / "node_modules").exists():
+        pytest.skip(f"no clients in {folder}: make clients, or set PERSONALIZE_SPARK_CLIENTS to their folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def movielens() -> Path:
     """The folder of the real data set in the service's own CSV form."""
     given = os.environ.get("PERSONALIZE_SPARK_MOVIELENS")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import random
 import socket
 import subprocess
@@ -45,6 +46,16 @@ def s3_server(port: int, folder: Path) -> Iterator[str]:
     command = [sys.executable, str(Path(__file__).with_name("s3_process.py")), str(port)]
     with _process(command, folder / "server.log") as process:
         _wait(lambda: urllib.request.urlopen(f"{url}/moto-api/", timeout=1).close(), process)  # noqa: S310
+        yield url
+
+
+@contextmanager
+def other_s3_server(port: int, folder: Path, clients: Path) -> Iterator[str]:
+    """ministack's server, in a process of its own; gives its URL."""
+    url = f"http://127.0.0.1:{port}"
+    own = {"PYTHONPATH": str(clients / "ministack"), "GATEWAY_PORT": str(port), "SERVICES": "s3"}
+    with _process([str(clients / "bin" / "python"), "-m", "ministack"], folder / "server.log", own) as process:
+        _wait(lambda: urllib.request.urlopen(f"{url}/_ministack/health", timeout=1).close(), process)  # noqa: S310
         yield url
 
 
@@ -265,9 +276,15 @@ def _error(code: str) -> bytes:
 
 
 @contextmanager
-def _process(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def _process(
+    command: list[str], log: Path, variables: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """A process that ends with the block; what it says is in `log`."""
-    with log.open("wb") as file, subprocess.Popen(command, stdout=file, stderr=file) as process:
+    environment = {**os.environ, **(variables or {})}
+    with (
+        log.open("wb") as file,
+        subprocess.Popen(command, stdout=file, stderr=file, env=environment) as process,
+    ):
         try:
             yield process
         finally:

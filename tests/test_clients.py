@@ -26,16 +26,6 @@ LINES = b'{"userId":"u1"}\n{"userId":"nobody"}\nbroken\n'
 KEY = {"AWS_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": "very secret"}
 
 
-@pytest.fixture(scope="module")
-def clients() -> Path:
-    """The folder that `bin/make-clients` has made."""
-    given = os.environ.get("PERSONALIZE_SPARK_CLIENTS")
-    folder = Path(given) if given else Path(__file__).resolve().parents[1] / ".clients"
-    if not (folder / "node_modules").exists():
-        pytest.skip(f"no clients in {folder}: make clients, or set PERSONALIZE_SPARK_CLIENTS to their folder")
-    return folder
-
-
 @dataclass(frozen=True)
 class World:
     """Two servers on a catalog, and a bucket with interactions and input lines. Only the first one imports and trains: it has Spark."""

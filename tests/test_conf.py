@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -55,6 +56,31 @@ def problems(service: str, operation: str, request: Any) -> str:
 
 def test_the_check_finds_a_slip() -> None:
     assert "Unknown parameter" in problems("glue", "CreateJob", read("glue.yaml") | {"Workers": 3})
+
+
+@pytest.mark.slow
+def test_the_bundles_job_is_one_of_databricks(clients: Path) -> None:
+    """The SDK leaves out what it does not know: a name, or a word where only some may stand."""
+    program = """
+import json, sys
+from databricks.sdk.service.jobs import JobSettings
+print(json.dumps([JobSettings.from_dict(job).as_dict() for job in json.load(sys.stdin)]))
+"""
+    [job] = read("databricks.yml")["resources"]["jobs"].values()
+    slips = [json.loads(json.dumps(job)) for _ in range(2)]
+    slips[0]["tasks"][0]["new_cluster"]["num_worker"] = 4
+    slips[1]["tasks"][0]["new_cluster"]["data_security_mode"] = "SINGLE"
+    done = subprocess.run(
+        [clients / "bin" / "python", "-c", program],
+        input=json.dumps([job, *slips]),
+        env={},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    known = json.loads(done.stdout)
+    assert known[0] == job
+    assert [known[1] == slips[0], known[2] == slips[1]] == [False, False]
 
 
 def of_job() -> Mapping[str, list[str]]:
