@@ -84,10 +84,9 @@ AVX2 INLINE __m256i quad_avx2(__m256i sum, __m256i user, __m256i items, __m256i 
 /* In two halves: which are above. */
 AVX2 INLINE uint64_t above_16_avx2(__m256i left, __m256i right, int32_t least) {
     __m256i than = _mm256_set1_epi32(least);
-    __m256i more = _mm256_packs_epi32(_mm256_cmpgt_epi32(left, than), _mm256_cmpgt_epi32(right, than));
-    more = _mm256_permute4x64_epi64(more, 0xD8);
-    __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(more), _mm256_extracti128_si256(more, 1));
-    return (uint64_t)_mm_movemask_epi8(bytes);
+    int low = _mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpgt_epi32(left, than)));
+    int high = _mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpgt_epi32(right, than)));
+    return (uint64_t)(uint32_t)(low | high << 8);
 }
 AVX2 INLINE void dots_avx2(const int8_t *block, const uint8_t *const *users, int group, int64_t quads, const int32_t *start,
                            const int32_t *least, int32_t *out, uint64_t *bits) {
@@ -112,12 +111,8 @@ AVX2 INLINE void dots_avx2(const int8_t *block, const uint8_t *const *users, int
             }
         }
         for (int i = 0; i < group; i++) {
-            if (least) {
-                uint64_t more = above_16_avx2(left[i], right[i], least[i]);
-                bits[i] |= more << LANES * panel;
-                if (!more)
-                    continue;
-            }
+            if (least)
+                bits[i] |= above_16_avx2(left[i], right[i], least[i]) << LANES * panel;
             _mm256_storeu_si256((__m256i *)(out + i * ITEMS + panel * LANES), left[i]);
             _mm256_storeu_si256((__m256i *)(out + i * ITEMS + panel * LANES + 8), right[i]);
         }
@@ -169,8 +164,6 @@ VNNI INLINE void dots_vnni(const int8_t *block, const uint8_t *const *users, int
             bits[i] = 0;
             for (int panel = 0; panel < 4; panel++)
                 bits[i] |= (uint64_t)_mm512_cmpgt_epi32_mask(sums[i][panel], _mm512_set1_epi32(least[i])) << LANES * panel;
-            if (!bits[i])
-                continue;
         }
         for (int panel = 0; panel < 4; panel++)
             _mm512_storeu_si512(out + i * ITEMS + panel * LANES, sums[i][panel]);

@@ -53,8 +53,7 @@ typedef struct { /* of items, in units of the largest norm of an item */
     float scale, inverse, length, residual;
 } Block;
 
-/* The products of `group` users with a block, and a bit for each that is above the user's `least`. Products of users without such a bit
-   need not be stored. Without `least` all are, and no bits. */
+/* The products of `group` users with a block, and of each user a bit for each that is above its `least`; without `least` no bits. */
 typedef void Dots(const int8_t *block, const uint8_t *const *users, int group, int64_t quads, const int32_t *start,
                   const int32_t *least, int32_t *out, uint64_t *bits);
 typedef uint64_t Above(const int32_t *dots, int32_t least);
@@ -223,7 +222,7 @@ INLINE void trim(const Task *task, Work *work, User *user, int64_t row) {
     if (user->pool.held <= MOST_HELD * task->n)
         return;
     tighten(user, (int)task->n);
-    if (user->pool.held > 2 * task->n)
+    if (user->pool.held > 3 * task->n)
         shrink(task, work, user, row);
 }
 
@@ -341,6 +340,7 @@ INLINE void begin(const Task *task, Work *work, Dots *dots, Above *above, int gr
                 if (bits && (bits &= allowed(task, user, row, block)))
                     hold(&user->pool, blocks[block].scale, margins[block][i], block, found, bits);
             }
+            tighten(user, (int)task->n);
             trim(task, work, user, row);
             own.held = user->pool.held;
             memcpy(own.low, user->pool.low, (size_t)own.held * sizeof *own.low);
