@@ -29,7 +29,7 @@ test: jars clients $(CLASSES)  ## All tests (ARGS="-k name" for some; ARGS="--hy
 	$(PYTEST) $(COVERAGE) $(ARGS)
 
 test-fast: $(READY)  ## The tests that need no JVM and no server, in seconds
-	$(PYTEST) -m "not spark and not s3 and not cluster and not movielens and not slow" $(ARGS)
+	$(PYTEST) --hypothesis-profile quick -m "not spark and not s3 and not cluster and not movielens and not slow" $(ARGS)
 
 test-stable: jars clients $(CLASSES)  ## All tests N times over, 10 unless N says otherwise; stops at the first failure
 	for run in $$(seq $(or $(N),10)); do echo "Run $$run"; $(PYTEST) $(ARGS) || exit 1; done

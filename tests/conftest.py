@@ -12,9 +12,12 @@ import signal
 import sys
 import uuid
 from collections.abc import Generator, Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import botocore.loaders
+import botocore.session
 import pytest
 from hypothesis import settings
 
@@ -29,7 +32,9 @@ pytest.register_assert_rewrite("personalize_spark.testing")
 
 CI = bool(os.environ.get("CI"))
 
-# `--hypothesis-profile thorough` before a release; a test that needs more than others takes a multiple of max_examples.
+# `--hypothesis-profile thorough` before a release, quick for `make test-fast`; a test that needs more than others takes a
+# multiple of max_examples.
+settings.register_profile("quick", deadline=None, max_examples=5)
 settings.register_profile("fast", deadline=None, max_examples=20)
 settings.register_profile("thorough", deadline=None, max_examples=200, derandomize=CI, print_blob=True)
 settings.load_profile("thorough" if CI else "fast")
@@ -49,6 +54,9 @@ os.environ.update(
     SPARK_LOCAL_IP="127.0.0.1",
 )
 
+
+# All sessions of boto3 share what botocore knows of services: reading it takes longer than all else of a client, and many tests have one.
+vars(botocore.session)["create_loader"] = cache(botocore.loaders.create_loader)
 
 # A shell lets what it starts in the background ignore Ctrl-C; tests send it.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -6,10 +6,11 @@ import ast
 import functools
 import re
 import sys
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+
+pytestmark = pytest.mark.xdist_group("architecture")  # one process parses all modules once
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "personalize_spark"
@@ -107,20 +108,40 @@ def place(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-@functools.cache
-def nodes(path: Path) -> Sequence[ast.AST]:
-    """The module, and all that is in it."""
-    return [*ast.walk(ast.parse(path.read_text()))]
+class Module:
+    """What the tests ask of a module: it is parsed once, and its tree is not kept."""
+
+    def __init__(self, path: Path) -> None:
+        text = path.read_text()
+        self.lines = len(text.splitlines())
+        self.imports: list[str] = []
+        """In full: `from a import b` counts as a.b, whatever b is."""
+        self.functions: list[tuple[str, int]] = []
+        self.classes: list[str] = []
+        self.never: list[str] = []
+        for node in ast.walk(ast.parse(text)):
+            self._take(node, f"{path}:{getattr(node, 'lineno', 0)}")
+
+    def _take(self, node: ast.AST, where: str) -> None:
+        match node:
+            case ast.Import():
+                self.imports += [alias.name for alias in node.names]
+            case ast.ImportFrom():
+                assert not node.level, f"{where} imports without saying from where"
+                self.imports += [f"{node.module}.{alias.name}" for alias in node.names]
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                self.functions.append((node.name, (node.end_lineno or 0) - node.lineno))
+            case ast.ClassDef():
+                self.classes.append(node.name)
+            case ast.Attribute(attr="_jvm" | "_jsc" | "rdd" | "toPandas"):
+                self.never.append(f"{where} leaves the DataFrame API")
+            case ast.Call(func=ast.Name(id="eval" | "exec")):
+                self.never.append(f"{where} evaluates text")
+            case ast.keyword(arg="allow_pickle", value=ast.Constant(value=True)):
+                self.never.append(f"{where} unpickles")
 
 
-def imports(path: Path) -> Iterator[str]:
-    """All that a module imports, in full: `from a import b` counts as a.b, whatever b is."""
-    for node in nodes(path):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert not node.level, f"{path}:{node.lineno} imports without saying from where"
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+module_of = functools.cache(Module)
 
 
 def name(path: Path) -> str:
@@ -132,7 +153,7 @@ def test_imports_go_down(path: Path) -> None:
     here = place(path)
     if here == "__init__":
         return
-    for module in imports(path):
+    for module in module_of(path).imports:
         top, _, rest = module.partition(".")
         there = rest.partition(".")[0]
         if top == "personalize_spark" and there in LEVELS and there != here:
@@ -143,18 +164,16 @@ def test_every_place_imports_exactly_its_libraries() -> None:
     """Besides the standard library; a place without a line imports nothing else."""
     found: dict[str, set[str]] = {}
     for path in MODULES:
-        libraries = {module.partition(".")[0] for module in imports(path)}
+        libraries = {module.partition(".")[0] for module in module_of(path).imports}
         found.setdefault(place(path), set()).update(libraries - {*sys.stdlib_module_names, "personalize_spark"})
     assert {here: libraries for here, libraries in found.items() if libraries} == LIBRARIES
 
 
 @pytest.mark.parametrize("path", EVERYTHING, ids=lambda path: str(path.relative_to(ROOT)))
 def test_modules_and_functions_stay_small(path: Path) -> None:
-    text = path.read_text()
-    assert len(text.splitlines()) <= MAX_MODULE
-    for node in nodes(path):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            assert (node.end_lineno or 0) - node.lineno < MAX_FUNCTION, node.name
+    module = module_of(path)
+    assert module.lines <= MAX_MODULE
+    assert [function for function, lines in module.functions if lines >= MAX_FUNCTION] == []
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name)
@@ -164,15 +183,9 @@ def test_names_say_what_is_inside(path: Path) -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=name)
 def test_what_is_never_done(path: Path) -> None:
-    for node in nodes(path):
-        match node:
-            case ast.Attribute(attr="_jvm" | "_jsc" | "rdd" | "toPandas"):
-                pytest.fail(f"{name(path)}:{node.lineno} leaves the DataFrame API")
-            case ast.Call(func=ast.Name(id="eval" | "exec")):
-                pytest.fail(f"{name(path)}:{node.lineno} evaluates text")
-            case ast.keyword(arg="allow_pickle", value=ast.Constant(value=True)):
-                pytest.fail(f"{name(path)}:{node.value.lineno} unpickles")
-    assert not {"pickle", "cloudpickle", "dill", "joblib"} & {module.partition(".")[0] for module in imports(path)}
+    module = module_of(path)
+    assert module.never == []
+    assert not {"pickle", "cloudpickle", "dill", "joblib"} & {each.partition(".")[0] for each in module.imports}
 
 
 def test_every_top_level_module_has_a_level() -> None:
@@ -216,12 +229,7 @@ def test_a_file_name_stands_in_one_package() -> None:
 
 
 def test_a_public_class_name_stands_once() -> None:
-    found = [
-        node.name
-        for path in MODULES
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
-    ]
+    found = [each for path in MODULES for each in module_of(path).classes if not each.startswith("_")]
     assert sorted(found) == sorted(set(found))
 
 

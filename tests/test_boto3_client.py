@@ -54,6 +54,7 @@ def personalize(tmp_path: Path) -> Any:
     return ps.client(tmp_path / "catalog", engine="local")
 
 
+@pytest.mark.slow
 def test_a_job_goes_from_its_creation_to_its_answers(personalize: Any, asked: dict[str, Any], tmp_path: Path) -> None:
     tags = [{"tagKey": "team", "tagValue": "home"}]
     arn = personalize.create_batch_inference_job(**asked, tags=tags)["batchInferenceJobArn"]
@@ -68,6 +69,7 @@ def test_a_job_goes_from_its_creation_to_its_answers(personalize: Any, asked: di
     assert (tmp_path / "out" / "in.json.out").read_bytes() == answers
 
 
+@pytest.mark.slow
 def test_several_jobs_run_at_once_and_a_failure_says_why(
     personalize: Any, asked: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -214,6 +216,7 @@ def test_work_that_dies_is_told(catalog: Catalog, caplog: pytest.LogCaptureFixtu
     assert "failed" in caplog.text
 
 
+@pytest.mark.slow
 def test_at_the_end_of_the_process_what_runs_is_stopped_and_told(asked: dict[str, Any], tmp_path: Path) -> None:
     program = """
 import atexit, gc, json, os, pathlib, signal, sys, time

@@ -25,6 +25,7 @@ def test_every_status_is_one_of_the_services_model(status: Status) -> None:
     assert re.search(f"(>|; ){status}( |<)", told)
 
 
+@pytest.mark.slow
 def test_only_the_enum_spells_a_status() -> None:
     spelt = [
         (path.name, node.value)

@@ -99,6 +99,7 @@ def test_a_wrong_variable_is_refused(capsys: pytest.CaptureFixture[str], monkeyp
     assert "PERSONALIZE_SPARK_ENGINE: 'both' is not spark or local." in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_job_runs_as_the_file_says(folder: Path) -> None:
     write_to(f"{folder}/in/users.json", b'{"userId":"u1"}\n')
     write('catalog = "catalog"\nengine = "local"\n')
@@ -108,6 +109,7 @@ def test_a_job_runs_as_the_file_says(folder: Path) -> None:
     assert (folder / "out" / "users.json.out").read_bytes().startswith(b'{"input":{"userId":"u1"}')
 
 
+@pytest.mark.slow
 def test_a_limit_of_the_file_reaches_the_tasks(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     import gzip
 

@@ -26,6 +26,7 @@ def run(*options: str) -> int:
     return main(["run", "--request", "request.json", "--engine", "local", *options])
 
 
+@pytest.mark.slow
 def test_driver_and_workers_log_json_about_the_job(job: dict[str, Any], capfd: pytest.CaptureFixture[str]) -> None:
     assert run("--log-format", "json", "--emf", "metrics.log") == 0
     out, err = capfd.readouterr()

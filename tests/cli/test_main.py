@@ -38,6 +38,7 @@ def job(catalog: Catalog, tmp_path: Path) -> dict[str, Any]:
     return request(golden_version(catalog), f"file://{tmp_path}/in/", f"file://{tmp_path}/out/", numResults=3)
 
 
+@pytest.mark.slow
 def test_the_version_says_what_searches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PERSONALIZE_SPARK_KERNEL", "numpy")
     program = [sys.executable, "-m", "personalize_spark", "--version"]
@@ -238,6 +239,7 @@ def test_a_run_prints_its_result_and_says_the_rest_aside(job: dict[str, Any], ca
     assert "Invalid S3 input path" in failed.stderr
 
 
+@pytest.mark.slow
 def test_a_recipe_that_is_misspelled_is_refused_with_the_one_that_was_meant(catalog: Catalog) -> None:
     train = ("train", "--group", "g", "--recipe", "aws-popular-count", "--solution", "popular")
     refused = run(*train, "--catalog", catalog.uri)
@@ -319,6 +321,7 @@ def test_arrays_that_nest_without_end_are_refused(capsys: pytest.CaptureFixture[
     assert len(said) < 500
 
 
+@pytest.mark.slow
 def test_who_stops_reading_gets_no_traceback() -> None:
     program = subprocess.Popen(
         [sys.executable, "-m", "personalize_spark", "config"], stdout=subprocess.PIPE, stderr=subprocess.PIPE

@@ -35,6 +35,7 @@ def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     return call
 
 
+@pytest.mark.slow
 def test_a_job_is_created_and_run_by_its_aws_name(call: Call, tmp_path: Path) -> None:
     (tmp_path / "in.json").write_text('{"userId":"u1"}\n')
     asked = request(golden_version(Catalog(tmp_path / "catalog")), "", "")
@@ -120,6 +121,7 @@ def test_a_bare_call_shows_the_commands(call: Call) -> None:
     assert all(len(line) < 80 for line in out.splitlines())
 
 
+@pytest.mark.slow
 def test_a_skeleton_has_every_parameter_and_needs_no_catalog(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

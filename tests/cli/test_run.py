@@ -38,6 +38,7 @@ def asked(catalog: Catalog, tmp_path: Path) -> dict[str, Any]:
     return params
 
 
+@pytest.mark.slow
 def test_a_run_may_have_another_name_and_a_taken_one_is_explained(
     asked: dict[str, Any], catalog: Catalog, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -73,6 +74,7 @@ class Held(LocalExecutor):
         return super().run(staging, tasks, work)
 
 
+@pytest.mark.slow
 def test_a_job_of_another_driver_is_followed_to_its_end(
     asked: dict[str, Any], catalog: Catalog, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -112,6 +114,7 @@ def test_the_catalog_stands_before_or_behind_the_command(
     assert capsys.readouterr().out == "clicks\n"
 
 
+@pytest.mark.slow
 def test_a_shell_completes_commands_and_options(tmp_path: Path) -> None:
     def completed(line: str) -> set[str]:
         about = {"_ARGCOMPLETE": "1", "_ARGCOMPLETE_IFS": " ", "COMP_LINE": line, "COMP_POINT": str(len(line))}

@@ -127,6 +127,7 @@ def _without_spark(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease, "BEAT_SECONDS", 3_600.0)  # no thread acts beside its import
 
 
+@pytest.mark.slow
 def test_an_import_counts_once_if_it_ended_well_and_not_at_all_if_it_did_not(monkeypatch: pytest.MonkeyPatch) -> None:
     for seed in range(5 * SEEDS):
         try:

@@ -54,6 +54,7 @@ def test_of_two_jobs_on_one_output_path_each_file_is_of_one(tmp_path: Path) -> N
     assert sorted(path.name for path in (tmp_path / "out").iterdir() if path.suffix != ".out") == ["_CHECK"]
 
 
+@pytest.mark.slow
 def test_a_running_job_keeps_its_filter_and_what_it_has_planned(local: LocalExecutor, tmp_path: Path) -> None:
     catalog = Catalog(f"file://{tmp_path}/catalog")
     version, group = golden_version(catalog), golden_group(catalog)

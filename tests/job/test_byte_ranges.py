@@ -65,6 +65,7 @@ def test_a_line_over_several_splits_is_read_once(tmp_path: Path) -> None:
     assert lines_by_split(store, 20) == [[b"x" * 100 + b"\n"], [], [], [], [], [b"end\n"]]
 
 
+@pytest.mark.slow
 def test_a_line_beyond_the_limit_comes_without_its_end(tmp_path: Path) -> None:
     store = FileStore(str(tmp_path))
     store.write("a", b"ok\n" + b"x" * (40 << 20) + b"\nafter\n")
@@ -98,6 +99,7 @@ def test_the_content_tells_the_compression_where_the_name_does_not(tmp_path: Pat
         assert b"".join(blocks(store, part, list(stored(store, part)))) == b"one\ntwo\n"
 
 
+@pytest.mark.slow
 def test_a_bomb_under_another_name_is_stopped_too(tmp_path: Path) -> None:
     store = FileStore(str(tmp_path))
     store.write("bomb.json", gzip.compress(b"1\n" * (20 << 20)))
@@ -145,6 +147,7 @@ def test_an_empty_object_has_no_split(tmp_path: Path) -> None:
     assert cut(next(store.list()), 10) == []
 
 
+@pytest.mark.slow
 def test_a_bomb_is_stopped_where_the_limit_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = FileStore(str(tmp_path))
     store.write("bomb.gz", gzip.compress(b"1\n" * (20 << 20)))

@@ -47,6 +47,7 @@ def executor(request: pytest.FixtureRequest) -> Executor:
     return SparkExecutor(engine)
 
 
+@pytest.mark.slow
 def test_every_recipe_gives_its_golden_file(executor: Executor, tmp_path: Path) -> None:
     world = World(**json.loads((GOLDEN / "world.json").read_text()))
     catalog = Catalog(f"file://{tmp_path}/catalog")
@@ -57,6 +58,7 @@ def test_every_recipe_gives_its_golden_file(executor: Executor, tmp_path: Path) 
         assert (tmp_path / name / "input.json.out").read_bytes() == (GOLDEN / f"{name}.out").read_bytes(), name
 
 
+@pytest.mark.slow
 def test_what_is_beyond_the_service_is_the_same_too(executor: Executor, local: LocalExecutor, tmp_path: Path) -> None:
     catalog = Catalog(f"file://{tmp_path}/catalog")
     version = golden_version(catalog)

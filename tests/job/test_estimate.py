@@ -37,6 +37,7 @@ def estimated(catalog: Catalog, job: dict[str, Any], **options: Any) -> dict[str
     return said
 
 
+@pytest.mark.slow
 def test_lines_are_counted_and_the_job_is_tried(
     catalog: Catalog, job: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

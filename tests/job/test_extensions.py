@@ -42,6 +42,7 @@ def ask(
     return request(version, f"file://{folder}/in.json", f"file://{folder}/out/", numResults=3, **more)
 
 
+@pytest.mark.slow
 def test_a_command_answers_with_caps_and_columns(catalog: Catalog, tmp_path: Path) -> None:
     (tmp_path / "request.json").write_text(json.dumps(ask(catalog, tmp_path)))
     asked = ["run", "--request", str(tmp_path / "request.json"), "--catalog", catalog.store.root, "--engine", "local"]
@@ -51,6 +52,7 @@ def test_a_command_answers_with_caps_and_columns(catalog: Catalog, tmp_path: Pat
         main([*asked, "--max-per", "PRICE"])
 
 
+@pytest.mark.slow
 def test_a_retry_answers_as_the_job_did(catalog: Catalog, tmp_path: Path) -> None:
     params = ask(catalog, tmp_path)
     (tmp_path / "in.json").write_text("broken\n")
@@ -71,6 +73,7 @@ def test_a_request_holds_them_and_the_record_too(catalog: Catalog, tmp_path: Pat
     assert job.view is not None
 
 
+@pytest.mark.slow
 def test_a_ranking_loses_what_is_too_much(catalog: Catalog, tmp_path: Path) -> None:
     params = ask(catalog, tmp_path, recipe="aws-personalized-ranking")
     (tmp_path / "in.json").write_text('{"userId":"u1","itemList":["?","new","d","b","?","a"]}\n')
@@ -119,6 +122,7 @@ def test_a_frame_has_no_columns_of_items(catalog: Catalog, tmp_path: Path) -> No
         ps.recommend(frame, catalog=catalog, solution_version=version, config={KEY: CAPPED})
 
 
+@pytest.mark.slow
 def test_boto3_refuses_them_and_our_own_command_takes_them(
     catalog: Catalog, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -137,6 +141,7 @@ def test_boto3_refuses_them_and_our_own_command_takes_them(
     assert (described["status"], described[CONFIG]) == ("ACTIVE", NO_EXPLORATION)  # boto3 drops what it does not know
 
 
+@pytest.mark.slow
 def test_lines_may_have_keys_of_their_own(catalog: Catalog, tmp_path: Path) -> None:
     (tmp_path / "request.json").write_text(json.dumps(ask(catalog, tmp_path, group=False, recipe="aws-sims")))
     lines = [b'{"itemIds":["a","b"]}', b'{"itemId":"a","denyList":["b"]}', b'{"itemId":"a","allowList":["d","?"]}']

@@ -30,6 +30,7 @@ def run(local: LocalExecutor, folder: Path, **files: bytes) -> Report:
     return run_job(local, catalog, create_batch_inference_job(catalog, params), lambda _: None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lambda data: pa.compress(data, "zstd", asbytes=True)])
 def test_compressed_inputs_under_other_names_are_read(
     local: LocalExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pack: Callable[[bytes], bytes]

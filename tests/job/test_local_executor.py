@@ -40,6 +40,7 @@ def test_every_task_runs_once_with_its_arguments(local: LocalExecutor, staging: 
     assert local.run(staging, 0, works.process) == []
 
 
+@pytest.mark.slow
 def test_workers_are_processes_that_are_kept(executor: LocalExecutor, staging: Store) -> None:
     first = set(executor.run(staging, 2, works.process))
     assert len(first) == 2

@@ -39,6 +39,7 @@ def target(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return f"{request.getfixturevalue('s3')}/copy" if request.param == "s3" else f"file://{tmp_path}/copy"
 
 
+@pytest.mark.slow
 def test_a_copied_catalog_gives_the_same_bytes(target: str, local: LocalExecutor, tmp_path: Path) -> None:
     (tmp_path / "in.json").write_text(LINES)
     catalog = Catalog(f"file://{tmp_path}/catalog")
@@ -77,6 +78,7 @@ def test_a_copied_catalog_gives_the_same_bytes(target: str, local: LocalExecutor
     assert not [each.name for each in copy.store.list("records/") if catalog.uri.encode() in copy.store.read(each.name)]
 
 
+@pytest.mark.slow
 def test_a_killed_job_goes_on_from_a_moved_catalog(
     local: LocalExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -89,6 +89,7 @@ def check_a_job_that_a_model_phrases(
     assert drafts == {each["output"]["theme"] for each in DEFAULT if each["error"] is None}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["openai-compatible", "bedrock"])
 def test_a_model_phrases_the_themes(
     kind: str, local: LocalExecutor, catalog: Catalog, version: Arn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -138,6 +139,7 @@ def test_what_is_no_theme_leaves_the_catalogues_own(
         assert (tmp_path / "out/themes-input.json.out").read_bytes() == (GOLDEN / "themes-english.out").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_run_asks_once(
     local: LocalExecutor, catalog: Catalog, version: Arn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,6 +177,7 @@ def test_a_job_asks_about_so_many_sets_and_no_more(
     assert sum("Bright" in str(each["output"].get("theme")) for each in outputs(tmp_path)) >= 2
 
 
+@pytest.mark.slow
 def test_the_command_takes_the_model_and_keeps_the_key_to_itself(
     catalog: Catalog,
     version: Arn,
@@ -218,6 +221,7 @@ def test_a_name_of_no_model_is_refused_before_there_is_a_job(
     assert list(catalog.list("batch-inference-job")) == []
 
 
+@pytest.mark.slow
 def test_a_client_takes_the_model_of_the_environment(
     catalog: Catalog, version: Arn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

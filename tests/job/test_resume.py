@@ -33,6 +33,8 @@ from personalize_spark.service.batch_inference_jobs import (
 from personalize_spark.testing.toy import NO_EXPLORATION, golden_group, golden_version, request
 from tests.job.killed_driver import POINTS
 
+pytestmark = pytest.mark.slow  # processes start, and are killed
+
 LINES = 12_000
 FILES = ("one.json", "sub/two.json")
 

@@ -89,6 +89,7 @@ def whole(begin: Create) -> dict[str, bytes]:
     return outputs(world)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", range(0, SEEDS, BLOCK))
 def test_whatever_happens_to_drivers_no_line_is_lost(begin: Create, whole: dict[str, bytes], first: int) -> None:
     for seed in range(first, min(first + BLOCK, SEEDS)):

@@ -196,6 +196,7 @@ def mean(values: Sequence[float]) -> float:
     return math.fsum(values) / len(values)
 
 
+@pytest.mark.slow
 def test_random_is_fair_never_what_was_seen_and_always_the_same() -> None:
     users, items = 4000, 100
     seen = ragged(*([0, 99] if user % 2 else range(90) for user in range(users)))

@@ -26,6 +26,7 @@ class TestEveryRecipe(RecipeTests):
     def recipe(cls, request: pytest.FixtureRequest) -> Recipe:
         return RECIPES[request.param]
 
+    @pytest.mark.slow
     def test_every_answer_is_that_of_the_oracle(self, recipe: Recipe, model: Model) -> None:
         lines = lines_of(recipe, 200)
         for n in (1, 25, 500):

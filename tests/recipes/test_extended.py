@@ -115,7 +115,9 @@ def greedy(line: Mapping[str, Any], of: Mapping[str, Sequence[int]], most: Seque
     few=st.booleans(),
 )
 @settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=min(12, settings().max_examples),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_no_list_has_more_of_a_category_and_the_next_best_move_up(
     recipe: Recipe, model: Model, seed: int, n: int, names: int, filtered: object, few: object
@@ -162,7 +164,9 @@ def narrowed(line: Mapping[str, Any]) -> Any:
 @only(*{*RecipeType} - {RecipeType.PERSONALIZED_RANKING})
 @given(seed=st.integers(0, 99), n=st.sampled_from([1, 10, 400]), filtered=st.booleans(), capped=st.booleans())
 @settings(
-    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=min(10, settings().max_examples),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_lines_may_have_lists_of_their_own(
     recipe: Recipe, model: Model, seed: int, n: int, filtered: object, capped: object
@@ -221,6 +225,7 @@ def merged_list(recipe: str, asked: Sequence[str], n: int) -> list[str]:
     return [name for name in dict.fromkeys([*best, *popular]) if name not in known][:n]
 
 
+@pytest.mark.slow
 @only(RecipeType.RELATED_ITEMS)
 @given(
     asked=st.lists(st.sampled_from([*list(random_world().items)[:40], "?", "!"]), max_size=6),

@@ -28,6 +28,7 @@ def test_scaled_float32_products_are_within_the_margin(users: NDArray[np.float32
     assert (np.abs(scores - exact) <= margins[:, None]).all()
 
 
+@pytest.mark.slow
 def test_the_margin_covers_sums_that_cancel() -> None:
     rng = np.random.default_rng(1)
     users = rng.standard_normal((200, 64)).astype(np.float32)

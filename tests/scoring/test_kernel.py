@@ -97,6 +97,7 @@ KINDS = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not KERNELS, reason="there is no compiled kernel")
 @given(
     seed=st.integers(0, 2**32 - 1),
@@ -142,6 +143,7 @@ def test_more_exact_ties_than_a_pool_holds_go_to_the_lowest_ranks(native: Kernel
     assert (best.products == 8.0).all()
 
 
+@pytest.mark.slow
 @LEVELS
 def test_more_users_than_go_over_the_tiles_together(native: Kernel) -> None:
     rng = np.random.default_rng(3)
@@ -226,6 +228,7 @@ def run(value: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_the_variable_says_what_runs() -> None:
     best = KERNELS[-1].name if KERNELS else None
     assert run("numpy").stdout == "None\n"

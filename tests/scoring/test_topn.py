@@ -149,6 +149,7 @@ def test_a_narrow_filter_gives_the_answer_of_brute_force_to_few_and_to_many_user
         assert_same(top_n(vectors, items, 10, included=keep, excluded=gone), oracle(vectors, items, 10, keep, gone))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spread", [False, True])
 @pytest.mark.parametrize("n", [1, 25, 100, 500])
 def test_the_answer_is_that_of_brute_force_over_many_tiles(n: int, *, spread: bool) -> None:
@@ -167,6 +168,7 @@ def near_equal(rng: np.random.Generator, width: int) -> tuple[NDArray[np.float32
     return users, matrix(base * (1 + ulps * np.float32(2**-23)), 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [2, 3, 64])
 def test_products_that_float32_cannot_tell_apart_are_in_exact_order(width: int) -> None:
     users, side = near_equal(np.random.default_rng(4), width)

@@ -79,6 +79,7 @@ def test_no_target_breaks_the_server(server: Server, target: str) -> None:
     assert (status, said["__type"]) == (400, "UnknownOperationException")
 
 
+@pytest.mark.slow
 def test_a_thousand_connections_leave_no_trace(server: Server) -> None:
     url, process, _ = server
 

@@ -27,6 +27,8 @@ from personalize_spark.server.app import MAX_BODY_BYTES
 from personalize_spark.testing.toy import golden_version, request
 from tests.test_boto3_client import wait
 
+pytestmark = pytest.mark.slow  # processes start and stop
+
 KEYS = "[default]\naws_access_key_id = AKIAEXAMPLE\naws_secret_access_key = very secret\n"
 
 

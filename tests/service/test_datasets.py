@@ -155,6 +155,7 @@ def test_an_import_is_created_described_and_listed(service: Service) -> None:
         service("DeleteDataset", datasetArn=arns["dataset"])
 
 
+@pytest.mark.slow
 def test_an_import_that_is_killed_ends_and_its_group_takes_the_next(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -133,6 +133,7 @@ def test_without_scipy_only_what_needs_it_is_refused(
     assert solution_for(catalog, "films", "aws-popularity-count", "s").arn.name == "s"
 
 
+@pytest.mark.slow
 def test_trainings_are_there_without_scipy() -> None:
     code = "import sys; sys.modules['scipy'] = None; import personalize_spark.solutions.train, personalize_spark.solutions.import_model"
     subprocess.run([sys.executable, "-c", code], check=True)

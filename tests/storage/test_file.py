@@ -128,6 +128,7 @@ def test_pipes_are_no_objects_and_nothing_waits_for_them(tmp_path: Path) -> None
     assert not tmp_path.exists()
 
 
+@pytest.mark.slow
 def test_a_lock_is_not_waited_for_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = open_store(f"file://{tmp_path}")
     version = store.create("record", b"1")

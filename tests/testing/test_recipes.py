@@ -59,6 +59,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     return model_of(random_world(), GOOD.name, tmp_path_factory.mktemp("catalog"))
 
 
+@pytest.mark.slow
 def test_what_others_ask_must_not_show(model: Model) -> None:
     RecipeTests().test_one_line_alone_is_answered_like_among_many(GOOD, model)
     with pytest.raises(AssertionError):

@@ -85,6 +85,7 @@ def test_the_same_pairs_give_the_same_bytes_in_any_order_on_any_cores(
     assert not np.array_equal(alternate(pairs, replace(SETTINGS, seed=7))[1], first[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("terms", [4, 64])
 def test_long_rows_are_added_up_in_parts(terms: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(alternating, "kernel", lambda: None)

@@ -13,6 +13,7 @@ from personalize_spark.training.temperature import fit_scale, fit_sparse_scale
 from tests.scoring.test_sparse import drawn, product
 
 
+@pytest.mark.slow
 def test_the_scale_is_that_of_the_same_products_as_factors() -> None:
     items, users = drawn(5, count=40, users=200, share=0.0)
     dense = np.array([[product(items, user, item) for item in range(40)] for user in users], np.float32)
@@ -26,6 +27,7 @@ def test_the_scale_is_that_of_the_same_products_as_factors() -> None:
     assert fitted.scale.popularity == pytest.approx(expected.scale.popularity, rel=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
 def test_what_misleads_leaves_the_scores_to_popularity(seed: int) -> None:
     """Everybody shuns what the history leads to, and takes what is popular: the log-loss is popularity's all the same."""

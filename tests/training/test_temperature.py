@@ -30,6 +30,7 @@ def test_the_temperature_of_choices_is_found_again(temperature: float) -> None:
     assert fit_scale(*drawn(temperature)).scale.temperature == pytest.approx(temperature, rel=0.15)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
 def test_no_other_temperature_explains_the_choices_better(scale: float) -> None:
     vectors, targets, factors = drawn(1.5)

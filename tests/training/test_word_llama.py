@@ -42,6 +42,7 @@ def test_it_loads_without_a_download_and_knows_what_texts_are_about() -> None:
     assert not nothing.any()
 
 
+@pytest.mark.slow
 def test_the_hyperparameter_chooses_it() -> None:
     chosen = Hyperparameters.of({"theme_embedding": "wordllama"}).theme_embedding
     themes = learn_themes(TABLE, COLUMNS, EMBEDDINGS[chosen]()).themes
@@ -56,6 +57,7 @@ def test_an_embedding_that_is_not_known_is_refused() -> None:
         Hyperparameters.of({"theme_embedding": "glove"})
 
 
+@pytest.mark.slow
 def test_what_all_items_say_relates_none_of_them() -> None:
     texts = [Texts(text=f"A lovely gift for friends and family, {each}") for each in ("breakfast eggs", "muddy dogs")]
     raw = WordLlama().texts([each.text for each in texts])
@@ -66,6 +68,7 @@ def test_what_all_items_say_relates_none_of_them() -> None:
     assert not same.any()
 
 
+@pytest.mark.slow
 def test_it_knows_the_decade_behind_a_name() -> None:
     films = [Texts([f"Film ({year})"], values=["Comedy"]) for year in (1991, 1993, 2004, 2007)]
     terms = find_terms(films)
