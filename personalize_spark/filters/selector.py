@@ -102,7 +102,10 @@ class Selector:
         errors: dict[int, str] = {}
         attributes = lines.users.attributes
         current = [None] * len(attributes) if lines.current is None else lines.current.tolist()
-        for line, of_line in enumerate(zip(lines.filter_values, attributes, current, strict=True)):
+        varies = bool(self._parameters or self._attributes or self._item_fields)
+        if not varies and attributes:
+            by_key[(), (), None] = list(range(len(attributes)))
+        for line, of_line in enumerate(zip(lines.filter_values, attributes, current, strict=True) if varies else ()):
             key = self._key(*of_line)
             if isinstance(key, BadValue):
                 errors[line] = key.message

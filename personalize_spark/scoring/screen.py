@@ -14,8 +14,8 @@ BLOCK = 64
 """Items that share a scale; as they are sorted by norm, they are of about one length."""
 _PANELS, _LANES, _QUAD = 4, 16, 4
 _LIMIT = 127
-_CHUNK = 64
-"""Blocks that are quantised at once."""
+_CHUNK = 8
+"""Blocks that are quantised at once: what is computed on the way stays in cache."""
 _WIDEST = 1 << 15
 """Coordinates, at most: their products add up in 32 bits."""
 
