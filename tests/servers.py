@@ -29,6 +29,8 @@ import boto3
 _SPARK = find_spec("pyspark")
 SPARK = Path(_SPARK.origin or "").parent / "bin" if _SPARK else Path()
 """The folder of Spark's scripts; found without importing pyspark."""
+QUICK = f"-XX:TieredStopAtLevel=1 -XX:+UseSerialGC {os.environ.get('SPARK_SUBMIT_OPTS', '')}"
+"""For a JVM that lives for seconds: it starts with the classes that `make` keeps, and does not compile for the long run."""
 
 
 def free_port() -> int:
@@ -76,9 +78,10 @@ def standalone_cluster(folder: Path, memory: str) -> Iterator[tuple[str, list[in
     of_worker = ["--cores", "1", "--memory", memory, "--work-dir", str(folder / "work")]
     worker = [start[0], f"{start[1]}.worker.Worker", *local, *of_worker, url]
     with ExitStack() as stack:
-        process = stack.enter_context(_process(master, folder / "master.log"))
+        options = {"SPARK_DAEMON_JAVA_OPTS": QUICK}
+        process = stack.enter_context(_process(master, folder / "master.log", options))
         _wait(lambda: socket.create_connection(("127.0.0.1", port), 1).close(), process)
-        workers = [stack.enter_context(_process(worker, folder / f"worker{number}.log")) for number in (1, 2)]
+        workers = [stack.enter_context(_process(worker, folder / f"worker{number}.log", options)) for number in (1, 2)]
         yield url, [each.pid for each in workers]
 
 
@@ -93,7 +96,7 @@ def connect_server(folder: Path) -> Iterator[str]:
         "spark.driver.host": "127.0.0.1",
         "spark.sql.warehouse.dir": str(folder / "warehouse"),
         "spark.local.dir": str(folder / "local"),
-        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+        "spark.driver.extraJavaOptions": QUICK,
     }
     command = [str(SPARK / "spark-submit"), "--master", "local[3]", "--driver-memory", "1g"]
     command += [part for name, value in settings.items() for part in ("--conf", f"{name}={value}")]

@@ -13,6 +13,7 @@ import sys
 from pyspark.sql import DataFrame, SparkSession
 
 import personalize_spark as ps
+from tests.servers import QUICK
 
 
 def main(url: str, catalog: str, version: str) -> None:
@@ -33,6 +34,8 @@ def _session(url: str) -> SparkSession:
         return SparkSession.builder.remote(url).getOrCreate()
     builder = SparkSession.builder.master(url).config("spark.driver.host", "127.0.0.1")
     builder = builder.config("spark.executorEnv.PYTHONPATH", os.environ["PYTHONPATH"])
+    builder = builder.config("spark.ui.enabled", "false").config("spark.driver.extraJavaOptions", QUICK)
+    builder = builder.config("spark.executor.extraJavaOptions", QUICK)
     session: SparkSession = builder.config("spark.sql.shuffle.partitions", "1").getOrCreate()
     return session
 

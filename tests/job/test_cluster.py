@@ -17,6 +17,7 @@ import pytest
 
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.testing.toy import golden_version, request
+from tests.servers import QUICK
 
 LINES = 400_000
 ROOT = Path(__file__).parents[2]
@@ -28,7 +29,9 @@ pytestmark = [pytest.mark.cluster, pytest.mark.spark]
 def submit(master: str, catalog: Catalog, job: dict[str, object], folder: Path, **settings: str) -> tuple[int, str]:
     """spark-submit jobs/batch_inference.py; gives the exit code and the output (Spark joins a driver's two streams)."""
     (folder / "request.json").write_text(json.dumps(job))
-    settings = {"spark.driver.host": "127.0.0.1", "spark.executorEnv.PYTHONPATH": str(ROOT), **settings}
+    quick = {f"spark.{each}.extraJavaOptions": QUICK for each in ("driver", "executor")}
+    own = {"spark.driver.host": "127.0.0.1", "spark.executorEnv.PYTHONPATH": str(ROOT), "spark.ui.enabled": "false"}
+    settings = {**own, **quick, **settings}
     command = [str(SUBMIT), "--master", master, "--properties-file", str(ROOT / "conf" / "spark-defaults.conf")]
     command += [part for name, value in settings.items() for part in ("--conf", f"{name}={value}")]
     command += [str(ROOT / "jobs" / "batch_inference.py")]
