@@ -81,14 +81,18 @@ def _imports_spark(path: Path) -> bool:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that use one of these things carry its marker, come first, and stay together; the others fill what is left."""
+    """Tests that use one of these things carry its marker, come first, and stay together; the others fill what is left.
+
+    Files with slow ones among these are the very first: a long file at the end would leave one process without work.
+    """
     for item in items:
         for name in sorted({*_THINGS} & {*getattr(item, "fixturenames", ())}):
             item.add_marker(name)
     clustered = {item.path for item in items if item.get_closest_marker("cluster")}
     for item in filter(_needs, items):
         item.add_marker(pytest.mark.xdist_group("cluster" if item.path in clustered else str(item.path)))
-    items.sort(key=lambda item: not _needs(item))  # stable: the order within a file stays
+    slow = {item.path for item in items if _needs(item) and item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (not _needs(item), item.path not in slow))  # stable: the order within a file stays
 
 
 def _needs(item: pytest.Item) -> bool:

@@ -29,6 +29,7 @@ def code_of(path: Path) -> list[str]:
     return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
 
 
+@pytest.mark.slow
 @pytest.mark.spark
 def test_the_notebooks_run_to_their_ends(tmp_path: Path) -> None:
     """In one process: they share its Spark session."""

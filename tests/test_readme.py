@@ -20,6 +20,7 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 
+@pytest.mark.slow
 @pytest.mark.spark
 def test_the_first_job_runs_as_it_stands(tmp_path: Path) -> None:
     lines = "".join(blocks("bash")).splitlines()
