@@ -48,6 +48,7 @@ Reply = str | bytes | int | dict[str, str] | None
 
 class _Http(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 64  # one that does not fit in waits for a second
 
     def __init__(self, reply: Callable[[Asked], Reply]) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)

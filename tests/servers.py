@@ -115,6 +115,10 @@ class Asked:
     token: str
 
 
+class _Http(ThreadingHTTPServer):
+    request_queue_size = 64  # a request that does not fit in waits for a second
+
+
 @contextmanager
 def unreliable(url: str, harms: Sequence[tuple[str, str]]) -> Iterator[str]:
     """A server that passes requests on to another one, and does each harm once, in their order; gives its URL.
@@ -218,8 +222,8 @@ def harmful(
 
         do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _pass  # noqa: N815
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with _Http(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         try:
             yield f"http://127.0.0.1:{server.server_port}"
         finally:

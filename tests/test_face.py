@@ -195,8 +195,9 @@ def test_the_commands_are_all_told() -> None:
     rows = re.findall(r"^\| (`[a-z].*? )?\| (`[a-z_]+`|) ?\| ", DOCUMENTS["commands.md"], re.MULTILINE)
     functions = {name for _, name in rows if name}
     assert functions == {f"`{name}`" for name in NAMES if name.islower() and not name.startswith("_")}
+    all_commands = parser()
     for commands, _ in rows:
         for command in re.findall(r"`([a-z-]+)`", commands):
             with pytest.raises(SystemExit) as exited:
-                parser().parse_args([command, "--help"])
+                all_commands.parse_args([command, "--help"])
             assert exited.value.code == 0, command

@@ -31,10 +31,11 @@ def test_each_command_has_two_examples_that_it_reads() -> None:
 def test_the_examples_of_operations_are_requests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("schema.json").write_text("{}")
+    commands = parser()
     for operation in OPERATIONS:
         command, needed = kebab(operation), required(operation)
         line = examples_of(command, needed).replace("\\\n", "").splitlines()[1].partition("personalize-spark ")[2]
-        params = params_of(parser().parse_args(shlex.split(line)))
+        params = params_of(commands.parse_args(shlex.split(line)))
         assert params.keys() >= {*needed}
         validate(operation, params)
 

@@ -19,6 +19,9 @@ from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.testing.toy import golden_version, request
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The library; the environment has a C compiler, or zig's (bin/make-venv)."""

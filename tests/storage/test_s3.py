@@ -312,7 +312,7 @@ class Incapable(BaseHTTPRequestHandler):
 
 def test_what_a_server_cannot_do_is_told_and_not_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     with ThreadingHTTPServer(("127.0.0.1", free_port()), Incapable) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
+        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
         forget_clients()
         with pytest.raises(
