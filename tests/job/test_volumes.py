@@ -18,7 +18,6 @@ from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.testing.toy import golden_version, request
 
-
 pytestmark = pytest.mark.slow
 
 
