@@ -6,6 +6,7 @@ its first test asks for them. The tests of a file that use one of these things s
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import signal
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 pytest.register_assert_rewrite("personalize_spark.testing")
+
+gc.disable()  # until all is collected, see below
 
 CI = bool(os.environ.get("CI"))
 
@@ -93,6 +96,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.xdist_group("cluster" if item.path in clustered else str(item.path)))
     slow = {item.path for item in items if _needs(item) and item.get_closest_marker("slow")}
     items.sort(key=lambda item: (not _needs(item), item.path not in slow))  # stable: the order within a file stays
+
+
+def pytest_collection_finish() -> None:
+    """What is there by now is no garbage: to look at it again and again would take a sixth of the quick tests' time."""
+    gc.freeze()
+    gc.enable()
 
 
 def _needs(item: pytest.Item) -> bool:
