@@ -28,7 +28,7 @@ COVERAGE := $(if $(CI),--cov --durations=40)
 test: jars clients $(CLASSES)  ## All tests (ARGS="-k name" for some; ARGS="--hypothesis-profile thorough" before a release)
 	$(PYTEST) $(COVERAGE) $(ARGS)
 
-test-fast: $(READY)  ## The tests that need no JVM and no server, in seconds
+test-fast: $(READY)  ## The quick tests that need no JVM and no server, in seconds
 	$(PYTEST) --hypothesis-profile quick -m "not spark and not s3 and not cluster and not movielens and not slow" $(ARGS)
 
 test-stable: jars clients $(CLASSES)  ## All tests N times over, 10 unless N says otherwise; stops at the first failure

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
 pytest.register_assert_rewrite("personalize_spark.testing")
 
-gc.disable()  # until all is collected, see below
-
 CI = bool(os.environ.get("CI"))
 
 # `--hypothesis-profile thorough` before a release, quick for `make test-fast`; a test that needs more than others takes a
@@ -98,10 +96,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: (not _needs(item), item.path not in slow))  # stable: the order within a file stays
 
 
-def pytest_collection_finish() -> None:
-    """What is there by now is no garbage: to look at it again and again would take a sixth of the quick tests' time."""
-    gc.freeze()
-    gc.enable()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is collected is no garbage: to look at it again and again would take a sixth of the quick tests' time."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _needs(item: pytest.Item) -> bool:
