@@ -25,7 +25,7 @@ from personalize_spark.settings import SETTINGS, value_of
 
 VARIABLE = SETTINGS["kernel"].variable
 _FOLDER = Path(__file__).parent / "native"
-_VERSION = 5
+_VERSION = 6
 """Of what is called: a library of another version, left by an older build, is not used."""
 MOST_UNITS = 10_000_000
 """A score of 1, in units of the 7th decimal."""
@@ -150,7 +150,7 @@ class Kernel:
         stride = 0 if included is None else included.bits.shape[1]
         task = _Sparse(items=len(items), width=items.width, stride=stride, count=len(users), n=lists[0].shape[1])
         _point(task, arrays)
-        if self.library.kernel_sparse_search(ctypes.byref(task)):
+        if self.library.kernel_sparse_search(self.level, ctypes.byref(task)):
             raise MemoryError("The search has no memory left for its sums.")
 
     def sparse_products(
@@ -248,7 +248,7 @@ def kernels() -> Iterator[Kernel]:
     library.kernel_name.restype = ctypes.c_char_p
     library.kernel_search.argtypes = [ctypes.c_int, ctypes.c_void_p]
     pointer, size = ctypes.c_void_p, ctypes.c_int64
-    library.kernel_sparse_search.argtypes = [ctypes.c_void_p]
+    library.kernel_sparse_search.argtypes = [ctypes.c_int, ctypes.c_void_p]
     library.kernel_sparse_paired.argtypes = [pointer, pointer, pointer, size, pointer]
     library.kernel_lines_size.argtypes = library.kernel_write_lines.argtypes = [pointer]
     library.kernel_lines_size.restype = library.kernel_write_lines.restype = size

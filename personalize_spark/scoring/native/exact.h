@@ -235,23 +235,28 @@ INLINE int counted(float *keys, int held, int wanted, int32_t *places) {
     return !ties;
 }
 
-/* The best n in exact order; returns how many they are. Rounded to float32, products keep their order or tie: those that are below n
-   others then need no sorting, and the others are counted where none tie. */
-INLINE int best_of(Exact *exact, int n, const int32_t *ranks) {
-    int held = exact->held, wanted = held < n ? held : n;
-    for (int i = 0; i < held; i++)
+/* Leave the best n, and few more: rounded to float32, products keep their order or tie. n of them are above what this returns. */
+INLINE double cut_down(Exact *exact, int n) {
+    for (int i = 0; i < exact->held; i++)
         exact->keys[i] = (float)exact->products[i];
-    if (held > n) {
-        float least = reached_by(exact->keys, held, n);
-        int kept = 0;
-        for (int i = 0; i < held; i++) {
-            float key = exact->keys[kept] = exact->keys[i];
-            exact->products[kept] = exact->products[i];
-            exact->items[kept] = exact->items[i];
-            kept += key >= least;
-        }
-        held = kept;
+    if (exact->held < n)
+        return -INFINITY;
+    float least = reached_by(exact->keys, exact->held, n);
+    int kept = 0;
+    for (int i = 0; i < exact->held; i++) {
+        float key = exact->keys[kept] = exact->keys[i];
+        exact->products[kept] = exact->products[i];
+        exact->items[kept] = exact->items[i];
+        kept += key >= least;
     }
+    exact->held = kept;
+    return nextafterf(least, -INFINITY);
+}
+
+/* The best n in exact order; returns how many they are. What float32 parts is counted, the rest sorted. */
+INLINE int best_of(Exact *exact, int n, const int32_t *ranks) {
+    cut_down(exact, n);
+    int held = exact->held, wanted = held < n ? held : n;
     if (held <= COUNTED && counted(exact->keys, held, wanted, exact->places)) {
         for (int i = 0; i < wanted; i++)
             exact->entries[i] = (Entry){exact->products[exact->places[i]], 0, exact->items[exact->places[i]]};

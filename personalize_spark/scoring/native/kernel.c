@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define VERSION 5 /* of what is called from Python: scoring/kernel.py has the same number */
+#define VERSION 6 /* of what is called from Python: scoring/kernel.py has the same number */
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -62,6 +62,7 @@ INLINE void dots_portable(const int8_t *block, const uint8_t *const *users, int 
                                     int64_t pairs, int64_t rank, double *out) {                                          \
         return paired(users, rows, items, columns, pairs, rank, out);                                                    \
     }                                                                                                                    \
+    target static int sparse_##name(const Sparse *task) { return sparse_search(task); }                                  \
     target static void check_##name(const int8_t *block, const uint8_t *const *users, int64_t quads,                     \
                                     const int32_t *start, const int32_t *least, int32_t *out, uint64_t *bits) {          \
         dots_##name(block, users, group, quads, start, NULL, out, NULL);                                                 \
@@ -239,12 +240,13 @@ typedef struct {
     int (*search)(const Task *);
     int (*solve)(const Systems *);
     int (*moments)(const Moments *);
+    int (*sparse)(const Sparse *);
     int (*paired)(const float *, const int64_t *, const float *, const int64_t *, int64_t, int64_t, double *);
     void (*check)(const int8_t *, const uint8_t *const *, int64_t, const int32_t *, const int32_t *, int32_t *, uint64_t *);
 } Level;
 
 #define ENTRY(name, shown, group, limit, bias) \
-    {shown, group, limit, bias, has_##name, search_##name, solve_##name, moments_##name, paired_##name, check_##name}
+    {shown, group, limit, bias, has_##name, search_##name, solve_##name, moments_##name, sparse_##name, paired_##name, check_##name}
 static const Level LEVELS[] = { /* the best one last */
     ENTRY(portable, "portable", GROUP_PORTABLE, 127, 0),
 #if defined(__x86_64__)
@@ -320,7 +322,7 @@ EXPORT int kernel_solve(int level, const Systems *task) { return LEVELS[level].s
 
 EXPORT int kernel_moments(int level, const Moments *task) { return LEVELS[level].moments(task); }
 
-EXPORT int kernel_sparse_search(const Sparse *task) { return sparse_search(task); }
+EXPORT int kernel_sparse_search(int level, const Sparse *task) { return LEVELS[level].sparse(task); }
 
 EXPORT int kernel_sparse_paired(const Sparse *task, const int64_t *rows, const int64_t *columns, int64_t pairs, double *out) {
     return sparse_paired(task, rows, columns, pairs, out);

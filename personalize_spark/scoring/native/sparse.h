@@ -35,7 +35,7 @@ INLINE void fetch(const Sparse *task, int32_t row) {
 
 /* Adds up what a user's items lead to; sums is all 0 before. Returns how many items were touched; where these are likely many of
    all items they are not listed: -1. */
-static int64_t lead(const Sparse *task, const int32_t *user, double *sums, int32_t *touched) {
+INLINE int64_t lead(const Sparse *task, const int32_t *user, double *sums, int32_t *touched) {
     int64_t held = 0, terms = 0, places = 0;
     for (; places < task->width && user[places] >= 0; places++)
         terms += task->starts[user[places] + 1] - task->starts[user[places]];
@@ -59,7 +59,7 @@ static int64_t lead(const Sparse *task, const int32_t *user, double *sums, int32
     return dense ? -1 : held;
 }
 
-static void clear(const Sparse *task, double *sums, const int32_t *touched, int64_t held) {
+INLINE void clear(const Sparse *task, double *sums, const int32_t *touched, int64_t held) {
     if (held < 0)
         memset(sums, 0, (size_t)task->items * sizeof *sums);
     for (int64_t j = 0; j < held; j++)
@@ -76,7 +76,7 @@ typedef struct { /* what goes over the users one by one */
 } Sums;
 
 /* What is held in exact order, cut to n. */
-static void settle_sums(const Sparse *task, Sums *work) {
+INLINE void settle_sums(const Sparse *task, Sums *work) {
     Exact *best = &work->best;
     best->held = best_of(best, (int)task->n, task->ranks);
     for (int i = 0; i < best->held; i++) {
@@ -94,7 +94,11 @@ INLINE void offer(const Sparse *task, Sums *work, const uint8_t *mask, int32_t i
         return;
     best->products[best->held] = product;
     best->items[best->held++] = item;
-    if (best->held == work->room)
+    if (best->held < work->room)
+        return;
+    double cut = cut_down(best, (int)task->n);
+    work->cut = cut > work->cut ? cut : work->cut;
+    if (best->held > work->room - task->n) /* ties, which no cut parts */
         settle_sums(task, work);
 }
 
@@ -113,7 +117,7 @@ INLINE int64_t any_reaches(const double *sums, const double *offsets, double cut
     return any[0] | any[1];
 }
 
-static void look_at_all(const Sparse *task, Sums *work, const uint8_t *mask) {
+INLINE void look_at_all(const Sparse *task, Sums *work, const uint8_t *mask) {
     const double *sums = work->sums, *offsets = task->offsets;
     for (int64_t start = 0; start < task->items; start += STEP) {
         int64_t stop = start + STEP;
@@ -128,7 +132,7 @@ static void look_at_all(const Sparse *task, Sums *work, const uint8_t *mask) {
 }
 
 /* The best n of the items whose sum is above 0, and of the others, which come by their offsets. */
-static void best_of_user(const Sparse *task, int64_t user, Sums *work, int64_t held) {
+INLINE void best_of_user(const Sparse *task, int64_t user, Sums *work, int64_t held) {
     const uint8_t *mask = task->included ? task->included + task->mask[user] * task->stride : NULL;
     Exact *best = &work->best;
     best->held = 0;
@@ -161,7 +165,7 @@ INLINE void ban(const Sparse *task, int64_t user, uint8_t *banned, uint8_t set) 
             banned[task->excluded[j]] = set;
 }
 
-static int sparse_search(const Sparse *task) {
+INLINE int sparse_search(const Sparse *task) {
     size_t items = (size_t)task->items + 1;
     Sums work = {.room = (int)(2 * task->n + 64)};
     work.sums = calloc(items, sizeof *work.sums);
