@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,15 @@ def test_a_notebook_holds_what_its_cells_gave(path: Path) -> None:
     outputs = [output for cell in cells for output in cell["outputs"]]
     assert outputs
     assert not any(output["output_type"] == "error" for output in outputs)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_took_less_than_two_minutes(path: Path) -> None:
+    """When it was committed: how long it takes where this runs depends on what else does."""
+    cells = [cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+    times = [cell["metadata"]["execution"] for cell in cells]
+    began, ended = times[0]["iopub.execute_input"], times[-1]["shell.execute_reply"]
+    assert datetime.fromisoformat(ended) - datetime.fromisoformat(began) < timedelta(minutes=2)
 
 
 def test_the_notebooks_are_numbered() -> None:
