@@ -1,7 +1,7 @@
 """Real things to test with: a Spark session, an S3 server process, a standalone cluster, MovieLens.
 
 The suite runs in two processes side by side (`make test`). Each has a Spark session and an S3 server of its own, started when
-its first test asks for them. The tests of a file that use one of these things stay together in one process, and all files with a cluster in the same.
+its first test asks for them. The tests of a file stay together in one process, and all files with a cluster in the same.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import re
 import signal
 import sys
 import uuid
+from collections import Counter
 from collections.abc import Generator, Iterator
 from functools import cache
 from pathlib import Path
@@ -82,18 +83,25 @@ def _imports_spark(path: Path) -> bool:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that use one of these things carry its marker, come first, and stay together; the others fill what is left.
+    """Tests that use one of these things carry its marker and come first; the tests of a file stay together, as they share what is made.
 
-    Files with slow ones among these are the very first: a long file at the end would leave one process without work.
+    Files with slow ones among these are the very first, and of the others those of many tests: a long file at the end would
+    leave one process without work.
     """
     for item in items:
         for name in sorted({*_THINGS} & {*getattr(item, "fixturenames", ())}):
             item.add_marker(name)
     clustered = {item.path for item in items if item.get_closest_marker("cluster")}
-    for item in filter(_needs, items):
+    for item in items:
         item.add_marker(pytest.mark.xdist_group("cluster" if item.path in clustered else str(item.path)))
     slow = {item.path for item in items if _needs(item) and item.get_closest_marker("slow")}
-    items.sort(key=lambda item: (not _needs(item), item.path not in slow))  # stable: the order within a file stays
+    tests = Counter(item.path for item in items)
+
+    def place(item: pytest.Item) -> tuple[bool, bool, int]:
+        needs = _needs(item)
+        return not needs, item.path not in slow, 0 if needs else -tests[item.path]
+
+    items.sort(key=place)  # stable: the order within a file stays
 
 
 @pytest.hookimpl(wrapper=True)

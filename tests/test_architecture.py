@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.xdist_group("architecture")  # one process parses all modules once
-
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "personalize_spark"
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -85,6 +85,7 @@ def test_a_name_that_is_none() -> None:
         ps.recommend_all  # type: ignore[attr-defined]  # noqa: B018
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "libraries"), [("personalize_spark", set()), ("personalize_spark.cli.main", {"msgspec", "orjson"})]
 )

@@ -36,6 +36,7 @@ def _botocore(folder: Path, release: str) -> None:
     (folder / "botocore" / "__init__.py").touch()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("release", "used"), [("1.34.0", False), ("99.0.0", True)])
 def test_an_old_botocore_is_no_reason_to_refuse_a_request(release: str, used: bool, tmp_path: Path) -> None:  # noqa: FBT001
     _botocore(tmp_path, release)

@@ -200,6 +200,7 @@ def test_every_user_is_found_and_no_other(tmp_path: Path, shards: int) -> None:
     assert rows.log_normalisers[0] == pytest.approx(np.log(np.exp(logits).sum()), rel=1e-14)
 
 
+@pytest.mark.slow
 def test_only_the_shards_of_the_ids_are_touched(tmp_path: Path) -> None:
     users = {f"u{n}": np.ones(1, np.float32) for n in range(2_000)}
     factors = np.ones((2, 1), np.float32)

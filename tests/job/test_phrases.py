@@ -106,6 +106,7 @@ def test_a_model_phrases_the_themes_of_a_job_on_spark(
     check_a_job_that_a_model_phrases(SparkExecutor(spark), catalog, version, tmp_path, "openai-compatible", monkeypatch)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("reply", "why"),
     [

@@ -107,6 +107,7 @@ def greedy(line: Mapping[str, Any], of: Mapping[str, Sequence[int]], most: Seque
     return {**line, "output": chosen}
 
 
+@pytest.mark.slow
 @given(
     seed=st.integers(0, 99),
     n=st.sampled_from([1, 3, 10, 60]),
@@ -161,6 +162,7 @@ def narrowed(line: Mapping[str, Any]) -> Any:
     return {**line, "output": {name: [values[place] for place in kept] for name, values in output.items()}}
 
 
+@pytest.mark.slow
 @only(*{*RecipeType} - {RecipeType.PERSONALIZED_RANKING})
 @given(seed=st.integers(0, 99), n=st.sampled_from([1, 10, 400]), filtered=st.booleans(), capped=st.booleans())
 @settings(

@@ -178,6 +178,7 @@ def test_products_that_float32_cannot_tell_apart_are_in_exact_order(width: int) 
         assert_same(top_n(users, side, 25), expected)
 
 
+@pytest.mark.slow
 def test_without_the_margin_items_are_lost() -> None:
     users, side = near_equal(np.random.default_rng(4), 64)
     side = replace(side, screen=None)

@@ -73,6 +73,7 @@ def test_no_body_breaks_an_operation(server: Server, body: bytes) -> None:
     assert (status, said["__type"][-9:]) == (400, "Exception")
 
 
+@pytest.mark.slow
 @given(st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=60))
 def test_no_target_breaks_the_server(server: Server, target: str) -> None:
     status, said = ask(server[0], body=b"{}", X_Amz_Target=target)
@@ -99,6 +100,7 @@ def test_a_thousand_connections_leave_no_trace(server: Server) -> None:
     assert storm(1_000) < before + 40_000
 
 
+@pytest.mark.slow
 def test_a_head_that_does_not_come_closes_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.05)
 

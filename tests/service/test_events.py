@@ -218,6 +218,7 @@ def test_what_cannot_be_read_keeps_no_job_from_its_view(
     assert "You may not write there." in caplog.text
 
 
+@pytest.mark.slow
 def test_a_job_sees_what_was_put_before_it(world: World, tmp_path: Path) -> None:
     (tmp_path / "in.json").write_text('{"userId":"u1"}\n')
     world.put(event("b"))
