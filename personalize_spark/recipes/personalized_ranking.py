@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from personalize_spark.recipes.recipe import ITEM_LIST, USER_ID, Settings
 from personalize_spark.recommendations import Recommendations
 from personalize_spark.records import Object, ids_of, lists_of
+from personalize_spark.scoring.kernel import kernel
 from personalize_spark.scoring.model import Model
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.selection import EVERYTHING, Selection
@@ -65,8 +66,11 @@ def _numbered(model: Model, names: Sequence[str]) -> tuple[NDArray[np.int64], li
 def _logits(model: Model, matrix: Items, users: UserRows, items: Ragged[np.int64]) -> NDArray[np.float64]:
     """Float64 (m,): the exponents of pairs of line and item."""
     lines, rows = items.row_ids(), items.values
-    logits: NDArray[np.float64] = np.log(np.maximum(model.popularity[rows], _NEVER))
-    of_known = np.flatnonzero(users.known[lines])
+    known = users.known[lines]
+    logits: NDArray[np.float64] = np.log(
+        np.maximum(model.popularity[rows], _NEVER), where=~known, out=np.zeros(len(rows))
+    )
+    of_known = np.flatnonzero(known)
     products = products_of(users.vectors, lines[of_known], matrix, rows[of_known])
     logits[of_known] = products * model.temperature
     return logits
@@ -74,6 +78,8 @@ def _logits(model: Model, matrix: Items, users: UserRows, items: Ragged[np.int64
 
 def _order(logits: Ragged[np.float64], ranks: NDArray[np.int32]) -> NDArray[np.int64]:
     """int64 (m,): the order of each list by descending logit, then rank; only what is equal to a neighbour looks at the ranks."""
+    if (native := kernel()) is not None:
+        return native.order_of_lists(logits, ranks)
     keys, lines = logits.with_values(-logits.values), logits.row_ids()
     order = keys.argsort()
     ordered = keys.values[order]

@@ -25,7 +25,7 @@ from personalize_spark.settings import SETTINGS, value_of
 
 VARIABLE = SETTINGS["kernel"].variable
 _FOLDER = Path(__file__).parent / "native"
-_VERSION = 6
+_VERSION = 7
 """Of what is called: a library of another version, left by an older build, is not used."""
 MOST_UNITS = 10_000_000
 """A score of 1, in units of the 7th decimal."""
@@ -197,6 +197,22 @@ class Kernel:
             raise MemoryError("There is no memory left for a vector.")
         return result
 
+    def order_of_lists(self, values: Ragged[np.float64], ranks: NDArray[np.int32]) -> NDArray[np.int64]:
+        """int64 (m,): the order of each list by descending value, then rank; ``ranks`` is int32 (m,), one of each value.
+
+        Raises:
+            ValueError: there are not as many ranks as values.
+            MemoryError: there is none for a list.
+        """
+        starts, held = np.ascontiguousarray(values.indptr, np.int64), np.ascontiguousarray(values.values, np.float64)
+        ranks, result = np.ascontiguousarray(ranks, np.int32), np.empty(len(held), np.int64)
+        if not len(held) == len(ranks) == starts[-1]:
+            raise ValueError(f"{len(ranks)} ranks for {len(held)} values, in lists of {starts[-1]}.")
+        pointers = held.ctypes.data, starts.ctypes.data
+        if self.library.kernel_ordered(self.level, *pointers, len(values), ranks.ctypes.data, result.ctypes.data):
+            raise MemoryError("There is no memory left for a list.")
+        return result
+
     def output_lines(
         self,
         texts: Sequence[bytes],
@@ -253,6 +269,7 @@ def kernels() -> Iterator[Kernel]:
     library.kernel_lines_size.argtypes = library.kernel_write_lines.argtypes = [pointer]
     library.kernel_lines_size.restype = library.kernel_write_lines.restype = size
     library.kernel_paired.argtypes = [ctypes.c_int, pointer, pointer, pointer, pointer, size, size, pointer]
+    library.kernel_ordered.argtypes = [ctypes.c_int, pointer, pointer, size, pointer, pointer]
     for level in range(library.kernel_levels()):
         if library.kernel_runs(level):
             yield Kernel(library, level, library.kernel_name(level).decode())

@@ -243,6 +243,20 @@ def test_the_kernel_is_built_where_make_installs() -> None:
 
 
 @LEVELS
+@pytest.mark.parametrize("longest", [1, 40, 700])
+def test_lists_are_in_the_order_of_their_values_then_ranks(native: Kernel, longest: int) -> None:
+    rng = np.random.default_rng(longest)
+    for kind in (1.0, 1e-40, 1e300):
+        lengths = rng.integers(0, longest + 1, 50)
+        values = Ragged.of_lengths(lengths, np.round(rng.standard_normal(int(lengths.sum())), 2) * kind)
+        ranks = rng.permutation(len(values.values)).astype(np.int32)
+        expected = np.lexsort((ranks, -values.values, values.row_ids()))
+        np.testing.assert_array_equal(native.order_of_lists(values, ranks), expected)
+    with pytest.raises(ValueError, match="ranks for"):
+        native.order_of_lists(values, ranks[1:])
+
+
+@LEVELS
 @pytest.mark.parametrize("n", [5, 40, 500])
 def test_products_that_float32_does_not_part_are_in_their_order(native: Kernel, n: int) -> None:
     """The order is counted by products rounded to float32, where none of these are equal."""

@@ -84,6 +84,11 @@ INLINE int ahead(const Entry *a, const Entry *b) {
     return a->product > b->product || (a->product == b->product && a->rank < b->rank);
 }
 
+/* The same of entries that do not know their ranks. */
+INLINE int before_it(const Entry *a, const Entry *b, const int32_t *ranks) {
+    return a->product > b->product || (a->product == b->product && ranks[a->item] < ranks[b->item]);
+}
+
 /* By merging; what is merged away from is `spare`. */
 static void sorted(Entry *entries, int held, Entry *spare) {
     enum { RUN = 8 };
@@ -212,11 +217,11 @@ INLINE Exact exact_in(char *memory, int64_t room) {
     return (Exact){products, (int32_t *)(keys + count), 0, keys, (int32_t *)(keys + 2 * count), entries};
 }
 
-/* Each one's place is the count of those above it. Of the first `wanted` places, who has them; 0 if two share one. */
-INLINE int counted(float *keys, int held, int wanted, int32_t *places) {
+/* Each one's place is the count of those above it, or the next one that is free. Who has each place; 0 if so many tie that sorting is better. */
+INLINE int counted(float *keys, int held, int32_t *places) {
     int ties = 0;
     pad(keys, held, -INFINITY);
-    memset(places, 0xFF, (size_t)wanted * sizeof *places);
+    memset(places, 0xFF, (size_t)held * sizeof *places);
     for (int first = 0; first < held; first += WIDE) {
         Floats mine[VECTORS];
         Ints sums[VECTORS] = {{0}};
@@ -226,20 +231,22 @@ INLINE int counted(float *keys, int held, int wanted, int32_t *places) {
             for (int j = 0; j < VECTORS; j++)
                 sums[j] -= keys[i] > mine[j];
         memcpy(above, sums, sizeof above);
-        for (int i = 0; i < WIDE && first + i < held; i++)
-            if (above[i] < wanted) {
-                ties |= places[above[i]] >= 0;
-                places[above[i]] = first + i;
-            }
+        for (int i = 0; i < WIDE && first + i < held; i++) {
+            int place = above[i];
+            for (; places[place] >= 0; place++)
+                if (++ties > held)
+                    return 0;
+            places[place] = first + i;
+        }
     }
-    return !ties;
+    return 1;
 }
 
 /* Leave the best n, and few more: rounded to float32, products keep their order or tie. n of them are above what this returns. */
 INLINE double cut_down(Exact *exact, int n) {
     for (int i = 0; i < exact->held; i++)
         exact->keys[i] = (float)exact->products[i];
-    if (exact->held < n)
+    if (exact->held <= n)
         return -INFINITY;
     float least = reached_by(exact->keys, exact->held, n);
     int kept = 0;
@@ -253,17 +260,53 @@ INLINE double cut_down(Exact *exact, int n) {
     return nextafterf(least, -INFINITY);
 }
 
-/* The best n in exact order; returns how many they are. What float32 parts is counted, the rest sorted. */
+/* The best n in exact order; returns how many they are. What float32 parts is counted; what ties there goes up by insertion, or all is sorted. */
 INLINE int best_of(Exact *exact, int n, const int32_t *ranks) {
     cut_down(exact, n);
     int held = exact->held, wanted = held < n ? held : n;
-    if (held <= COUNTED && counted(exact->keys, held, wanted, exact->places)) {
-        for (int i = 0; i < wanted; i++)
-            exact->entries[i] = (Entry){exact->products[exact->places[i]], 0, exact->items[exact->places[i]]};
+    if (held <= COUNTED && counted(exact->keys, held, exact->places)) {
+        Entry *entries = exact->entries;
+        float before = 0;
+        for (int i = 0; i < held; i++) {
+            int which = exact->places[i];
+            float key = exact->keys[which];
+            entries[i] = (Entry){exact->products[which], 0, exact->items[which]};
+            if (i && key == before) {
+                Entry entry = entries[i];
+                int at = i;
+                for (; at && (float)entries[at - 1].product == key && before_it(&entry, &entries[at - 1], ranks); at--)
+                    entries[at] = entries[at - 1];
+                entries[at] = entry;
+            }
+            before = key;
+        }
         return wanted;
     }
     for (int i = 0; i < held; i++)
         exact->entries[i] = (Entry){exact->products[i], ranks[exact->items[i]], exact->items[i]};
     sorted(exact->entries, held, exact->entries + held);
     return wanted;
+}
+
+/* The order of each list by itself: where its values lie, by descending value, then rank. */
+INLINE int ordered(const double *values, const int64_t *starts, int64_t lists, const int32_t *ranks, int64_t *out) {
+    int64_t longest = 0;
+    for (int64_t list = 0; list < lists; list++)
+        longest = starts[list + 1] - starts[list] > longest ? starts[list + 1] - starts[list] : longest;
+    char *memory = malloc(exact_size(longest));
+    if (!memory)
+        return -1;
+    Exact exact = exact_in(memory, longest);
+    for (int64_t list = 0; list < lists; list++) {
+        int64_t start = starts[list];
+        exact.held = (int)(starts[list + 1] - start);
+        memcpy(exact.products, values + start, (size_t)exact.held * sizeof *values);
+        for (int i = 0; i < exact.held; i++)
+            exact.items[i] = i;
+        int held = best_of(&exact, exact.held, ranks + start);
+        for (int i = 0; i < held; i++)
+            out[start + i] = start + exact.entries[i].item;
+    }
+    free(memory);
+    return 0;
 }

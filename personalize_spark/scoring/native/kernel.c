@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define VERSION 6 /* of what is called from Python: scoring/kernel.py has the same number */
+#define VERSION 7 /* of what is called from Python: scoring/kernel.py has the same number */
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -61,6 +61,10 @@ INLINE void dots_portable(const int8_t *block, const uint8_t *const *users, int 
     target static int paired_##name(const float *users, const int64_t *rows, const float *items, const int64_t *columns, \
                                     int64_t pairs, int64_t rank, double *out) {                                          \
         return paired(users, rows, items, columns, pairs, rank, out);                                                    \
+    }                                                                                                                    \
+    target static int ordered_##name(const double *values, const int64_t *starts, int64_t lists, const int32_t *ranks,   \
+                                     int64_t *out) {                                                                     \
+        return ordered(values, starts, lists, ranks, out);                                                               \
     }                                                                                                                    \
     target static int sparse_##name(const Sparse *task) { return sparse_search(task); }                                  \
     target static void check_##name(const int8_t *block, const uint8_t *const *users, int64_t quads,                     \
@@ -241,12 +245,13 @@ typedef struct {
     int (*solve)(const Systems *);
     int (*moments)(const Moments *);
     int (*sparse)(const Sparse *);
+    int (*ordered)(const double *, const int64_t *, int64_t, const int32_t *, int64_t *);
     int (*paired)(const float *, const int64_t *, const float *, const int64_t *, int64_t, int64_t, double *);
     void (*check)(const int8_t *, const uint8_t *const *, int64_t, const int32_t *, const int32_t *, int32_t *, uint64_t *);
 } Level;
 
 #define ENTRY(name, shown, group, limit, bias) \
-    {shown, group, limit, bias, has_##name, search_##name, solve_##name, moments_##name, sparse_##name, paired_##name, check_##name}
+    {shown, group, limit, bias, has_##name, search_##name, solve_##name, moments_##name, sparse_##name, ordered_##name, paired_##name, check_##name}
 static const Level LEVELS[] = { /* the best one last */
     ENTRY(portable, "portable", GROUP_PORTABLE, 127, 0),
 #if defined(__x86_64__)
@@ -316,6 +321,10 @@ EXPORT int kernel_search(int level, const Task *task) { return LEVELS[level].sea
 EXPORT int kernel_paired(int level, const float *users, const int64_t *rows, const float *items, const int64_t *columns,
                          int64_t pairs, int64_t rank, double *out) {
     return LEVELS[level].paired(users, rows, items, columns, pairs, rank, out);
+}
+
+EXPORT int kernel_ordered(int level, const double *values, const int64_t *starts, int64_t lists, const int32_t *ranks, int64_t *out) {
+    return LEVELS[level].ordered(values, starts, lists, ranks, out);
 }
 
 EXPORT int kernel_solve(int level, const Systems *task) { return LEVELS[level].solve(task); }
