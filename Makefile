@@ -63,7 +63,7 @@ check: $(READY) docs  ## Style, types, and the links of the documents
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
 
-OTHERS := 3.5.9 4.0.5 4.2.1 4.3.0
+OTHERS := 3.5.9 4.0.5 4.2.1
 
 test-matrix: java  ## Demo, jobs, imports, training and import-model on other releases of Spark (SPARK="4.0.5 4.2.0"); fills docs/platforms.md
 	bin/test-matrix $(PYTHON) $(or $(SPARK),$(OTHERS))
