@@ -242,7 +242,9 @@ class FileStore:
                 f"{self.root}{name}: {error.strerror}; give the user that runs Spark access to it."
             ) from error
         except OSError as error:
-            raise StorageError(f"{self.root}{name}: {error.strerror}.") from error
+            leads_nowhere = error.errno == errno.ELOOP  # a link to itself is no more there than one to nothing
+            kind = ObjectNotFound if leads_nowhere else StorageError
+            raise kind(f"{self.root}{name}: {error.strerror}.") from error
 
 
 @contextlib.contextmanager

@@ -129,6 +129,25 @@ def test_a_pipe_in_place_of_a_record_is_not_waited_for(tmp_path: Path) -> None:
     assert list(catalog.list("solution", "home")) == []
 
 
+def test_a_link_in_place_of_a_record_is_an_error_for_itself_alone(tmp_path: Path) -> None:
+    catalog, other = Catalog(tmp_path / "catalog"), replace(ARN, version="other")
+    for each in (ARN, other):
+        catalog.create(each, {})
+    path = tmp_path / f"catalog/records/{ARN.resource}.json"
+    (tmp_path / "secret.json").write_text("a secret")
+    for target, said in (
+        (path, "does not exist"),
+        (tmp_path / "gone", "does not exist"),
+        (tmp_path / "secret.json", "is damaged"),
+    ):
+        path.unlink()
+        path.symlink_to(target)
+        with pytest.raises((ArtifactError, ResourceNotFoundException), match=said) as error:
+            catalog.read(ARN)
+        assert "a secret" not in str(error.value)
+        assert [each.arn for each in catalog.list("solution", "home")] == [other]
+
+
 def test_places_in_the_catalog_are_stored_relative_to_it(catalog: Catalog) -> None:
     root = catalog.store.root
     fields = {
