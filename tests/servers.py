@@ -69,19 +69,26 @@ def new_bucket(name: str) -> str:
 
 @contextmanager
 def standalone_cluster(folder: Path, memory: str) -> Iterator[tuple[str, list[int]]]:
-    """A standalone master and two workers of one core and as much memory each; gives its URL and the workers' processes."""
+    """A standalone master and two workers of one core and as much memory each, on two addresses of this machine, as hosts are.
+
+    Gives its URL and the workers' processes.
+    """
     port = free_port()
     url = f"spark://127.0.0.1:{port}"
     start = [str(SPARK / "spark-class"), "org.apache.spark.deploy"]
-    local = ["--host", "127.0.0.1", "--webui-port", "0"]
-    master = [start[0], f"{start[1]}.master.Master", *local, "--port", str(port)]
-    of_worker = ["--cores", "1", "--memory", memory, "--work-dir", str(folder / "work")]
-    worker = [start[0], f"{start[1]}.worker.Worker", *local, *of_worker, url]
+    master = [start[0], f"{start[1]}.master.Master", "--host", "127.0.0.1", "--webui-port", "0", "--port", str(port)]
+    of_worker = ["--webui-port", "0", "--cores", "1", "--memory", memory, "--work-dir", str(folder / "work"), url]
+    worker = [start[0], f"{start[1]}.worker.Worker", *of_worker]
     with ExitStack() as stack:
         options = {"SPARK_DAEMON_JAVA_OPTS": QUICK}
         process = stack.enter_context(_process(master, folder / "master.log", options))
         _wait(lambda: socket.create_connection(("127.0.0.1", port), 1).close(), process)
-        workers = [stack.enter_context(_process(worker, folder / f"worker{number}.log", options)) for number in (1, 2)]
+        workers = [
+            stack.enter_context(
+                _process([*worker, "--host", f"127.0.0.{number}"], folder / f"worker{number}.log", options)
+            )
+            for number in (1, 2)
+        ]
         yield url, [each.pid for each in workers]
 
 

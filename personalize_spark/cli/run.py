@@ -104,9 +104,10 @@ def _run(arguments: argparse.Namespace) -> None:
 
 def _resume(arguments: argparse.Namespace) -> None:
     catalog, options = catalog_of(arguments), options_of(arguments)
-    find(catalog, arguments.arn, "batch inference job")
+    found = find(catalog, arguments.arn, "batch inference job")
     set_job(arguments.arn)
-    tell("Looking for 45 seconds at most whether its driver lives.")
+    if found.status.unfinished:
+        tell("Looking for 45 seconds at most whether its driver lives.")
     with _metrics_told(catalog, options.pop("emf"), [arguments.arn]), ProgressLine(sys.stderr) as line:
         report = api.resume(catalog, **options, progress=line.show)
     tell(f"{report}")

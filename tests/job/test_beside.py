@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,8 @@ from personalize_spark.service.batch_inference_jobs import create_batch_inferenc
 from personalize_spark.service.filters import create_filter, delete_filter
 from personalize_spark.service.garbage import collect_garbage
 from personalize_spark.testing.toy import golden_group, golden_version, request
+from tests.service.test_data_jobs import ROWS, export_of, finish, imported, rows_below
+from tests.service.test_datasets import Service
 
 FILES, LINES = 6, 5_000
 
@@ -100,3 +103,31 @@ def test_an_input_that_is_replaced_is_never_mixed(local: LocalExecutor, tmp_path
     [answered] = (tmp_path / "out").glob("*.out")
     assert answered.name == "in-kept.json.out"
     assert answered.read_bytes().count(b"\n") == LINES
+
+
+@pytest.mark.spark
+def test_an_export_beside_a_job_changes_neither(local: LocalExecutor, tmp_path: Path, spark: Any) -> None:
+    service = Service(Catalog(tmp_path / "catalog"))
+    arns = imported(service.catalog, tmp_path, spark)
+    version = golden_version(service.catalog)
+    service.catalog.update(service.catalog.read(version), datasetGroupArn=arns["group"])
+    kept = {"name": "new", "datasetGroupArn": arns["group"]}
+    seen = create_filter(
+        service.catalog, {**kept, "filterExpression": 'EXCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("*")'}
+    )
+    (tmp_path / "in.json").write_text('{"userId":"u1"}\n' * LINES)
+    exported = list[str]()
+
+    def export(_: Progress) -> None:
+        if not exported:
+            exported.append(export_of(service, arns["Interactions"], tmp_path / "exported", ingestionMode="ALL"))
+            finish(service, spark)
+
+    outputs = []
+    for show in (lambda _: None, export):
+        asked = request(version, f"file://{tmp_path}/in.json", f"file://{tmp_path}/out/", numResults=3, **seen)
+        run_job(local, service.catalog, create_batch_inference_job(service.catalog, asked), show)
+        outputs.append((tmp_path / "out" / "in.json.out").read_bytes())
+    assert outputs[0] == outputs[1]
+    assert outputs[0].count(b"\n") == LINES
+    assert rows_below(tmp_path / "exported" / "out")[1] == sorted([str(value) for value in row] for row in {*ROWS})

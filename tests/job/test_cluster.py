@@ -96,16 +96,15 @@ def test_a_job_survives_the_death_of_an_executor_a_daemon_and_a_python_worker(cl
     gone: list[int] = []
 
     def kill() -> None:
-        hosts = [pid for pid in processes() if "worker.Worker" in words(pid) and words(pid).endswith(cluster)]
         workers = list[list[int]]()
         while len(workers) < 2 or not all(workers) or not list(tmp_path.glob("out/_staging/*/*/pieces/*/*")):
             time.sleep(0.01)
-            executors = [child for pid in hosts for child in children(pid) if "ExecutorBackend" in words(child)]
-            daemons = [child for pid in executors for child in children(pid) if "pyspark.daemon" in words(child)]
-            workers = [children(pid) for pid in daemons]
-        for pid in (workers[0][0], daemons[0], executors[1]):
+            hosts = executors(cluster)
+            parents = [child for pid in hosts for child in daemons(pid)]
+            workers = [children(pid) for pid in parents]
+        for pid in (workers[0][0], parents[0], hosts[1]):
             os.kill(pid, signal.SIGKILL)
-        gone.extend([executors[1], *daemons, *workers[0], *workers[1]])
+        gone.extend([hosts[1], *parents, *workers[0], *workers[1]])
 
     thread = threading.Thread(target=kill, daemon=True)
     thread.start()
@@ -121,6 +120,45 @@ def test_a_job_survives_the_death_of_an_executor_a_daemon_and_a_python_worker(cl
     while (left := [words(pid) for pid in gone if words(pid)]) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not left
+
+
+@pytest.mark.slow
+def test_a_task_that_hangs_is_speculated_on_the_other_host(cluster: str, tmp_path: Path) -> None:
+    catalog = Catalog(f"file://{tmp_path}/catalog")
+    (tmp_path / "users.json").write_text('{"userId":"u1"}\n' * LINES)
+    job = request(golden_version(catalog), f"file://{tmp_path}/users.json", f"file://{tmp_path}/out/", numResults=3)
+    stopped: list[int] = []
+
+    def stop() -> None:
+        while not stopped:
+            time.sleep(0.01)
+            if list(tmp_path.glob("out/_staging/*/*/pieces/*/*")):
+                [daemon] = [child for pid in executors(cluster)[:1] for child in daemons(pid)]
+                stopped.extend(children(daemon))
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+
+    thread = threading.Thread(target=stop, daemon=True)
+    thread.start()
+    soon = {f"spark.speculation.{name}": value for name, value in {"quantile": "0.3", "interval": "100ms"}.items()}
+    code, output = submit(cluster, catalog, job, tmp_path, **soon)
+    thread.join(60)
+    assert code == 0, output
+    answers = (tmp_path / "out" / "users.json.out").read_bytes().splitlines()
+    assert len(answers) == LINES
+    assert len(set(answers)) == 1
+    assert "as the attempt 1 succeeded on 127.0.0." in output
+    assert stopped
+    assert not [pid for pid in stopped if words(pid)]
+
+
+def executors(master: str) -> list[int]:
+    hosts = [pid for pid in processes() if "worker.Worker" in words(pid) and master in words(pid)]
+    return [child for pid in hosts for child in children(pid) if "ExecutorBackend" in words(child)]
+
+
+def daemons(executor: int) -> list[int]:
+    return [child for child in children(executor) if "pyspark.daemon" in words(child)]
 
 
 def processes() -> list[int]:

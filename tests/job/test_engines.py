@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -19,11 +19,12 @@ from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.cli.main import main
 from personalize_spark.extensions import with_extensions
 from personalize_spark.job import attempts
-from personalize_spark.job.executor import Executor
+from personalize_spark.job.executor import Executor, Work
 from personalize_spark.job.local_executor import LocalExecutor
 from personalize_spark.job.run import run_job
 from personalize_spark.recipes import RECIPES
 from personalize_spark.service.batch_inference_jobs import create_batch_inference_job
+from personalize_spark.storage.store import Store
 from personalize_spark.testing.toy import (
     NO_EXPLORATION,
     World,
@@ -154,6 +155,34 @@ def test_the_local_engine_needs_neither_spark_nor_java(without_spark: dict[str, 
     assert done.returncode == 0, done.stderr
     assert "1 line of 1 file answered" in done.stderr
     assert '"recommendedItems":["a","b","c"]' in (tmp_path / "out" / "users.json.out").read_text()
+
+
+class Twice:
+    """An executor whose tasks all run to their ends twice, as both attempts at a speculated one may."""
+
+    def __init__(self, executor: LocalExecutor) -> None:
+        self._executor = executor
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._executor, name)
+
+    def run(self, staging: Store, tasks: int, work: Work) -> list[str]:
+        """As `Executor.run`."""
+        return [*self._executor.run(staging, tasks, work), *self._executor.run(staging, tasks, work)]
+
+
+def test_of_two_attempts_that_both_finish_one_counts(local: LocalExecutor, tmp_path: Path) -> None:
+    catalog = Catalog(f"file://{tmp_path}/catalog")
+    (tmp_path / "users.json").write_text('{"userId":"u1"}\nbroken\n' * 5_000)
+    written = []
+    for engine in (local, cast("Executor", Twice(local))):
+        job = request(golden_version(catalog), f"file://{tmp_path}/users.json", f"file://{tmp_path}/out/", numResults=3)
+        report = run_job(engine, catalog, create_batch_inference_job(catalog, job), lambda _: None)
+        written.append((tmp_path / "out" / "users.json.out").read_bytes())
+        assert (report.lines, report.errors) == (10_000, {"MalformedJson": 5_000})
+        assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["_CHECK", "users.json.out"]
+    assert written[0] == written[1]
+    assert report.retried == report.splits
 
 
 @pytest.mark.slow

@@ -15,7 +15,9 @@ from pathlib import Path
 from zipimport import zipimporter
 
 import pytest
+from pyspark.sql import SparkSession
 
+from personalize_spark import api
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.catalog.status import Status
 from personalize_spark.job.spark_executor import _forget_finders
@@ -36,24 +38,53 @@ def test_archives_are_found_again_when_they_are_needed(tmp_path: Path, monkeypat
     assert importlib.import_module("shipped_two").NUMBER == 2
 
 
+LINES = 400_000
+
+
+def begun(folder: Path) -> tuple[subprocess.Popen[str], Catalog]:
+    """A driver on Spark, some of whose lines are answered, and its catalog."""
+    catalog = Catalog(f"file://{folder}/catalog")
+    (folder / "users.json").write_text('{"userId":"u1"}\n' * LINES)
+    asked = request(golden_version(catalog), f"file://{folder}/users.json", f"file://{folder}/out/", numResults=3)
+    command = [sys.executable, "-m", "personalize_spark", "run", "--catalog", catalog.uri]
+    driver = subprocess.Popen([*command, "--request", json.dumps(asked)], stderr=subprocess.PIPE, text=True)
+    while not list(folder.glob("out/_staging/*/*/pieces/*/*")):
+        assert driver.poll() is None
+        time.sleep(0.01)
+    return driver, catalog
+
+
 @pytest.mark.slow
 @pytest.mark.spark
 def test_a_killed_jvm_is_told_in_plain_words(tmp_path: Path) -> None:
-    catalog = Catalog(f"file://{tmp_path}/catalog")
-    (tmp_path / "users.json").write_text('{"userId":"u1"}\n' * 400_000)
-    asked = request(golden_version(catalog), f"file://{tmp_path}/users.json", f"file://{tmp_path}/out/", numResults=3)
-    command = [sys.executable, "-m", "personalize_spark", "run", "--catalog", catalog.uri]
-    with subprocess.Popen([*command, "--request", json.dumps(asked)], stderr=subprocess.PIPE, text=True) as driver:
-        while not list(tmp_path.glob("out/_staging/*/*/pieces/*/*")):
-            assert driver.poll() is None
-            time.sleep(0.01)
-        children = [each.read_text().split() for each in Path(f"/proc/{driver.pid}/task").glob("*/children")]
-        for child in chain.from_iterable(children):
-            os.kill(int(child), signal.SIGKILL)
-        _, said = driver.communicate(timeout=120)
+    driver, catalog = begun(tmp_path)
+    children = [each.read_text().split() for each in Path(f"/proc/{driver.pid}/task").glob("*/children")]
+    for child in chain.from_iterable(children):
+        os.kill(int(child), signal.SIGKILL)
+    _, said = driver.communicate(timeout=120)
     assert driver.returncode == 1
     assert "The JVM of the driver is gone: it was killed, or ended by itself." in said
     assert "Traceback" not in said
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["_CHECK"]
     [record] = catalog.list("batch-inference-job")
     assert record.status is Status.FAILED
+
+
+@pytest.mark.slow
+def test_a_driver_that_spot_capacity_takes_away_is_resumed(spark: SparkSession, tmp_path: Path) -> None:
+    driver, catalog = begun(tmp_path)
+    driver.send_signal(signal.SIGTERM)
+    _, said = driver.communicate(timeout=120)
+    assert driver.returncode == 130, said
+    assert "Continue it with: personalize-spark resume arn:" in said
+    assert "Traceback" not in said
+    assert not list(tmp_path.glob("out/*.out"))
+    before = len(list(tmp_path.glob("out/_staging/*/*/pieces/*/*")))
+    [record] = catalog.list("batch-inference-job")
+    report = api.resume(catalog, str(record.arn), spark=spark)
+    assert 0 < before < report.splits
+    assert report.lines == LINES
+    answers = (tmp_path / "out/users.json.out").read_bytes().splitlines()
+    assert len(answers) == LINES
+    assert len(set(answers)) == 1
+    assert [note for note in report.notes if "resumed" in note]
