@@ -38,7 +38,7 @@ def test_archives_are_found_again_when_they_are_needed(tmp_path: Path, monkeypat
     assert importlib.import_module("shipped_two").NUMBER == 2
 
 
-LINES = 400_000
+LINES = 1_000_000
 
 
 def begun(folder: Path) -> tuple[subprocess.Popen[str], Catalog]:
