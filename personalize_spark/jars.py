@@ -83,7 +83,7 @@ def release_of(spark: str) -> Release:
     newest = max(RELEASES)
     if version in _WITHOUT_DELTA or version < newest:
         raise EnvironmentProblem(
-            f"Spark {spark} has no Delta, which importing and training need: use Spark 3.5 or one of 4.0 to {_text(newest)}. Jobs run on it."
+            f"Spark {spark} has no Delta, which importing and training need: use Spark 3.5 or one of 4.0 to {_text(newest)}. Jobs and import-model run on it."
         )
     sys.stderr.write(
         f"Spark {spark} is newer than this release of personalize_spark knows: it gets Delta for Spark {_text(newest)}.\n"
