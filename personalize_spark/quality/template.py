@@ -45,7 +45,8 @@ body.ps-page {{ margin: 0; background: #f5f6f8; }}
 .ps svg path[stroke="{GRID}"] {{ stroke: var(--grid); }}
 .ps svg path[stroke="{INK}"] {{ stroke: var(--ink); }}
 .ps svg circle[fill="#ffffff"] {{ fill: var(--card); }}
-@media print {{ .ps section {{ break-inside: avoid; }} }}
+@media print {{ .ps section {{ break-inside: avoid; }} body.ps-page {{ background: none; }}
+  .ps .bar i {{ -webkit-print-color-adjust: exact; print-color-adjust: exact; }} }}
 .ps .scroll {{ overflow-x: auto; }}
 .ps table {{ width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 14px; }}
 .ps th, .ps td {{ padding: 4px 8px 4px 0; border-bottom: 1px solid var(--grid); text-align: right; font-weight: 400; vertical-align: top;

@@ -246,6 +246,7 @@ def test_the_page_stands_alone_and_shows_what_the_report_says(
     assert [len(row) for row in cards["Unknown ids, and what they may mean"].iter("tr")] == [2, 2]
     assert "prefers-color-scheme: dark" in page
     assert "max-width: 640px" in page
+    assert "print-color-adjust: exact" in page  # or browsers print no bars
     assert done._repr_html_().startswith("<style>")
     assert "<script" not in done._repr_html_()
     counts = [int(str(bar[2].text)) for bar in cards["Score of each list's first item"].iter("div")]
