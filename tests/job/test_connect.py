@@ -58,6 +58,34 @@ def test_a_session_is_measured_stopped_and_left_as_it_is(url: str, tmp_path: Pat
     assert told == {"cores": 3, "found": [True, True], "tags": [], "unchanged": True}
 
 
+def test_the_example_for_databricks_answers_a_table(url: str, tmp_path: Path) -> None:
+    """With other names of catalog, version and tables."""
+    version = golden_version(Catalog(tmp_path / "catalog"))
+    names = {
+        "/Volumes/main/recs/catalog": f"{tmp_path}/catalog",
+        "arn:aws:personalize:us-east-1:111122223333:solution/home/1a2b3c4d": str(version),
+        "main.recs.": "",
+    }
+    example = (ROOT / "conf" / "databricks_recommend.py").read_text()
+    for name, other in names.items():
+        assert f'"{name}' in example
+        example = example.replace(f'"{name}', f'"{other}')
+    before, after = (
+        "from pyspark.sql import SparkSession",
+        "print(session.table('homepage').orderBy('n').toPandas().to_json())",
+    )
+    table = "SparkSession.builder.getOrCreate().createDataFrame([(1, 'u1'), (2, 'u2')], 'n INT, user_id STRING')"
+    (tmp_path / "example.py").write_text(f"{example}\n{after}\n")
+    (tmp_path / "visitors.py").write_text(f"{before}\n{table}.write.saveAsTable('visitors')\n")
+    for program in ("visitors.py", "example.py"):
+        done = client(str(tmp_path / program), PYTHONPATH=str(ROOT), SPARK_REMOTE=url)
+        assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["userId"] == {"0": "u1", "1": "u2"}
+    assert [len(items) > 1 for items in told["recommendedItems"].values()] == [True, True]
+    assert told["error"] == {"0": None, "1": None}
+
+
 def test_a_frame_is_answered_with_the_catalog_and_without_it(url: str, tmp_path: Path) -> None:
     version = golden_version(Catalog(tmp_path / "catalog"))
     program = str(Path(__file__).with_name("connect_frames.py"))
