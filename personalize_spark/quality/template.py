@@ -45,7 +45,7 @@ body.ps-page {{ margin: 0; background: #f5f6f8; }}
 .ps svg path[stroke="{GRID}"] {{ stroke: var(--grid); }}
 .ps svg path[stroke="{INK}"] {{ stroke: var(--ink); }}
 .ps svg circle[fill="#ffffff"] {{ fill: var(--card); }}
-@media print {{ .ps section {{ break-inside: avoid; }} body.ps-page {{ background: none; }}
+@media print {{ .ps section {{ break-inside: avoid; }} .ps, body.ps-page {{ background: none; }}
   .ps .bar i {{ -webkit-print-color-adjust: exact; print-color-adjust: exact; }} }}
 .ps .scroll {{ overflow-x: auto; }}
 .ps table {{ width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 14px; }}
