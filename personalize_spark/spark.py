@@ -280,6 +280,7 @@ def running_tasks(spark: SparkSession) -> Iterator[Callable[[], object]]:
 
     Raises:
         TaskFailed: in place of Spark's own errors; the message is the cause of what the tasks died of.
+        KeyboardInterrupt: also in place of what became of it on its way through py4j.
     """
     try:
         with marked_tasks(spark) as cancel:
@@ -348,7 +349,15 @@ def root_cause(error: Exception) -> str:
     """What a Python worker raised outside of our work, out of Spark's long message; else the message's first line.
 
     What work raises comes home as data (`job.executor.carry_out`).
+
+    Raises:
+        KeyboardInterrupt: behind Ctrl-C or SIGTERM a connection to the JVM was cut, and an error of py4j took the interrupt's place.
     """
+    behind = error.__context__
+    while behind is not None:
+        if isinstance(behind, KeyboardInterrupt):
+            raise KeyboardInterrupt from error
+        behind = behind.__context__
     if isinstance(error, ConnectionError) or type(error).__name__ == "Py4JNetworkError":
         return (
             "The JVM of the driver is gone: it was killed, or ended by itself. Most often memory was short "
