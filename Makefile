@@ -84,7 +84,7 @@ $(FUZZ_READY): | $(READY)
 	@$(PYTHON) -m pip install -q --disable-pip-version-check --no-input --no-deps --upgrade --target $(FUZZ) $(subst -,==,$(basename $(@F)))
 
 simulate: $(READY)  ## Jobs in SEEDS simulated worlds, 10,000 if left out, by two processes: minutes
-	SIMULATED_JOBS=$(or $(SEEDS),10000) $(PYTEST) tests/job/test_simulation.py
+	SIMULATED_JOBS=$(or $(SEEDS),10000) $(PYTEST) --dist load tests/job/test_simulation.py
 
 docs: $(READY)  ## The documentation site, in .site; a link to nowhere fails
 	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict
