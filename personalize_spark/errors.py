@@ -142,6 +142,29 @@ def missing_spark_told(instead: str = "") -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def interrupts_told() -> Iterator[None]:
+    """Tell Ctrl-C and SIGTERM apart from failures of Spark.
+
+    Raises:
+        KeyboardInterrupt: in place of an error behind it; see `was_interrupted`.
+    """
+    try:
+        yield
+    except Exception as error:
+        if was_interrupted(error):
+            raise KeyboardInterrupt from error
+        raise
+
+
+def was_interrupted(error: BaseException) -> bool:
+    """Whether an error is an interrupt, or took its place: py4j cuts the connection then, and what pyspark says next to the JVM fails."""
+    behind: BaseException | None = error
+    while behind is not None and not isinstance(behind, KeyboardInterrupt):
+        behind = behind.__context__
+    return behind is not None
+
+
 class TaskFailed(PersonalizeSparkError):
     """A task died of something that it does not report: a foreign exception, or the death of its process."""
 
@@ -171,7 +194,7 @@ def reason_of(error: BaseException) -> str:
 
     It is cut, as Spark's messages end with pages of stack.
     """
-    if isinstance(error, KeyboardInterrupt):
+    if was_interrupted(error):
         return "The driver was stopped."
     if isinstance(error, PersonalizeSparkError):
         return error.message

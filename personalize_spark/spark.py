@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from personalize_spark.errors import EnvironmentProblem, TaskFailed
+from personalize_spark.errors import EnvironmentProblem, TaskFailed, interrupts_told
 from personalize_spark.jars import ensure_jars, release_of
 from personalize_spark.settings import of_tasks, value_of
 
@@ -280,10 +280,10 @@ def running_tasks(spark: SparkSession) -> Iterator[Callable[[], object]]:
 
     Raises:
         TaskFailed: in place of Spark's own errors; the message is the cause of what the tasks died of.
-        KeyboardInterrupt: also in place of what became of it on its way through py4j.
+        KeyboardInterrupt: also in place of what py4j made of it.
     """
     try:
-        with marked_tasks(spark) as cancel:
+        with interrupts_told(), marked_tasks(spark) as cancel:
             try:
                 yield cancel
             except BaseException:
@@ -349,15 +349,7 @@ def root_cause(error: Exception) -> str:
     """What a Python worker raised outside of our work, out of Spark's long message; else the message's first line.
 
     What work raises comes home as data (`job.executor.carry_out`).
-
-    Raises:
-        KeyboardInterrupt: behind Ctrl-C or SIGTERM a connection to the JVM was cut, and an error of py4j took the interrupt's place.
     """
-    behind = error.__context__
-    while behind is not None:
-        if isinstance(behind, KeyboardInterrupt):
-            raise KeyboardInterrupt from error
-        behind = behind.__context__
     if isinstance(error, ConnectionError) or type(error).__name__ == "Py4JNetworkError":
         return (
             "The JVM of the driver is gone: it was killed, or ended by itself. Most often memory was short "

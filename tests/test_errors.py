@@ -6,7 +6,14 @@ import pickle
 import pytest
 
 from personalize_spark import errors
-from personalize_spark.errors import PersonalizeSparkError, ServiceError, counted, did_you_mean
+from personalize_spark.errors import (
+    PersonalizeSparkError,
+    ServiceError,
+    counted,
+    did_you_mean,
+    interrupts_told,
+    reason_of,
+)
 from tests.service_model import MODEL
 
 OPERATIONS = (
@@ -50,3 +57,22 @@ def test_only_a_name_that_is_near_is_offered() -> None:
 
 def test_a_count_has_the_right_plural() -> None:
     assert [counted(number, "row") for number in (0, 1, 2_000)] == ["0 rows", "1 row", "2,000 rows"]
+
+
+def interrupted() -> None:
+    """As Ctrl-C is through py4j, whose connection is cut when pyspark says the next thing."""
+    try:
+        raise KeyboardInterrupt  # noqa: TRY301
+    except KeyboardInterrupt:
+        raise ConnectionError("Error while sending or receiving") from None
+
+
+def test_an_interrupt_is_told_though_an_error_took_its_place() -> None:
+    with pytest.raises(KeyboardInterrupt), interrupts_told():
+        interrupted()
+    with pytest.raises(ConnectionError) as lost:
+        interrupted()
+    assert reason_of(lost.value) == "The driver was stopped."
+    with pytest.raises(ConnectionError) as plain, interrupts_told():
+        raise ConnectionError("gone")
+    assert reason_of(plain.value) == "ConnectionError: gone"

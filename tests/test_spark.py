@@ -20,7 +20,8 @@ from pyspark.sql import functions as F  # noqa: N812  # as all of Spark's docume
 from pyspark.sql.classic.dataframe import DataFrame
 
 from personalize_spark.errors import EnvironmentProblem, TaskFailed
-from personalize_spark.spark import check_delta, collect_arrow, frame_of, open_session, root_cause, running_tasks
+from personalize_spark.spark import check_delta, collect_arrow, frame_of, open_session, running_tasks
+from tests.test_errors import interrupted
 
 
 @pytest.fixture(params=["files", pytest.param("s3", marks=pytest.mark.s3)])
@@ -32,6 +33,16 @@ def table(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.mark.spark
+def test_an_interrupt_that_py4j_makes_an_error_of_ends_the_tasks(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("personalize_spark.spark._TO_END_SECONDS", 0.1)
+    with pytest.raises(KeyboardInterrupt), running_tasks(spark):
+        interrupted()
+    assert spark.range(3).count() == 3
+
+
+@pytest.mark.spark
 def test_a_delta_table_is_written_and_merged(spark: SparkSession, table: str) -> None:
     columns = "id string, count int"
     spark.createDataFrame([("a", 1), ("b", 1)], columns).write.format("delta").save(table)
@@ -40,18 +51,6 @@ def test_a_delta_table_is_written_and_merged(spark: SparkSession, table: str) ->
     merge.whenMatchedUpdateAll().whenNotMatchedInsertAll().execute()
     merged = spark.read.format("delta").load(table).orderBy("id").collect()
     assert [tuple(row) for row in merged] == [("a", 1), ("b", 2), ("c", 2)]
-
-
-def test_an_interrupt_that_an_error_of_py4j_took_the_place_of_is_one() -> None:
-    try:
-        try:
-            raise KeyboardInterrupt  # noqa: TRY301
-        except KeyboardInterrupt:  # as behind Ctrl-C pyspark speaks to the JVM through a connection that is cut
-            raise ConnectionError("Error while sending or receiving") from None
-    except ConnectionError as error:
-        with pytest.raises(KeyboardInterrupt):
-            root_cause(error)
-    assert root_cause(ConnectionError()).startswith("The JVM of the driver is gone")
 
 
 @pytest.mark.parametrize(("extensions", "has"), [("io.delta.sql.DeltaSparkSessionExtension", True), ("", False)])

@@ -32,7 +32,7 @@ from personalize_spark.cli import (
 from personalize_spark.cli.arguments import CATALOG_BEFORE, EXIT_CODES, add_catalog, session_settings, tell
 from personalize_spark.cli.command_parser import Parser
 from personalize_spark.cli.config import log_as_asked, settings_of_file
-from personalize_spark.errors import PersonalizeSparkError, ServiceError, missing_spark_told
+from personalize_spark.errors import PersonalizeSparkError, ServiceError, interrupts_told, missing_spark_told
 
 DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 _COMMANDS = (run, models, evaluate, compare, explain_filter, explain_theme, report, gc, config, demo, serve, operations)
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _code_of(work: Callable[[], int], operation: str | None = None) -> int:
     """The exit code of some work; why it failed is said, of an operation as the AWS CLI says it."""
     try:
-        with missing_spark_told():
+        with missing_spark_told(), interrupts_told():
             return work()
     except ServiceError as error:
         when = f" when calling the {operation} operation" if operation else ""

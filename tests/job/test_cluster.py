@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -88,11 +89,25 @@ def test_a_frame_is_answered_by_workers_that_cannot_read_the_catalog(cluster: st
     assert read[2][1] is not None
 
 
+def answers_beside(disturb: Callable[[], None], master: str, folder: Path, **settings: str) -> str:
+    """Run a long job while something is done to its processes; what it said. It has to answer all lines."""
+    catalog = Catalog(f"file://{folder}/catalog")
+    (folder / "users.json").write_text('{"userId":"u1"}\n' * LINES)
+    job = request(golden_version(catalog), f"file://{folder}/users.json", f"file://{folder}/out/", numResults=3)
+    thread = threading.Thread(target=disturb, daemon=True)
+    thread.start()
+    code, output = submit(master, catalog, job, folder, **settings)
+    thread.join(60)
+    assert code == 0, output
+    answers = (folder / "out" / "users.json.out").read_bytes().splitlines()
+    assert len(answers) == LINES
+    assert len(set(answers)) == 1
+    assert sorted(path.name for path in (folder / "out").iterdir()) == ["_CHECK", "users.json.out"]
+    return output
+
+
 @pytest.mark.slow
 def test_a_job_survives_the_death_of_an_executor_a_daemon_and_a_python_worker(cluster: str, tmp_path: Path) -> None:
-    catalog = Catalog(f"file://{tmp_path}/catalog")
-    (tmp_path / "users.json").write_text('{"userId":"u1"}\n' * LINES)
-    job = request(golden_version(catalog), f"file://{tmp_path}/users.json", f"file://{tmp_path}/out/", numResults=3)
     gone: list[int] = []
 
     def kill() -> None:
@@ -106,24 +121,13 @@ def test_a_job_survives_the_death_of_an_executor_a_daemon_and_a_python_worker(cl
             os.kill(pid, signal.SIGKILL)
         gone.extend([hosts[1], *parents, *workers[0], *workers[1]])
 
-    thread = threading.Thread(target=kill, daemon=True)
-    thread.start()
-    code, output = submit(cluster, catalog, job, tmp_path)
-    thread.join(60)
-    assert code == 0, output
+    answers_beside(kill, cluster, tmp_path)
     assert len(gone) >= 5
-    answers = (tmp_path / "out" / "users.json.out").read_bytes().splitlines()
-    assert len(answers) == LINES
-    assert len(set(answers)) == 1
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["_CHECK", "users.json.out"]
     assert not left_of(gone)
 
 
 @pytest.mark.slow
 def test_a_task_that_hangs_is_speculated_on_the_other_host(cluster: str, tmp_path: Path) -> None:
-    catalog = Catalog(f"file://{tmp_path}/catalog")
-    (tmp_path / "users.json").write_text('{"userId":"u1"}\n' * LINES)
-    job = request(golden_version(catalog), f"file://{tmp_path}/users.json", f"file://{tmp_path}/out/", numResults=3)
     stopped: list[int] = []
 
     def stop() -> None:
@@ -135,15 +139,8 @@ def test_a_task_that_hangs_is_speculated_on_the_other_host(cluster: str, tmp_pat
         for pid in stopped:
             os.kill(pid, signal.SIGSTOP)
 
-    thread = threading.Thread(target=stop, daemon=True)
-    thread.start()
     soon = {f"spark.speculation.{name}": value for name, value in {"quantile": "0.3", "interval": "100ms"}.items()}
-    code, output = submit(cluster, catalog, job, tmp_path, **soon)
-    thread.join(60)
-    assert code == 0, output
-    answers = (tmp_path / "out" / "users.json.out").read_bytes().splitlines()
-    assert len(answers) == LINES
-    assert len(set(answers)) == 1
+    output = answers_beside(stop, cluster, tmp_path, **soon)
     assert "as the attempt 1 succeeded on 127.0.0." in output
     assert stopped
     assert not left_of(stopped)
