@@ -36,13 +36,13 @@ class SparkExecutor:
         root, access = staging.root, staging.access
 
         def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-            _freeze()
             staging = open_store(root, access)
             for batch in batches:
                 ended = [carry_out(work, staging, number) for number in batch.column(0).to_pylist()]
                 rows = {name: [getattr(each, name) for each in ended] for name in _ENDED.names}
                 yield pa.RecordBatch.from_pydict(rows, _ENDED)
             _forget_finders()
+            _freeze()
 
         with running_tasks(self._spark) as self._cancel:
             ended = self._spark.range(0, tasks, 1, tasks).mapInArrow(run, _DDL).collect()
@@ -62,7 +62,7 @@ class SparkExecutor:
 
 @cache
 def _freeze() -> None:
-    """Spare every later task of this Python worker 25 ms: Spark collects garbage behind each, and what is imported by now is none."""
+    """Spare every later task of this Python worker 30 ms: Spark collects garbage behind each, and what the first has left is none."""
     gc.collect()
     gc.freeze()
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import subprocess
+import sys
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -78,3 +82,37 @@ def test_filter_and_exploration_look_at_the_view_that_the_job_pins(
     assert (made.view is not None) == (expression is not None or config is ALWAYS)
     catalog.update(group, view={"uri": "file:///a/later/import/", "sha256": "0"})  # which the job does not see
     assert sorted(answered(made)) == expected
+
+
+@pytest.mark.parametrize("expression", [None, "INCLUDE ItemID WHERE Items.PRICE = 1"])
+def test_a_worker_that_is_dropped_holds_no_model(catalog: Catalog, tmp_path: Path, expression: str | None) -> None:
+    plan = Plan.of(job(catalog, tmp_path, expression, NO_EXPLORATION), "run")
+    plan.write()
+    worker = Worker(plan.staging())
+    worker.answer_lines([b'{"userId":"u1"}'])
+    held = [weakref.ref(each) for each in (worker, worker.model, worker.model.item_side)]
+    gc.disable()  # what Spark's workers have by the end of their first task is never collected: see `spark_executor`
+    try:
+        del worker
+        assert [each() for each in held] == [None, None, None]
+    finally:
+        gc.enable()
+
+
+BLOCKS = """
+import resource
+import numpy as np
+from personalize_spark.job.task import _keep_memory
+_keep_memory()
+for _ in range(2):
+    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    blocks = [np.ones(2 << 20, np.uint8) for _ in range(16)]
+    del blocks
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - faults)
+"""
+
+
+@pytest.mark.slow
+def test_a_block_of_lines_takes_the_memory_that_the_one_before_it_freed() -> None:
+    faults = subprocess.check_output([sys.executable, "-c", BLOCKS], text=True)
+    assert int(faults) < 1_000  # each page is a fault where it is new, and 32 MiB have 8,192
