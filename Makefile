@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 READY := $(VENV)/ready-$(shell cat requirements.lock pyproject.toml personalize_spark/scoring/native/*.[ch] | sha256sum | cut -c1-16)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-stable test-floors test-matrix test-other test-constraints check fuzz simulate docs bench bench-full clean jars java clients dist
+.PHONY: help demo test test-fast coverage test-stable test-floors test-matrix test-other test-constraints check fuzz simulate docs bench bench-full clean jars java clients dist
 
 help:  ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,18 +18,21 @@ demo: jars  ## The main job on a generated catalogue, from nothing to printed an
 	@$(VENV)/bin/personalize-spark demo $(if $(KEEP),--keep "$(KEEP)")
 
 # Two processes side by side; each takes some 4 GiB at its highest: a Spark session, an S3 server, and one of them the cluster.
-# One thread for numpy in each, as a task has. Coverage takes 70 % more time on Python 3.11: only CI measures it.
+# One thread for numpy in each, as a task has.
 # A JVM starts with the classes of CLASSES in half the time; one that they do not fit says nothing and loads its own.
 CLASSES := .jars/classes-$(shell sha256sum < requirements.lock | cut -c1-16).jsa
 MAPPED := -XX:SharedArchiveFile=$(CURDIR)/$(CLASSES) -Xshare:auto -Xlog:cds=off -Xlog:cds+dynamic=off
 PYTEST := OPENBLAS_NUM_THREADS=1 SPARK_SUBMIT_OPTS="$(MAPPED)" $(PYTHON) -m pytest -n 2 --dist loadgroup
-COVERAGE := $(if $(CI),--cov --durations=40)
 
 test: jars clients $(CLASSES)  ## All tests (ARGS="-k name" for some; ARGS="--hypothesis-profile thorough" before a release)
-	$(PYTEST) $(COVERAGE) $(ARGS)
+	$(PYTEST) $(if $(CI),--durations=40) $(ARGS)
 
 test-fast: $(READY)  ## The quick tests that need no JVM and no server, in seconds
 	$(PYTEST) --hypothesis-profile quick -m "not spark and not s3 and not cluster and not movielens and not slow" $(ARGS)
+
+# Tracing takes 70 % more time on Python 3.11, and what tasks of Spark run is not traced: so only the tests without a JVM.
+coverage: jars clients  ## The tests that need no JVM and no server, the slow ones too, and what they do not cover
+	$(PYTEST) --hypothesis-profile fast --cov -m "not spark and not s3 and not cluster and not movielens" $(ARGS)
 
 test-stable: jars clients $(CLASSES)  ## All tests N times over, 10 unless N says otherwise; stops at the first failure
 	for run in $$(seq $(or $(N),10)); do echo "Run $$run"; $(PYTEST) $(ARGS) || exit 1; done
