@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from personalize_spark.datasets.import_plan import ImportMode
     from personalize_spark.datasets.imported import ImportReport
     from personalize_spark.job.attempts import Progress
+    from personalize_spark.job.job import Job
     from personalize_spark.job.local_executor import LocalExecutor
     from personalize_spark.job.report import Report
     from personalize_spark.job.spark_executor import SparkExecutor
@@ -38,6 +39,7 @@ def run_batch_inference(  # noqa: PLR0913  # the command's options
     request: Mapping[str, Any] | None = None,
     *,
     retry_errors: Place | None = None,
+    retry_to: Place | None = None,
     job_name: str | None = None,
     engine: Engine = "spark",
     assume_role: bool = False,
@@ -57,6 +59,7 @@ def run_batch_inference(  # noqa: PLR0913  # the command's options
         catalog: the catalog or its place: it holds the solution version, and gets the job.
         request: the parameters of CreateBatchInferenceJob.
         retry_errors: instead of a request an ended job, by its ARN or its `report.json`; see `service.retries.job_to_retry`.
+        retry_to: the folder of outputs that hold only what is answered again; the old ones stay.
         job_name: takes the place of the request's `jobName`.
         engine: `local` runs the job in processes of this machine and needs neither Spark nor Java; the outputs are the same bytes.
         assume_role: read and write as the request's `roleArn`, not with the ambient credentials.
@@ -78,12 +81,11 @@ def run_batch_inference(  # noqa: PLR0913  # the command's options
     with _local_executor(engine) as local:
         from personalize_spark.job.run import run_job
         from personalize_spark.service.batch_inference_jobs import check_batch_inference_job
-        from personalize_spark.service.retries import job_to_retry
 
         if retry_errors is not None:
-            job = job_to_retry(catalog, retry_errors, extensions).named(job_name)
+            job = _retried(catalog, retry_errors, extensions, retry_to).named(job_name)
         else:
-            asked = with_extensions(_given(request, job_name), extensions)
+            asked = with_extensions(_given(request, job_name, retry_to), extensions)
             job = check_batch_inference_job(catalog, asked, assume_role=assume_role, service_limits=limits == "service")
         apart = uri_of(errors_to) if errors_to is not None else job.errors_to
         job = replace(job, tolerated_failures=tolerated, errors_to=apart, report_files=report_files)
@@ -131,10 +133,20 @@ def resume(
         return run_job(local or _spark_executor(spark or _session(record.arn.name)), catalog, record, progress)
 
 
-def _given(request: Mapping[str, Any] | None, job_name: str | None) -> Mapping[str, Any]:
+def _given(request: Mapping[str, Any] | None, job_name: str | None, retry_to: Place | None) -> Mapping[str, Any]:
+    if retry_to is not None:
+        raise InvalidInputException(
+            f"Nothing is to be retried into {retry_to}: it goes with a job whose errors to retry."
+        )
     if request is None:
         raise InvalidInputException("There is nothing to run: give a request, or a job whose errors to retry.")
     return request if job_name is None else {**request, "jobName": job_name}
+
+
+def _retried(catalog: Catalog, of: Place, extensions: Mapping[str, Any] | None, to: Place | None) -> Job:
+    from personalize_spark.service.retries import job_to_retry
+
+    return job_to_retry(catalog, of, extensions, to)
 
 
 def _percentage(value: float | None) -> float | None:

@@ -20,6 +20,7 @@
     ├── DataError                        a dataset that cannot be imported or trained on
     ├── EnvironmentProblem               Java, jars or packages that this machine lacks
     ├── TaskFailed                       a task that died of what is no error of this package, or whose process did
+    ├── EngineLost                       what runs tasks is gone, the JVM of the driver: nothing of the work is to blame
     └── JobFailed                        a job that ends as CREATE FAILED; the message is its failureReason
 
 A line of input that cannot be answered is not an error but a value (`records.LineError`).
@@ -167,6 +168,10 @@ def was_interrupted(error: BaseException) -> bool:
 
 class TaskFailed(PersonalizeSparkError):
     """A task died of something that it does not report: a foreign exception, or the death of its process."""
+
+
+class EngineLost(PersonalizeSparkError):
+    """What runs the tasks is gone; another driver may go on."""
 
 
 class JobFailed(PersonalizeSparkError):

@@ -80,6 +80,7 @@ class Outcomes:
     Attributes:
         read: lines of the input, blank ones included.
         answered: lines of the output, error lines included.
+        repeated: lines of the output besides, whose answers another job has given.
         errors: error lines by `Reason`.
         remarks: lines by `Remark`.
         values: lines without any item by their `filterValues`, as JSON.
@@ -104,6 +105,7 @@ class Outcomes:
     kept: float = 0.0
     catalogue: int = 0
     seen: bytes = b""
+    repeated: int = 0
 
     @property
     def error_lines(self) -> int:
@@ -170,6 +172,7 @@ class Outcomes:
                     mine[kind] = Finding(found.lines, Example(first.line + self.read, first.text, first.message))
         self.read += later.read
         self.answered += later.answered
+        self.repeated += later.repeated
         self.scores = [one + other for one, other in zip(self.scores, later.scores, strict=True)]
         self.popularity = [one + other for one, other in zip(self.popularity, later.popularity, strict=True)]
         self.kept += later.kept

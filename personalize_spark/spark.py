@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from personalize_spark.errors import EnvironmentProblem, TaskFailed, interrupts_told
+from personalize_spark.errors import EngineLost, EnvironmentProblem, TaskFailed, interrupts_told
 from personalize_spark.jars import ensure_jars, release_of
 from personalize_spark.settings import of_tasks, value_of
 
@@ -280,6 +280,7 @@ def running_tasks(spark: SparkSession) -> Iterator[Callable[[], object]]:
 
     Raises:
         TaskFailed: in place of Spark's own errors; the message is the cause of what the tasks died of.
+        EngineLost: in place of those behind the death of the JVM.
         KeyboardInterrupt: also in place of what py4j made of it.
     """
     try:
@@ -294,7 +295,7 @@ def running_tasks(spark: SparkSession) -> Iterator[Callable[[], object]]:
                 time.sleep(_TO_END_SECONDS)
                 raise
     except Exception as error:  # of the marks, too, as the JVM may be gone by then; py4j's errors have no common base
-        raise TaskFailed(root_cause(error)) from error
+        raise (EngineLost if _is_of_a_dead_jvm(error) else TaskFailed)(root_cause(error)) from error
 
 
 @contextlib.contextmanager
@@ -350,7 +351,7 @@ def root_cause(error: Exception) -> str:
 
     What work raises comes home as data (`job.executor.carry_out`).
     """
-    if isinstance(error, ConnectionError) or type(error).__name__ == "Py4JNetworkError":
+    if _is_of_a_dead_jvm(error):
         return (
             "The JVM of the driver is gone: it was killed, or ended by itself. Most often memory was short "
             "(spark.driver.memory, and the limit of the machine or container)."
@@ -358,6 +359,10 @@ def root_cause(error: Exception) -> str:
     lines = [line.strip().removeprefix(": ") for line in str(error).splitlines() if line.strip()]
     raised = [line for line in lines if _RAISED.match(line)]
     return (raised or lines or [type(error).__name__])[0][:500]
+
+
+def _is_of_a_dead_jvm(error: Exception) -> bool:
+    return isinstance(error, ConnectionError) or type(error).__name__ == "Py4JNetworkError"
 
 
 def collect_arrow(frame: DataFrame) -> pa.Table:

@@ -278,11 +278,11 @@ class Memory:
 
         return self._world.call(replaced)
 
-    def compose(self, name: str, source: Store, pieces: Iterable[Object]) -> None:
+    def compose(self, name: str, source: Store, pieces: Iterable[Object]) -> str:
         """See `Store.compose`."""
         assert isinstance(source, Memory)
         data = b"".join(source.read(piece.name, etag=piece.etag) for piece in pieces)
-        self.write(name, data)
+        return self.write(name, data)
 
     def delete(self, prefix: str) -> None:
         """See `Store.delete`; objects go one by one."""

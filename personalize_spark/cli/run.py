@@ -81,8 +81,10 @@ def add(commands: Commands) -> None:
     check.add_argument("--request", metavar="FILE", required=True, help=what)
     asked = run.add_mutually_exclusive_group(required=True)
     asked.add_argument("--request", metavar="FILE", help=f"{what} (required, or --retry-errors)")
-    what = "answer the files again that have error lines or no output; replaces their outputs"
+    what = "answer again the lines that were error lines, and files without an output; replaces these outputs"
     asked.add_argument("--retry-errors", metavar="REPORT|ARN", help=what)
+    what = "write what --retry-errors answers there, alone; the old outputs stay"
+    run.add_argument("--retry-to", metavar="PREFIX", help=what)
     for command in (run, check):
         command.add_argument("--assume-role", action="store_true", help="read and write as the request's roleArn")
         add_limits(command)

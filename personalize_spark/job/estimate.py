@@ -210,6 +210,6 @@ def _tried(job: Job, sample: Sequence[bytes], lines: int, folder: Path, executor
     }
     extensions = replace(job.extensions, also_parquet=None)
     trial = replace(job, request={**job.request, **places}, access=Access(), extensions=extensions, theme_model=None)
-    trial = replace(trial, errors_to=None, report_files=False, tolerated_failures=None, only=None)
+    trial = replace(trial, errors_to=None, report_files=False, tolerated_failures=None, only=None, old=None)
     catalog = Catalog(folder / "catalog")
     return run_job(executor, catalog, trial.create(catalog), lambda _: None)

@@ -61,6 +61,7 @@ class Executor(Protocol):
 
         Raises:
             TaskFailed: a task died of something else than it reports.
+            EngineLost: what runs tasks is gone.
         """
 
     def stop(self) -> None:

@@ -18,9 +18,26 @@ from personalize_spark.recipes import Settings
 from personalize_spark.request import THEME_GENERATION, members
 from personalize_spark.storage.documents import converted, plain
 from personalize_spark.storage.location import is_on_files, uri_of
-from personalize_spark.storage.store import Access
+from personalize_spark.storage.store import Access, Object
 
 KIND = "batch-inference-job"
+
+
+@dataclass(frozen=True)
+class OldAnswers:
+    """The outputs of another job, whose answers stay where lines are as they were.
+
+    Attributes:
+        folder: the other job's output path.
+        outputs: by the name of the input, its output as it was written.
+        apart: error lines are not in them.
+        repeated: the answers that stay are written, too; else the outputs have only the new ones.
+    """
+
+    folder: str
+    outputs: dict[str, Object]
+    apart: bool
+    repeated: bool
 
 
 @dataclass(frozen=True)
@@ -43,6 +60,7 @@ class Job:
         extensions: what is asked beyond the service.
         tolerated_failures: percent of the lines that may be error lines; with more the job fails, and its outputs stay.
         only: the names of the inputs that are answered; `None`: all that there are.
+        old: what another job has answered, where this one answers its error lines again.
         errors_to: the folder that error lines go to instead of the outputs.
         report_files: write the report beside the outputs, too.
         theme_model: the language model that phrases the themes; see `themes.language_model.language_model`.
@@ -63,6 +81,7 @@ class Job:
     extensions: Extensions = field(default_factory=Extensions)
     tolerated_failures: float | None = None
     only: list[str] | None = None
+    old: OldAnswers | None = None
     errors_to: str | None = None
     report_files: bool = False
     theme_model: str | None = None

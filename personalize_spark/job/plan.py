@@ -9,7 +9,8 @@
     manifests/UUID.json       which pieces a task has finished: what is in no task manifest does not count
     inflated/...              the text of large compressed inputs
     gathered/KEY/...          the rows of a split's users, where a host has no room for all
-    publish/00000.json        what one task composes
+    publish/00000.json        what one task composes, and what it has written
+    old/...                   of a job that answers another one's error lines again: where old answers lie
 
 The folder is _staging/JOB/RUN/, so that nothing of another job of the same name is ever taken for this one's. The record names the
 run, and says whether another driver may go on with what lies there.

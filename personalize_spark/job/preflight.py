@@ -12,7 +12,14 @@ from contextlib import suppress
 from functools import partial
 
 import personalize_spark
-from personalize_spark.errors import JobFailed, ObjectChanged, ObjectNotFound, PersonalizeSparkError, reason_of
+from personalize_spark.errors import (
+    EngineLost,
+    JobFailed,
+    ObjectChanged,
+    ObjectNotFound,
+    PersonalizeSparkError,
+    reason_of,
+)
 from personalize_spark.job.executor import Executor
 from personalize_spark.job.inputs import read_inputs
 from personalize_spark.job.plan import CHECK
@@ -31,10 +38,13 @@ def preflight(executor: Executor, staging: Store) -> None:
 
     Raises:
         JobFailed: what is missing, and what to do about it.
+        EngineLost: what runs tasks is gone.
     """
     check = partial(_check, personalize_spark.__version__)
     try:
         failures = check(staging, 0) if executor.here else executor.run(staging, executor.cores, check)
+    except EngineLost:
+        raise
     except Exception as error:
         raise JobFailed(in_plain_words(reason_of(error))) from error
     worker_of.cache_clear()  # what answers are other processes

@@ -36,7 +36,7 @@ class Publisher:
         self._keys: dict[int, list[str]] = {number: [] for number in range(len(inputs))}
         for split in ledger.splits:
             self._keys[split.file].append(split.key)
-        self._growing: dict[int, Future[str | None]] = {}
+        self._growing: dict[int, Future[Object | str | None]] = {}
         self._granted = False
         self._decided = threading.Event()
         self._pool = ThreadPoolExecutor(_WRITERS)
@@ -54,8 +54,11 @@ class Publisher:
         self._decided.set()
         self._pool.shutdown()
 
-    def publish(self) -> None:
+    def publish(self) -> dict[str, Object]:
         """Let the outputs appear whose every split has a piece.
+
+        Returns:
+            By its name, each `.out` as it was written.
 
         Raises:
             JobFailed: an output could not be written.
@@ -64,12 +67,14 @@ class Publisher:
         self._decided.set()
         try:
             outputs = [*self._others(), *self._errors(), *self._parquet()]
-            failures = _compose_in_tasks(self._executor, self._ledger.staging, outputs)
+            written, failures = _compose_in_tasks(self._executor, self._ledger.staging, outputs)
         except TaskFailed as error:
-            failures = [error.message]
-        failures += [failure for each in self._growing.values() if (failure := each.result())]
+            raise JobFailed(error.message) from error
+        for growing in self._growing.values():
+            _sort(growing.result(), written, failures)
         if failures:
             raise JobFailed(failures[0])
+        return {each.name: each for each in written}
 
     def _pieces(self, keys: Sequence[str]) -> Iterator[Object]:
         """The objects of the splits in their order, as they are finished; ends when the output may appear."""
@@ -118,26 +123,44 @@ class _NotToAppear(Exception):  # no error: the output was given up
     pass
 
 
-def _compose(output: Store, staging: Store, name: str, pieces: Iterable[Object]) -> str | None:
+def _compose(output: Store, staging: Store, name: str, pieces: Iterable[Object]) -> Object | str | None:
+    """The output as it was written, or why it was not; nothing of one that was given up."""
+    size = 0
+
+    def counted() -> Iterator[Object]:
+        nonlocal size
+        for each in pieces:
+            size += each.size
+            yield each
+
     try:
-        output.compose(name, staging, pieces)
+        etag = output.compose(name, staging, counted())
     except _NotToAppear:
         return None
     except PersonalizeSparkError as error:
         return error.message
-    return None
+    return Object(name, size, etag)
 
 
-def _compose_in_tasks(executor: Executor, staging: Store, outputs: Sequence[_Output]) -> list[str]:
+def _sort(composed: Object | str | None, written: list[Object], failures: list[str]) -> None:
+    if isinstance(composed, Object):
+        written.append(composed)
+    elif composed is not None:
+        failures.append(composed)
+
+
+def _compose_in_tasks(executor: Executor, staging: Store, outputs: Sequence[_Output]) -> tuple[list[Object], list[str]]:
+    """What was written, and the failures."""
     if not outputs:
-        return []
+        return [], []
     tasks = min(len(outputs), max(executor.cores, -(-len(outputs) // _FILES_PER_TASK)))
     parts = defaultdict[int, list[_Output]](list)
     for number, each in enumerate(outputs):
         parts[number % tasks].append(each)
     for number, part in parts.items():
         write_document(staging, _part(number), part)
-    return executor.run(staging, tasks, _compose_part)
+    failures = executor.run(staging, tasks, _compose_part)
+    return [each for number in parts for each in read_document(staging, _written_of(number), list[Object])], failures
 
 
 def _compose_part(staging: Store, number: int) -> Iterator[str]:
@@ -145,10 +168,14 @@ def _compose_part(staging: Store, number: int) -> Iterator[str]:
     stores = {OUT: plan.output(), ERRORS: plan.errors() or plan.output()}
     part = read_document(staging, _part(number), list[_Output])
     with ThreadPoolExecutor(_WRITERS) as pool:
-        composed = [
+        composing = [
             pool.submit(_compose, stores[kind], staging, name, pieces) for kind, name, pieces in part if kind in stores
         ]
-        yield from filter(None, (each.result() for each in composed))
+    written, failures = list[Object](), list[str]()
+    for each in composing:
+        _sort(each.result(), written, failures)
+    write_document(staging, _written_of(number), written)
+    yield from failures
     yield from _written(plan, staging, [each for each in part if each[0] == PARQUET])
 
 
@@ -168,3 +195,7 @@ def _written(plan: Plan, staging: Store, outputs: Sequence[_Output]) -> Iterator
 
 def _part(number: int) -> str:
     return f"publish/{number:05d}.json"
+
+
+def _written_of(number: int) -> str:
+    return f"publish/{number:05d}-written.json"

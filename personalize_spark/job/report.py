@@ -17,6 +17,7 @@ from personalize_spark.job.task import Piece
 from personalize_spark.job.themed import ThemedList
 from personalize_spark.outcomes import Outcomes, Remark
 from personalize_spark.quality.template import fragment, printable
+from personalize_spark.storage.store import Object
 
 VERSION = 1
 MAX_NAMED = 1_000
@@ -94,6 +95,8 @@ class Report:
         scores: lists by the score of their first item: half a decade each, from below 10 ** -6.5 to 1; zeros without scores.
         popularity: lists by the popularity of their first item: tenths of the items, the most popular ones first.
         error_files: inputs with error lines, and how many; the thousand with the most.
+        error_outputs: the outputs of these, as they were written.
+        repeated: of the lines, those whose answers another job has given.
         unanswered: how many inputs have no output; what their tasks answered counts nowhere but in times.
         failed_files: their names, the first thousand, without those whose name is not UTF-8.
         failure: the job's `failureReason`, if it failed.
@@ -137,6 +140,8 @@ class Report:
     scores: list[int] = field(default_factory=list)
     popularity: list[int] = field(default_factory=list)
     error_files: dict[str, int] = field(default_factory=dict)
+    error_outputs: dict[str, Object] = field(default_factory=dict)
+    repeated: int = 0
     unanswered: int = 0
     failed_files: list[str] = field(default_factory=list)
     failure: str | None = None
@@ -157,6 +162,7 @@ class Report:
         lines = [
             f"{read} answered in {self.seconds:.1f} s ({counted(round(self.lines_per_second), 'line')}/s{start})",
             *([f"  {counted(self.unanswered, 'file')} without an output"] if self.unanswered else []),
+            *([f"  {counted(self.repeated, 'line')} with the answer of before"] if self.repeated else []),
             *(f"  {counted(count, 'error line')}: {kind}{self._first(kind)}" for kind, count in self.errors.items()),
             *(
                 f"  {counted(count, 'line')}: {_TOLD[Remark(kind)]}{self._first(kind)}"
@@ -213,7 +219,7 @@ def report_of(plan: Plan, names: Sequence[str], refused: Sequence[str], ledger: 
     return Report(
         output=job.output_path,
         files=len(names) + len(refused),
-        lines=total.answered,
+        lines=total.answered + total.repeated,
         errors=_counts(total.errors),
         bytes=sum(piece.bytes for piece in ordered),
         task_seconds=round(sum(piece.seconds for piece in every), 3),
@@ -227,7 +233,8 @@ def report_of(plan: Plan, names: Sequence[str], refused: Sequence[str], ledger: 
         model=job.model.sha256,
         view=job.view.sha256 if job.view else None,
         kernels=sorted({piece.kernel for piece in ordered if piece.kernel}),
-        answered=total.answered - total.error_lines,
+        answered=total.answered - total.error_lines + total.repeated,
+        repeated=total.repeated,
         remarks=_counts(total.remarks),
         first=first,
         near_misses=near,
@@ -353,5 +360,5 @@ def _no_json_lines(pieces: Iterable[Piece]) -> Iterator[tuple[int, str]]:
     for piece in pieces:
         if piece.form is not None:
             forms[piece.file] = piece.form
-        excess[piece.file] += 2 * piece.outcomes.error_lines - piece.outcomes.answered
+        excess[piece.file] += 2 * piece.outcomes.error_lines - piece.outcomes.answered - piece.outcomes.repeated
     yield from ((file, form) for file, form in forms.items() if excess[file] >= 0)

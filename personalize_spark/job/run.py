@@ -17,7 +17,15 @@ import msgspec
 from personalize_spark.catalog.catalog import Catalog, Record
 from personalize_spark.catalog.lease import RESUMABLE, Lease, way_on
 from personalize_spark.catalog.status import Status
-from personalize_spark.errors import JobFailed, ObjectNotFound, PersonalizeSparkError, StorageError, counted, reason_of
+from personalize_spark.errors import (
+    EngineLost,
+    JobFailed,
+    ObjectNotFound,
+    PersonalizeSparkError,
+    StorageError,
+    counted,
+    reason_of,
+)
 from personalize_spark.job.attempts import Ledger, Progress, run_attempts
 from personalize_spark.job.executor import Executor
 from personalize_spark.job.inflate import inflate
@@ -35,6 +43,7 @@ from personalize_spark.job.inputs import (
     write_refusals,
 )
 from personalize_spark.job.job import Job
+from personalize_spark.job.locate import with_old_answers
 from personalize_spark.job.plan import CHECK, Plan
 from personalize_spark.job.preflight import preflight
 from personalize_spark.job.publish import Publisher
@@ -79,6 +88,10 @@ def _run_job(executor: Executor, catalog: Catalog, record: Record, show: Callabl
             report = converted(record.fields["report"], Report, f"The record of {record.arn}")
             report.notes.extend([*_clean(plan), *(_write_report(plan, report) if job.report_files else [])])
             lease.update(**_end(report), report=asdict(report), **{RESUMABLE: None})
+    except EngineLost as error:
+        reason = f"{error.message} {way_on(record)}"
+        lease.update(status=Status.FAILED, failureReason=reason)
+        raise JobFailed(reason) from error
     except PersonalizeSparkError as error:
         lease.update(
             status=Status.FAILED, failureReason=error.message, **{RESUMABLE: None}
@@ -130,11 +143,14 @@ def _run(executor: Executor, plan: Plan, lease: Lease, show: Callable[[Progress]
         if plan.job.service_limits:
             _check_records(ledger, inputs)
         lease.update()  # the fence: who has lost the job publishes nothing
-        outputs.publish()
+        written = outputs.publish()
     ledger.storage_retries = RETRIES.count + executor.retries - retries
     timing = Timing(time.monotonic() - started, ready - started, before.lines)
     refused = read_refusals(staging)
     report = report_of(plan, [each.source.name for each in inputs], [name for name, _ in refused], ledger, timing)
+    report.error_outputs.update(
+        (each.source.name, written[each.output]) for each in inputs if each.source.name in report.error_files
+    )
     report.notes.extend(phrases.notes)
     report.notes.extend(note_of_litter(plan.job.input_path, plan.job.access))
     report.notes.extend(note_of_old_answers([each.source.name for each in inputs]))
@@ -222,6 +238,7 @@ def _cut(executor: Executor, plan: Plan, inputs: Sequence[Input], staging: Store
     cut = {split.file: split.range.source for split in splits if split.number > 0 and not split.inflated}
     if packed := packed_inside(plan.input(), cut.values()):
         splits = list(cut_in(packed=packed))
+    splits = with_old_answers(executor, plan, inputs, splits)
     splits = executor.gather(staging, splits)
     write_splits(staging, splits)
     return splits

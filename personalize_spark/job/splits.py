@@ -32,7 +32,7 @@ class Split:
     """One split of one input; `number` is its place among the splits of that input, `lines` how many lines it should have.
 
     `inflated` splits are of objects in the staging folder, the others of the input itself. Of a `gathered` one, the rows of
-    its users lie in the staging folder too.
+    its users lie in the staging folder too. `old` are the lines of another job's output that answer it; see `job.old_answers`.
     """
 
     file: int
@@ -41,6 +41,7 @@ class Split:
     lines: float
     inflated: bool = False
     gathered: bool = False
+    old: ByteRange | None = None
 
     @property
     def key(self) -> str:

@@ -19,12 +19,14 @@ from typing import BinaryIO
 
 import pyarrow as pa
 
+from personalize_spark.answer import Answers
 from personalize_spark.artifacts.shards import GatheredRows
 from personalize_spark.errors import ObjectNotFound, PersonalizeSparkError, counted
 from personalize_spark.job.byte_ranges import blocks, compression, lines_of, stored
 from personalize_spark.job.forms import peeked
 from personalize_spark.job.inputs import ERRORS
 from personalize_spark.job.near_misses import known_users, near_misses
+from personalize_spark.job.old_answers import OldLines, put_together
 from personalize_spark.job.plan import Plan
 from personalize_spark.job.prepared import Prepared
 from personalize_spark.job.splits import Split, read_task
@@ -124,14 +126,14 @@ class Worker(Prepared):
         self._turn_to(split)
         if split.number == 0:
             piece.form, text = peeked(text)
-        apart = self.plan.job.errors_to is not None
+        old = self._old(split)
         with (
             on_local_disk(),
             tempfile.SpooledTemporaryFile(_IN_MEMORY) as file,
             tempfile.SpooledTemporaryFile(_IN_MEMORY) as errors,
         ):
-            for lines in self._lines(text):
-                answers = self.answer_lines(lines, apart=apart)
+            for lines in self.lines(text):
+                answers = self._answered(lines, old)
                 file.write(answers.data)
                 errors.write(answers.errors)
                 piece.outcomes.add(answers.outcomes)
@@ -153,6 +155,19 @@ class Worker(Prepared):
         done: Future[Piece] = Future()
         done.set_result(piece)
         return done
+
+    def _old(self, split: Split) -> OldLines | None:
+        """What another job has answered of a split, if it has."""
+        if split.old is None or self.job.old is None:
+            return None
+        return OldLines(open_store(self.job.old.folder, self.job.access), split.old, apart=self.job.old.apart)
+
+    def _answered(self, lines: Sequence[bytes], old: OldLines | None) -> Answers:
+        apart = self.job.errors_to is not None
+        if old is None or self.job.old is None:
+            return self.answer_lines(lines, apart=apart)
+        asked, answered = old.left_out(lines)
+        return put_together(self.answer_lines(asked), answered, repeated=self.job.old.repeated, apart=apart)
 
     def _written(self, piece: Piece, data: bytes) -> Piece:
         piece.etag = self.staging.write(piece.name, data)
@@ -179,15 +194,16 @@ class Worker(Prepared):
 
     def themed(self, split: Split) -> list[ThemedList]:
         """The themes of a split, as its answers would have them."""
-        return [each for lines in self._lines(self.text(split)) for each in themed_lists(self.answer_lines(lines).data)]
+        return [each for lines in self.lines(self.text(split)) for each in themed_lists(self.answer_lines(lines).data)]
 
     def users(self, split: Split) -> list[bytes]:
         """All users that the lines of a split name, each once."""
         required = [*self.recipe.required, *(self.line_filter.required if self.line_filter else ())]
         if USER_ID not in required:
             return []
-        found: set[str] = set()
-        for lines in self._lines(self.text(split)):
+        found, old = set[str](), self._old(split)
+        for every in self.lines(self.text(split)):
+            lines = old.left_out(every)[0] if old else every
             found.update(ids_of(parse_lines(lines, required).objects, USER_ID))
         return [each.encode() for each in sorted(found)]
 
@@ -202,7 +218,8 @@ class Worker(Prepared):
             return pa.ipc.open_file(self.staging.read(f"{slice_name(split.key, side)}.arrow")).get_batch(0)
         return None
 
-    def _lines(self, text: Iterable[bytes]) -> Iterator[list[bytes]]:
+    def lines(self, text: Iterable[bytes]) -> Iterator[list[bytes]]:
+        """The lines of a text, those together that are answered together."""
         # themes of a file know of each other
         for block in text if self.themes is None else [b"".join(text)]:
             lines = block.removesuffix(b"\n").split(b"\n")

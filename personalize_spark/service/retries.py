@@ -11,7 +11,7 @@ from typing import Any
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.errors import ArtifactError, InvalidInputException, counted
-from personalize_spark.job.job import Job
+from personalize_spark.job.job import Job, OldAnswers
 from personalize_spark.job.report import MAX_NAMED, Report
 from personalize_spark.service.batch_inference_jobs import report
 from personalize_spark.storage.documents import read_document
@@ -21,19 +21,22 @@ _MAX_NAME = 63
 _RETRY = re.compile(r"-retry-\d+$")
 
 
-def job_to_retry(catalog: Catalog, of: Place, extensions: Mapping[str, Any] | None = None) -> Job:
+def job_to_retry(
+    catalog: Catalog, of: Place, extensions: Mapping[str, Any] | None = None, to: Place | None = None
+) -> Job:
     """The job that answers again what went wrong in another one; its outputs take the place of the old ones, each as a whole.
 
-    Only the files that have error lines or no output are in it. All that the other job had pinned is pinned again, so the lines
-    that were answered get the same answers. The inputs are read as they are now.
+    Only the files that have error lines or no output are in it, and of these the lines that had no answer, or are others by now:
+    see `job.old_answers`. All that the other job had pinned is pinned again. The inputs are read as they are now.
 
     Args:
         catalog: holds the other job.
         of: its ARN, or the path or URI of its `report.json`.
         extensions: must be none: lines that are answered again get what the other job asked for.
+        to: a folder for outputs that hold the new answers alone; the old ones stay.
 
     Raises:
-        InvalidInputException: there is nothing to answer again, or an artifact is no longer there.
+        InvalidInputException: there is nothing to answer again, an artifact is no longer there, or nobody knows which lines were error lines.
         ResourceNotFoundException: there is no such job.
     """
     if extensions:
@@ -56,7 +59,43 @@ def job_to_retry(catalog: Catalog, of: Place, extensions: Mapping[str, Any] | No
     what = f"{counted(len(names), 'file')} of {told.files:,}" if some is not None else f"all {told.files:,} files"
     name = next(each for each in _names(job.arn.name) if not catalog.holds(job.arn.sibling(job.arn.kind, each)))
     note = f"This job answered {what} of {told.job} again."
-    return replace(job, request={**job.request, "jobName": name}, only=some, notes=[*job.notes, note])
+    again = replace(
+        job, request={**job.request, "jobName": name}, only=some, notes=[*job.notes, note], old=_old(job, told)
+    )
+    return again if to is None else _with_new_outputs(again, told, uri_of(to))
+
+
+def _old(job: Job, told: Report) -> OldAnswers | None:
+    """What is known of the outputs; nothing where there are themes, as these depend on other lines."""
+    if job.old is not None and not job.old.repeated:
+        raise InvalidInputException(
+            f"The outputs of {told.job} hold only lines of another job: retry that one. {told.notes[0]}"
+        )
+    if job.themes is not None:
+        return None
+    return OldAnswers(job.output_path, told.error_outputs, apart=job.errors_to is not None, repeated=True)
+
+
+def _with_new_outputs(job: Job, told: Report, folder: str) -> Job:
+    """The job with outputs that have only what it answers, and no other files: those of the first job have it all."""
+    old = job.old
+    if old is None or job.only is None or not told.error_files.keys() <= old.outputs.keys():
+        raise InvalidInputException(
+            f"Which lines of {told.job} were error lines is not known: it has themes, or more than {MAX_NAMED - 1:,} files with error "
+            "lines, or is of an earlier release. Without --retry-to its whole files are answered again."
+        )
+    if open_store(folder).root == open_store(job.output_path).root:
+        raise InvalidInputException(
+            f"{folder} has the outputs of {told.job}: name another folder, or leave --retry-to out."
+        )
+    place = {**job.request["jobOutput"]["s3DataDestination"], "path": folder}
+    return replace(
+        job,
+        request={**job.request, "jobOutput": {"s3DataDestination": place}},
+        old=replace(old, repeated=False),
+        errors_to=None,
+        extensions=replace(job.extensions, also_parquet=None),
+    )
 
 
 def _names(name: str) -> Iterator[str]:

@@ -56,6 +56,13 @@ class FileStore:
                 if stat.S_ISREG(state.st_mode):  # a pipe would be waited for
                     yield Object(name, state.st_size, _etag(state))
 
+    def broken_links(self, prefix: str = "") -> Iterator[Object]:
+        """Links to nothing, which `list` leaves out: nothing can be read there."""
+        for name in self._names(prefix, follow=True):
+            path = self.path(name)
+            if path.is_symlink() and not path.exists():
+                yield Object(name, 0, "")
+
     def newest(self, prefix: str) -> float | None:
         """See `Store.newest`."""
         times = list[float]()
@@ -107,7 +114,7 @@ class FileStore:
             _sync(self.path(name))
         return _version(data)
 
-    def compose(self, name: str, source: Store, pieces: Iterable[Object]) -> None:
+    def compose(self, name: str, source: Store, pieces: Iterable[Object]) -> str:
         """See `Store.compose`."""
         if not isinstance(source, FileStore):
             raise StorageError(
@@ -122,8 +129,10 @@ class FileStore:
                         _append(part, target)
                     _begin_to_store(target)
             _sync(path)
+            etag = _etag(path.stat())
             self.path(name).parent.mkdir(parents=True, exist_ok=True)
             path.replace(self.path(name))
+        return etag
 
     def delete(self, prefix: str) -> None:
         """See `Store.delete`; what a killed writer left unfinished and folders that are left empty go as well.

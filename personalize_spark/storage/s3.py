@@ -125,7 +125,7 @@ class S3Store:
         """See `Store.replace`."""
         return self._put(name, data, IfMatch=version)
 
-    def compose(self, name: str, source: Store, pieces: Iterable[Object]) -> None:
+    def compose(self, name: str, source: Store, pieces: Iterable[Object]) -> str:
         """See `Store.compose`: S3 copies what is large enough; small neighbours pass through here.
 
         The upload begins after the last piece is given: an upload that a killed driver leaves open is paid for unseen.
@@ -136,9 +136,8 @@ class S3Store:
             )
         parts = list(_parts(pieces))
         if not any(_is_copy(part) for part in parts) and len(parts) <= 1:
-            self.write(name, b"".join(source.span(*span) for part in parts for span in part))
-            return
-        self._assembled(name, parts, partial(self._part, name, source), _CONNECTIONS)
+            return self.write(name, b"".join(source.span(*span) for part in parts for span in part))
+        return self._assembled(name, parts, partial(self._part, name, source), _CONNECTIONS)
 
     def _assembled(self, name: str, parts: Sequence[P], send: Callable[[Any, P], str], threads: int) -> str:
         """Make an object of parts, by a multipart upload, and return its ETag.

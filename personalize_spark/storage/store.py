@@ -93,8 +93,8 @@ class Store(Protocol):
     def replace(self, name: str, data: bytes, version: str) -> str:
         """Write the object if it is still the one of that version, else `ObjectChanged`; returns the new version."""
 
-    def compose(self, name: str, source: Store, pieces: Iterable[Object]) -> None:
-        """Make one object out of the pieces (objects of `source`, a store of the same kind) in their order.
+    def compose(self, name: str, source: Store, pieces: Iterable[Object]) -> str:
+        """Make one object out of the pieces (objects of `source`, a store of the same kind) in their order, and return its etag.
 
         The pieces may come late, one by one. The object appears whole, after the last of them; if there is an error, or a
         piece that is not what it was, never.

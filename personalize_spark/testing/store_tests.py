@@ -150,8 +150,8 @@ class StoreTests:
             piece = random.Random(number).randbytes(size)
             staging.write(f"pieces/{number:03d} %2B+é", piece)
             whole += piece
-        store.compose("out/whole é.out", staging, list(staging.list("pieces/")))
-        assert store.read("out/whole é.out") == whole
+        etag = store.compose("out/whole é.out", staging, list(staging.list("pieces/")))
+        assert store.read("out/whole é.out", etag=etag) == whole
         staging.delete("")
         assert names_in(store) == ["out/whole é.out"]
 

@@ -20,6 +20,7 @@ from pyspark.sql import SparkSession
 from personalize_spark import api
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.catalog.status import Status
+from personalize_spark.cli.main import main
 from personalize_spark.job.spark_executor import _forget_finders
 from personalize_spark.testing.toy import golden_version, request
 
@@ -56,7 +57,7 @@ def begun(folder: Path) -> tuple[subprocess.Popen[str], Catalog]:
 
 @pytest.mark.slow
 @pytest.mark.spark
-def test_a_killed_jvm_is_told_in_plain_words(tmp_path: Path) -> None:
+def test_a_job_whose_jvm_was_killed_is_resumed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     driver, catalog = begun(tmp_path)
     children = [each.read_text().split() for each in Path(f"/proc/{driver.pid}/task").glob("*/children")]
     for child in chain.from_iterable(children):
@@ -65,9 +66,20 @@ def test_a_killed_jvm_is_told_in_plain_words(tmp_path: Path) -> None:
     assert driver.returncode == 1
     assert "The JVM of the driver is gone: it was killed, or ended by itself." in said
     assert "Traceback" not in said
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["_CHECK"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["_CHECK", "_staging"]
     [record] = catalog.list("batch-inference-job")
     assert record.status is Status.FAILED
+    assert record.fields["failureReason"].endswith(f"Continue it with: personalize-spark resume {record.arn}")
+    command = record.fields["failureReason"].partition("personalize-spark ")[2].split()
+    assert main([*command, "--engine", "local", "--catalog", catalog.uri]) == 0
+    assert "The job was resumed: " in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "out").iterdir() if path.name != "_CHECK"] == ["users.json.out"]
+    check_answers(tmp_path)
+
+
+def check_answers(folder: Path) -> None:
+    answers = (folder / "out/users.json.out").read_bytes().splitlines()
+    assert (len(answers), len(set(answers))) == (LINES, 1)
 
 
 @pytest.mark.slow
@@ -84,7 +96,5 @@ def test_a_driver_that_spot_capacity_takes_away_is_resumed(spark: SparkSession, 
     report = api.resume(catalog, str(record.arn), spark=spark)
     assert 0 < before < report.splits
     assert report.lines == LINES
-    answers = (tmp_path / "out/users.json.out").read_bytes().splitlines()
-    assert len(answers) == LINES
-    assert len(set(answers)) == 1
+    check_answers(tmp_path)
     assert [note for note in report.notes if "resumed" in note]
