@@ -49,6 +49,8 @@ class Input:
 def find_inputs(input_path: str, output_path: str, access: Access, only: Sequence[str] | None = None) -> list[Input]:
     """All objects whose URI starts with the input path, but what a job itself leaves under the output path, and litter.
 
+    A link to nothing is one that cannot be read: somebody wanted its lines answered.
+
     Litter are hidden files, and what Spark and Windows leave beside data: see `note_of_litter`.
 
     With `only` they are those of these names; their outputs have the names that they have among all.
@@ -61,7 +63,7 @@ def find_inputs(input_path: str, output_path: str, access: Access, only: Sequenc
     target = open_store(output_path, access)
     found = [
         each
-        for each in store.list(prefix)
+        for each in chain(store.list(prefix), store.broken_links(prefix) if isinstance(store, FileStore) else ())
         if each.name == prefix
         or not (is_litter(each.name, prefix) or _left_by_a_job(store.root + each.name, target.root))
     ]
@@ -91,6 +93,8 @@ def _refuser(store: Store, prefix: str, target: Store) -> Callable[[str, str], s
         shown = os.fsencode(name).decode(errors="backslashreplace")
         if shown != name:
             return f"The name of {store.root}{shown} is not UTF-8: rename the file."
+        if not store.path(name).exists():
+            return f"{store.root}{name} is a link to nothing: mend it, or remove it."
         if name != prefix and not os.path.realpath(store.path(name)).startswith(inside.rstrip("/") + "/"):
             return f"{store.root}{name} is behind a link that leads out of the input folder: copy it there, or name it itself."
         return ""

@@ -141,3 +141,17 @@ def test_every_input_keeps_the_limit_of_records(tmp_path: Path) -> None:
     root = f"file://{tmp_path}/"
     with pytest.raises(JobFailed, match=r"may have 3 records; .*/b\.json\.gz has more, and 1 more"):
         check_records(FileStore(str(tmp_path)), find_inputs(root, f"{root}out/", AMBIENT), 3)
+
+
+def test_a_link_to_nothing_is_an_input_that_cannot_be_read(tmp_path: Path) -> None:
+    root = write(tmp_path, "in/a.json")
+    (tmp_path / "in/gone.json").symlink_to(tmp_path / "in/nothing.json")
+    (tmp_path / "in/self.json").symlink_to(tmp_path / "in/self.json")
+    (tmp_path / "in/.gone").symlink_to(tmp_path / "in/nothing")
+    refused = {each.source.name: each.refused for each in find_inputs(f"{root}in/", f"{root}out/", AMBIENT)}
+    told = "is a link to nothing: mend it, or remove it."
+    assert refused == {
+        "a.json": "",
+        "gone.json": f"{root}in/gone.json {told}",
+        "self.json": f"{root}in/self.json {told}",
+    }

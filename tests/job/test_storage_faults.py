@@ -161,6 +161,26 @@ def test_a_role_that_may_not_delete_is_a_note(s3: str, tmp_path: Path, monkeypat
     assert "lacks the permission s3:DeleteObject on s3://" in note
 
 
+def test_an_output_whose_last_answer_is_always_lost_is_there(
+    s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost: list[str] = []
+
+    def lose(each: Asked) -> str | None:
+        completes = each.method == "POST" and "uploadId=" in each.path
+        lost.extend([each.path] * completes)
+        return "lost" if completes else None
+
+    store = open_store(s3)
+    asked = ask(Catalog(tmp_path / "catalog"), s3)
+    store.write("in/users.json", b'{"userId":"u1"}\n' * 60_000)  # an output of more than one part
+    with harmful(os.environ["AWS_ENDPOINT_URL"], lose) as url, through(url, monkeypatch):
+        told = api.run_batch_inference(tmp_path / "catalog", asked, engine="local")
+    assert (told.lines, told.storage_retries) == (60_000, 0)
+    assert len(lost) == 1
+    assert store.read("out/users.json.out").count(b"\n") == 60_000
+
+
 def test_every_worker_renews_the_keys_of_a_role(s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     catalog = Catalog(tmp_path / "catalog")
     asked = ask(catalog, s3)
