@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 
 from personalize_spark.answer import Answers
 from personalize_spark.job.byte_ranges import ByteRange, blocks
@@ -27,21 +28,46 @@ class OldLines:
 
     def __init__(self, store: Store, part: ByteRange, *, apart: bool) -> None:
         self.position, self._apart = part.start, apart
-        self._lines = _lines_of(store, part)
-        self._next = next(self._lines, b"")
+        self._lines, self._ahead = _lines_of(store, part), list[bytes]()
 
     def left_out(self, lines: Sequence[bytes]) -> tuple[list[bytes], list[bytes]]:
         """The lines, those that keep their answers made blank; and for each that was not blank its old answer, empty where there is none."""
-        asked, old = list(lines), list[bytes]()
-        for place, value in zip(places_of(lines), parse(lines, ()).inputs, strict=True):
-            stays = self._next.endswith(_RIGHT) and self._next.startswith(b'{"input":%b,"output":' % value)
-            old.append(self._next if stays else b"")
-            if stays:
+        begins = [b'{"input":%b,"output":' % value for value in parse(lines, ()).inputs]
+        there = self._next(len(begins))
+        stays = [line.endswith(_RIGHT) and line.startswith(begin) for line, begin in zip(there, begins, strict=False)]
+        if len(begins) == len(there) and all(stays):
+            self._pass(there)
+            return [b""] * len(lines), there
+        old = self._in_step(begins, there) if self._apart else self._side_by_side(begins, there, stays)
+        asked = list(lines)
+        for place, each in zip(places_of(lines), old, strict=True):
+            if each:
                 asked[place] = b""
-            if stays or not self._apart:  # where error lines are apart, one that was has nothing here to pass
-                self.position += len(self._next) + 1
-                self._next = next(self._lines, b"")
         return asked, old
+
+    def _side_by_side(self, begins: Sequence[bytes], there: Sequence[bytes], stays: Sequence[bool]) -> list[bytes]:
+        self._pass(there)
+        kept = [line if stay else b"" for line, stay in zip(there, stays, strict=True)]
+        return kept + [b""] * (len(begins) - len(there))
+
+    def _in_step(self, begins: Sequence[bytes], there: list[bytes]) -> list[bytes]:
+        """Where error lines are apart, one that was has nothing here to pass."""
+        old, at = list[bytes](), 0
+        for begin in begins:
+            same = at < len(there) and there[at].startswith(begin)
+            old.append(there[at] if same and there[at].endswith(_RIGHT) else b"")
+            at += same
+        self._pass(there[:at])
+        self._ahead = there[at:] + self._ahead
+        return old
+
+    def _next(self, count: int) -> list[bytes]:
+        lines = [*self._ahead, *islice(self._lines, max(0, count - len(self._ahead)))]
+        self._ahead = lines[count:]
+        return lines[:count]
+
+    def _pass(self, lines: Sequence[bytes]) -> None:
+        self.position += sum(map(len, lines)) + len(lines)
 
 
 def put_together(given: Answers, old: Sequence[bytes], *, repeated: bool, apart: bool) -> Answers:
@@ -62,7 +88,7 @@ def put_together(given: Answers, old: Sequence[bytes], *, repeated: bool, apart:
 
 
 def _text(lines: Sequence[bytes]) -> bytes:
-    return b"".join(line + b"\n" for line in lines)
+    return b"\n".join([*lines, b""])
 
 
 def _lines_of(store: Store, part: ByteRange) -> Iterator[bytes]:

@@ -167,7 +167,8 @@ class Worker(Prepared):
         if old is None or self.job.old is None:
             return self.answer_lines(lines, apart=apart)
         asked, answered = old.left_out(lines)
-        return put_together(self.answer_lines(asked), answered, repeated=self.job.old.repeated, apart=apart)
+        given = self.answer_lines(asked) if any(asked) else Answers(b"", b"", Outcomes(len(asked)))
+        return put_together(given, answered, repeated=self.job.old.repeated, apart=apart)
 
     def _written(self, piece: Piece, data: bytes) -> Piece:
         piece.etag = self.staging.write(piece.name, data)
