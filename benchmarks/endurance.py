@@ -1,6 +1,7 @@
 """Jobs one after another, in one driver and through one HTTP server: memory, open files and threads stay flat.
 
     python -m benchmarks.endurance [--minutes 10]
+    python -m benchmarks.endurance --draw      the charts again, of the results that are there
 
 Both run at once, each with the local engine, on a toy model and 20,000 lines. What is counted is the driver's and the server's own process;
 the workers of a job end with it.
@@ -43,31 +44,48 @@ class Ran:
 
 
 def main() -> None:
-    """Run the driver and the server side by side, look at both, and write the results."""
+    """Run, and draw what was seen."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--draw", action="store_true", help="only draw the charts")
     parser.add_argument("--drive", metavar="FOLDER", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.drive:
         drive(Path(arguments.drive))
         return
+    if not arguments.draw:
+        run(arguments.minutes)
+    draw()
+
+
+def run(minutes: float) -> None:
+    """Run the driver and the server side by side for so long, and write down what was seen."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "users.json").write_text("".join(f'{{"userId":"u{n}"}}\n' for n in range(LINES)))
-        seen = watch(folder, arguments.minutes * 60)
+        seen = watch(folder, minutes * 60)
     RESULTS.write_text(
         json.dumps(
-            {"machine": machine(), "minutes": arguments.minutes, **{name: asdict(ran) for name, ran in seen.items()}},
+            {"machine": machine(), "minutes": minutes, **{name: asdict(ran) for name, ran in seen.items()}},
             indent=1,
         )
         + "\n"
     )
-    series = {
-        f"{name}: {what}": [(look["minute"], look[what]) for look in ran.looks]
-        for name, ran in seen.items()
-        for what in ("MB", "files")
-    }
-    RESULTS.with_suffix(".svg").write_text(curves("Memory (MB) and open files, job after job", series, "min"))
+
+
+def draw() -> None:
+    """Draw the results: memory, and what is counted."""
+    seen = json.loads(RESULTS.read_text())
+    for name, title, kinds in (
+        ("endurance", "Memory (MB), job after job", ["MB"]),
+        ("endurance-counts", "Open files and threads, job after job", ["files", "threads"]),
+    ):
+        series = {
+            f"{which}: {kind}": [(look["minute"], look[kind]) for look in seen[which]["looks"]]
+            for which in ("driver", "server")
+            for kind in kinds
+        }
+        RESULTS.with_name(f"{name}.svg").write_text(curves(title, series, "min"))
 
 
 def watch(folder: Path, seconds: float) -> dict[str, Ran]:
