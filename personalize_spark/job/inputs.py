@@ -53,10 +53,10 @@ def find_inputs(input_path: str, output_path: str, access: Access, only: Sequenc
 
     Litter are hidden files, and what Spark and Windows leave beside data: see `note_of_litter`.
 
-    With `only` they are those of these names; their outputs have the names that they have among all.
+    With `only` they are those of these names; their outputs have the names that they have among all. One that is gone cannot be read.
 
     Raises:
-        JobFailed: nothing matches, or one of `only` is not there.
+        JobFailed: nothing matches.
     """
     folder, prefix = split_prefix(input_path)
     store = open_store(folder, access)
@@ -77,9 +77,9 @@ def find_inputs(input_path: str, output_path: str, access: Access, only: Sequenc
 
 def _named(inputs: Sequence[Input], only: Sequence[str], root: str) -> list[Input]:
     by_name = {each.source.name: each for each in inputs}
-    if missing := [name for name in only if name not in by_name]:
-        raise JobFailed(f"{root}{missing[0]} is no longer there; it is one of {len(only)} files to answer again.")
-    return sorted((by_name[name] for name in only), key=lambda each: each.source.name)
+    why = f"is no longer there; it is one of {len(only)} files to answer again."
+    gone = [Input(Object(name, 0, ""), "", f"{root}{name} {why}") for name in only if name not in by_name]
+    return sorted([*gone, *(by_name[name] for name in only if name in by_name)], key=lambda each: each.source.name)
 
 
 def _refuser(store: Store, prefix: str, target: Store) -> Callable[[str, str], str]:

@@ -84,8 +84,10 @@ def test_each_retry_has_a_name_of_its_own(catalog: Catalog, failed: str) -> None
 
 def test_a_file_that_is_gone_is_named(catalog: Catalog, failed: str, tmp_path: Path, local: LocalExecutor) -> None:
     (tmp_path / "in" / "cut.json.gz").unlink()
+    (tmp_path / "in" / "sub" / "typo.json").write_bytes(GOOD * 2)
     with pytest.raises(JobFailed, match=r"in/cut\.json\.gz is no longer there; it is one of 2 files"):
         run_job(local, catalog, job_to_retry(catalog, failed).create(catalog), lambda _: None)
+    assert (tmp_path / "out" / "sub" / "typo.json.out").read_bytes().count(b'"error":null') == 2
 
 
 def test_more_files_than_a_report_names_are_all_answered(
