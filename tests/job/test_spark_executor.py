@@ -59,6 +59,9 @@ def begun(folder: Path) -> tuple[subprocess.Popen[str], Catalog]:
 @pytest.mark.spark
 def test_a_job_whose_jvm_was_killed_is_resumed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     driver, catalog = begun(tmp_path)
+    while not list(tmp_path.glob("out/_staging/*/*/manifests/*")):
+        assert driver.poll() is None
+        time.sleep(0.01)
     children = [each.read_text().split() for each in Path(f"/proc/{driver.pid}/task").glob("*/children")]
     for child in chain.from_iterable(children):
         os.kill(int(child), signal.SIGKILL)
