@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 # Under these the platform has configured Spark, and the session is taken as it is.
 _PLATFORMS = ("PYSPARK_GATEWAY_PORT", "DATABRICKS_RUNTIME_VERSION", "SPARK_REMOTE")
 
-_LOGGING = f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties').as_uri()}"
+# A module of a zip that Spark ships has a relative path in an executor.
+_LOGGING = f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties').absolute().as_uri()}"
 _START_FAST = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 
 _LOCAL = {

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from importlib.metadata import requires
@@ -26,6 +27,26 @@ for package in ("artifacts", "catalog", "filters", "quality", "recipes", "scorin
 for module in ("answer", "cli.main", "request"):
     importlib.import_module(f"personalize_spark.{module}")
 """
+
+
+FROM_ZIP = """
+import importlib, pkgutil, sys
+sys.path.insert(0, "./package.zip")
+import personalize_spark
+assert personalize_spark.__file__.startswith("./package.zip")
+for module in pkgutil.walk_packages(personalize_spark.__path__, "personalize_spark."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+from personalize_spark.filters.parser import parse
+parse('EXCLUDE ItemID WHERE Items.GENRES IN ("drama")')
+"""
+
+
+@pytest.mark.slow
+def test_the_zip_has_all_that_modules_read(tmp_path: Path) -> None:
+    """As executors have it by --py-files: by a relative path."""
+    shutil.make_archive(f"{tmp_path}/package", "zip", Path(__file__).parents[1], "personalize_spark")
+    subprocess.run([sys.executable, "-c", FROM_ZIP], check=True, cwd=tmp_path)
 
 
 @pytest.mark.slow

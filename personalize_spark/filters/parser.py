@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Iterable
 from functools import cache
+from importlib.resources import files
 from typing import Any, cast
 
 from lark import Lark, Token, Transformer
@@ -105,7 +106,8 @@ def parse(text: str) -> Filter:
 
 @cache
 def _lark() -> Lark:
-    return Lark.open("grammar.lark", rel_to=__file__, parser="lalr", start="filter", maybe_placeholders=True)
+    grammar = files(__package__).joinpath("grammar.lark").read_text("utf-8")
+    return Lark(grammar, parser="lalr", start="filter", maybe_placeholders=True)
 
 
 def _depth(text: str) -> int:
