@@ -22,12 +22,14 @@ from personalize_spark.job.byte_ranges import ByteRange
 from personalize_spark.job.executor import Executor
 from personalize_spark.job.local_executor import LocalExecutor
 from personalize_spark.job.old_answers import OldLines, put_together
+from personalize_spark.job.publish import Publisher
 from personalize_spark.job.report import Report
 from personalize_spark.job.run import run_job
 from personalize_spark.recipes import RECIPES, Settings
 from personalize_spark.service.batch_inference_jobs import create_batch_inference_job
 from personalize_spark.service.retries import job_to_retry
 from personalize_spark.storage.location import open_store
+from personalize_spark.storage.store import Object
 from personalize_spark.testing.toy import golden_version, model_of, random_world, request
 
 LINES = 10_000
@@ -190,6 +192,27 @@ def test_a_retry_can_be_retried(place: Place) -> None:
     [again] = [record for record in place.catalog.list("batch-inference-job") if record.arn.name == "old-retry-1"]
     report = place.retry(str(again.arn), lines())
     assert (report.repeated, report.lines) == (LINES * 4 // 5 - 1, LINES * 4 // 5)
+
+
+def test_a_retry_that_was_stopped_behind_its_outputs_is_resumed(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    arn = place.run(lines(wrong=WRONG), "old")
+    publish = Publisher.publish
+
+    def stopped(publisher: Publisher) -> dict[str, Object]:
+        publish(publisher)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as during:
+        during.setattr(Publisher, "publish", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            place.retry(arn, lines())
+    new = place.output("old")
+    again = place.catalog.read(job_to_retry(place.catalog, arn).named("old-retry-1").arn)
+    report = run_job(place.executor, place.catalog, again, lambda _: None)
+    assert (report.repeated, report.errors) == (LINES * 4 // 5 - len(WRONG), {})
+    assert place.output("old") == new
+    place.run(lines(), "whole")
+    assert new == place.output("whole")
 
 
 def test_a_folder_for_answers_needs_a_job_to_retry(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
