@@ -273,8 +273,8 @@ def train(  # noqa: PLR0913  # the command's options
         regularization: of ALS.
         alpha: how much confidence ALS takes from one interaction.
         seed: of the factors' first values.
-        training_jobs: how many candidates a training for users chooses from; 1: one, without a choice. Default: 1 for v2 recipes,
-            beyond 2 million interactions, and where a setting of ALS is given, else 3.
+        training_jobs: how many candidates a training for users chooses from; 1: one, without a choice. Default: 1
+            beyond 2 million interactions, and where a setting of ALS is given, else 4.
         theme_embedding: where texts lie for themes: in the space of the catalogue's own words, or in that of WordLlama.
         spark: the session to use; it needs Delta.
 

@@ -97,7 +97,7 @@ def _add_train(commands: Commands) -> None:
         type=int,
         metavar="N",
         help="recipes for users: train up to N candidates and keep the best on held-out items, as performHPO does; 1: no choice; "
-        "default: 1 for v2 recipes, beyond 2 million interactions, and where a setting of ALS is given, else 3",
+        "default: 1 beyond 2 million interactions, and where a setting of ALS is given, else 4",
     )
     parser.add_argument(
         "--theme-embedding",

@@ -165,7 +165,7 @@ def _told(fields: Fields, properties: Mapping[str, Any]) -> dict[str, str]:
     """What a reader wants to know of the version, by name."""
     choice = fields.get("choice", {})
     candidates = [
-        f"{_listed(each['form'])}: NDCG@25 {each['ndcg']:.4f}, log-loss {each['log_loss']:.4f}"
+        f"{_listed(each['form'])}: NDCG@25 {each['ndcg']:.4f}, log-loss {each['log_loss']:.4f}{_share(each)}"
         for each in choice.get("candidates", ())
     ]
     given = dict(properties.get("hyperparameters", {}))
@@ -180,6 +180,11 @@ def _told(fields: Fields, properties: Mapping[str, Any]) -> dict[str, str]:
         "of the candidates": "; ".join(candidates),
     }
     return {name: value for name, value in told.items() if value}
+
+
+def _share(candidate: Mapping[str, Any]) -> str:
+    share = candidate.get("share")  # versions of before have none
+    return "" if share is None else f", share of popularity {share:.2f}"
 
 
 def _listed(values: Mapping[str, Any] | str) -> str:

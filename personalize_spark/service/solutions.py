@@ -13,7 +13,7 @@ from personalize_spark.catalog.resources import find, versions_of
 from personalize_spark.catalog.status import Status
 from personalize_spark.errors import InvalidInputException, ResourceInUseException
 from personalize_spark.job.job import KIND as JOB
-from personalize_spark.recipes import RECIPES, ModelKind, recipe_of
+from personalize_spark.recipes import ModelKind, recipe_of
 from personalize_spark.request import validate
 from personalize_spark.service.pages import page_of, page_of_kind, shown
 from personalize_spark.service.refusals import refuse
@@ -64,9 +64,10 @@ def create_solution(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
     recipe = recipe_of(params["recipeArn"])
     Hyperparameters.of(config.get("algorithmHyperParameters") or {})
     _check_events(params)
-    if params.get("performHPO") and recipe.model is not ModelKind.SEQUENCES:
-        names = " and ".join(each.name for each in RECIPES.values() if each.model is ModelKind.SEQUENCES)
-        raise InvalidInputException(f"performHPO is for {names}; for {recipe.name} set algorithmHyperParameters.")
+    if params.get("performHPO") and recipe.model not in (ModelKind.USER_FACTORS, ModelKind.SEQUENCES):
+        raise InvalidInputException(
+            f"performHPO is for recipes for users; for {recipe.name} set algorithmHyperParameters."
+        )
     _candidates(params)
     arn = group.arn.sibling(KIND, params["name"])
     fields = {

@@ -2,7 +2,10 @@
 
 The users are those that calibrate the scores: their newest item is held out, and no candidate learns from it. Of the candidates whose
 NDCG@25 is within 2 % of the highest, which is less than what chance does to it, the one whose scores explain the held-out items best is
-taken. Where popularity's own NDCG@25 is as high, or fewer than 25 users tell anything, nothing is chosen: the simplest model is taken.
+taken. A candidate is measured with the share of popularity that its scores have by likelihood, and with half of it: the items that a user has met
+keep their part of the likelihood, and none of the lists, so a smaller share often gives a better order. It
+counts where that is beyond chance. A share under which the scores explain
+less than popularity does is not eligible. Where popularity's own NDCG@25 is as high, or fewer than 25 users tell anything, nothing is chosen: the simplest model is taken.
 """
 
 from __future__ import annotations
@@ -16,10 +19,13 @@ from numpy.typing import NDArray
 from pyspark.sql import functions as F  # noqa: N812  # as all of Spark's documents do
 
 from personalize_spark.artifacts.heldout import HeldOut
+from personalize_spark.quality.evaluation import LONGEST
+from personalize_spark.quality.measures import known_shares, measure_lists
 from personalize_spark.recipes import ModelKind
 from personalize_spark.scoring.ragged import Ragged
+from personalize_spark.scoring.selection import Selection, best_of
 from personalize_spark.scoring.sparse import SparseItems
-from personalize_spark.solutions.calibration import calibrate_held_out, evaluated
+from personalize_spark.solutions.calibration import Calibration, calibrate_held_out
 from personalize_spark.solutions.write_model import ending_with, in_order, last_of, own_factors
 from personalize_spark.solutions.write_users import inverse, with_last
 from personalize_spark.spark import collect_arrow
@@ -29,10 +35,13 @@ from personalize_spark.training.fold_in import Histories
 from personalize_spark.training.interactions import known
 from personalize_spark.training.local_cooccurrence import counts_here
 from personalize_spark.training.local_pairs import LocalPairs
-from personalize_spark.training.sequences import IN_GENERAL, forms, popularity_alone, train_forms
+from personalize_spark.training.sequences import forms, popularity_alone, train_forms
+from personalize_spark.training.temperature import Scale
 from personalize_spark.training.training import Training
 
 _DEPTH, _NEAR, _FEWEST = 25, 0.98, 25
+_PART, _ERRORS = 0.5, 4.0
+"""Of the fitted share of popularity, this is tried, too; it counts where the order gains more than so many standard errors."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +53,14 @@ class Measured:
         ndcg: NDCG@25 on what was held out.
         log_loss: in nats.
         popularity: NDCG@25 of popularity on the same.
+        share: of popularity in its exponents.
     """
 
     form: Any
     ndcg: float
     log_loss: float
     popularity: float
+    share: float | None = None
 
 
 @dataclass(frozen=True)
@@ -73,8 +84,9 @@ def train_best(training: Training) -> Factors:
     simplest = [0] if training.recipe.model is ModelKind.USER_FACTORS else []  # ALS's place, where it is the simplest
     eligible: dict[int, Factors] = {}  # those that can still be taken: the others' memory is let go
     for factors in _candidates(training, jobs(training)):
-        eligible[len(measured)] = factors
-        measured.append(_measured(factors, held))
+        for each in _measured(factors, held):
+            eligible[len(measured)] = replace(factors, share=each.share)
+            measured.append(each)
         del factors
         eligible = {place: eligible[place] for place in (*simplest, *_near(measured)) if place in eligible}
     best = chosen(measured)
@@ -82,7 +94,7 @@ def train_best(training: Training) -> Factors:
         why = "No candidate orders what users did next better than popularity does: the simplest model is taken."
         return _told(eligible[0] if simplest else popularity_alone(training), measured, why)
     why = (
-        f"The best of {len(measured)} candidates on {len(held.targets)} users, by NDCG@25 and log-loss: "
+        f"The best of {len({str(each.form) for each in measured})} candidates on {len(held.targets)} users, by NDCG@25 and log-loss: "
         f"{_name(measured[best].form)}."
     )
     return _told(eligible[best], measured, why)
@@ -95,10 +107,10 @@ def _name(form: Any) -> str:
 
 
 def jobs(training: Training) -> int:
-    """How many candidates: as many as was asked for, else three where ALS comes first, none of its settings is given, and counting takes seconds."""
+    """How many candidates: as many as was asked for, else four where no setting of ALS is given and counting takes seconds."""
     settings = training.hyperparameters
-    several = training.recipe.model is ModelKind.USER_FACTORS and counts_here(training.totals.interactions)
-    return settings.training_jobs or (3 if several and not settings.als_is_set else 1)
+    several = counts_here(training.totals.interactions) and not settings.als_is_set
+    return settings.training_jobs or (4 if several else 1)
 
 
 def _near(candidates: list[Measured]) -> list[int]:
@@ -119,7 +131,7 @@ def _candidates(training: Training, most: int) -> Iterator[Factors]:
     wanted = forms(training.hyperparameters.rank)
     if training.recipe.model is ModelKind.USER_FACTORS:
         yield _als(training)
-        yield from train_forms(training, list(dict.fromkeys([wanted[0], IN_GENERAL, *wanted]))[: most - 1])
+        yield from train_forms(training, wanted[: most - 1])
         return
     trained = train_forms(training, wanted[: most - 1])
     yield next(trained)
@@ -158,8 +170,8 @@ def _known(training: Training) -> _Known:
     return _Known(histories, targets[starts].astype(np.int64))
 
 
-def _measured(factors: Factors, held: _Known) -> Measured:
-    """Measure a candidate as its model would be measured, on the driver."""
+def _measured(factors: Factors, held: _Known) -> Iterator[Measured]:
+    """Measure a candidate as its model would be measured, on the driver: with the fitted share of popularity, and with half of it."""
     matrix, _ = in_order(factors)
     make = None if factors.users is None else factors.users.fold_in
     assert matrix is not None  # noqa: S101  # all candidates have users
@@ -172,16 +184,32 @@ def _measured(factors: Factors, held: _Known) -> Measured:
     sparse = isinstance(matrix, SparseItems)
     out = HeldOut(vectors if sparse else with_last(vectors, 0.0), targets, items)
     prior = factors.prior()[matrix.ranks]
+    counts = factors.counts()[matrix.ranks]
+    shares = known_shares(counts / counts.sum(), int(counts.sum()), targets)
+
+    def ordered(scale: Scale) -> list[NDArray[np.float64]]:
+        """NDCG of each user, float64 (H,), of the lists under a scale, and of popularity's."""
+        last = last_of(scale, prior)
+        users = out if sparse else ending_with(out, last)
+        scaled = replace(matrix, share=last) if isinstance(matrix, SparseItems) else matrix
+        lists = best_of(users.vectors, scaled, LONGEST, Selection(excluded=items)).items
+        values = measure_lists(lists, targets, items, shares, matrix.ranks).values
+        return [values[name][f"NDCG@{_DEPTH}"] for name in ("model", "popularity")]
+
+    def told(calibration: Calibration, ndcg: NDArray[np.float64]) -> Measured:
+        loss, share = calibration.metrics["logLoss"], calibration.scale.popularity
+        return Measured(factors.properties["form"], float(ndcg.mean()), loss, float(popular.mean()), share)
+
     calibration = calibrate_held_out(out, matrix, prior)
-    last = last_of(calibration.scale, prior)
-    if isinstance(matrix, SparseItems):
-        matrix = replace(matrix, share=last)
-    else:
-        out = ending_with(out, last)
-    rankings = evaluated(out, matrix, factors.counts()[matrix.ranks], calibration.scale.temperature).rankings
-    return Measured(
-        factors.properties["form"],
-        rankings["model"].ndcg[_DEPTH],
-        calibration.metrics["logLoss"],
-        rankings["popularity"].ndcg[_DEPTH],
-    )
+    scale, (ndcg, popular) = calibration.scale, ordered(calibration.scale)
+    yield told(calibration, ndcg)
+    less = replace(scale, popularity=_PART * scale.popularity)
+    if _surely(ordered(less)[0] - ndcg):  # with the same temperature, which hardly changes
+        calibration = calibrate_held_out(out, matrix, prior, less.popularity)
+        if calibration.metrics["logLoss"] <= calibration.metrics["logLossPopularity"]:
+            yield told(calibration, ordered(calibration.scale)[0])
+
+
+def _surely(gains: NDArray[np.float64]) -> bool:
+    """Whether the mean of so many users is above 0 by more than chance."""
+    return bool(gains.mean() * np.sqrt(len(gains)) > _ERRORS * gains.std())

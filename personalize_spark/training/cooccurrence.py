@@ -3,12 +3,13 @@
 The items of a user stand in the order in which the user last met them. For items i and j, which n_i and n_j users met,
 
     d_ij = sum over users who met both of w 2^-(gap / half_life)      gap: places between them, at most 64
-    s_ij = d_ij / ((n_i n_j)^power + shrinkage)
+    s_ij = d_ij / ((n_i n_j)^power + shrinkage)          or, with a `lift`, of which c is so many times the mean of n,
+    s_ij = d_ij / ((1 + n_i / c) (1 + n_j / c))
 
 where w is 1 if j followed i, `backward` if j came before i, and between the two if both came at once.
 
 The denominator corrects for popularity; with power 0.5 and without gaps it is the cosine of binary vectors, with the shrinkage
-of Bell and Koren ("Lessons from the Netflix Prize Challenge", 2007). Measurements are in docs/decisions/0007-models.md.
+of Bell and Koren ("Lessons from the Netflix Prize Challenge", 2007). The second form is BM25's. Measurements are in docs/decisions/0007-models.md.
 """
 
 from __future__ import annotations
@@ -39,12 +40,20 @@ UNIT = 1 << 20
 
 @dataclass(frozen=True)
 class Closeness:
-    """The constants of s; `half_life` in places. With `backward` 1 the direction does not count."""
+    """The constants of s; `half_life` in places. With `backward` 1 the direction does not count; `kept` items have an s at most."""
 
     half_life: float
     power: float
     shrinkage: float
     backward: float = 1.0
+    lift: float = 0.0
+    kept: int = KEPT
+
+    def divisors(self, one: Any, other: Any, mean: Any) -> Any:
+        """What d is divided by, of columns or arrays: n_i, n_j, and the mean of n."""
+        if self.lift:
+            return (1 + one / (self.lift * mean)) * (1 + other / (self.lift * mean))
+        return (one * other) ** self.power + self.shrinkage
 
 
 @dataclass(frozen=True)
@@ -83,12 +92,13 @@ def cooccurrences(pairs: DataFrame, items: int, closeness: Closeness) -> Cooccur
     both = counted.groupBy("one", "other").agg((F.sum("weight") / UNIT).alias("weight"))
     for side in ("one", "other"):
         both = both.join(met.select(F.col("item").alias(side), F.col("users").alias(f"users_{side}")), side)
-    score = F.col("weight") / (
-        F.pow(F.col("users_one") * F.col("users_other"), F.lit(closeness.power)) + F.lit(closeness.shrinkage)
-    )
+    mean = collect_arrow(met.agg(F.avg("users").alias("mean"))).column("mean")[0].as_py() if closeness.lift else 1.0
+    score = F.col("weight") / closeness.divisors(F.col("users_one"), F.col("users_other"), mean)
     best = Window.partitionBy("one").orderBy(F.desc("score"), "other")
     ranked = both.select("one", "other", score.alias("score")).withColumn("place", F.row_number().over(best))
-    table = collect_arrow(ranked.where(F.col("place") <= KEPT)).sort_by([("one", "ascending"), ("place", "ascending")])
+    table = collect_arrow(ranked.where(F.col("place") <= closeness.kept)).sort_by(
+        [("one", "ascending"), ("place", "ascending")]
+    )
     others = Ragged.grouped(table.column("one").to_numpy(), table.column("other").to_numpy(), items)
     return Cooccurrences(others, table.column("score").to_numpy())
 

@@ -19,7 +19,7 @@ from personalize_spark.training.peers import item_peer_lists
 from personalize_spark.training.training import Training
 
 _CLOSENESS = Closeness(half_life=20.0, power=0.3, shrinkage=5.0)
-_NEXT = replace(_CLOSENESS, backward=0.3)
+_NEXT = replace(_CLOSENESS, backward=0.7)
 _TAG_SHARE, _TAG_WEIGHT = 4, 0.3
 _MAX_TAGS, _MAX_WORDS = 20_000, 4_096
 
@@ -35,7 +35,7 @@ def train_item_factors(training: Training) -> Factors:
     """Factors of what `train_neighbours` counts, whatever the direction, and the items' categories."""
     learned, met = _met(training, _CLOSENESS)
     rank = training.hyperparameters.rank
-    values, vectors = factors_of(met.symmetric(), rank - rank // _TAG_SHARE)
+    values, vectors = factors_of(met.symmetric(), 2 * rank - rank // _TAG_SHARE)
     factors = vectors * np.sqrt(values)
     lengths = np.linalg.norm(factors, axis=1, keepdims=True)
     scale = np.sqrt(np.mean(np.sqrt(lengths[lengths > 0]))) if len(values) else 1.0

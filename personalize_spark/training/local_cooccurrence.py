@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 from personalize_spark.scoring.ragged import Ragged
-from personalize_spark.training.cooccurrence import KEPT, UNIT, Closeness, Cooccurrences, gaps
+from personalize_spark.training.cooccurrence import UNIT, Closeness, Cooccurrences, gaps
 from personalize_spark.training.local_pairs import LocalPairs
 from personalize_spark.training.threads import all_cores
 
@@ -61,7 +61,8 @@ def cooccurrences_here(weights: csr_array, users: NDArray[np.int64], closeness: 
     """
     turned = weights.T.tocsr()
     turned.data *= closeness.backward
-    best = partial(_best, weights, turned, users.astype(np.float64), closeness)
+    mean = float(users[users > 0].mean()) if users.any() else 1.0
+    best = partial(_best, weights, turned, users.astype(np.float64), closeness, mean)
     with all_cores() as pool:
         blocks = list(pool.map(best, (slice(each, each + _ROWS) for each in range(0, len(users), _ROWS))))
     del best, turned  # as large as the weights
@@ -87,17 +88,17 @@ def _followed(
 
 
 def _best(
-    weights: csr_array, turned: csr_array, users: NDArray[np.float64], closeness: Closeness, rows: slice
+    weights: csr_array, turned: csr_array, users: NDArray[np.float64], closeness: Closeness, mean: float, rows: slice
 ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
     """Of some items how many are kept beside each, these, and their s, best first; of equal ones first that of the lower number."""
     both = weights[rows] + turned[rows]
     both.sort_indices()
     both.eliminate_zeros()
     lengths = np.diff(both.indptr).astype(np.int64)
-    counts = np.repeat(users[rows], lengths) * users[both.indices]
-    scores = both.data / UNIT / (counts**closeness.power + closeness.shrinkage)
+    scores = both.data / UNIT / closeness.divisors(np.repeat(users[rows], lengths), users[both.indices], mean)
     orders = [
-        start + np.argsort(-scores[start:stop], kind="stable")[:KEPT] for start, stop in pairwise(both.indptr.tolist())
+        start + np.argsort(-scores[start:stop], kind="stable")[: closeness.kept]
+        for start, stop in pairwise(both.indptr.tolist())
     ]
     best = np.concatenate(orders)
-    return np.minimum(lengths, KEPT), both.indices[best].astype(np.int32), scores[best].astype(np.float32)
+    return np.minimum(lengths, closeness.kept), both.indices[best].astype(np.int32), scores[best].astype(np.float32)

@@ -24,7 +24,7 @@ from pyspark.sql import DataFrame
 
 from personalize_spark.errors import DataError
 from personalize_spark.scoring.ragged import Ragged
-from personalize_spark.training.cooccurrence import Closeness, Cooccurrences, cooccurrences
+from personalize_spark.training.cooccurrence import KEPT, Closeness, Cooccurrences, cooccurrences
 from personalize_spark.training.factors import Factors, Leads, UserSource
 from personalize_spark.training.fold_in import NewestFoldIn, RecentFoldIn
 from personalize_spark.training.interactions import known
@@ -39,8 +39,8 @@ V = TypeVar("V")
 _log = logging.getLogger(__name__)
 
 _CLOSENESS = Closeness(half_life=10.0, power=0.5, shrinkage=5.0, backward=0.3)
-_MEMORIES, _MOST = 10, 50
-"""Items of a user that count: those that count at least 2^-10 of the newest one, and at most 50."""
+_MEMORIES, _MOST, _TERMS = 10, 100, 25_000
+"""Items of a user that count: those that count at least 2^-10 of the newest one, at most 100, and no more than have so many terms."""
 
 
 @dataclass(frozen=True)
@@ -52,23 +52,30 @@ class SequenceForm:
         half_life: of a pair, in places between its items.
         backward: what came before counts so much of what followed.
         rank: of the factors; 0: the lists as they are.
+        lift: of the closeness; 0: its power and shrinkage.
+        kept: items in a list.
     """
 
     memory: float = 3.0
     half_life: float = _CLOSENESS.half_life
     backward: float = _CLOSENESS.backward
     rank: int = 0
+    lift: float = 0.0
+    kept: int = KEPT
 
 
 IN_GENERAL = SequenceForm(memory=10.0, backward=1.0)
 """What a user likes, whatever came first."""
+RARE = SequenceForm(memory=20.0, half_life=20.0, backward=1.0, lift=1.5, kept=100)
+"""The same for long memories of much that is popular: what goes together more often than popularity explains, and little else."""
 
 
 def forms(rank: int) -> list[SequenceForm]:
-    """The candidates, the most promising ones first; `rank` is that of the lowest factors."""
+    """The candidates, the most promising ones first: three that differ, and then all; `rank` is that of the lowest factors."""
     kinds = [SequenceForm(3.0, *each) for each in product((10.0, 5.0, 20.0), (0.3, 1.0), (0, 4 * rank, rank))]
     ordered = sorted(kinds, key=lambda form: (form.backward, form.rank and 1 / form.rank))
-    return [replace(form, memory=memory) for memory in (3.0, 1.5, 10.0) for form in ordered]
+    everything = [replace(form, memory=memory) for memory in (3.0, 1.5, 10.0) for form in ordered]
+    return list(dict.fromkeys([SequenceForm(), IN_GENERAL, RARE, *everything]))
 
 
 def train_sequences(training: Training) -> Factors:
@@ -106,7 +113,7 @@ def train_forms(
 
 
 def _closeness(form: SequenceForm) -> Closeness:
-    return replace(_CLOSENESS, half_life=form.half_life, backward=form.backward)
+    return replace(_CLOSENESS, half_life=form.half_life, backward=form.backward, lift=form.lift, kept=form.kept)
 
 
 def _counter(
@@ -146,7 +153,7 @@ def popularity_alone(training: Training) -> Factors:
 
 
 def _lists(base: Factors, users: UserSource, form: SequenceForm, counted: Cooccurrences) -> Factors:
-    newest = min(_MOST, round(_MEMORIES * form.memory))
+    newest = min(_MOST, round(_MEMORIES * form.memory), _TERMS // form.kept)
     decay = (0.5 ** (np.arange(newest) / form.memory)).astype(np.float32)
     leads = Leads(counted.items, counted.scores.astype(np.float32, copy=False), decay)
     return replace(base, leads=leads, users=replace(users, fold_in=lambda _: NewestFoldIn(newest)))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +56,7 @@ def fit_scale(
     targets: NDArray[np.int64],
     items: NDArray[np.float32],
     prior: NDArray[np.float64] | None = None,
+    share: float | None = None,
 ) -> ScaleFit:
     """Fit temperature and share by maximum likelihood, in constant memory.
 
@@ -64,44 +65,50 @@ def fit_scale(
         targets: int64 (H,), the row of ``items`` that each user came to next.
         items: float32 (I, d); may be a memory map.
         prior: float64 (I,), ``log(1 + n_i)``; `None`: popularity has no share, and only the temperature is fitted.
+        share: of popularity, where that is given and only the temperature is fitted.
 
     Returns:
         The optimum; where the products say nothing (or are all equal) a temperature at which they hardly count.
     """
     offsets = np.zeros(len(items)) if prior is None else prior
     loss = partial(_mean_loss, users, targets, items, offsets)
-    return _least(loss, _spread(users, items), shared=prior is not None)
+    return _least(loss, _spread(users, items), 0.0 if prior is None else share)
 
 
 def fit_sparse_scale(
-    users: NDArray[np.int32], targets: NDArray[np.int64], items: SparseItems, prior: NDArray[np.float64]
+    users: NDArray[np.int32],
+    targets: NDArray[np.int64],
+    items: SparseItems,
+    prior: NDArray[np.float64],
+    share: float | None = None,
 ) -> ScaleFit:
     """The same for sparse items, whose own share of popularity is 0: int32 (H, K), int64 (H,), I items, float64 (I,)."""
     chosen = items.products(users, np.arange(len(users)), targets)
     parts = [_Sums(found, sums, chosen[part], targets[part]) for part, found, sums in items.sums(users)]
     variances = [each.variances(len(items)) for each in parts]
     spread = float(np.sqrt(max(0.0, np.concatenate(variances).mean())))
-    return _least(partial(_sparse_loss, parts, prior), spread, shared=True)
+    return _least(partial(_sparse_loss, parts, prior), spread, share)
 
 
-def _least(loss_of: Callable[[Scale], list[float]], spread: float, *, shared: bool) -> ScaleFit:
-    """The scale with the least loss; with `shared`, popularity has a share."""
+def _least(loss_of: Callable[[Scale], list[float]], spread: float, given: float | None) -> ScaleFit:
+    """The scale with the least loss; of those with the given share of popularity, if there is one."""
     from scipy.optimize import minimize
 
     unit = 1.0 / spread if spread > 0 else 1.0
 
     def loss(point: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        share = point[1] if len(point) > 1 else 0.0
+        share = point[1] if given is None else given
         value, *slopes = loss_of(Scale(point[0] * unit, share))
         return value, np.array([slopes[0] * unit, slopes[1]])[: len(point)]
 
-    start = [_LOWEST, 1.0] if shared else [_LOWEST]
+    start = [_LOWEST, 1.0] if given is None else [1.0]
     bounds = [(_LOWEST, _HIGHEST), (0.0, None)][: len(start)]
     if spread <= 0:
         start[0], bounds[0] = 1.0, (1.0, 1.0)
     options = {"ftol": 0.0, "gtol": _TOLERANCE}
     found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
-    return ScaleFit(Scale(*([float(found.x[0]) * unit, *map(float, found.x[1:])])), float(found.fun))
+    share = float(found.x[1]) if given is None else given
+    return ScaleFit(Scale(float(found.x[0]) * unit, share), float(found.fun))
 
 
 @dataclass(frozen=True)
@@ -113,9 +120,21 @@ class _Sums:
     chosen: NDArray[np.float64]
     targets: NDArray[np.int64]
 
+    @cached_property
+    def rows(self) -> NDArray[np.int64]:
+        """int64 (m,): the place of the user of each product."""
+        return self.items.row_ids()
+
+    @cached_property
+    def filled(self) -> NDArray[np.int64]:
+        """int64 (u,): the places of the users who have products."""
+        return np.flatnonzero(self.items.lengths)
+
     def by_user(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Float64 (h,): the sums of what is parallel to the products."""
-        return np.bincount(self.items.row_ids(), values, len(self.items)).astype(np.float64, copy=False)
+        sums = np.zeros(len(self.items))
+        sums[self.filled] = np.add.reduceat(values, self.items.indptr[self.filled])
+        return sums
 
     def variances(self, count: int) -> NDArray[np.float64]:
         """Float64 (h,): of each user's products with all items, of which there are so many."""
@@ -125,24 +144,31 @@ class _Sums:
 def _sparse_loss(parts: list[_Sums], prior: NDArray[np.float64], scale: Scale) -> list[float]:
     """The mean loss and its slopes: that of popularity, corrected by the products that are not 0."""
     base = scale.popularity * prior
-    rest = np.exp(base - base.max())
-    total, lead = rest.sum(), rest @ prior
-    found = np.zeros(3)
-    for part in parts:
-        rows = part.items.row_ids()
-        exponents = scale.temperature * part.products + base[part.items.values]
-        peaks, filled = np.full(len(part.items), base.max()), np.flatnonzero(part.items.lengths)
-        if len(filled):
-            peaks[filled] = np.maximum(peaks[filled], np.maximum.reduceat(exponents, part.items.indptr[filled]))
-        shift = np.exp(base.max() - peaks)
-        weights, without = np.exp(exponents - peaks[rows]), rest[part.items.values] * shift[rows]
-        sums = total * shift + part.by_user(weights - without)
-        slopes = part.by_user(part.products * weights) / sums - part.chosen
-        shares = (lead * shift + part.by_user(prior[part.items.values] * (weights - without))) / sums
-        losses = peaks + np.log(sums) - scale.temperature * part.chosen - base[part.targets]
-        found += [losses.sum(), slopes.sum(), (shares - prior[part.targets]).sum()]
+    with all_cores() as pool:
+        found = sum(pool.map(partial(_part_loss, prior, scale, base, np.exp(base - base.max())), parts), np.zeros(3))
     mean: list[float] = (found / sum(len(each.targets) for each in parts)).tolist()
     return mean
+
+
+def _part_loss(
+    prior: NDArray[np.float64],
+    scale: Scale,
+    base: NDArray[np.float64],
+    rest: NDArray[np.float64],
+    part: _Sums,
+) -> NDArray[np.float64]:
+    """The same of some users, added up; of popularity the exponents, float64 (I,), and what they are as scores, the highest one 1."""
+    highest, rows = base.max(), part.rows
+    exponents = scale.temperature * part.products + base[part.items.values]
+    peaks = np.full(len(part.items), highest)
+    peaks[part.filled] = np.maximum(highest, np.maximum.reduceat(exponents, part.items.indptr[part.filled]))
+    shift = np.exp(highest - peaks)
+    weights, without = np.exp(exponents - peaks[rows]), rest[part.items.values] * shift[rows]
+    sums = rest.sum() * shift + part.by_user(weights - without)
+    slopes = part.by_user(part.products * weights) / sums - part.chosen
+    shares = (rest @ prior * shift + part.by_user(prior[part.items.values] * (weights - without))) / sums
+    losses = peaks + np.log(sums) - scale.temperature * part.chosen - base[part.targets]
+    return np.array([losses.sum(), slopes.sum(), (shares - prior[part.targets]).sum()])
 
 
 def _spread(users: NDArray[np.float32], items: NDArray[np.float32]) -> float:

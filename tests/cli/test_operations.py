@@ -87,7 +87,7 @@ def test_a_boolean_is_a_flag(call: Call, option: list[str]) -> None:
     call("create-dataset-group", "--name", "shop")
     recipe = ["--recipe-arn", "arn:aws:personalize:::recipe/aws-sims"]
     create = ["create-solution", "--name", "home", "--dataset-group-arn", GROUP, *recipe]
-    assert "performHPO is for aws-user-personalization-v2" in call(*create, *option)[2]
+    assert "performHPO is for recipes for users" in call(*create, *option)[2]
     assert call(*create, "--no-perform-hpo")[0] == 0
 
 

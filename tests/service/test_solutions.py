@@ -65,12 +65,11 @@ def test_a_solution_is_created_described_listed_and_deleted(catalog: Catalog) ->
         solutions.describe_solution(catalog, {"solutionArn": arn})
 
 
-def test_a_choice_of_the_model_is_kept_with_its_budget(catalog: Catalog) -> None:
+@pytest.mark.parametrize("recipe", ["aws-user-personalization", "aws-user-personalization-v2"])
+def test_a_choice_of_the_model_is_kept_with_its_budget(catalog: Catalog, recipe: str) -> None:
     config = {"hpoConfig": {"hpoResourceConfig": {"maxNumberOfTrainingJobs": "3"}}}
-    v2 = RECIPES["aws-user-personalization-v2"].arn
-    arn = solutions.create_solution(catalog, params(recipeArn=v2, performHPO=True, solutionConfig=config))[
-        "solutionArn"
-    ]
+    asked = params(recipeArn=RECIPES[recipe].arn, performHPO=True, solutionConfig=config)
+    arn = solutions.create_solution(catalog, asked)["solutionArn"]
     described = solutions.describe_solution(catalog, {"solutionArn": arn})["solution"]
     assert (described["performHPO"], described["solutionConfig"]) == (True, config)
 
@@ -78,7 +77,7 @@ def test_a_choice_of_the_model_is_kept_with_its_budget(catalog: Catalog) -> None
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({"performHPO": True}, "performHPO is for aws-user-personalization-v2 and aws-personalized-ranking-v2"),
+        ({"recipeArn": RECIPES["aws-sims"].arn, "performHPO": True}, "performHPO is for recipes for users"),
         (
             {"solutionConfig": {"hpoConfig": {"hpoObjective": {"type": "max"}}}},
             "hpoObjective is not supported: the candidates are",

@@ -36,6 +36,16 @@ def test_the_best_order_is_taken_and_of_near_ones_the_best_scores(
     assert chosen(candidates) == place
 
 
+@pytest.mark.parametrize("gains", [[0.1] * 100, [1.0] * 90 + [-1.0] * 10])
+def test_a_gain_beyond_chance_is_sure(gains: list[float]) -> None:
+    assert tuning._surely(np.array(gains))
+
+
+@pytest.mark.parametrize("gains", [[1.0] * 52 + [-1.0] * 48, [0.0] * 100, [-0.1] * 100])
+def test_a_gain_within_chance_is_not(gains: list[float]) -> None:
+    assert not tuning._surely(np.array(gains))
+
+
 def test_where_popularity_is_as_good_als_is_the_one_that_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     candidates = [Factors(pa.table({}), properties={"form": form}) for form in ("ALS", "another", "a third")]
     nothing: Any = None
@@ -45,7 +55,7 @@ def test_where_popularity_is_as_good_als_is_the_one_that_was_measured(monkeypatc
     held = tuning._Known(nothing, np.zeros(30, np.int64))
     monkeypatch.setattr(tuning, "_known", lambda _: held)
     monkeypatch.setattr(tuning, "_candidates", lambda *_: iter(candidates))
-    monkeypatch.setattr(tuning, "_measured", lambda each, _: Measured(each.properties["form"], 0.04, 7.0, 0.05))
+    monkeypatch.setattr(tuning, "_measured", lambda each, _: [Measured(each.properties["form"], 0.04, 7.0, 0.05)])
     factors = train_best(training)  # without frames, nothing can be fitted
     assert factors.properties["chosen"] == "ALS"
     assert len(factors.properties["candidates"]) == 3

@@ -129,7 +129,7 @@ def test_sims_are_counted_as_the_formula_says(learn: Learn) -> None:
     artifact = learn("aws-sims")
     model = read_model(artifact)
     assert_cosine(artifact, model)
-    expected = closeness(20.0, 0.3, 5.0, 0.3)
+    expected = closeness(20.0, 0.3, 5.0, 0.7)
     for item, others in expected.items():
         found = [name for name in out("aws-sims", model, item, Settings(25)) if name in others]
         scores = [others[name] for name in found]

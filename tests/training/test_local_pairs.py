@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -87,15 +88,18 @@ def test_no_interactions_are_an_error(table: DataFrame) -> None:
         LocalPairs.read(table.limit(0))
 
 
-@pytest.mark.parametrize("backward", [1.0, 0.3, 0.0])
+@pytest.mark.parametrize(
+    "differing", [{"backward": 1.0}, {"backward": 0.3}, {"backward": 0.0}, {"lift": 1.5, "kept": 3}]
+)
 def test_pairs_of_items_are_counted_here_as_they_are_by_frames(
-    table: DataFrame, backward: float, monkeypatch: pytest.MonkeyPatch
+    table: DataFrame, differing: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("personalize_spark.training.local_cooccurrence._TOGETHER", 16)
     here, pairs = LocalPairs.read(table), count_pairs(table)
-    closeness = Closeness(half_life=3.0, power=0.5, shrinkage=2.0, backward=backward)
+    closeness = Closeness(half_life=3.0, power=0.5, shrinkage=2.0, **differing)
     counted = cooccurrences(known(number_pairs(pairs, number_items(pairs))), here.items.num_rows, closeness)
     users = np.bincount(here.known().items, minlength=here.items.num_rows)
     found = cooccurrences_here(followed(here, 3.0), users, closeness)
     assert abs(found.kept() - counted.kept()).max() < 1e-6
+    assert found.items.lengths.max() == counted.items.lengths.max() <= closeness.kept
     assert all((np.diff(found.scores[slice(*found.items.indptr[row : row + 2])]) <= 0).all() for row in range(20))

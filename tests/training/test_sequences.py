@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from dataclasses import replace
 from typing import Any
 from unittest.mock import Mock
 
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from personalize_spark.recipes import RECIPES
+from personalize_spark.solutions import tuning
 from personalize_spark.training import local_pairs, sequences
 from personalize_spark.training.configuration import Hyperparameters
 from personalize_spark.training.local_cooccurrence import followed
@@ -63,3 +65,15 @@ def test_forms_share_counts_which_are_let_go_when_no_other_form_wants_them(
     there = [[half_life for half_life, counted in made if counted() is not None] for _ in trained]
     assert [half_life for half_life, _ in made] == [10.0, 5.0]
     assert there == [[10.0], [10.0, 5.0], [10.0, 5.0], [5.0], []]
+
+
+def test_half_of_the_share_of_popularity_is_tried_where_it_surely_helps(
+    training: Training, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tuning, "_FEWEST", 5)
+    monkeypatch.setattr(tuning, "_surely", lambda _: True)
+    monkeypatch.setattr(tuning, "chosen", lambda measured: len(measured) - 1)
+    factors = tuning.train_best(replace(training, hyperparameters=Hyperparameters(training_jobs=1)))
+    fitted, half = factors.properties["candidates"]
+    assert half["share"] == factors.share == pytest.approx(fitted["share"] / 2)
+    assert half["log_loss"] >= fitted["log_loss"]
