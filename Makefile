@@ -124,7 +124,7 @@ $(CLIENTS_READY): | $(READY)
 TOOLS := .venv-dist
 TOOLS_WANTED := build==1.6.1 setuptools==84.2.1 wheel==0.48.0 ziglang==0.15.2
 
-dist: $(READY)  ## What is shipped, in dist/: sdist, wheels, executors' environments; each is installed and runs a job
+dist: jars  ## What is shipped, in dist/: sdist, wheels, environments; each is installed and runs a job, and Spark the demo
 	@test -e "$(TOOLS)/ready" || { $(PYTHON) -m venv $(TOOLS) && $(TOOLS)/bin/python -m pip install -q --disable-pip-version-check $(TOOLS_WANTED) && touch $(TOOLS)/ready; }
 	@bin/make-dist $(TOOLS)
 	@bin/check-dist $(PYTHON)
