@@ -101,6 +101,7 @@ bench-full: jars  ## All benchmarks; two hours
 	$(PYTHON) -m benchmarks.topn
 	$(PYTHON) -m benchmarks.endtoend --runs 5
 	$(PYTHON) -m benchmarks.endtoend --items 100000
+	$(PYTHON) -m benchmarks.task
 	$(PYTHON) -m benchmarks.filters
 	$(PYTHON) -m benchmarks.quality
 	$(PYTHON) -m benchmarks.training

@@ -36,7 +36,8 @@ from personalize_spark.filters.selector import Group, Lines, LineUsers, Selector
 from personalize_spark.recipes import RECIPES, Settings
 from personalize_spark.records import Object, ids_of
 from personalize_spark.schemas import schemas_of
-from personalize_spark.scoring.model import JsonTexts, Model
+from personalize_spark.scoring.item_index import JsonTexts
+from personalize_spark.scoring.model import Model
 from personalize_spark.scoring.products import products
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.selection import EVERYTHING

@@ -59,6 +59,7 @@ def section(results: Path) -> str:
     parts = [
         *((results / name, _end_to_end) for name in END_TO_END),
         (results / "topn.json", _top_n),
+        (results / "task.json", _task),
         (results / "filters.json", _filters),
         (results / "scale.json", _scale),
         (results / "extremes.json", _extremes),
@@ -94,6 +95,20 @@ def _top_n(result: dict[str, Any]) -> str:
     ]
     title = "Exact top 25 of rank 64, one core, as a multiple of the plain matrix product (1.0 is what BLAS needs without looking at a score)."
     return "\n".join([title, "", f"| items | {' | '.join(peers)} |", f"|{'---|' * (len(peers) + 1)}", *rows, ""])
+
+
+def _task(result: dict[str, Any]) -> str:
+    sizes = [f"{int(items):,} items" for items in result["items"]]
+    title = (
+        f"One task: microseconds of a processor for each line of {result['results']} results, or for a ranked list of {result['ranked']}; "
+        f"rank {result['rank']}, {result['kernel']}, one thread. The whole is not quite the sum, as caches hold other things."
+    )
+    rows = [
+        f"| {f'{kind}: ' if kind != 'lists' else ''}{part} | {' | '.join(str(each[kind][part]) for each in result['items'].values())} |"
+        for kind, parts in next(iter(result["items"].values())).items()
+        for part in parts
+    ]
+    return "\n".join([title, "", f"| | {' | '.join(sizes)} |", f"|{'---|' * (len(sizes) + 1)}", *rows, ""])
 
 
 def _scale(result: dict[str, Any]) -> str:

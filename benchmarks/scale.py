@@ -36,7 +36,8 @@ from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.catalog.status import Status
 from personalize_spark.quality.charts import curves
-from personalize_spark.scoring.model import JsonTexts, Model
+from personalize_spark.scoring.item_index import JsonTexts
+from personalize_spark.scoring.model import Model
 from personalize_spark.scoring.softmax import log_normaliser
 from personalize_spark.scoring.topn import ItemMatrix
 from personalize_spark.storage.store import Store

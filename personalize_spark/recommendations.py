@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from personalize_spark.errors import DataError
 from personalize_spark.records import LineError, Records
 from personalize_spark.scores import relevance_texts, rounded, score_texts
+from personalize_spark.scoring.item_index import JsonTexts
 from personalize_spark.scoring.kernel import kernel
-from personalize_spark.scoring.model import JsonTexts
 from personalize_spark.scoring.ragged import Ragged
 
 ColumnTexts = Mapping[str, pa.Array]

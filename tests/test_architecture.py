@@ -72,7 +72,7 @@ LIBRARIES: dict[str, set[str]] = {
     "recommendations": {"numpy", "orjson", "pyarrow"},
     "records": {"numpy", "orjson"},
     "scores": {"numpy", "pyarrow"},
-    "scoring": {"numpy"},
+    "scoring": {"numpy", "orjson"},
     "server": {"botocore", "h11", "uvicorn"},
     "service_model": {"msgspec"},
     "service": {"orjson", "pyspark"},

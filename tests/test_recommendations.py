@@ -14,8 +14,8 @@ from personalize_spark.errors import DataError
 from personalize_spark.recommendations import Recommendations, merged, render, render_errors
 from personalize_spark.records import Records, parse
 from personalize_spark.scores import rounded
+from personalize_spark.scoring.item_index import JsonTexts
 from personalize_spark.scoring.kernel import kernel
-from personalize_spark.scoring.model import JsonTexts
 from personalize_spark.scoring.ragged import Ragged
 
 native = pytest.mark.skipif(kernel() is None, reason="no compiled kernel")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from personalize_spark.recommendations import Recommendations, render
 from personalize_spark.records import MAX_LINE, ids_of, lists_of, parse
-from personalize_spark.scoring.model import JsonTexts
+from personalize_spark.scoring.item_index import JsonTexts
 
 USER = ("userId",)
 OF_PANDAS = (

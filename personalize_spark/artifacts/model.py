@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from personalize_spark.artifacts.artifact import Artifact, Entry, write_column, write_ragged
 from personalize_spark.artifacts.shards import USERS, RowSource, Shards
 from personalize_spark.errors import ArtifactError
-from personalize_spark.scoring.model import JsonTexts, Model
+from personalize_spark.scoring.item_index import JsonTexts
+from personalize_spark.scoring.model import Model
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.screen import Screen
 from personalize_spark.scoring.sparse import SparseItems

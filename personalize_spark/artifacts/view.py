@@ -22,6 +22,7 @@ from personalize_spark.records import Object, ids_of
 from personalize_spark.schemas import ITEMS, schemas_of
 from personalize_spark.scoring import model as scoring
 from personalize_spark.scoring.exploration import MAX_ITEMS, Cold, hashes
+from personalize_spark.scoring.item_index import JsonTexts
 from personalize_spark.scoring.ragged import Ragged
 
 _DAY = 86_400
@@ -93,7 +94,7 @@ def with_new_items(model: scoring.Model, view: View) -> scoring.Model:
     """The model with all items of the view, so that a filter knows those too that the model has not learned."""
     names = [each.decode() for each in view.items_table().column("id").to_pylist()]
     new = np.flatnonzero(model.rows_of(names) < 0).tolist()
-    return model.with_items(scoring.JsonTexts.of([orjson.dumps(names[each]) for each in new]))
+    return model.with_items(JsonTexts.of([orjson.dumps(names[each]) for each in new]))
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ def with_exploration(model: scoring.Model, view: View, exploration: Exploration,
     order = np.argsort(rows)
     number = int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8])
     cold = Cold(rows[order], exposures[young][order], hashes(names)[order], exploration.weight, number)
-    texts = scoring.JsonTexts.of([orjson.dumps(names[each]) for each in new])
+    texts = JsonTexts.of([orjson.dumps(names[each]) for each in new])
     return replace(model.with_items(texts), cold=cold)
 
 

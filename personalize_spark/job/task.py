@@ -292,11 +292,11 @@ def _store(store: Store, name: str, file: tempfile.SpooledTemporaryFile[bytes]) 
 @lru_cache(maxsize=1)
 def worker_of(staging_root: str, access: Access) -> Worker:
     """The worker of this process, for the job of a staging folder: each run of a job has one of its own."""
-    _keep_memory()
+    keep_memory()
     return Worker(open_store(staging_root, access))
 
 
-def _keep_memory() -> None:
+def keep_memory() -> None:
     """Have glibc keep the few MB that a block of lines frees: the next one needs as many, and new pages cost a fifth of a task."""
     with contextlib.suppress(AttributeError, OSError, TypeError):  # another libc
         set_option = ctypes.CDLL(None).mallopt

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ from personalize_spark.settings import SETTINGS, value_of
 
 VARIABLE = SETTINGS["kernel"].variable
 _FOLDER = Path(__file__).parent / "native"
-_VERSION = 7
+_VERSION = 8
 """Of what is called: a library of another version, left by an older build, is not used."""
 MOST_UNITS = 10_000_000
 """A score of 1, in units of the 7th decimal."""
@@ -67,6 +68,21 @@ class _Lines(ctypes.Structure):
         *((name, ctypes.c_int64) for name in ("lines", "lists")),
         ("out", ctypes.c_void_p),
     )
+
+
+class _Index(ctypes.Structure):
+    """Index of `native/index.h`."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("ids", "id_starts")),
+        ("items", ctypes.c_int64),
+        ("slots", ctypes.c_void_p),
+        *((name, ctypes.c_uint64) for name in ("mask", "seed")),
+    )
+
+
+_SEED = int.from_bytes(os.urandom(8))
+"""Of the hashes, so that nobody can choose ids that share one."""
 
 
 @dataclass(frozen=True)
@@ -213,6 +229,20 @@ class Kernel:
             raise MemoryError("There is no memory left for a list.")
         return result
 
+    def index_of(self, ids: Ragged[np.uint8]) -> NDArray[np.uint64]:
+        """uint64 (s,): the hash table of ``ids``, JSON strings with an int32 indptr; 16 to 32 bytes each."""
+        slots = np.zeros(2 << max(1, len(ids)).bit_length(), np.uint64)
+        task, _arrays = _index(ids, slots)
+        self.library.kernel_index_items(ctypes.byref(task))
+        return slots
+
+    def rows_of(self, wanted: bytes, ids: Ragged[np.uint8], slots: NDArray[np.uint64], count: int) -> NDArray[np.int64]:
+        """int64 (n,): the row among ``ids``, whose table ``slots`` is, of each of ``count`` strings, or -1; ``wanted`` is a JSON array of orjson's."""
+        rows = np.empty(count, np.int64)
+        task, _arrays = _index(ids, slots)
+        self.library.kernel_rows_of(ctypes.byref(task), wanted, count, rows.ctypes.data)
+        return rows
+
     def output_lines(
         self,
         texts: Sequence[bytes],
@@ -266,6 +296,9 @@ def kernels() -> Iterator[Kernel]:
     pointer, size = ctypes.c_void_p, ctypes.c_int64
     library.kernel_sparse_search.argtypes = [ctypes.c_int, ctypes.c_void_p]
     library.kernel_sparse_paired.argtypes = [pointer, pointer, pointer, size, pointer]
+    library.kernel_index_items.argtypes = [pointer]
+    library.kernel_rows_of.argtypes = [pointer, ctypes.c_char_p, size, pointer]
+    library.kernel_index_items.restype = library.kernel_rows_of.restype = None
     library.kernel_lines_size.argtypes = library.kernel_write_lines.argtypes = [pointer]
     library.kernel_lines_size.restype = library.kernel_write_lines.restype = size
     library.kernel_paired.argtypes = [ctypes.c_int, pointer, pointer, pointer, pointer, size, size, pointer]
@@ -316,6 +349,17 @@ def _sparse_arrays(users: NDArray[np.int32], items: SparseItems) -> dict[str, ND
         "ranks": np.ascontiguousarray(items.ranks, np.int32),
         "users": np.ascontiguousarray(users, np.int32),
     }
+
+
+def _index(ids: Ragged[np.uint8], slots: NDArray[np.uint64]) -> tuple[_Index, dict[str, NDArray[Any] | None]]:
+    """The table, and what it points to."""
+    arrays: dict[str, NDArray[Any] | None] = {
+        "ids": np.ascontiguousarray(ids.values),
+        "id_starts": np.ascontiguousarray(ids.indptr, np.int32),
+    }
+    task = _Index(items=len(ids), mask=len(slots) - 1, seed=_SEED)
+    _point(task, arrays | {"slots": slots})
+    return task, arrays
 
 
 def _point(task: ctypes.Structure, arrays: dict[str, NDArray[Any] | None]) -> None:

@@ -2,45 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import pairwise, repeat
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from personalize_spark.scoring.exploration import Cold
+from personalize_spark.scoring.item_index import ItemIndex, JsonTexts
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.sparse import SparseItems
 from personalize_spark.scoring.topn import ItemMatrix, Items
 from personalize_spark.scoring.users import Users
-
-
-class JsonTexts(Ragged[np.uint8]):
-    """JSON strings as they stand in an output line, quotes included: text i is row i, in UTF-8; `indptr` is int32, as Arrow's."""
-
-    @classmethod
-    def of(cls, texts: Sequence[bytes]) -> Self:
-        """Pack texts.
-
-        Raises:
-            ValueError: they are 2 GiB together, or more.
-        """
-        lengths = np.fromiter(map(len, texts), np.int64, len(texts))
-        packed = Ragged.of_lengths(lengths, np.frombuffer(b"".join(texts), np.uint8))
-        if packed.indptr[-1] >= 1 << 31:
-            raise ValueError(f"{len(texts)} texts of {packed.indptr[-1]} bytes are more than 2 GiB")
-        return cls(packed.indptr.astype(np.int32), packed.values)
-
-    def decoded(self) -> list[str]:
-        """The strings."""
-        data = self.values.tobytes()
-        rows = (data[start:end] for start, end in pairwise(self.indptr.tolist()))
-        strings: list[str] = json.loads(b"[" + b",".join(rows) + b"]")
-        return strings
 
 
 @dataclass(frozen=True)
@@ -111,9 +85,9 @@ class Model:
         return deciles
 
     @cached_property
-    def _rows(self) -> dict[str, int]:
-        return {name: row for row, name in enumerate(self.item_ids())}
+    def _index(self) -> ItemIndex:
+        return ItemIndex(self.item_ids_json)
 
     def rows_of(self, ids: Sequence[str]) -> NDArray[np.int64]:
-        """int64 (n,): the row of each id, -1 for an unknown one. The first call builds an index of some 100 bytes an item."""
-        return np.fromiter(map(self._rows.get, ids, repeat(-1)), np.int64, len(ids))
+        """int64 (n,): the row of each id, -1 for an unknown one. The first call builds an index."""
+        return self._index.rows_of(ids)

@@ -15,7 +15,8 @@ from personalize_spark.artifacts.artifact import Entry, finish, write_column
 from personalize_spark.artifacts.heldout import HeldOut, write_held_out, write_item_peers, write_peers
 from personalize_spark.artifacts.model import write_items
 from personalize_spark.catalog.catalog import Fields
-from personalize_spark.scoring.model import JsonTexts, Model
+from personalize_spark.scoring.item_index import JsonTexts
+from personalize_spark.scoring.model import Model
 from personalize_spark.scoring.sparse import SparseItems
 from personalize_spark.scoring.topn import ItemMatrix, Items
 from personalize_spark.solutions.calibration import Calibration, calibrate_choices, calibrate_held_out, measure

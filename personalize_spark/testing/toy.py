@@ -25,7 +25,8 @@ from personalize_spark.catalog.resources import dataset_arn
 from personalize_spark.catalog.status import Status
 from personalize_spark.recipes import RECIPES, ModelKind
 from personalize_spark.schemas import ITEMS, Column, Schema
-from personalize_spark.scoring.model import JsonTexts, Model
+from personalize_spark.scoring.item_index import JsonTexts
+from personalize_spark.scoring.model import Model
 from personalize_spark.scoring.products import products
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.softmax import log_normalisers

@@ -365,8 +365,8 @@ def test_a_large_user_side_does_not_stay_in_the_process(tmp_path: Path, monkeypa
     assert users is not None
     for _ in range(2):
         np.testing.assert_array_equal(users.lookup(ids).vectors[:, 0], np.arange(len(ids)))
-        mapped = Path("/proc/self/smaps").read_text().split("users/0000")
-        resident = [int(re.search(r"Rss:\s+(\d+)", part)[1]) for part in mapped[1:]]  # type: ignore[index]
+        ours = rf"{re.escape(str(tmp_path))}/\S+/users/0000.*?Rss:\s+(\d+)"
+        resident = [int(each) for each in re.findall(ours, Path("/proc/self/smaps").read_text(), re.DOTALL)]
         assert len(resident) == 2
         assert max(resident) < 64
 

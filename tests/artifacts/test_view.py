@@ -11,7 +11,8 @@ import pytest
 from personalize_spark.artifacts.artifact import Artifact, finish, write_table
 from personalize_spark.artifacts.view import Exploration, View, with_exploration
 from personalize_spark.scoring.exploration import MAX_ITEMS
-from personalize_spark.scoring.model import JsonTexts, Model
+from personalize_spark.scoring.item_index import JsonTexts
+from personalize_spark.scoring.model import Model
 from personalize_spark.storage.location import open_store
 
 DAY = 86_400

@@ -102,8 +102,8 @@ def test_a_worker_that_is_dropped_holds_no_model(catalog: Catalog, tmp_path: Pat
 BLOCKS = """
 import resource
 import numpy as np
-from personalize_spark.job.task import _keep_memory
-_keep_memory()
+from personalize_spark.job.task import keep_memory
+keep_memory()
 for _ in range(2):
     faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     blocks = [np.ones(2 << 20, np.uint8) for _ in range(16)]

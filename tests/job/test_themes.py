@@ -31,8 +31,8 @@ from personalize_spark.job.themed import ThemedList
 from personalize_spark.recipes import RECIPES, Settings
 from personalize_spark.records import Object
 from personalize_spark.schemas import ITEMS, Column, Schema
+from personalize_spark.scoring.item_index import JsonTexts
 from personalize_spark.scoring.masks import Masks
-from personalize_spark.scoring.model import JsonTexts
 from personalize_spark.scoring.selection import Selection
 from personalize_spark.service.batch_inference_jobs import create_batch_inference_job
 from personalize_spark.service.explain_theme import explain_theme

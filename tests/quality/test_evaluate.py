@@ -32,7 +32,8 @@ from personalize_spark.quality.evaluate import evaluate
 from personalize_spark.quality.evaluation import Evaluation
 from personalize_spark.quality.evaluation_page import evaluation_page
 from personalize_spark.quality.measures import known_shares, measure
-from personalize_spark.scoring.model import JsonTexts, Model
+from personalize_spark.scoring.item_index import JsonTexts
+from personalize_spark.scoring.model import Model
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.topn import ItemMatrix
 from personalize_spark.storage.location import open_store

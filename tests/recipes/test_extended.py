@@ -22,8 +22,9 @@ from personalize_spark.recipes.extended import Extras
 from personalize_spark.records import Object
 from personalize_spark.scoring.caps import Caps
 from personalize_spark.scoring.exploration import Cold, hashes
+from personalize_spark.scoring.item_index import JsonTexts
 from personalize_spark.scoring.masks import Masks
-from personalize_spark.scoring.model import JsonTexts, Model
+from personalize_spark.scoring.model import Model
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.selection import Selection
 from personalize_spark.testing.recipe_tests import lines_of

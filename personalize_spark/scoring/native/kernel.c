@@ -1,5 +1,6 @@
 /* The int8 screen (search.h) and the float64 product (exact.h) of scoring/, compiled: same items, same products, same bits as numpy. And sparse
-   items: sparse.h; what trains: solver.h and moments.h; what writes: lines.h.
+   items: sparse.h; what trains: solver.h and moments.h; what looks items up and
+   writes: index.h and lines.h.
 
    Plain C11, no Python.h: scoring/kernel.py loads it by ctypes. What is proved of it is in scoring/bounds.py, why it is so in
    docs/decisions/0009-int8-screen.md. The search is written once and instantiated for each level of instructions; which of
@@ -12,11 +13,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define VERSION 7 /* of what is called from Python: scoring/kernel.py has the same number */
+#define VERSION 8 /* of what is called from Python: scoring/kernel.py has the same number */
 
 #define INLINE static inline __attribute__((always_inline))
 
 #include "exact.h"
+#include "index.h"
 #include "lines.h"
 #include "moments.h"
 #include "search.h"
@@ -340,3 +342,9 @@ EXPORT int kernel_sparse_paired(const Sparse *task, const int64_t *rows, const i
 EXPORT int64_t kernel_lines_size(const Lines *task) { return lines_size(task); }
 
 EXPORT int64_t kernel_write_lines(const Lines *task) { return write_lines(task); }
+
+EXPORT void kernel_index_items(const Index *index) { index_items(index); }
+
+EXPORT void kernel_rows_of(const Index *index, const uint8_t *wanted, int64_t count, int64_t *rows) {
+    rows_of(index, wanted, count, rows);
+}
