@@ -32,6 +32,8 @@ from personalize_spark.testing.toy import random_world, request, world_version
 from tests.servers import free_port, new_bucket, s3_server
 
 RESULTS = Path(__file__).parent / "results" / "estimates.json"
+ESTIMATED = ("seconds", "output", "memory", "disk")
+"""What is held against a job, in seconds and MB."""
 FACTOR = 1.5
 _EVERY = 0.2
 """Seconds between two looks at the workers' memory."""
@@ -54,15 +56,15 @@ class Case:
 
 CASES = (
     Case("aws-user-personalization", 1_000, 2_000, 1_000),
-    Case("aws-user-personalization", 10_000, 5_000, 100_000),
-    Case("aws-user-personalization", 10_000, 5_000, 50_000, results=100),
-    Case("aws-user-personalization", 50_000, 5_000, 60_000),
-    Case("aws-user-personalization", 1_000, 2_000, 200_000, files=20),
-    Case("aws-user-personalization", 10_000, 5_000, 100_000, packed=True),
-    Case("aws-popularity-count", 10_000, 2_000, 300_000),
-    Case("aws-similar-items", 10_000, 1_000, 100_000),
-    Case("aws-sims", 5_000, 1_000, 60_000, results=10),
-    Case("aws-personalized-ranking", 10_000, 5_000, 50_000),
+    Case("aws-user-personalization", 10_000, 5_000, 500_000),
+    Case("aws-user-personalization", 10_000, 5_000, 250_000, results=100),
+    Case("aws-user-personalization", 50_000, 5_000, 300_000),
+    Case("aws-user-personalization", 1_000, 2_000, 1_000_000, files=20),
+    Case("aws-user-personalization", 10_000, 5_000, 500_000, packed=True),
+    Case("aws-popularity-count", 10_000, 2_000, 1_500_000),
+    Case("aws-similar-items", 10_000, 1_000, 500_000),
+    Case("aws-sims", 5_000, 1_000, 300_000, results=10),
+    Case("aws-personalized-ranking", 10_000, 5_000, 100_000),
 )
 
 
@@ -78,13 +80,9 @@ def main() -> None:
             stack.enter_context(s3_of(folder))
             rows.append(measure(folder, case, 10 if arguments.quick else 1))
         print(json.dumps(rows[-1]), flush=True)
-    pairs = (
-        ("seconds estimated", "seconds taken"),
-        ("memory estimated", "memory taken"),
-        ("disk estimated", "disk taken"),
-    )
     right = {
-        of.partition(" ")[0]: sum(1 / FACTOR <= row[of] / row[taken] <= FACTOR for row in rows) for of, taken in pairs
+        what: sum(1 / FACTOR <= row[f"{what} estimated"] / row[f"{what} taken"] <= FACTOR for row in rows)
+        for what in ESTIMATED
     }
     print(f"of {len(rows)} within a factor of {FACTOR}: {right}")
     if not arguments.quick:
@@ -123,9 +121,8 @@ def measure(folder: Path, case: Case, smaller: int) -> dict[str, Any]:
         "lines estimated": said["lines"],
         "seconds estimated": said["seconds"],
         "seconds taken": round(report.seconds, 1),
-        "ratio": round(said["seconds"] / report.seconds, 2),
-        "MB estimated": round(said["output_bytes"] / 1e6, 1),
-        "MB written": round(report.bytes / 1e6, 1),
+        "output estimated": round(said["output_bytes"] / 1e6, 1),
+        "output taken": round(report.bytes / 1e6, 1),
         "memory estimated": round(said["memory_bytes"] / 1e6),
         "memory taken": round(max(memory) / 1e6),
         "disk estimated": round(disk / 1e6, 2),
@@ -135,12 +132,12 @@ def measure(folder: Path, case: Case, smaller: int) -> dict[str, Any]:
 
 @contextmanager
 def highest_memory() -> Iterator[list[int]]:
-    """The bytes that all processes below this one hold, each time somebody looks."""
-    looks, ended = [0], threading.Event()
+    """The bytes that the processes which this one starts from now on hold, each time somebody looks."""
+    looks, ended, others = [0], threading.Event(), {*_below(os.getpid())}
 
     def look() -> None:
         while not ended.wait(_EVERY):
-            looks.append(sum(map(_memory_of, _below(os.getpid()))))
+            looks.append(sum(map(_memory_of, {*_below(os.getpid())} - others)))
 
     looking = threading.Thread(target=look)
     looking.start()

@@ -10,9 +10,11 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import cycle, islice
 from pathlib import Path
+from threading import Event, Thread
 
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.errors import InvalidInputException
@@ -34,7 +36,8 @@ _CALIBRATION_SECONDS = 2.0
 _FIRST, _TIMES, _ROUNDS = 1_000, 10, 4
 """Lines of the first round, and how many times as many the next one has."""
 _WORKER = 200 << 20
-"""Bytes of a worker that it shares with no other (docs/sizing.md)."""
+"""Bytes of a worker that it shares with no other, at the most (docs/sizing.md), where none was looked at."""
+_LOOK_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -76,11 +79,12 @@ class _Text:
 
 @dataclass(frozen=True)
 class _Measured:
-    """One core: lines a second, the bytes of an answer, and seconds until the first answers."""
+    """One core: lines a second, the bytes of an answer, seconds until the first answers, and a worker's bytes at their highest."""
 
     rate: float
     answer_bytes: float
     start: float
+    worker: float = _WORKER
 
 
 def estimate(job: Job, inputs: Sequence[Input], cores: int | None = None, rate: float | None = None) -> Estimate:
@@ -117,7 +121,7 @@ def estimate(job: Job, inputs: Sequence[Input], cores: int | None = None, rate: 
         round(seconds, 1),
         round(seconds * cores / 3600, 4),
         round(text.lines * measured.answer_bytes),
-        cores * _WORKER + size,
+        round(cores * measured.worker) + size,
         0 if local else size,
     )
 
@@ -172,7 +176,7 @@ def _measured(job: Job, text: _Text) -> _Measured:
 
     Each round has more lines than the one before: the difference is what lines take, and the rest is what a job takes to begin.
     """
-    with tempfile.TemporaryDirectory() as folder, LocalExecutor() as executor:
+    with tempfile.TemporaryDirectory() as folder, LocalExecutor() as executor, _highest_memory(executor) as memory:
         rounds: list[Report] = []
         tried = min(_FIRST, text.lines)
         while len(rounds) < 2 or _more(rounds)[1] < _CALIBRATION_SECONDS:
@@ -186,7 +190,26 @@ def _measured(job: Job, text: _Text) -> _Measured:
             lines, seconds = last.lines, _answering(last)
         rate = max(1, lines) / max(1e-3, seconds)
         start = max(0.0, first.seconds - first.lines / rate)
-        return _Measured(rate / executor.cores, last.bytes / max(1, last.lines), start)
+        worker = max(memory) / executor.cores or _WORKER
+        return _Measured(rate / executor.cores, last.bytes / max(1, last.lines), start, worker)
+
+
+@contextmanager
+def _highest_memory(executor: LocalExecutor) -> Iterator[list[int]]:
+    """Look at the workers' memory again and again: what they hold, each time."""
+    looks, ended = [0], Event()
+
+    def look() -> None:
+        while not ended.wait(_LOOK_SECONDS):
+            looks.append(executor.memory())
+
+    looking = Thread(target=look)
+    looking.start()
+    try:
+        yield looks
+    finally:
+        ended.set()
+        looking.join()
 
 
 def _more(rounds: Sequence[Report]) -> tuple[int, float]:

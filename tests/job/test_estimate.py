@@ -12,8 +12,12 @@ from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.cli.main import main
 from personalize_spark.errors import InvalidInputException
 from personalize_spark.job import estimate as module
+from personalize_spark.job.local_executor import LocalExecutor
 from personalize_spark.service.validation import validate_batch_inference
 from personalize_spark.testing.toy import golden_version, request
+
+_UNSEEN = 200 << 20
+"""Bytes of a worker that nobody looked at."""
 
 
 @pytest.fixture
@@ -50,6 +54,7 @@ def test_lines_are_counted_and_the_job_is_tried(
     assert (said["lines"], said["lines_counted"], said["cores"]) == (42, True, os.cpu_count())
     assert said["seconds"] > 0
     assert said["lines_per_second"] > 0
+    assert 10 << 20 < said["memory_bytes"] / said["cores"] < _UNSEEN  # the workers of this small model were looked at
     assert said["disk_bytes"] == 0  # the catalog lies here
     assert not (tmp_path / "out").exists()
     assert not [*Catalog(catalog).list("batch-inference-job")]
@@ -62,6 +67,16 @@ def test_given_figures_take_the_place_of_the_trial(catalog: Catalog, job: dict[s
     write(tmp_path, "a.json", 1_000)
     said = estimated(catalog, job, cores=8, rate=25.0)
     assert (said["seconds"], said["core_hours"], said["lines_per_second"]) == (5.0, 0.0111, 25.0)
+    assert 8 * _UNSEEN < said["memory_bytes"] < 9 * _UNSEEN
+
+
+@pytest.mark.slow
+def test_a_worker_takes_200_mib_where_the_system_tells_nothing(
+    catalog: Catalog, job: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LocalExecutor, "memory", lambda _: 0)
+    write(tmp_path, "a.json", 1)
+    assert estimated(catalog, job, cores=8)["memory_bytes"] > 8 * _UNSEEN
 
 
 def test_many_lines_are_sampled(
