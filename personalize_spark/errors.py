@@ -30,10 +30,14 @@ All errors carry one message and survive pickling, so that Spark can bring them 
 from __future__ import annotations
 
 import difflib
+import signal
+import sys
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 _QUOTED = 60
+_AGAIN_SECONDS = 0.1
 """Characters of a text that a message shows."""
 
 
@@ -145,17 +149,42 @@ def missing_spark_told(instead: str = "") -> Iterator[None]:
 
 @contextmanager
 def interrupts_told() -> Iterator[None]:
-    """Tell Ctrl-C and SIGTERM apart from failures of Spark.
+    """Tell Ctrl-C and SIGTERM apart from failures of Spark, and lose none.
 
     Raises:
         KeyboardInterrupt: in place of an error behind it; see `was_interrupted`.
     """
     try:
-        yield
+        with _repeated_where_lost():
+            yield
     except Exception as error:
         if was_interrupted(error):
             raise KeyboardInterrupt from error
         raise
+
+
+@contextmanager
+def _repeated_where_lost() -> Iterator[None]:
+    """Interrupt again a moment later where Python drops an interrupt: one that came while an object was finalized, as many of py4j's are."""
+    main = threading.main_thread()
+    if threading.current_thread() is not main:  # only that one is interrupted
+        yield
+        return
+    before = sys.unraisablehook
+
+    def heard(lost: sys.UnraisableHookArgs) -> None:
+        if not issubclass(lost.exc_type, KeyboardInterrupt):
+            before(lost)
+            return
+        again = threading.Timer(_AGAIN_SECONDS, signal.pthread_kill, (main.ident, signal.SIGINT))
+        again.daemon = True
+        again.start()
+
+    sys.unraisablehook = heard
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 def was_interrupted(error: BaseException) -> bool:

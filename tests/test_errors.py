@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import inspect
 import pickle
+import sys
+import time
 
 import pytest
 
@@ -76,3 +78,33 @@ def test_an_interrupt_is_told_though_an_error_took_its_place() -> None:
     with pytest.raises(ConnectionError) as plain, interrupts_told():
         raise ConnectionError("gone")
     assert reason_of(plain.value) == "ConnectionError: gone"
+
+
+class Dropped:
+    """Raises while it is finalized, which Python tells and drops."""
+
+    def __init__(self, error: type[BaseException]) -> None:
+        self.error = error
+
+    def __del__(self) -> None:
+        raise self.error
+
+
+def interrupted_in_a_finalizer() -> None:
+    Dropped(KeyboardInterrupt)
+    time.sleep(10)
+
+
+def test_an_interrupt_that_python_drops_is_told_a_moment_later() -> None:
+    before = sys.unraisablehook
+    with pytest.raises(KeyboardInterrupt), interrupts_told():
+        interrupted_in_a_finalizer()
+    assert sys.unraisablehook is before
+
+
+def test_other_errors_that_python_drops_go_where_they_went(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[type[BaseException]] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda lost: told.append(lost.exc_type))
+    with interrupts_told():
+        Dropped(ValueError)
+    assert told == [ValueError]
