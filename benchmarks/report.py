@@ -1,4 +1,4 @@
-"""The tables and the picture of README and docs/performance.md, written from the results.
+"""The tables and the picture of README and of the documents, written from the results.
 
 python -m benchmarks.report
 """
@@ -32,10 +32,11 @@ def main() -> None:
 
 
 def documents(results: Path) -> dict[str, str]:
-    """What stands between the marks of each document: one table in README, all of them in docs/performance.md."""
+    """What stands between the marks of each document: one table in README, all that compare in docs/performance.md."""
     return {
         "README.md": _end_to_end(json.loads((results / END_TO_END[0]).read_text())),
         "docs/performance.md": section(results),
+        "docs/sizing.md": _estimates(json.loads((results / "estimates.json").read_text())),
     }
 
 
@@ -137,6 +138,21 @@ def _filters(result: dict[str, Any]) -> str:
     ]
     title = "Filtered lines, as a multiple of the time of the same lines without the filter: 200,000 items, one core."
     return "\n".join([title, "", "| filter | time | against |", "|---|---|---|", *rows, ""])
+
+
+def _estimates(result: dict[str, Any]) -> str:
+    """Each estimate beside what the job took."""
+    jobs, right = result["jobs"], result["right"]
+    held = ", ".join(f"{name} {count}" for name, count in right.items())
+    heads = [f"{what}, estimated | taken" for what in right]
+    rows = [
+        f"| {job['recipe']} | {job['items']:,} | {job['lines']:,} | "
+        + " | ".join(f"{job[f'{what} estimated']:,} | {job[f'{what} taken']:,}" for what in right)
+        + " |"
+        for job in jobs
+    ]
+    title = f"Of {len(jobs)} jobs, within a factor of 1.5: {held}. Output, memory and disk are in MB."
+    return "\n".join([title, "", f"| recipe | items | lines | {' | '.join(heads)} |", f"|{'---|' * 11}", *rows, ""])
 
 
 def _extremes(result: dict[str, Any]) -> str:
