@@ -14,8 +14,7 @@ import json
 import os
 import random
 import tempfile
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from benchmarks.machine import machine
 from personalize_spark import api
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
+from personalize_spark.job.estimate import measuring
 from personalize_spark.service.validation import validate_batch_inference
 from personalize_spark.storage.location import open_store
 from personalize_spark.storage.s3 import forget_clients
@@ -35,8 +35,6 @@ RESULTS = Path(__file__).parent / "results" / "estimates.json"
 ESTIMATED = ("seconds", "output", "memory", "disk")
 """What is held against a job, in seconds and MB."""
 FACTOR = 1.5
-_EVERY = 0.2
-"""Seconds between two looks at the workers' memory."""
 _ON_S3 = 2_000
 """Lines of the job that fills a host's cache: the model does not depend on them."""
 
@@ -111,7 +109,7 @@ def measure(folder: Path, case: Case, smaller: int) -> dict[str, Any]:
     write_lines(folder / "in", case, lines)
     params = request(version, f"file://{folder}/in/", f"file://{folder}/out/", numResults=case.results)
     said = validate_batch_inference(catalog, params, estimate=True)["estimate"]
-    with highest_memory() as memory:
+    with measuring(memory_of_others()) as memory:
         report = api.run_batch_inference(catalog, params, engine="local")
     disk, kept = on_s3(folder, case, version)
     return {
@@ -130,22 +128,10 @@ def measure(folder: Path, case: Case, smaller: int) -> dict[str, Any]:
     }
 
 
-@contextmanager
-def highest_memory() -> Iterator[list[int]]:
-    """The bytes that the processes which this one starts from now on hold, each time somebody looks."""
-    looks, ended, others = [0], threading.Event(), {*_below(os.getpid())}
-
-    def look() -> None:
-        while not ended.wait(_EVERY):
-            looks.append(sum(map(_memory_of, {*_below(os.getpid())} - others)))
-
-    looking = threading.Thread(target=look)
-    looking.start()
-    try:
-        yield looks
-    finally:
-        ended.set()
-        looking.join()
+def memory_of_others() -> Callable[[], int]:
+    """Measures the bytes that the processes hold which this one starts from now on."""
+    before = {*_below(os.getpid())}
+    return lambda: sum(map(_memory_of, {*_below(os.getpid())} - before))
 
 
 def _below(process: int) -> Iterator[int]:

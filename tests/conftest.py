@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Generator, Iterator
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import botocore.loaders
 import botocore.session
@@ -29,6 +29,8 @@ from tests.servers import free_port, new_bucket, s3_server, standalone_cluster
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+    from personalize_spark.job.executor import Executor
 
 pytest.register_assert_rewrite("personalize_spark.testing")
 
@@ -189,6 +191,17 @@ def local() -> Iterator[LocalExecutor]:
     """The local engine with two workers."""
     with LocalExecutor(2) as executor:
         yield executor
+
+
+@pytest.fixture(params=["local", pytest.param("spark", marks=pytest.mark.spark)])
+def executor(request: pytest.FixtureRequest) -> Executor:
+    """Each engine in turn, for what is the same on both."""
+    engine = request.getfixturevalue(request.param)
+    if request.param == "local":
+        return cast("Executor", engine)
+    from personalize_spark.job.spark_executor import SparkExecutor
+
+    return SparkExecutor(engine)
 
 
 @pytest.fixture(scope="session")

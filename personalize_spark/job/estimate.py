@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import cycle, islice
@@ -176,7 +176,7 @@ def _measured(job: Job, text: _Text) -> _Measured:
 
     Each round has more lines than the one before: the difference is what lines take, and the rest is what a job takes to begin.
     """
-    with tempfile.TemporaryDirectory() as folder, LocalExecutor() as executor, _highest_memory(executor) as memory:
+    with tempfile.TemporaryDirectory() as folder, LocalExecutor() as executor, measuring(executor.memory) as memory:
         rounds: list[Report] = []
         tried = min(_FIRST, text.lines)
         while len(rounds) < 2 or _more(rounds)[1] < _CALIBRATION_SECONDS:
@@ -195,13 +195,13 @@ def _measured(job: Job, text: _Text) -> _Measured:
 
 
 @contextmanager
-def _highest_memory(executor: LocalExecutor) -> Iterator[list[int]]:
-    """Look at the workers' memory again and again: what they hold, each time."""
+def measuring(measure: Callable[[], int]) -> Iterator[list[int]]:
+    """Measure something again and again while other work goes on; the first of the figures is 0."""
     looks, ended = [0], Event()
 
     def look() -> None:
         while not ended.wait(_LOOK_SECONDS):
-            looks.append(executor.memory())
+            looks.append(measure())
 
     looking = Thread(target=look)
     looking.start()

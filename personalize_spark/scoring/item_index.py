@@ -59,7 +59,7 @@ def _json_of(ids: Sequence[str]) -> bytes:
     try:
         return orjson.dumps([*ids])
     except orjson.JSONEncodeError:  # half of a surrogate pair, which no item's id has
-        return orjson.dumps([each if each.isascii() or _is_text(each) else "" for each in ids])
+        return orjson.dumps([each if _is_text(each) else "" for each in ids])
 
 
 def _is_text(each: str) -> bool:

@@ -38,16 +38,6 @@ ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden"
 
 
-@pytest.fixture(params=["local", pytest.param("spark", marks=pytest.mark.spark)])
-def executor(request: pytest.FixtureRequest) -> Executor:
-    engine = request.getfixturevalue(request.param)
-    if request.param == "local":
-        return cast("Executor", engine)
-    from personalize_spark.job.spark_executor import SparkExecutor
-
-    return SparkExecutor(engine)
-
-
 @pytest.mark.slow
 def test_every_recipe_gives_its_golden_file(executor: Executor, tmp_path: Path) -> None:
     world = World(**json.loads((GOLDEN / "world.json").read_text()))

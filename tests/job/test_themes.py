@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -76,16 +76,6 @@ def themed(version: Arn, source: Path, target: Path, **more: object) -> dict[str
         themeGenerationConfig={"fieldsForThemeGeneration": {"itemName": "TITLE"}},
         **more,
     )
-
-
-@pytest.fixture(params=["local", pytest.param("spark", marks=pytest.mark.spark)])
-def executor(request: pytest.FixtureRequest) -> Executor:
-    engine = request.getfixturevalue(request.param)
-    if request.param == "local":
-        return cast("Executor", engine)
-    from personalize_spark.job.spark_executor import SparkExecutor
-
-    return SparkExecutor(engine)
 
 
 @pytest.mark.parametrize("language", sorted(SHOPS))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -68,16 +68,6 @@ class Place:
 
     def output(self, name: str) -> bytes:
         return self.store.read(f"{name}/in.json.out")
-
-
-@pytest.fixture(params=["local", pytest.param("spark", marks=pytest.mark.spark)])
-def executor(request: pytest.FixtureRequest) -> Executor:
-    engine = request.getfixturevalue(request.param)
-    if request.param == "local":
-        return cast("Executor", engine)
-    from personalize_spark.job.spark_executor import SparkExecutor
-
-    return SparkExecutor(engine)
 
 
 @pytest.fixture
