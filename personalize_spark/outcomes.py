@@ -108,6 +108,11 @@ class Outcomes:
     repeated: int = 0
 
     @property
+    def lines(self) -> int:
+        """All lines of the output, error lines and those of another job included."""
+        return self.answered + self.repeated
+
+    @property
     def error_lines(self) -> int:
         """All error lines."""
         return sum(each.lines for each in self.errors.values())

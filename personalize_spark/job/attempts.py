@@ -99,7 +99,7 @@ class Ledger:
         outcomes = [piece.outcomes for piece in pieces.values()]
         expected = sum(split.lines for split in self.splits)
         done = sum(split.lines for split in self.splits if split.key in pieces)
-        lines, errors = sum(each.answered for each in outcomes), sum(each.error_lines for each in outcomes)
+        lines, errors = sum(each.lines for each in outcomes), sum(each.error_lines for each in outcomes)
         return Progress(len(pieces), len(self.splits), lines, errors, done / expected if expected else 1.0)
 
 

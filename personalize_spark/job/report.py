@@ -89,7 +89,7 @@ class Report:
         retried: of those, how many were tried more than once.
         slow_splits: those that took longest.
         start_seconds: of `seconds`, the time before the first line could be answered.
-        lines_per_second: of the lines that this driver answered, without the start.
+        lines_per_second: of the lines that this driver wrote, without the start.
         timeline: lines a second, in equal parts of the time between the start of the first split and the end of the last one.
         timeline_seconds: that time.
         scores: lists by the score of their first item: half a decade each, from below 10 ** -6.5 to 1; zeros without scores.
@@ -219,7 +219,7 @@ def report_of(plan: Plan, names: Sequence[str], refused: Sequence[str], ledger: 
     return Report(
         output=job.output_path,
         files=len(names) + len(refused),
-        lines=total.answered + total.repeated,
+        lines=total.lines,
         errors=_counts(total.errors),
         bytes=sum(piece.bytes for piece in ordered),
         task_seconds=round(sum(piece.seconds for piece in every), 3),
@@ -233,7 +233,7 @@ def report_of(plan: Plan, names: Sequence[str], refused: Sequence[str], ledger: 
         model=job.model.sha256,
         view=job.view.sha256 if job.view else None,
         kernels=sorted({piece.kernel for piece in ordered if piece.kernel}),
-        answered=total.answered - total.error_lines + total.repeated,
+        answered=total.lines - total.error_lines,
         repeated=total.repeated,
         remarks=_counts(total.remarks),
         first=first,
@@ -277,7 +277,7 @@ def _added(names: Sequence[str], pieces: Iterable[Piece]) -> tuple[Outcomes, dic
 
 def _rate(pieces: Iterable[Piece], timing: Timing) -> float:
     working = timing.seconds - timing.start
-    lines = sum(each.outcomes.answered for each in pieces) - timing.before
+    lines = sum(each.outcomes.lines for each in pieces) - timing.before
     return round(lines / working, 1) if working > 0 else 0.0
 
 
@@ -308,7 +308,7 @@ def _near(pieces: Iterable[Piece]) -> dict[str, str]:
 
 def _timeline(pieces: Sequence[Piece]) -> tuple[list[float], float]:
     """Lines a second in `_PARTS` equal parts of a time, and that time; the lines of a piece count evenly over its own time."""
-    timed = [(piece.ended - piece.seconds, piece.ended, piece.outcomes.answered) for piece in pieces if piece.ended]
+    timed = [(piece.ended - piece.seconds, piece.ended, piece.outcomes.lines) for piece in pieces if piece.ended]
     start, end = min((each[0] for each in timed), default=0.0), max((each[1] for each in timed), default=0.0)
     if end <= start:
         return [], 0.0
@@ -324,7 +324,7 @@ def _timeline(pieces: Sequence[Piece]) -> tuple[list[float], float]:
 def _slow(names: Sequence[str], pieces: Iterable[Piece]) -> list[SlowSplit]:
     slowest = sorted(pieces, key=lambda piece: -piece.seconds)[:_SLOWEST]
     return [
-        SlowSplit(names[each.file], int(each.key.partition("/")[2]), each.outcomes.answered, round(each.seconds, 3))
+        SlowSplit(names[each.file], int(each.key.partition("/")[2]), each.outcomes.lines, round(each.seconds, 3))
         for each in slowest
     ]
 
@@ -360,5 +360,5 @@ def _no_json_lines(pieces: Iterable[Piece]) -> Iterator[tuple[int, str]]:
     for piece in pieces:
         if piece.form is not None:
             forms[piece.file] = piece.form
-        excess[piece.file] += 2 * piece.outcomes.error_lines - piece.outcomes.answered - piece.outcomes.repeated
+        excess[piece.file] += 2 * piece.outcomes.error_lines - piece.outcomes.lines
     yield from ((file, form) for file, form in forms.items() if excess[file] >= 0)

@@ -317,7 +317,7 @@ def _check_size(inputs: Sequence[Input]) -> None:
 
 def _check_records(ledger: Ledger, inputs: Sequence[Input]) -> None:
     for number, each in enumerate(inputs):
-        lines = sum(piece.outcomes.answered for piece in ledger.pieces.values() if piece.file == number)
+        lines = sum(piece.outcomes.lines for piece in ledger.pieces.values() if piece.file == number)
         if lines > MAX_RECORDS:
             raise JobFailed(
                 f"{each.source.name} has {lines} records, more than the service's limit of {MAX_RECORDS} per input file."

@@ -94,6 +94,7 @@ def test_only_error_lines_are_answered_again(executor: Executor, tmp_path: Path)
     report = place.retry(arn, lines())
     new = place.output("old").splitlines()
     assert (report.lines, report.errors, report.repeated) == (LINES * 4 // 5, {}, LINES * 4 // 5 - len(WRONG))
+    assert report.lines_per_second * (report.seconds - report.start_seconds) == pytest.approx(report.lines, rel=0.1)
     changed = [(n, line) for n, line in enumerate(new) if line != old[n]]
     assert len(changed) == len(WRONG)
     place.run(lines(), "whole")
