@@ -7,6 +7,7 @@ import re
 import subprocess
 import zipfile
 from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -215,7 +216,30 @@ def test_a_policy_allows_single_actions_on_named_resources(name: str) -> None:
             assert re.fullmatch(r"[a-z0-9-]+:[A-Z][A-Za-z]+", action)
             assert action in NO_OPERATIONS or is_operation(action)
         for resource in listed(statement["Resource"]):
-            assert re.fullmatch(r"arn:aws:[a-z0-9-]+:[a-z0-9-]*:\d*:[^*]+\*?", resource)
+            if statement["Action"] == "cloudwatch:PutMetricData":
+                assert (resource, "cloudwatch:namespace" in str(statement["Condition"])) == ("*", True)
+            else:
+                assert re.fullmatch(r"arn:aws:[a-z0-9-]+:[a-z0-9-]*:\d*:[^*]+\*?", resource)
+
+
+def test_a_job_may_read_and_its_platform_may_log_where_the_files_say() -> None:
+    allowed: dict[str, list[str]] = {}
+    for statement in POLICIES["iam-job.json"]["Statement"]:
+        for action in listed(statement["Action"]):
+            allowed.setdefault(action, []).extend(listed(statement["Resource"]))
+
+    def may(action: str, uri: str) -> bool:
+        return any(fnmatchcase(uri.replace("s3://", "arn:aws:s3:::"), each) for each in allowed[action])
+
+    logs = {
+        read(name)["configurationOverrides"]["monitoringConfiguration"]["s3MonitoringConfiguration"]["logUri"]
+        for name in ("emr-serverless.yaml", "emr-on-eks.yaml")
+    }
+    named = {uri for path in CONF.glob("*.*") for uri in re.findall(r"s3://[\w./-]+", path.read_text())}
+    assert named > logs
+    within = {f"{uri}/x" if uri.endswith("/catalog") else uri for uri in named - logs}
+    assert sorted(uri for uri in within if not may("s3:GetObject", uri)) == []
+    assert [uri for uri in logs if not may("s3:PutObject", f"{uri}x")] == []
 
 
 def is_operation(action: str) -> bool:
