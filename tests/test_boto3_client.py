@@ -23,7 +23,7 @@ from personalize_spark.catalog.catalog import Catalog, Record
 from personalize_spark.catalog.status import Status
 from personalize_spark.errors import TaskFailed
 from personalize_spark.service import work
-from personalize_spark.service.work import Background, Compute
+from personalize_spark.service.work import Background, Compute, Foreground
 from personalize_spark.testing.toy import golden_version, request
 
 if TYPE_CHECKING:
@@ -214,6 +214,24 @@ def test_work_that_dies_is_told(catalog: Catalog, caplog: pytest.LogCaptureFixtu
     now = catalog.read(record.arn)
     assert (now.status, now.fields["failureReason"]) == (Status.FAILED, "KeyError: 'NOTHING'")
     assert "failed" in caplog.text
+
+
+def test_the_reason_of_what_fails_without_spark_is_a_sentence(
+    catalog: Catalog, caplog: pytest.LogCaptureFixture
+) -> None:
+    def train(_: Compute) -> None:
+        raise ModuleNotFoundError(name="pyspark")
+
+    background, foreground = Background(catalog, Compute("local")), Foreground(catalog, Compute("local"))
+    records = pending(catalog, "behind"), pending(catalog, "before")
+    background.begin(records[0], train)
+    background.close(10)
+    foreground.begin(records[1], train)
+    with pytest.raises(ps.PersonalizeSparkError):
+        foreground.finish()
+    said = "This needs pyspark, which is not installed: pip install 'personalize-spark[spark]'."
+    assert [catalog.read(each.arn).fields["failureReason"] for each in records] == [said] * 2
+    assert caplog.text == ""
 
 
 @pytest.mark.slow

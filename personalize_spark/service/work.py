@@ -18,7 +18,13 @@ from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog, Record
 from personalize_spark.catalog.lease import Lease, way_on
 from personalize_spark.catalog.status import Status
-from personalize_spark.errors import LimitExceededException, PersonalizeSparkError, ResourceInUseException, reason_of
+from personalize_spark.errors import (
+    LimitExceededException,
+    PersonalizeSparkError,
+    ResourceInUseException,
+    missing_spark_told,
+    reason_of,
+)
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -170,7 +176,7 @@ class Background:
 
     def _do(self, record: Record, waiting: Lease, work: Work) -> None:
         try:
-            with ExitStack() as turn:
+            with missing_spark_told(), ExitStack() as turn:
                 with waiting:
                     turn.enter_context(self._turns)
                     self._compute.prepare(record.arn.kind)
@@ -221,7 +227,8 @@ class Foreground:
         """Do it."""
         for record, work in self._begun:
             try:
-                work(self._compute)
+                with missing_spark_told():
+                    work(self._compute)
             except BaseException as error:
                 _end(self._catalog, record, reason_of(error))
                 raise
