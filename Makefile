@@ -69,7 +69,7 @@ check: $(READY) docs  ## Style, types, and the links of the documents
 OTHERS := 3.5.9 4.0.5 4.2.1
 
 test-matrix: java  ## Demo, jobs, imports, training and import-model on other releases of Spark (SPARK="4.0.5 4.2.0"); fills docs/platforms.md
-	bin/test-matrix $(PYTHON) $(or $(SPARK),$(OTHERS))
+	bin/test-matrix $(PYTHON) $(or $(SPARK),$(OTHERS) 4.3.0)
 
 test-other: java  ## The demo, a job, an import and a training on one other release of Spark, which the date chooses
 	bin/test-matrix --today $(PYTHON) $(OTHERS)
