@@ -23,7 +23,7 @@ demo: jars  ## The main job on a generated catalogue, from nothing to printed an
 CLASSES := .jars/classes-$(shell sha256sum < requirements.lock | cut -c1-16).jsa
 MAPPED := -XX:SharedArchiveFile=$(CURDIR)/$(CLASSES) -Xshare:auto -Xlog:cds=off -Xlog:cds+dynamic=off
 # The files' order is that of tests/conftest.py, not by the number of their tests: long files of few tests would come last.
-PYTEST := OPENBLAS_NUM_THREADS=1 SPARK_SUBMIT_OPTS="$(MAPPED)" $(PYTHON) -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+PYTEST := OPENBLAS_NUM_THREADS=1 SPARK_SUBMIT_OPTS="$(MAPPED)" $(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test: jars clients $(CLASSES)  ## All tests (ARGS="-k name" for some; ARGS="--hypothesis-profile thorough" before a release)
 	$(PYTEST) $(if $(CI),--durations=40) $(ARGS)
@@ -52,7 +52,7 @@ FLOORS_TESTS := $(addprefix tests/,artifacts catalog filters job quality recipes
 FLOORS_READY := $(FLOORS)/ready-$(shell cat requirements.lock pyproject.toml | sha256sum | cut -c1-16)
 
 test-floors: $(FLOORS_READY) clients  ## Jobs, without Spark, on the oldest versions that pyproject.toml allows
-	$(FLOORS)/bin/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder -p no:cacheprovider --hypothesis-profile fast \
+	$(FLOORS)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -p no:cacheprovider --hypothesis-profile fast \
 		-m "not spark and not cluster and not movielens" $(FLOORS_TESTS) $(ARGS)
 
 $(FLOORS_READY): $(READY)

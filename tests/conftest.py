@@ -1,7 +1,7 @@
 """Real things to test with: a Spark session, an S3 server process, a standalone cluster, MovieLens.
 
 The suite runs in two processes side by side (`make test`). Each has a Spark session and an S3 server of its own, started when
-its first test asks for them. The tests of a file stay together in one process, and all files with a cluster in the same.
+its first test asks for them. The tests of a file stay together in one process, as they share what is made.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def _imports_spark(path: Path) -> bool:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that use one of these things carry its marker and come first; the tests of a file stay together, as they share what is made.
+    """Tests that use one of these things carry its marker and come first.
 
     Files with slow ones among these are the very first, and of the others those of many tests: a long file at the end would
     leave one process without work.
@@ -93,9 +93,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         for name in sorted({*_THINGS} & {*getattr(item, "fixturenames", ())}):
             item.add_marker(name)
-    clustered = {item.path for item in items if item.get_closest_marker("cluster")}
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("cluster" if item.path in clustered else str(item.path)))
     slow = {item.path for item in items if _needs(item) and item.get_closest_marker("slow")}
     tests = Counter(item.path for item in items)
 
