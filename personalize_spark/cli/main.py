@@ -35,7 +35,7 @@ from personalize_spark.cli.config import log_as_asked, settings_of_file
 from personalize_spark.errors import PersonalizeSparkError, ServiceError, interrupts_told, missing_spark_told
 
 DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
-_COMMANDS = (run, models, evaluate, compare, explain_filter, explain_theme, report, gc, config, demo, serve, operations)
+_COMMANDS = (run, models, evaluate, compare, explain_filter, explain_theme, report, gc, config, demo, serve)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -74,11 +74,11 @@ def _run(argv: Sequence[str] | None) -> int:
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace | None:
     """The arguments; nothing of a bare call, which is shown the commands."""
-    commands = parser()
+    commands = parser(sys.argv[1:] if argv is None else argv)
     if "_ARGCOMPLETE" in os.environ:  # a shell asks how the line may go on
         import argcomplete
 
-        argcomplete.autocomplete(commands)
+        argcomplete.autocomplete(parser())
     arguments: argparse.Namespace = commands.parse_known_args(argv)[0]
     if hasattr(arguments, "command"):
         return arguments
@@ -113,8 +113,8 @@ def _stopped_as_by_ctrl_c() -> Iterator[None]:
                 signal.signal(number, handler)
 
 
-def parser() -> argparse.ArgumentParser:
-    """All commands and their options."""
+def parser(asked: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """All commands and their options; of the service's own operations, only what is asked for where a command is: they are many."""
     indent = "  "
     as_in_aws = textwrap.fill(
         ", ".join(operations.names()), 78, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
@@ -130,6 +130,8 @@ def parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND")
     for module in _COMMANDS:
         module.add(commands)
+    named = {*asked} & {*commands.choices, *operations.names()}
+    operations.add(commands, [name for name in operations.names() if name in named or not named])
     return parser
 
 

@@ -6,7 +6,7 @@ import argparse
 import datetime as dt
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from personalize_spark.cli.arguments import (
@@ -39,12 +39,14 @@ def names() -> list[str]:
     return [kebab(operation) for operation in OPERATIONS]
 
 
-def add(commands: Commands) -> None:
-    """Add a command for each operation."""
+def add(commands: Commands, wanted: Collection[str]) -> None:
+    """Add those of the commands that are wanted."""
     for operation in OPERATIONS:
+        if (command := kebab(operation)) not in wanted:
+            continue
         needed = required(operation)
         text = f"{operation}, as in the AWS CLI."
-        parser = add_command(commands, kebab(operation), _operate, text, needed=needed, listed=False)
+        parser = add_command(commands, command, _operate, text, needed=needed, listed=False)
         add_catalog(parser)
         what = "all parameters, as JSON or file://FILE; options take the place of what is there"
         parser.add_argument("--cli-input-json", metavar="JSON", help=what)

@@ -28,6 +28,21 @@ def test_each_command_has_two_examples_that_it_reads() -> None:
             assert reading.parse_args(shlex.split(line)).command
 
 
+@pytest.mark.parametrize(
+    ("asked", "offered"),
+    [
+        (["run", "--engine", "local"], set()),
+        (["--catalog", "c", "list-solutions"], {"list-solutions"}),
+        (["list-solution"], {kebab(operation) for operation in OPERATIONS}),
+        ([], {kebab(operation) for operation in OPERATIONS}),
+    ],
+)
+def test_of_operations_only_the_one_that_is_asked_for_is_read(asked: list[str], offered: set[str]) -> None:
+    commands = next(each for each in parser(asked)._actions if isinstance(each, argparse._SubParsersAction)).choices
+    assert {*commands} & {kebab(operation) for operation in OPERATIONS} == offered
+    assert {"run", "train", "serve"} <= {*commands}
+
+
 def test_the_examples_of_operations_are_requests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("schema.json").write_text("{}")
