@@ -386,3 +386,13 @@ def frame_of(spark: SparkSession, table: pa.Table) -> DataFrame:
         return spark.createDataFrame(table)
     rows = zip(*(column.to_pylist() for column in table.columns), strict=True)
     return spark.createDataFrame(list(rows), from_arrow_schema(table.schema))
+
+
+@contextlib.contextmanager
+def persisted(frame: DataFrame) -> Iterator[DataFrame]:
+    """Keep a frame, in memory or on disk, until the end of the block."""
+    frame.persist()
+    try:
+        yield frame
+    finally:
+        frame.unpersist()

@@ -19,6 +19,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F  # noqa: N812  # as all of Spark's documents do
 from pyspark.sql.classic.dataframe import DataFrame
 
+import personalize_spark as ps
 from personalize_spark.errors import EnvironmentProblem, TaskFailed
 from personalize_spark.spark import check_delta, collect_arrow, frame_of, open_session, running_tasks
 from tests.test_errors import interrupted
@@ -76,6 +77,7 @@ def test_somebody_elses_session_is_left_as_it_is(spark: SparkSession, *, in_thre
             spark.range(1).collect()
         found.extend([spark] * (thread_state(spark) == before))
 
+    spark.range(1).collect()  # a session's first plan has Delta's extension set what it wants
     spark.conf.set("spark.sql.session.timeZone", "Asia/Tokyo")
     try:
         before = session_state(spark)
@@ -100,6 +102,23 @@ def session_state(spark: SparkSession) -> list[object]:
 def thread_state(spark: SparkSession) -> list[object]:
     names = ("spark.job.interruptOnCancel", "spark.job.tags", "spark.jobGroup.id")
     return [spark.sparkContext.getLocalProperty(name) for name in names]
+
+
+@pytest.mark.spark
+@pytest.mark.delta
+def test_an_import_that_fails_leaves_no_frame_in_the_sessions_memory(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(frame: DataFrame, *_: object) -> None:
+        assert frame.count() == 1
+        raise KeyError
+
+    (tmp_path / "x.csv").write_text("USER_ID,ITEM_ID,TIMESTAMP\nu1,i1,1\n")
+    monkeypatch.setattr("personalize_spark.datasets.build_view.write_user_shards", fail)
+    with pytest.raises(KeyError):
+        ps.import_datasets(tmp_path / "catalog", "g", interactions=tmp_path / "x.csv", spark=spark)
+    session: Any = spark
+    assert session._jsparkSession.sharedState().cacheManager().isEmpty()
 
 
 @pytest.mark.parametrize("spark_3", [False, True])

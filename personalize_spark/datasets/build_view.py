@@ -32,7 +32,7 @@ from personalize_spark.datasets.waiting_events import HISTORY, KEPT
 from personalize_spark.errors import ResourceNotFoundException
 from personalize_spark.schemas import EVENT_TYPE, INTERACTIONS, ITEMS, USERS, Column, Schema
 from personalize_spark.scoring.ragged import Ragged
-from personalize_spark.spark import collect_arrow, frame_of
+from personalize_spark.spark import collect_arrow, frame_of, persisted
 from personalize_spark.storage.store import Store
 
 _COLUMNS = ["key", "id", "creation_timestamp", "dated", "interactions", "impressions"]
@@ -180,10 +180,9 @@ def _write_users(
     frame = _joined_users(spark, tables, events, items)
     if frame is None:
         return 0, write_missing(store, SHARDS, 1, _users_schema([]), [])
-    frame = frame.persist()
-    users = frame.count()
-    entries = write_user_shards(into_shards(frame, users), users, store, _users_schema(_metadata(tables, USERS)))
-    frame.unpersist()
+    with persisted(frame):
+        users = frame.count()
+        entries = write_user_shards(into_shards(frame, users), users, store, _users_schema(_metadata(tables, USERS)))
     return users, entries
 
 

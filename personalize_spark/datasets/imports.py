@@ -53,7 +53,7 @@ from personalize_spark.errors import (
     counted,
 )
 from personalize_spark.schemas import Schema
-from personalize_spark.spark import root_cause
+from personalize_spark.spark import persisted, root_cause
 from personalize_spark.storage.location import hadoop_uri
 
 __all__ = ["CsvSource", "ImportMode", "import_files", "plan_import", "run_import"]
@@ -138,8 +138,7 @@ class _Checked:
 
 def _check(spark: SparkSession, plan: Files | Table, rejected_uri: str, cached: ExitStack) -> _Checked:
     """Read all rows, and list those that will not be imported; the rows stay cached for as long as `cached` is open."""
-    rows = (plan.checked_rows() if isinstance(plan, Table) else _read(spark, plan)).persist()
-    cached.callback(rows.unpersist)
+    rows = cached.enter_context(persisted(plan.checked_rows() if isinstance(plan, Table) else _read(spark, plan)))
     counting = F.count("*").alias("all"), F.count(REASON).alias("rejected"), F.count(MISSING).alias("missing")
     [counts] = rows.agg(*counting).collect()
     examples = _list_rejected(rows, rejected_uri) if counts["rejected"] else []

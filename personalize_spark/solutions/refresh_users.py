@@ -22,9 +22,9 @@ from personalize_spark.catalog.catalog import Catalog, Record
 from personalize_spark.catalog.resources import find_dataset, find_group, latest_active_version
 from personalize_spark.schemas import INTERACTIONS
 from personalize_spark.solutions.write_users import UserSide, write_users
-from personalize_spark.spark import frame_of
+from personalize_spark.spark import frame_of, persisted
 from personalize_spark.training.configuration import Events
-from personalize_spark.training.interactions import persisted, read_interactions
+from personalize_spark.training.interactions import read_interactions
 
 
 def refresh_users(spark: SparkSession, catalog: Catalog, group: str) -> dict[Arn, int]:

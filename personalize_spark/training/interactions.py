@@ -18,7 +18,7 @@ from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F  # noqa: N812  # as all of Spark's documents do
 
 from personalize_spark.errors import DataError
-from personalize_spark.spark import collect_arrow
+from personalize_spark.spark import collect_arrow, persisted
 from personalize_spark.storage.location import hadoop_uri
 from personalize_spark.training.configuration import Events
 
@@ -132,16 +132,6 @@ def keeping() -> Iterator[Keep]:
     """A function that persists frames until the end of the block."""
     with ExitStack() as stack:
         yield lambda frame: stack.enter_context(persisted(frame))
-
-
-@contextmanager
-def persisted(frame: DataFrame) -> Iterator[DataFrame]:
-    """Keep a frame, in memory or on disk, until the end of the block."""
-    frame.persist()
-    try:
-        yield frame
-    finally:
-        frame.unpersist()
 
 
 def _number_users(users: DataFrame) -> DataFrame:
