@@ -2,7 +2,7 @@
 
 The users are those that calibrate the scores: their newest item is held out, and no candidate learns from it. Of the candidates whose
 NDCG@25 is within 2 % of the highest, which is less than what chance does to it, the one whose scores explain the held-out items best is
-taken. A candidate is measured with the share of popularity that its scores have by likelihood, and with half of it: the items that a user has met
+taken. A candidate is measured with the share of popularity that its scores have by likelihood, and with half of it and less: the items that a user has met
 keep their part of the likelihood, and none of the lists, so a smaller share often gives a better order. It
 counts where that is beyond chance. A share under which the scores explain
 less than popularity does is not eligible. Where popularity's own NDCG@25 is as high, or fewer than 25 users tell anything, nothing is chosen: the simplest model is taken.
@@ -40,8 +40,8 @@ from personalize_spark.training.temperature import Scale
 from personalize_spark.training.training import Training
 
 _DEPTH, _NEAR, _FEWEST = 25, 0.98, 25
-_PART, _ERRORS = 0.5, 4.0
-"""Of the fitted share of popularity, this is tried, too; it counts where the order gains more than so many standard errors."""
+_PARTS, _ERRORS = (0.5, 0.35), 4.0
+"""Of the fitted share of popularity, these are tried, too; one counts where the order gains more than so many standard errors."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ def _known(training: Training) -> _Known:
 
 
 def _measured(factors: Factors, held: _Known) -> Iterator[Measured]:
-    """Measure a candidate as its model would be measured, on the driver: with the fitted share of popularity, and with half of it."""
+    """Measure a candidate as its model would be measured, on the driver: with the fitted share of popularity, and with less of it."""
     matrix, _ = in_order(factors)
     make = None if factors.users is None else factors.users.fold_in
     assert matrix is not None  # noqa: S101  # all candidates have users
@@ -203,11 +203,14 @@ def _measured(factors: Factors, held: _Known) -> Iterator[Measured]:
     calibration = calibrate_held_out(out, matrix, prior)
     scale, (ndcg, popular) = calibration.scale, ordered(calibration.scale)
     yield told(calibration, ndcg)
-    less = replace(scale, popularity=_PART * scale.popularity)
-    if _surely(ordered(less)[0] - ndcg):  # with the same temperature, which hardly changes
+    for part in _PARTS:
+        less = replace(scale, popularity=part * scale.popularity)
+        if not _surely(ordered(less)[0] - ndcg):  # with the same temperature, which hardly changes
+            return
         calibration = calibrate_held_out(out, matrix, prior, less.popularity)
-        if calibration.metrics["logLoss"] <= calibration.metrics["logLossPopularity"]:
-            yield told(calibration, ordered(calibration.scale)[0])
+        if calibration.metrics["logLoss"] > calibration.metrics["logLossPopularity"]:
+            return
+        yield told(calibration, ordered(calibration.scale)[0])
 
 
 def _surely(gains: NDArray[np.float64]) -> bool:

@@ -3,19 +3,20 @@
 The items of a user stand in the order in which the user last met them. For items i and j, which n_i and n_j users met,
 
     d_ij = sum over users who met both of w 2^-(gap / half_life)      gap: places between them, at most 64
-    s_ij = d_ij / ((n_i n_j)^power + shrinkage)          or, with a `lift`, of which c is so many times the mean of n,
-    s_ij = d_ij / ((1 + n_i / c) (1 + n_j / c))
+    s_ij = d_ij / ((n_i n_j)^power + shrinkage)          or, with a `lift`,
+    s_ij = d_ij / ((1 + d_i / (lift d)) (1 + d_j / (lift_to d)))          d_i: sum over j of d_ij; d: the mean of these
 
 where w is 1 if j followed i, `backward` if j came before i, and between the two if both came at once.
 
 The denominator corrects for popularity; with power 0.5 and without gaps it is the cosine of binary vectors, with the shrinkage
-of Bell and Koren ("Lessons from the Netflix Prize Challenge", 2007). The second form is BM25's. Measurements are in docs/decisions/0007-models.md.
+of Bell and Koren ("Lessons from the Netflix Prize Challenge", 2007). The second form is BM25's, with all that an item goes with in the
+place of its users: an item of users who met much goes with much by chance. Measurements are in docs/decisions/0007-models.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,8 @@ from personalize_spark.spark import collect_arrow
 KEPT = 500
 """Items that are kept for each item, those with the largest s."""
 _GAP = 64
+_CELLS = 1 << 21
+"""Cosines at once: 16 MiB."""
 UNIT = 1 << 20
 """Weights are added as integers: their sum does not depend on the order."""
 
@@ -47,12 +50,13 @@ class Closeness:
     shrinkage: float
     backward: float = 1.0
     lift: float = 0.0
+    lift_to: float = 0.0
     kept: int = KEPT
 
     def divisors(self, one: Any, other: Any, mean: Any) -> Any:
-        """What d is divided by, of columns or arrays: n_i, n_j, and the mean of n."""
+        """What d is divided by, of columns or arrays: n_i, n_j, and their mean; with a lift of d_i."""
         if self.lift:
-            return (1 + one / (self.lift * mean)) * (1 + other / (self.lift * mean))
+            return (1 + one / (self.lift * mean)) * (1 + other / (self.lift_to * mean))
         return (one * other) ** self.power + self.shrinkage
 
 
@@ -76,6 +80,20 @@ class Cooccurrences:
         kept = self.kept()
         return kept.maximum(kept.T)
 
+    def agreeing(self, power: float) -> Cooccurrences:
+        """The same lists; each s times a power of the cosine of both items' lists: what met by chance has other company."""
+        kept, items = self.kept(), self.items
+        lengths = np.sqrt(np.maximum((kept * kept).sum(axis=1), np.finfo(np.float64).tiny))
+        unit = (kept / lengths[:, None]).tocsr()
+        turned, cosines = unit.T.tocsr(), np.empty(len(items.values))
+        step = max(1, _CELLS // max(1, len(items)))
+        for start in range(0, len(items), step):
+            part = slice(start, min(start + step, len(items)))
+            own = items.part(part)
+            places = slice(*items.indptr[[part.start, part.stop]].tolist())
+            cosines[places] = (unit[part] @ turned).toarray()[own.row_ids(), own.values]
+        return replace(self, scores=self.scores * cosines**power)
+
 
 def cooccurrences(pairs: DataFrame, items: int, closeness: Closeness) -> Cooccurrences:
     """Count.
@@ -85,15 +103,18 @@ def cooccurrences(pairs: DataFrame, items: int, closeness: Closeness) -> Cooccur
         items: how many there are.
         closeness: the constants.
     """
-    met = pairs.groupBy("item").agg(F.count("*").alias("users"))
     history = F.sort_array(F.collect_list(F.struct("newest", "item"))).alias("history")
     histories = pairs.groupBy("user").agg(history).select("history.item", "history.newest")
     counted = histories.mapInArrow(partial(_count, closeness), "one int, other int, weight long")
     both = counted.groupBy("one", "other").agg((F.sum("weight") / UNIT).alias("weight"))
+    if closeness.lift:
+        sizes = counted.groupBy(F.col("one").alias("item")).agg((F.sum("weight") / UNIT).alias("size"))
+        mean = collect_arrow(sizes.agg(F.avg("size").alias("mean"))).column("mean")[0].as_py()
+    else:
+        sizes, mean = pairs.groupBy("item").agg(F.count("*").alias("size")), None
     for side in ("one", "other"):
-        both = both.join(met.select(F.col("item").alias(side), F.col("users").alias(f"users_{side}")), side)
-    mean = collect_arrow(met.agg(F.avg("users").alias("mean"))).column("mean")[0].as_py() if closeness.lift else 1.0
-    score = F.col("weight") / closeness.divisors(F.col("users_one"), F.col("users_other"), mean)
+        both = both.join(sizes.select(F.col("item").alias(side), F.col("size").alias(f"size_{side}")), side)
+    score = F.col("weight") / closeness.divisors(F.col("size_one"), F.col("size_other"), mean)
     best = Window.partitionBy("one").orderBy(F.desc("score"), "other")
     ranked = both.select("one", "other", score.alias("score")).withColumn("place", F.row_number().over(best))
     table = collect_arrow(ranked.where(F.col("place") <= closeness.kept)).sort_by(

@@ -61,8 +61,9 @@ def cooccurrences_here(weights: csr_array, users: NDArray[np.int64], closeness: 
     """
     turned = weights.T.tocsr()
     turned.data *= closeness.backward
-    mean = float(users[users > 0].mean()) if users.any() else 1.0
-    best = partial(_best, weights, turned, users.astype(np.float64), closeness, mean)
+    sizes = (weights.sum(axis=1) + turned.sum(axis=1)) / UNIT if closeness.lift else users.astype(np.float64)
+    mean = float(sizes[sizes > 0].mean()) if sizes.any() else 1.0
+    best = partial(_best, weights, turned, sizes, closeness, mean)
     with all_cores() as pool:
         blocks = list(pool.map(best, (slice(each, each + _ROWS) for each in range(0, len(users), _ROWS))))
     del best, turned  # as large as the weights
@@ -88,14 +89,14 @@ def _followed(
 
 
 def _best(
-    weights: csr_array, turned: csr_array, users: NDArray[np.float64], closeness: Closeness, mean: float, rows: slice
+    weights: csr_array, turned: csr_array, sizes: NDArray[np.float64], closeness: Closeness, mean: float, rows: slice
 ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
     """Of some items how many are kept beside each, these, and their s, best first; of equal ones first that of the lower number."""
     both = weights[rows] + turned[rows]
     both.sort_indices()
     both.eliminate_zeros()
     lengths = np.diff(both.indptr).astype(np.int64)
-    scores = both.data / UNIT / closeness.divisors(np.repeat(users[rows], lengths), users[both.indices], mean)
+    scores = both.data / UNIT / closeness.divisors(np.repeat(sizes[rows], lengths), sizes[both.indices], mean)
     orders = [
         start + np.argsort(-scores[start:stop], kind="stable")[: closeness.kept]
         for start, stop in pairwise(both.indptr.tolist())

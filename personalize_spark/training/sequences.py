@@ -53,6 +53,8 @@ class SequenceForm:
         backward: what came before counts so much of what followed.
         rank: of the factors; 0: the lists as they are.
         lift: of the closeness; 0: its power and shrinkage.
+        lift_to: the same, of the items in a list.
+        agreement: the power of the agreement of two items' lists that counts.
         kept: items in a list.
     """
 
@@ -61,13 +63,16 @@ class SequenceForm:
     backward: float = _CLOSENESS.backward
     rank: int = 0
     lift: float = 0.0
+    lift_to: float = 0.0
+    agreement: float = 0.0
     kept: int = KEPT
 
 
-IN_GENERAL = SequenceForm(memory=10.0, backward=1.0)
-"""What a user likes, whatever came first."""
-RARE = SequenceForm(memory=20.0, half_life=20.0, backward=1.0, lift=1.5, kept=100)
-"""The same for long memories of much that is popular: what goes together more often than popularity explains, and little else."""
+_LONG = SequenceForm(memory=50.0, half_life=20.0, backward=1.0, lift=1.0, kept=100)
+IN_GENERAL = replace(_LONG, lift_to=2.0, agreement=0.8)
+"""What a user likes, whatever came first: what goes together more often than chance explains, in the same company."""
+BROAD = replace(_LONG, lift_to=4.0, agreement=0.3)
+"""The same where much that is popular belongs to it."""
 
 
 def forms(rank: int) -> list[SequenceForm]:
@@ -75,7 +80,7 @@ def forms(rank: int) -> list[SequenceForm]:
     kinds = [SequenceForm(3.0, *each) for each in product((10.0, 5.0, 20.0), (0.3, 1.0), (0, 4 * rank, rank))]
     ordered = sorted(kinds, key=lambda form: (form.backward, form.rank and 1 / form.rank))
     everything = [replace(form, memory=memory) for memory in (3.0, 1.5, 10.0) for form in ordered]
-    return list(dict.fromkeys([SequenceForm(), IN_GENERAL, RARE, *everything]))
+    return list(dict.fromkeys([SequenceForm(), IN_GENERAL, BROAD, *everything]))
 
 
 def train_sequences(training: Training) -> Factors:
@@ -113,7 +118,8 @@ def train_forms(
 
 
 def _closeness(form: SequenceForm) -> Closeness:
-    return replace(_CLOSENESS, half_life=form.half_life, backward=form.backward, lift=form.lift, kept=form.kept)
+    shared = {name: getattr(form, name) for name in ("half_life", "backward", "lift", "lift_to", "kept")}
+    return replace(_CLOSENESS, **shared)
 
 
 def _counter(
@@ -155,6 +161,7 @@ def popularity_alone(training: Training) -> Factors:
 def _lists(base: Factors, users: UserSource, form: SequenceForm, counted: Cooccurrences) -> Factors:
     newest = min(_MOST, round(_MEMORIES * form.memory), _TERMS // form.kept)
     decay = (0.5 ** (np.arange(newest) / form.memory)).astype(np.float32)
+    counted = counted.agreeing(form.agreement) if form.agreement else counted
     leads = Leads(counted.items, counted.scores.astype(np.float32, copy=False), decay)
     return replace(base, leads=leads, users=replace(users, fold_in=lambda _: NewestFoldIn(newest)))
 
