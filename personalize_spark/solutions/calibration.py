@@ -42,7 +42,7 @@ def calibrate_choices(choices: Choices | None, matrix: Items, prior: NDArray[np.
 
 
 def calibrate_held_out(
-    out: HeldOut, matrix: Items, prior: NDArray[np.float64], share: float | None = None
+    out: HeldOut, matrix: Items, prior: NDArray[np.float64], ratio: float | None = None
 ) -> Calibration:
     """The scale that explains what was held out; where nothing was, a temperature of 1 and a full share of popularity.
 
@@ -50,12 +50,12 @@ def calibrate_held_out(
         out: users and what they met next.
         matrix: the items.
         prior: float64 (I,), ``log(1 + n)`` of the interactions of each row that are not held out.
-        share: of popularity; `None`: it is fitted, too.
+        ratio: of popularity's share to the temperature; `None`: both are fitted.
     """
     targets = out.targets.values.astype(np.int64)
     if not len(targets):
         return Calibration(Scale(1.0, 1.0), {"heldOutUsers": 0})
-    found = _fit(out.vectors, targets, matrix, prior, share)
+    found = _fit(out.vectors, targets, matrix, prior, ratio)
     loss = float(np.log(np.exp(prior).sum()) - np.mean(prior[targets]))
     return replace(found, metrics={"heldOutUsers": len(targets), **found.metrics, "logLossPopularity": loss})
 
@@ -83,12 +83,12 @@ def _fit(
     targets: NDArray[np.int64],
     matrix: Items,
     prior: NDArray[np.float64] | None,
-    share: float | None = None,
+    ratio: float | None = None,
 ) -> Calibration:
     """The scale, and the mean loss in nats of the targets, beside that of equal scores."""
     if isinstance(matrix, SparseItems):
-        fitted = fit_sparse_scale(vectors, targets, matrix, np.zeros(len(matrix)) if prior is None else prior, share)
+        fitted = fit_sparse_scale(vectors, targets, matrix, np.zeros(len(matrix)) if prior is None else prior, ratio)
     else:
-        fitted = fit_scale(vectors, targets, matrix.factors, prior, share)
+        fitted = fit_scale(vectors, targets, matrix.factors, prior, ratio)
     uniform = float(np.log(len(matrix)))
     return Calibration(fitted.scale, {"logLoss": fitted.log_loss, "logLossUniform": uniform})

@@ -54,6 +54,7 @@ class Measured:
         log_loss: in nats.
         popularity: NDCG@25 of popularity on the same.
         share: of popularity in its exponents.
+        ratio: of this to the temperature, where it is not the one that explains most.
     """
 
     form: Any
@@ -61,6 +62,7 @@ class Measured:
     log_loss: float
     popularity: float
     share: float | None = None
+    ratio: float | None = None
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def train_best(training: Training) -> Factors:
     eligible: dict[int, Factors] = {}  # those that can still be taken: the others' memory is let go
     for factors in _candidates(training, jobs(training)):
         for each in _measured(factors, held):
-            eligible[len(measured)] = replace(factors, share=each.share)
+            eligible[len(measured)] = replace(factors, ratio=each.ratio)
             measured.append(each)
         del factors
         eligible = {place: eligible[place] for place in (*simplest, *_near(measured)) if place in eligible}
@@ -196,21 +198,23 @@ def _measured(factors: Factors, held: _Known) -> Iterator[Measured]:
         values = measure_lists(lists, targets, items, shares, matrix.ranks).values
         return [values[name][f"NDCG@{_DEPTH}"] for name in ("model", "popularity")]
 
-    def told(calibration: Calibration, ndcg: NDArray[np.float64]) -> Measured:
+    def told(calibration: Calibration, ndcg: NDArray[np.float64], ratio: float | None = None) -> Measured:
         loss, share = calibration.metrics["logLoss"], calibration.scale.popularity
-        return Measured(factors.properties["form"], float(ndcg.mean()), loss, float(popular.mean()), share)
+        return Measured(factors.properties["form"], float(ndcg.mean()), loss, float(popular.mean()), share, ratio)
 
     calibration = calibrate_held_out(out, matrix, prior)
     scale, (ndcg, popular) = calibration.scale, ordered(calibration.scale)
     yield told(calibration, ndcg)
     for part in _PARTS:
         less = replace(scale, popularity=part * scale.popularity)
-        if not _surely(ordered(less)[0] - ndcg):  # with the same temperature, which hardly changes
+        of_less, _ = ordered(less)
+        if not _surely(of_less - ndcg):
             return
-        calibration = calibrate_held_out(out, matrix, prior, less.popularity)
+        ratio = less.popularity / less.temperature
+        calibration = calibrate_held_out(out, matrix, prior, ratio)
         if calibration.metrics["logLoss"] > calibration.metrics["logLossPopularity"]:
             return
-        yield told(calibration, ordered(calibration.scale)[0])
+        yield told(calibration, of_less, ratio)
 
 
 def _surely(gains: NDArray[np.float64]) -> bool:

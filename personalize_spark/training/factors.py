@@ -80,7 +80,7 @@ class Factors:
         sample: float32 (any number, d), vectors like those that will be asked with, from which the search learns its bounds;
             `None`: the queries of the most popular items.
         popular: the items' popularity joins the exponents, see `temperature`; it becomes a last column of the factors.
-        share: of popularity in the exponents; `None`: it is fitted with the temperature.
+        ratio: of popularity's share in the exponents to the temperature; `None`: both are fitted.
         scored: how many items of a user have a score; `None`: all.
         scale: of the scores; `None`: it is fitted to what users chose.
         properties: what the manifest says besides.
@@ -96,7 +96,7 @@ class Factors:
     users: UserSource | None = None
     sample: NDArray[np.float32] | None = None
     popular: bool = False
-    share: float | None = None
+    ratio: float | None = None
     scored: int | None = None
     scale: Scale | None = None
     properties: dict[str, Any] = field(default_factory=dict)

@@ -56,7 +56,7 @@ def fit_scale(
     targets: NDArray[np.int64],
     items: NDArray[np.float32],
     prior: NDArray[np.float64] | None = None,
-    share: float | None = None,
+    ratio: float | None = None,
 ) -> ScaleFit:
     """Fit temperature and share by maximum likelihood, in constant memory.
 
@@ -65,14 +65,14 @@ def fit_scale(
         targets: int64 (H,), the row of ``items`` that each user came to next.
         items: float32 (I, d); may be a memory map.
         prior: float64 (I,), ``log(1 + n_i)``; `None`: popularity has no share, and only the temperature is fitted.
-        share: of popularity, where that is given and only the temperature is fitted.
+        ratio: of popularity's share to the temperature, where that is given: the order is, and only how sharp the scores are is fitted.
 
     Returns:
         The optimum; where the products say nothing (or are all equal) a temperature at which they hardly count.
     """
     offsets = np.zeros(len(items)) if prior is None else prior
     loss = partial(_mean_loss, users, targets, items, offsets)
-    return _least(loss, _spread(users, items), 0.0 if prior is None else share)
+    return _least(loss, _spread(users, items), 0.0 if prior is None else ratio)
 
 
 def fit_sparse_scale(
@@ -80,35 +80,37 @@ def fit_sparse_scale(
     targets: NDArray[np.int64],
     items: SparseItems,
     prior: NDArray[np.float64],
-    share: float | None = None,
+    ratio: float | None = None,
 ) -> ScaleFit:
     """The same for sparse items, whose own share of popularity is 0: int32 (H, K), int64 (H,), I items, float64 (I,)."""
     chosen = items.products(users, np.arange(len(users)), targets)
     parts = [_Sums(found, sums, chosen[part], targets[part]) for part, found, sums in items.sums(users)]
     variances = [each.variances(len(items)) for each in parts]
     spread = float(np.sqrt(max(0.0, np.concatenate(variances).mean())))
-    return _least(partial(_sparse_loss, parts, prior), spread, share)
+    return _least(partial(_sparse_loss, parts, prior), spread, ratio)
 
 
 def _least(loss_of: Callable[[Scale], list[float]], spread: float, given: float | None) -> ScaleFit:
-    """The scale with the least loss; of those with the given share of popularity, if there is one."""
+    """The scale with the least loss; of those with the given ratio of share and temperature, if there is one."""
     from scipy.optimize import minimize
 
     unit = 1.0 / spread if spread > 0 else 1.0
+    turns = np.diag([unit, 1.0]) if given is None else unit * np.array([[1.0, given]])  # a point becomes a scale
 
     def loss(point: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        share = point[1] if given is None else given
-        value, *slopes = loss_of(Scale(point[0] * unit, share))
-        return value, np.array([slopes[0] * unit, slopes[1]])[: len(point)]
+        value, *slopes = loss_of(scale(point))
+        return value, turns @ slopes
 
-    start = [_LOWEST, 1.0] if given is None else [1.0]
+    def scale(point: NDArray[np.float64]) -> Scale:
+        return Scale(*(point @ turns).tolist())
+
+    start = [_LOWEST, 1.0] if given is None else [1.0 / max(1.0, given * unit)]
     bounds = [(_LOWEST, _HIGHEST), (0.0, None)][: len(start)]
     if spread <= 0:
         start[0], bounds[0] = 1.0, (1.0, 1.0)
     options = {"ftol": 0.0, "gtol": _TOLERANCE}
     found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
-    share = float(found.x[1]) if given is None else given
-    return ScaleFit(Scale(float(found.x[0]) * unit, share), float(found.fun))
+    return ScaleFit(scale(found.x), float(found.fun))
 
 
 @dataclass(frozen=True)

@@ -89,7 +89,7 @@ def test_no_interactions_are_an_error(table: DataFrame) -> None:
 
 
 @pytest.mark.parametrize(
-    "differing", [{"backward": 1.0}, {"backward": 0.3}, {"backward": 0.0}, {"lift": 1.5, "kept": 3}]
+    "differing", [{"backward": 1.0}, {"backward": 0.3}, {"backward": 0.0}, {"lift": 1.5, "lift_to": 3.0, "kept": 3}]
 )
 def test_pairs_of_items_are_counted_here_as_they_are_by_frames(
     table: DataFrame, differing: dict[str, Any], monkeypatch: pytest.MonkeyPatch

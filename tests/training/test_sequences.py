@@ -67,13 +67,12 @@ def test_forms_share_counts_which_are_let_go_when_no_other_form_wants_them(
     assert there == [[10.0], [10.0, 5.0], [10.0, 5.0], [5.0], []]
 
 
-def test_half_of_the_share_of_popularity_is_tried_where_it_surely_helps(
-    training: Training, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_less_of_popularity_is_tried_where_it_surely_helps(training: Training, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tuning, "_FEWEST", 5)
     monkeypatch.setattr(tuning, "_surely", lambda _: True)
     monkeypatch.setattr(tuning, "chosen", lambda measured: len(measured) - 1)
     factors = tuning.train_best(replace(training, hyperparameters=Hyperparameters(training_jobs=1)))
-    fitted, half = factors.properties["candidates"]
-    assert half["share"] == factors.share == pytest.approx(fitted["share"] / 2)
-    assert half["log_loss"] >= fitted["log_loss"]
+    fitted, half, third = factors.properties["candidates"]
+    assert fitted["ratio"] is None
+    assert third["ratio"] == factors.ratio == pytest.approx(0.7 * half["ratio"])
+    assert fitted["log_loss"] <= half["log_loss"] <= third["log_loss"]

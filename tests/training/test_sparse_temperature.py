@@ -27,7 +27,7 @@ def test_the_scale_is_that_of_the_same_products_as_factors() -> None:
     assert fitted.scale.popularity == pytest.approx(expected.scale.popularity, rel=1e-3)
 
 
-def test_a_given_share_is_kept_and_the_temperature_is_the_best_beside_it() -> None:
+def test_a_given_ratio_is_kept_and_the_temperature_is_the_best_with_it() -> None:
     items, users = drawn(5, count=40, users=200, share=0.0)
     prior, rng = np.log1p(np.arange(40.0)), np.random.default_rng(0)
     dense = np.array([[product(items, user, item) for item in range(40)] for user in users], np.float32)
@@ -40,9 +40,9 @@ def test_a_given_share_is_kept_and_the_temperature_is_the_best_beside_it() -> No
         losses = [
             float(np.mean(np.log(np.exp(scores).sum(axis=1)) - scores[np.arange(200), targets]))
             for factor in (0.98, 1.0, 1.02)
-            for scores in [found.scale.temperature * factor * dense.astype(np.float64) + 0.3 * prior]
+            for scores in [found.scale.temperature * factor * (dense.astype(np.float64) + 0.3 * prior)]
         ]
-        assert found.scale.popularity == 0.3
+        assert found.scale.popularity == pytest.approx(0.3 * found.scale.temperature)
         assert min(losses) == losses[1] == pytest.approx(found.log_loss, abs=1e-6)
 
 
