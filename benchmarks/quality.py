@@ -1,9 +1,10 @@
 """How good the models are: each recipe with its defaults beside tuned peers, on several sets of interactions, same split, one run.
 
-    OPENBLAS_NUM_THREADS=1 python -m benchmarks.quality [SET ...]
+    OPENBLAS_NUM_THREADS=1 python -m benchmarks.quality [--ours] [SET ...]
 
 Of each user with five items or more the last fifth is held out; 2,000 of them are asked at most. All learn from the same past, in which
-nothing counts how often and items have no metadata. Figures of sets that are not named stay.
+nothing counts how often and items have no metadata. Figures of sets that are not named stay; with `--ours` those of the peers, too,
+which are the same in each run.
 
     NDCG@10, recall@25    of what the user has not met before, divided by what the best list would have; with the standard error of the
                           mean NDCG@10 over users
@@ -69,6 +70,7 @@ RELATED = ("aws-sims", "aws-similar-items")
 MOVIELENS, HUNDRED, GROCER = "MovieLens", "MovieLens 100k", "Complete Journey"
 SETS = (MOVIELENS, HUNDRED, GROCER, *KINDS)
 HOUSEHOLDS = 10
+OURS = "--ours"
 
 Measures = dict[str, Any]
 
@@ -77,12 +79,12 @@ def main(wanted: Sequence[str]) -> None:
     """Measure the sets, print them and write the results."""
     kept = json.loads(RESULTS.read_text()).get("sets", {}) if RESULTS.exists() else {}
     spark = open_session("quality", data=True)
-    for name in wanted or SETS:
+    for name in [each for each in wanted if each != OURS] or SETS:
         events = events_of(name)
         if events is None:
             print(f"{name} is not here.")
             continue
-        kept[name] = measure(spark, Split.of(events))
+        kept[name] = measure(spark, Split.of(events), kept.get(name) if OURS in wanted else None)
         print(f"\n{name}\n{json.dumps(kept[name], indent=1)}", flush=True)
         about = {"machine": machine(), "work": {"rank": RANK, "seed": SEED}}
         RESULTS.write_text(json.dumps({**about, "sets": kept}, indent=2) + "\n")
@@ -180,29 +182,36 @@ class Split:
         return places, targets[places]
 
 
-def measure(spark: SparkSession, split: Split) -> dict[str, Any]:
-    """All contenders on a split."""
+def measure(spark: SparkSession, split: Split, before: dict[str, Any] | None) -> dict[str, Any]:
+    """All contenders on a split; the peers only if they were not measured before."""
     with tempfile.TemporaryDirectory() as folder:
         models = learned(spark, split, Path(folder))
         users = {recipe: _ours(split, recipe, models[recipe][0]) for recipe in FOR_USERS}
         related = {recipe: _related(split, recipe, models[recipe][0]) for recipe in RELATED}
         told = {recipe: about for recipe, (_, about) in models.items() if about}
+    peers = before or _peers(split)
+    return {
+        "users": len(split.users),
+        "items": split.past.items,
+        "interactions": sum(len(each) for each in split.past.histories),
+        "asked": len(split.asked),
+        "chosen": told,
+        "for users": users | peers["for users"] | users,
+        "related items": related | peers["related items"] | related,
+        "all settings": peers["all settings"],
+    }
+
+
+def _peers(split: Split) -> dict[str, Any]:
+    """All settings of the peers on a split, and the best."""
     counts = np.bincount(np.concatenate(split.past.histories), minlength=split.past.items)
     tried: dict[str, list[Measures]] = defaultdict(list)
     popularity = lists_of(lambda users: np.tile(counts, (len(users), 1)), split.past, split.asked, N)
     tried["popularity"].append({**measures(split, popularity), "log-loss": _loss(counts[split.first()[1]], counts)})
     for peer, setting, scores in tuned(split.past):
         tried[peer].append({**measures(split, lists_of(scores, split.past, split.asked, N)), **setting})
-    return {
-        "users": len(split.users),
-        "items": split.past.items,
-        "interactions": int(counts.sum()),
-        "asked": len(split.asked),
-        "chosen": told,
-        "for users": users | {each: max(of, key=lambda one: one["NDCG@10"]) for each, of in tried.items()},
-        "related items": related | _related_peers(split),
-        "all settings": tried,
-    }
+    best = {each: max(of, key=lambda one: one["NDCG@10"]) for each, of in tried.items()}
+    return {"for users": best, "related items": _related_peers(split), "all settings": tried}
 
 
 def _loss(chosen: NDArray[np.int64], counts: NDArray[np.int64]) -> float:
