@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
-from personalize_spark.training.cooccurrence import UNIT, Closeness, _count
+from personalize_spark.scoring.ragged import Ragged
+from personalize_spark.training import cooccurrence
+from personalize_spark.training.cooccurrence import UNIT, Closeness, Cooccurrences, _count
 
 CLOSENESS = Closeness(half_life=2.0, power=0.5, shrinkage=1.0, backward=0.3)
 
@@ -43,3 +46,20 @@ def test_what_came_at_once_has_no_direction() -> None:
 
 def test_users_are_not_mixed_and_one_item_has_no_pair() -> None:
     assert counted(CLOSENESS, [(1, 7)], [(1, 3)]) == {}
+
+
+@pytest.mark.parametrize("cells", [1, 8, 1 << 20])
+def test_what_is_in_the_same_company_counts_more(monkeypatch: pytest.MonkeyPatch, cells: int) -> None:
+    monkeypatch.setattr(cooccurrence, "_CELLS", cells)
+    lists = [{2: 3.0, 1: 2.0}, {0: 2.0, 2: 1.0}, {}, {1: 1.0}]
+    items = Ragged.of_lengths(np.array([2, 2, 0, 1]), np.array([each for row in lists for each in row], np.int32))
+    scores = np.array([score for row in lists for score in row.values()])
+    found = Cooccurrences(items, scores).agreeing(0.5)
+    near = (3 / (13**0.5 * 5**0.5)) ** 0.5  # 0 and 1 have 2 in common; 2 goes with nothing, and 3 only with 1
+    assert found.items is items
+    assert found.scores == pytest.approx([0.0, 2 * near, 2 * near, 0.0, 0.0])
+
+
+def test_with_a_lift_an_item_that_goes_with_much_counts_less_wherever_it_stands() -> None:
+    closeness = Closeness(half_life=1.0, power=0.5, shrinkage=1.0, lift=1.0, lift_to=4.0)
+    assert closeness.divisors(6.0, 3.0, 1.5) == (1 + 6 / 1.5) * (1 + 3 / 6)
