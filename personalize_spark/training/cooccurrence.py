@@ -16,7 +16,7 @@ place of its users: an item of users who met much goes with much by chance. Meas
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -81,7 +81,7 @@ class Cooccurrences:
         return kept.maximum(kept.T)
 
     def agreeing(self, power: float) -> Cooccurrences:
-        """The same lists; each s times a power of the cosine of both items' lists: what met by chance has other company."""
+        """The same lists in the same order, each s times a power of the cosine of both items' lists, without what has no company in common."""
         kept, items = self.kept(), self.items
         lengths = np.sqrt(np.maximum((kept * kept).sum(axis=1), np.finfo(np.float64).tiny))
         unit = (kept / lengths[:, None]).tocsr()
@@ -92,7 +92,8 @@ class Cooccurrences:
             own = items.part(part)
             places = slice(*items.indptr[[part.start, part.stop]].tolist())
             cosines[places] = (unit[part] @ turned).toarray()[own.row_ids(), own.values]
-        return replace(self, scores=self.scores * cosines**power)
+        found = cosines > 0
+        return Cooccurrences(items.where(found), self.scores[found] * cosines[found] ** power)
 
 
 def cooccurrences(pairs: DataFrame, items: int, closeness: Closeness) -> Cooccurrences:
