@@ -19,8 +19,10 @@ from personalize_spark.recommendations import Recommendations
 from personalize_spark.records import Object, ids_of
 from personalize_spark.scoring.exploration import PLACE, Audience, Cold, explored, hashes
 from personalize_spark.scoring.model import Model
+from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.selection import EVERYTHING, Selection, best_of, popular_of
 from personalize_spark.scoring.softmax import probabilities
+from personalize_spark.scoring.sparse import SparseItems
 from personalize_spark.scoring.topn import Items
 from personalize_spark.scoring.users import UserRows
 
@@ -65,13 +67,14 @@ def _relevant(model: Model, matrix: Items, query: _Query) -> _Scored:
 
 def _exploring(model: Model, matrix: Items, cold: Cold, query: _Query) -> _Scored:
     """The items in scope of exploration are taken out of the search, and put in again with their bonus."""
-    others, everything = (
+    unmet = _unmet(query.users.vectors, matrix)
+    others, fresh = (
         each.without_items(cold.rows, len(model.item_ids_json), len(query.ids)).below(len(matrix))
-        for each in (query.selection, EVERYTHING)
+        for each in (query.selection, unmet)
     )
     relevant = _relevant(model, matrix, replace(query, selection=others))
-    same = query.n == PLACE and query.selection.is_everything
-    best = relevant if same else _relevant(model, matrix, replace(query, n=PLACE, selection=everything))
+    same = query.n == PLACE and query.selection.is_everything and unmet.is_everything
+    best = relevant if same else _relevant(model, matrix, replace(query, n=PLACE, selection=fresh))
     marks = _last_of(best, 1 / len(matrix))
     audience = Audience(hashes(query.ids), query.users, marks, model.temperature)
     found = explored(audience, matrix, cold, query.selection, query.n)
@@ -80,6 +83,14 @@ def _exploring(model: Model, matrix: Items, cold: Cold, query: _Query) -> _Score
     scores = np.concatenate([shrunk, found.scores], axis=1)
     order = np.argsort(-scores, axis=1, kind="stable")[:, : query.n]
     return _Scored(np.take_along_axis(items, order, axis=1), np.take_along_axis(scores, order, axis=1))
+
+
+def _unmet(vectors: NDArray[Any], matrix: Items) -> Selection:
+    """Every item but those that a row of sparse items names: what a user has met leads to itself by way of the others."""
+    if not isinstance(matrix, SparseItems):
+        return EVERYTHING
+    lines, places = np.nonzero(vectors >= 0)
+    return Selection(excluded=Ragged.of_pairs(lines, vectors[lines, places], len(vectors)))
 
 
 def _last_of(best: _Scored, default: float) -> NDArray[np.float64]:

@@ -140,7 +140,7 @@ class _Newest:
         self.items = items
 
     def lookup(self, ids: Sequence[str]) -> UserRows:
-        vectors = np.array([[int(each[1:]), 3, -1] for each in ids], np.int32)
+        vectors = np.array([[int(each[1:]), 4, -1] for each in ids], np.int32)
         return UserRows(np.ones(len(ids), np.bool_), vectors, self.items.log_normaliser(vectors, 1.5))
 
 
@@ -149,13 +149,13 @@ def sparse_shares(model: Model, user: str) -> NDArray[np.float64]:
     items, cold = model.sparse, model.cold
     assert items is not None
     assert cold is not None
-    exponents = items.prior.astype(np.float64) * items.share
-    for place, item in enumerate((int(user[1:]), 3)):
+    exponents, met = items.prior.astype(np.float64) * items.share, (int(user[1:]), 4)
+    for place, item in enumerate(met):
         row = slice(*items.leads.indptr[item : item + 2])
         exponents[items.leads.values[row]] += items.decay[place] * items.weights[row].astype(np.float64)
     shares = np.exp(1.5 * exponents)
     shares = np.append(shares / shares.sum(), [0.0, 0.0])
-    mark = np.sort(np.delete(shares, cold.rows))[-25]
+    mark = np.sort(np.delete(shares, [*cold.rows, *met]))[-25]
     bonus = cold.bonuses(hashes([user]), np.array([mark]))[0]
     shares[cold.rows] += bonus
     return np.asarray(shares / (1 + bonus.sum()))
