@@ -35,6 +35,7 @@ from personalize_spark.spark import collect_arrow
 KEPT = 500
 """Items that are kept for each item, those with the largest s."""
 _GAP = 64
+_COMPANY = 50
 _CELLS = 1 << 21
 """Cosines at once: 16 MiB."""
 UNIT = 1 << 20
@@ -81,8 +82,10 @@ class Cooccurrences:
         return kept.maximum(kept.T)
 
     def agreeing(self, power: float) -> Cooccurrences:
-        """The same lists in the same order, each s times a power of the cosine of both items' lists, without what has no company in common."""
-        kept, items = self.kept(), self.items
+        """The same lists in the same order, each s times a power of the cosine of both items' best 50, without what has no company in common."""
+        items = self.items
+        best = items.place_in_row() < _COMPANY
+        kept = Cooccurrences(items.where(best), self.scores[best]).kept()
         lengths = np.sqrt(np.maximum((kept * kept).sum(axis=1), np.finfo(np.float64).tiny))
         unit = (kept / lengths[:, None]).tocsr()
         turned, cosines = unit.T.tocsr(), np.empty(len(items.values))

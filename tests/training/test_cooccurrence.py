@@ -63,3 +63,11 @@ def test_what_is_in_the_same_company_counts_more(monkeypatch: pytest.MonkeyPatch
 def test_with_a_lift_an_item_that_goes_with_much_counts_less_wherever_it_stands() -> None:
     closeness = Closeness(half_life=1.0, power=0.5, shrinkage=1.0, lift=1.0, lift_to=4.0)
     assert closeness.divisors(6.0, 3.0, 1.5) == (1 + 6 / 1.5) * (1 + 3 / 6)
+
+
+def test_the_best_of_the_lists_are_the_company(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cooccurrence, "_COMPANY", 1)
+    items = Ragged.of_lengths(np.array([2, 2, 0]), np.array([2, 1, 2, 0], np.int32))
+    found = Cooccurrences(items, np.array([3.0, 2.0, 5.0, 1.0])).agreeing(0.5)
+    assert [found.items.row(each).tolist() for each in range(3)] == [[1], [0], []]
+    assert found.scores == pytest.approx([2.0, 1.0])
