@@ -11,6 +11,7 @@ import hashlib
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from io import BufferedRandom
 from pathlib import Path
 from typing import Any
 
@@ -130,10 +131,9 @@ class Artifact:
 
 def write_column(store: Store, name: str, array: NDArray[Any]) -> Entry:
     """Write an array as `NAME.npy`."""
-    with on_local_disk(), tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "column.npy"
-        np.save(path, np.ascontiguousarray(array), allow_pickle=False)
-        return _put(store, f"{name}.npy", path, len(array))
+    with on_local_disk(), tempfile.TemporaryFile() as file:
+        np.save(file, np.ascontiguousarray(array), allow_pickle=False)
+        return _put(store, f"{name}.npy", file, len(array))
 
 
 def write_ragged(store: Store, name: str, rows: Ragged[Any]) -> list[Entry]:
@@ -143,11 +143,10 @@ def write_ragged(store: Store, name: str, rows: Ragged[Any]) -> list[Entry]:
 
 def write_table(store: Store, name: str, batch: pa.RecordBatch) -> Entry:
     """Write a record batch as the Arrow IPC file `NAME.arrow`."""
-    with on_local_disk(), tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "table.arrow"
-        with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, batch.schema) as writer:
+    with on_local_disk(), tempfile.TemporaryFile() as file:
+        with pa.ipc.new_file(file, batch.schema) as writer:
             writer.write_batch(batch)
-        return _put(store, f"{name}.arrow", path, batch.num_rows)
+        return _put(store, f"{name}.arrow", file, batch.num_rows)
 
 
 def finish(store: Store, entries: Iterable[Entry], properties: Mapping[str, Any]) -> Pinned:
@@ -158,8 +157,9 @@ def finish(store: Store, entries: Iterable[Entry], properties: Mapping[str, Any]
     return Pinned(store.root, hashlib.sha256(data).hexdigest())
 
 
-def _put(store: Store, name: str, path: Path, rows: int) -> Entry:
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        store.upload(name, file)
-    return Entry(name, sha256, path.stat().st_size, rows)
+def _put(store: Store, name: str, file: BufferedRandom, rows: int) -> Entry:
+    size = file.tell()
+    file.seek(0)
+    sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    store.upload(name, file)
+    return Entry(name, sha256, size, rows)
