@@ -180,6 +180,19 @@ def test_the_environment_is_unpacked_where_python_is_looked_for() -> None:
         assert set(re.findall(r"\./\S+?/bin/\w+", text)) == {"./environment/bin/python"}, name
 
 
+def test_the_image_for_kubernetes_is_what_the_application_asks_for() -> None:
+    image, spec = (CONF / "kubernetes.Dockerfile").read_text(), read("kubernetes.yaml")["spec"]
+    assert f"FROM spark:{spec['sparkVersion']}-" in image
+    assert f"-t {spec['image']} ." in image
+    [python] = re.findall(r"^python=(\S+)", (ROOT / "bin" / "make-dist").read_text(), re.MULTILINE)
+    assert f"install -y --no-install-recommends python{python} " in image
+    [place] = re.findall(r"^ADD dist/\S+-environment-\S+ (\S+/)$", image, re.MULTILINE)
+    assert set(re.findall(r"PYTHON=(\S+)", image)) == {f"{place}bin/python"}
+    [source, target] = re.findall(r"^COPY (\S+/) (\S+/)$", image, re.MULTILINE)[0]
+    script = spec["mainApplicationFile"].removeprefix(f"local://{target}")
+    assert (ROOT / source / script).is_file()
+
+
 def test_the_state_machine_waits_for_a_request_that_emr_serverless_takes() -> None:
     machine = read("step-functions.yaml")
     state = machine["States"][machine["StartAt"]]
