@@ -31,13 +31,14 @@ if TYPE_CHECKING:
 
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.spark import collect_arrow
+from personalize_spark.training.threads import all_cores
 
 KEPT = 500
 """Items that are kept for each item, those with the largest s."""
 _GAP = 64
 _COMPANY = 50
-_CELLS = 1 << 21
-"""Cosines at once: 16 MiB."""
+_PAIRS = 1 << 15
+"""Cosines at once: some 40 MiB."""
 UNIT = 1 << 20
 """Weights are added as integers: their sum does not depend on the order."""
 
@@ -88,15 +89,21 @@ class Cooccurrences:
         kept = Cooccurrences(items.where(best), self.scores[best]).kept()
         lengths = np.sqrt(np.maximum((kept * kept).sum(axis=1), np.finfo(np.float64).tiny))
         unit = (kept / lengths[:, None]).tocsr()
-        turned, cosines = unit.T.tocsr(), np.empty(len(items.values))
-        step = max(1, _CELLS // max(1, len(items)))
-        for start in range(0, len(items), step):
-            part = slice(start, min(start + step, len(items)))
-            own = items.part(part)
-            places = slice(*items.indptr[[part.start, part.stop]].tolist())
-            cosines[places] = (unit[part] @ turned).toarray()[own.row_ids(), own.values]
+        unit.sort_indices()
+        rows, parts = items.row_ids(), range(0, len(items.values), _PAIRS)
+        with all_cores() as pool:
+            of = pool.map(
+                lambda part: _products(unit, rows[part : part + _PAIRS], items.values[part : part + _PAIRS]), parts
+            )
+            cosines = np.concatenate([np.empty(0), *of])
         found = cosines > 0
         return Cooccurrences(items.where(found), self.scores[found] * cosines[found] ** power)
+
+
+def _products(unit: csr_array, rows: NDArray[np.int64], others: NDArray[np.int32]) -> NDArray[np.float64]:
+    """Float64 (p,): of pairs of rows."""
+    products: NDArray[np.float64] = unit[rows].multiply(unit[others]).sum(axis=1)
+    return products
 
 
 def cooccurrences(pairs: DataFrame, items: int, closeness: Closeness) -> Cooccurrences:

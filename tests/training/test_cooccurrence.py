@@ -48,9 +48,9 @@ def test_users_are_not_mixed_and_one_item_has_no_pair() -> None:
     assert counted(CLOSENESS, [(1, 7)], [(1, 3)]) == {}
 
 
-@pytest.mark.parametrize("cells", [1, 8, 1 << 20])
-def test_what_is_in_the_same_company_counts_more(monkeypatch: pytest.MonkeyPatch, cells: int) -> None:
-    monkeypatch.setattr(cooccurrence, "_CELLS", cells)
+@pytest.mark.parametrize("pairs", [1, 2, 1 << 20])
+def test_what_is_in_the_same_company_counts_more(monkeypatch: pytest.MonkeyPatch, pairs: int) -> None:
+    monkeypatch.setattr(cooccurrence, "_PAIRS", pairs)
     lists = [{2: 3.0, 1: 2.0}, {0: 2.0, 2: 1.0}, {}, {1: 1.0}]
     items = Ragged.of_lengths(np.array([2, 2, 0, 1]), np.array([each for row in lists for each in row], np.int32))
     scores = np.array([score for row in lists for score in row.values()])
