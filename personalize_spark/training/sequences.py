@@ -68,7 +68,7 @@ class SequenceForm:
     kept: int = KEPT
 
 
-_LONG = SequenceForm(memory=50.0, half_life=20.0, backward=1.0, lift=1.0, kept=100)
+_LONG = SequenceForm(memory=50.0, backward=1.0, lift=1.0, kept=100)
 IN_GENERAL = replace(_LONG, lift_to=2.0, agreement=0.8)
 """What a user likes, whatever came first: what goes together more often than chance explains, in the same company."""
 BROAD = replace(_LONG, lift_to=4.0, agreement=0.3)
