@@ -135,7 +135,8 @@ class Outcomes:
             kinds[Remark.SHORT] = (lengths > 0) & (lengths < expected.items)
         else:
             kinds[Remark.UNKNOWN_LISTED] = np.zeros(len(lengths), np.bool_)
-            kinds[Remark.UNKNOWN_LISTED][answers.items.row_ids()[answers.items.values >= expected.learned]] = True
+            if (listed := answers.items.values >= expected.learned).any():
+                kinds[Remark.UNKNOWN_LISTED][answers.items.row_ids()[listed]] = True
         if answers.unknown is not None:
             kinds[Remark.UNKNOWN_ITEM if expected.field == "itemId" else Remark.UNKNOWN_USER] = answers.unknown
             unknown = (records.objects[each] for each in np.flatnonzero(answers.unknown).tolist())
@@ -163,7 +164,7 @@ class Outcomes:
         if step := sampled(expected.catalogue):
             seen = np.zeros(-(-expected.catalogue // step), np.bool_)
             items = answers.items.values[answers.items.values < expected.catalogue]
-            seen[items[items % step == 0] // step] = True
+            seen[items if step == 1 else items[items % step == 0] // step] = True
             self.seen = zlib.compress(np.packbits(seen).tobytes(), 1)
 
     def add(self, later: Outcomes) -> None:

@@ -32,40 +32,44 @@ _NEVER = np.finfo(np.float64).tiny
 def recommend(model: Model, lines: Sequence[Object], settings: Settings, selection: Selection) -> Recommendations:  # noqa: ARG001  # a list comes back whole
     """Answer good lines; see `Recipe.recommend`."""
     matrix, users = model.sides()
-    lengths, names = lists_of(lines, ITEM_LIST)
-    rows, unknown_items = _numbered(model, names)
-    asked = Ragged.of_lengths(lengths, rows)
-    known = asked.where(rows < len(matrix))
+    asked, unknown_items = _numbered(model, lines)
+    learned = asked.values < len(matrix)
+    known = asked.where(learned)
     found = users.lookup(ids_of(lines, USER_ID))
     logits = known.with_values(_logits(model, matrix, found, known))
     order = _order(logits, matrix.ranks[known.values])
-    fresh = _first_of_neighbours(known.row_ids(), known.values[order])
-    items = known.with_values(known.values[order]).where(fresh)
-    scores = softmax_of_rows(items.with_values(logits.values[order[fresh]]))
-    unlearned = asked.where(rows >= len(matrix))
-    if len(unlearned.values):
-        items, scores = _followed(items, scores, _first_ones(unlearned))
+    items = known.with_values(known.values[order])
+    fresh = _first_of_neighbours(items.row_ids(), items.values)
+    items, scores = items.where(fresh), softmax_of_rows(logits.with_values(logits.values[order]).where(fresh))
+    if not learned.all():
+        items, scores = _followed(items, scores, _first_ones(asked.where(~learned)))
     if selection is not EVERYTHING:
         allowed = _allowed(selection, items, len(model.item_ids_json))
         items, scores = items.where(allowed), scores[allowed]
     return Recommendations(items, scores, unknown_items, unknown=~found.known)
 
 
-def _numbered(model: Model, names: Sequence[str]) -> tuple[NDArray[np.int64], list[bytes]]:
-    """The row of each item, I + k for the k-th that the model does not know; and the JSON texts of those."""
-    rows = model.rows_of(names)
+def _numbered(model: Model, lines: Sequence[Object]) -> tuple[Ragged[np.int64], list[bytes]]:
+    """The rows of each list's items, I + k for the k-th that the model does not know; and the JSON texts of those."""
+    found = model.rows_of_lists([each[ITEM_LIST] for each in lines])
+    if found is not None and (found.values >= 0).all():
+        return found, []
+    lengths, names = lists_of(lines, ITEM_LIST)
+    rows = model.rows_of(names) if found is None else found.values
     unknown = np.flatnonzero(rows < 0).tolist()
     numbers = {
         name: number
         for number, name in enumerate(dict.fromkeys(names[place] for place in unknown), len(model.item_ids_json))
     }
     rows[unknown] = [numbers[names[place]] for place in unknown]
-    return rows, [json.dumps(name, ensure_ascii=False).encode() for name in numbers]
+    return Ragged.of_lengths(lengths, rows), [json.dumps(name, ensure_ascii=False).encode() for name in numbers]
 
 
 def _logits(model: Model, matrix: Items, users: UserRows, items: Ragged[np.int64]) -> NDArray[np.float64]:
     """Float64 (m,): the exponents of pairs of line and item."""
     lines, rows = items.row_ids(), items.values
+    if users.known.all():
+        return products_of(users.vectors, lines, matrix, rows) * model.temperature
     known = users.known[lines]
     logits: NDArray[np.float64] = np.log(
         np.maximum(model.popularity[rows], _NEVER), where=~known, out=np.zeros(len(rows))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from itertools import pairwise, repeat
 from typing import Self
@@ -53,6 +54,16 @@ class ItemIndex:
         if self._native is None:
             return np.fromiter(map(self._rows.get, ids, repeat(-1)), np.int64, len(ids))
         return self._native.rows_of(_json_of(ids), self._texts, self._slots, len(ids))
+
+    def rows_of_lists(self, lists: Sequence[Sequence[object]]) -> Ragged[np.int64] | None:
+        """As `rows_of`, of lists of ids; `None` where they are to be looked at one by one: some are no strings, or there is no kernel."""
+        if self._native is None:
+            return None
+        lengths = np.fromiter(map(len, lists), np.int64, len(lists))
+        with contextlib.suppress(orjson.JSONEncodeError, TypeError):
+            rows = self._native.rows_of(orjson.dumps(lists), self._texts, self._slots, int(lengths.sum()))
+            return Ragged.of_lengths(lengths, rows)
+        return None
 
 
 def _json_of(ids: Sequence[str]) -> bytes:

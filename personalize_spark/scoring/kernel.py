@@ -26,7 +26,7 @@ from personalize_spark.settings import SETTINGS, value_of
 
 VARIABLE = SETTINGS["kernel"].variable
 _FOLDER = Path(__file__).parent / "native"
-_VERSION = 8
+_VERSION = 9
 """Of what is called: a library of another version, left by an older build, is not used."""
 MOST_UNITS = 10_000_000
 """A score of 1, in units of the 7th decimal."""
@@ -237,10 +237,14 @@ class Kernel:
         return slots
 
     def rows_of(self, wanted: bytes, ids: Ragged[np.uint8], slots: NDArray[np.uint64], count: int) -> NDArray[np.int64]:
-        """int64 (n,): the row among ``ids``, whose table ``slots`` is, of each of ``count`` strings, or -1; ``wanted`` is a JSON array of orjson's."""
+        """int64 (n,): the row among ``ids``, whose table ``slots`` is, of each of ``count`` strings in orjson's JSON, or -1.
+
+        Raises `TypeError` where ``wanted`` is no array of strings, and no array of such arrays.
+        """
         rows = np.empty(count, np.int64)
         task, _arrays = _index(ids, slots)
-        self.library.kernel_rows_of(ctypes.byref(task), wanted, count, rows.ctypes.data)
+        if self.library.kernel_rows_of(ctypes.byref(task), wanted, count, rows.ctypes.data):
+            raise TypeError("Not all of them are strings.")
         return rows
 
     def output_lines(
@@ -292,14 +296,12 @@ def kernels() -> Iterator[Kernel]:
     if library is None:
         return
     library.kernel_name.restype = ctypes.c_char_p
-    library.kernel_search.argtypes = [ctypes.c_int, ctypes.c_void_p]
     pointer, size = ctypes.c_void_p, ctypes.c_int64
-    library.kernel_sparse_search.argtypes = [ctypes.c_int, ctypes.c_void_p]
+    library.kernel_search.argtypes = library.kernel_sparse_search.argtypes = [ctypes.c_int, pointer]
     library.kernel_sparse_paired.argtypes = [pointer, pointer, pointer, size, pointer]
-    library.kernel_index_items.argtypes = [pointer]
     library.kernel_rows_of.argtypes = [pointer, ctypes.c_char_p, size, pointer]
-    library.kernel_index_items.restype = library.kernel_rows_of.restype = None
-    library.kernel_lines_size.argtypes = library.kernel_write_lines.argtypes = [pointer]
+    for of_one in (library.kernel_index_items, library.kernel_lines_size, library.kernel_write_lines):
+        of_one.argtypes = [pointer]
     library.kernel_lines_size.restype = library.kernel_write_lines.restype = size
     library.kernel_paired.argtypes = [ctypes.c_int, pointer, pointer, pointer, pointer, size, size, pointer]
     library.kernel_ordered.argtypes = [ctypes.c_int, pointer, pointer, size, pointer, pointer]

@@ -91,3 +91,7 @@ class Model:
     def rows_of(self, ids: Sequence[str]) -> NDArray[np.int64]:
         """int64 (n,): the row of each id, -1 for an unknown one. The first call builds an index."""
         return self._index.rows_of(ids)
+
+    def rows_of_lists(self, lists: Sequence[Sequence[object]]) -> Ragged[np.int64] | None:
+        """See `ItemIndex.rows_of_lists`."""
+        return self._index.rows_of_lists(lists)

@@ -95,6 +95,8 @@ class Ragged(Generic[T]):
 
     def where(self, wanted: NDArray[np.bool_]) -> Ragged[T]:
         """The same rows without the values that are not wanted, bool (m,)."""
+        if wanted.all():
+            return self
         ends = np.concatenate([[0], np.cumsum(wanted)])
         return Ragged(ends[self.indptr], self.values[wanted])
 

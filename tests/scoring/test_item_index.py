@@ -67,6 +67,27 @@ def test_half_of_a_surrogate_pair_is_no_item_and_costs_the_others_nothing(level:
     assert index_of(["a", "b", "?"], level).rows_of(["b", "\ud800", "a", "a\udfff"]).tolist() == [1, -1, 0, -1]
 
 
+@pytest.mark.parametrize("level", LEVELS[1:], ids=lambda level: level.name)
+@given(IDS, st.lists(IDS, max_size=9))
+def test_ids_of_lists_are_found_as_those_of_one_list(level: object, ids: list[str], others: list[list[str]]) -> None:
+    index, lists = index_of(ids, level), [ids, *others, []]
+    found = index.rows_of_lists(lists)
+    assert found is not None
+    assert [found.row(each).tolist() for each in range(len(lists))] == [index.rows_of(each).tolist() for each in lists]
+
+
+@pytest.mark.parametrize("level", LEVELS[1:], ids=lambda level: level.name)
+@pytest.mark.parametrize("odd", [7, None, 1.5, True, {"a": "a"}, "\ud800"], ids=repr)
+@pytest.mark.parametrize("place", [0, 20])
+def test_lists_with_what_is_no_string_are_to_be_looked_at_one_by_one(level: object, odd: object, place: int) -> None:
+    one = [*["a"] * place, odd, "b"]
+    assert index_of(["a", "b"], level).rows_of_lists([["a"], one, [], ["b"]]) is None
+
+
+def test_without_the_kernel_lists_are_looked_at_one_by_one() -> None:
+    assert index_of(["a"], None).rows_of_lists([["a"]]) is None
+
+
 @pytest.mark.parametrize("level", LEVELS, ids=lambda level: getattr(level, "name", "numpy"))
 def test_a_large_catalogue_is_found_whole(level: object) -> None:
     ids = [

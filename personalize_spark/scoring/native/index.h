@@ -57,16 +57,20 @@ INLINE const uint8_t *behind(const uint8_t *text) {
     return text + 1;
 }
 
-/* The rows of the strings of a JSON array without spaces, -1 for those that are not there. */
-static void rows_of(const Index *index, const uint8_t *wanted, int64_t count, int64_t *rows) {
+/* The rows of the strings of a JSON array, or of an array of them, without spaces; -1 for those that are not there. Fails at what is no string. */
+static int rows_of(const Index *index, const uint8_t *wanted, int64_t count, int64_t *rows) {
     const uint8_t *texts[ABREAST];
     size_t lengths[ABREAST];
     uint64_t hashes[ABREAST];
     for (int64_t first = 0; first < count; first += ABREAST) {
         int many = (int)(count - first < ABREAST ? count - first : ABREAST);
         for (int i = 0; i < many; i++) {
-            texts[i] = wanted + 1; /* behind the bracket, or the comma */
-            wanted = behind(texts[i]);
+            while (*wanted == '[' || *wanted == ',' || *wanted == ']')
+                wanted++;
+            if (*wanted != '"')
+                return 1;
+            texts[i] = wanted;
+            wanted = behind(wanted);
             lengths[i] = (size_t)(wanted - texts[i]);
             hashes[i] = hash_of(texts[i], lengths[i], index->seed);
             __builtin_prefetch(index->slots + (hashes[i] & index->mask));
@@ -86,4 +90,5 @@ static void rows_of(const Index *index, const uint8_t *wanted, int64_t count, in
             rows[first + i] = (int64_t)(slot & UINT32_MAX) - 1;
         }
     }
+    return 0;
 }
