@@ -10,6 +10,7 @@ from zipimport import zipimporter
 
 import pyarrow as pa
 from pyspark.sql import SparkSession
+from pyspark.sql.pandas.types import from_arrow_schema
 
 from personalize_spark.errors import TaskFailed
 from personalize_spark.job.executor import Work, carry_out
@@ -20,7 +21,7 @@ from personalize_spark.storage.location import open_store
 from personalize_spark.storage.store import Store
 
 _ENDED = pa.schema({"failures": pa.list_(pa.string()), "died": pa.string(), "retries": pa.int64()})
-_DDL = "failures array<string>, died string, retries bigint"
+_ROWS = from_arrow_schema(_ENDED)  # of text, Spark would ask the JVM three times
 
 
 class SparkExecutor:
@@ -45,7 +46,7 @@ class SparkExecutor:
             _freeze()
 
         with running_tasks(self._spark) as self._cancel:
-            ended = self._spark.range(0, tasks, 1, tasks).mapInArrow(run, _DDL).collect()
+            ended = self._spark.range(0, tasks, 1, tasks).mapInArrow(run, _ROWS).collect()
         self.retries += sum(row["retries"] for row in ended)
         if died := [row["died"] for row in ended if row["died"] is not None]:
             raise TaskFailed(died[0])
