@@ -214,6 +214,19 @@ def s3(_s3_server: str) -> str:
     return new_bucket(f"bucket-{uuid.uuid4().hex[:12]}")
 
 
+@pytest.fixture(scope="module")
+def module_s3(_s3_server: str) -> str:
+    """As `s3`, for what the tests of a module share."""
+    forget_clients()
+    return new_bucket(f"bucket-{uuid.uuid4().hex[:12]}")
+
+
+@pytest.fixture(scope="module")
+def module_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The same as a folder, also by its URI."""
+    return tmp_path_factory.mktemp("module").as_uri()
+
+
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a real standalone master with two workers of one core each."""

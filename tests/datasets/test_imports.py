@@ -69,12 +69,11 @@ def user(view: Artifact, name: str) -> dict[str, Any]:
     return row
 
 
-@pytest.fixture(params=["files", pytest.param("s3", marks=pytest.mark.s3)])
-def imported(request: pytest.FixtureRequest, spark: SparkSession, tmp_path: Path) -> tuple[Catalog, ImportReport]:
-    root = request.getfixturevalue("s3") if request.param == "s3" else f"file://{tmp_path}"
-    catalog = Catalog(f"{root}/catalog")
+@pytest.fixture(scope="module", params=["files", pytest.param("s3", marks=pytest.mark.s3)])
+def imported(request: pytest.FixtureRequest, _spark_session: SparkSession) -> tuple[Catalog, ImportReport]:
+    root = request.getfixturevalue({"files": "module_folder", "s3": "module_s3"}[request.param])
     given = sources(root, Interactions=INTERACTIONS, Items=ITEMS, Users=USERS)
-    return catalog, import_files(spark, catalog, "shop", given)
+    return Catalog(f"{root}/catalog"), import_files(_spark_session, Catalog(f"{root}/catalog"), "shop", given)
 
 
 def test_good_rows_are_in_delta_and_bad_ones_are_listed(

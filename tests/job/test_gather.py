@@ -59,19 +59,20 @@ class World:
         )
         return [(self.folder / "out" / f"{name}.json.out").read_bytes() for name in "ab"]
 
-    def hide_shards(self) -> None:
-        folders = [each for each in (self.folder / "catalog").rglob("users") if each.is_dir()]
+    def rename_shards(self, old: str, new: str) -> None:
+        folders = [each for each in (self.folder / "catalog").rglob(old) if each.is_dir()]
         assert len(folders) >= 4  # of the model, its update, and both views
         for each in folders:
-            each.rename(each.with_name("hidden"))
+            each.rename(each.with_name(new))
 
 
-@pytest.fixture
-def world(spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    monkeypatch.setattr(shards, "ROWS_PER_SHARD", 8)
-    monkeypatch.setattr(splits, "MAX_LINES", 40)
-    yield World(spark, tmp_path)
-    spark.conf.unset(gather.BUDGET)
+@pytest.fixture(scope="module")
+def world(_spark_session: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shards, "ROWS_PER_SHARD", 8)
+        patch.setattr(splits, "MAX_LINES", 40)
+        yield World(_spark_session, tmp_path_factory.mktemp("gather"))
+    _spark_session.conf.unset(gather.BUDGET)
 
 
 def test_what_was_gathered_is_all_that_a_task_looks_at(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,12 +83,13 @@ def test_what_was_gathered_is_all_that_a_task_looks_at(world: World, monkeypatch
         found = gather.gather(*arguments)
         assert len(found) > 10
         assert all(split.gathered for split in found)
-        world.hide_shards()
+        world.rename_shards("users", "hidden")
         return found
 
     world.spark.conf.set(gather.BUDGET, "1k")
     monkeypatch.setattr(spark_executor, "gather", gathered)
     assert world.run(world.arn, **more) == expected
+    world.rename_shards("hidden", "users")
 
 
 def test_a_host_that_has_room_gathers_nothing_and_a_setting_that_is_no_size_is_refused(world: World) -> None:
