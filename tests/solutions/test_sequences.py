@@ -87,8 +87,8 @@ def test_a_training_for_users_takes_als_or_what_follows_by_itself(
     told, model = catalog.read(version).fields, read_model(artifact_of(catalog, version))
     forms = [each["form"] for each in in_turn(told["choice"]["candidates"])]
     assert forms[0] == "ALS"
-    assert [(each["memory"], each["backward"], each["kept"]) for each in forms[1:]] == [
-        *((3.0, 0.3, 500), (10.0, 1.0, 500), (20.0, 1.0, 100)),
+    assert [(each["memory"], each["backward"], each["lift_to"], each["kept"]) for each in forms[1:]] == [
+        *((3.0, 0.3, 0.0, 500), (50.0, 1.0, 2.0, 100), (50.0, 1.0, 4.0, 100)),
     ]
     assert told["choice"]["chosen"] in forms[1:]  # ALS does not know what comes next
     assert "tunedHPOParams" not in told  # nobody asked for it
