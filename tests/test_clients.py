@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +15,9 @@ import pytest
 
 from personalize_spark.cli.main import main
 from personalize_spark.recipes import RECIPES
-from tests.server.test_serve import KEYS, serving
+from tests.server.test_serve import KEYS, connect, serving
 from tests.servers import new_bucket
-from tests.test_story import ROLE, SCHEMA, interactions
+from tests.test_story import ROLE, SCHEMA, interactions, wait
 
 pytestmark = [pytest.mark.slow, pytest.mark.spark, pytest.mark.s3]
 
@@ -85,12 +84,13 @@ class Aws:
         return done.stderr if refused else done.stdout.strip()
 
     def wait(self, kind: str, arn: str) -> None:
-        """Ask until it is ACTIVE."""
-        status = "CREATE PENDING"
-        while status in {"CREATE PENDING", "CREATE IN_PROGRESS"}:
-            time.sleep(1)  # a call takes a second of the processor that works for us
-            status = self(f"describe-{kind}", f"--{kind}-arn", arn, "--query", "*.status")
-        assert status == "ACTIVE"
+        """Ask until it is ACTIVE, by boto3 as long as it is not: each call of the tool takes a second of the processor that works for us."""
+        client = connect(self.url, *KEY.values())
+        name = kind.replace("-", "_")
+        member = "".join(part.capitalize() for part in kind.split("-"))
+        member = member[0].lower() + member[1:]
+        wait(lambda: getattr(client, f"describe_{name}")(**{f"{member}Arn": arn})[member])
+        assert self(f"describe-{kind}", f"--{kind}-arn", arn, "--query", "*.status") == "ACTIVE"
 
 
 def test_the_aws_cli_drives_the_whole_story(clients: Path, world: World) -> None:
