@@ -105,7 +105,7 @@ def train_best(training: Training) -> Factors:
 def _name(form: Any) -> str:
     if isinstance(form, str):
         return form
-    return f"what follows a user's items ({', '.join(f'{name} {value:g}' for name, value in form.items())})"
+    return f"what follows a user's items ({', '.join(f'{name} {value:g}' for name, value in form.items() if value)})"
 
 
 def jobs(training: Training) -> int:
