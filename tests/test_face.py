@@ -99,7 +99,8 @@ def test_an_import_is_cheap(module: str, libraries: set[str]) -> None:
 
 @pytest.mark.parametrize("command", FUNCTIONS)
 def test_a_command_has_the_parameters_of_its_function(command: str) -> None:
-    options = set(vars(parser().parse_args(command.split())))
+    words = command.split()
+    options = set(vars(parser(words).parse_args(words)))
     assert options - OF_COMMANDS == {*inspect.signature(FUNCTIONS[command]).parameters} - OF_PYTHON
 
 
@@ -172,7 +173,8 @@ def test_a_stranger_reads_the_readme_to_its_end() -> None:
 def test_the_documents_show_commands_as_they_are(name: str) -> None:
     text = DOCUMENTS[name].replace("\\\n", "")
     for line in re.findall(r"^\$ personalize-spark ([^#\n]*)|\$\(personalize-spark (.*)\)$", text, re.MULTILINE):
-        parser().parse_args(shlex.split("".join(line)))
+        words = shlex.split("".join(line))
+        parser(words).parse_args(words)
 
 
 def test_who_moves_finds_each_call_and_what_becomes_of_its_members() -> None:
