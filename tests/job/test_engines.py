@@ -161,6 +161,7 @@ class Twice:
         return [*self._executor.run(staging, tasks, work), *self._executor.run(staging, tasks, work)]
 
 
+@pytest.mark.slow
 def test_of_two_attempts_that_both_finish_one_counts(local: LocalExecutor, tmp_path: Path) -> None:
     catalog = Catalog(f"file://{tmp_path}/catalog")
     (tmp_path / "users.json").write_text('{"userId":"u1"}\nbroken\n' * 5_000)

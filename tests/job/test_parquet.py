@@ -84,6 +84,7 @@ def test_columns_of_items_have_their_types(local: LocalExecutor, folder: Path) -
     assert table.to_pylist() == [rows_of(line, columns=True) for line in lines]
 
 
+@pytest.mark.slow
 def test_the_bytes_do_not_depend_on_the_splits(
     local: LocalExecutor, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

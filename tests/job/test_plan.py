@@ -39,6 +39,7 @@ st.register_type_strategy(float, st.floats(allow_nan=False, allow_infinity=False
 st.register_type_strategy(Job, JOBS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Plan, list[Input], list[Split], list[Piece], list[Object]], ids=str)
 @given(data=st.data())
 def test_what_is_stored_is_read_back_as_it_was(kind: type[object], data: st.DataObject) -> None:

@@ -65,6 +65,7 @@ def names(root: str) -> list[str]:
     return [found.name for found in open_store(root).list("out/") if not found.name.startswith("out/_staging")]
 
 
+@pytest.mark.slow
 def test_outputs_appear_all_at_once_in_the_order_of_their_splits(root: str, making: Making) -> None:
     publisher, ledger = making(FILES)  # more than there are writers
     with publisher:

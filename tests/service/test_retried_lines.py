@@ -166,6 +166,7 @@ def test_a_file_with_other_lines_gets_the_answers_of_these(
         assert errors == [line for line in whole if b'"error":null' not in line]
 
 
+@pytest.mark.slow
 def test_an_output_that_somebody_replaced_is_not_mixed_with(place: Place, caplog: pytest.LogCaptureFixture) -> None:
     arn = place.run(lines(wrong=WRONG), "old")
     place.store.write("old/in.json.out", place.output("old").replace(b'"a"', b'"z"'))
@@ -177,6 +178,7 @@ def test_an_output_that_somebody_replaced_is_not_mixed_with(place: Place, caplog
     assert "old/in.json.out is not what the job wrote: its input is answered as a whole." in caplog.text
 
 
+@pytest.mark.slow
 def test_a_retry_can_be_retried(place: Place) -> None:
     arn = place.run(lines(wrong=WRONG), "old")
     place.retry(arn, lines(wrong=WRONG[1:2]))
@@ -185,6 +187,7 @@ def test_a_retry_can_be_retried(place: Place) -> None:
     assert (report.repeated, report.lines) == (LINES * 4 // 5 - 1, LINES * 4 // 5)
 
 
+@pytest.mark.slow
 def test_a_retry_that_was_stopped_behind_its_outputs_is_resumed(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     arn = place.run(lines(wrong=WRONG), "old")
     publish = Publisher.publish

@@ -43,6 +43,7 @@ def reason_of(answer: str | NoAnswer) -> str:
     return answer.reason
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_question_gets_its_answer(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     users = [f"question {number}" for number in range(40)]
@@ -115,6 +116,7 @@ def test_one_that_fails_leaves_the_others() -> None:
     assert reason_of(answers[7]) == "HTTP status 500"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_server_that_hangs_is_left(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with model_server(lambda _: None) as server:
@@ -124,6 +126,7 @@ def test_a_server_that_hangs_is_left(kind: str, monkeypatch: pytest.MonkeyPatch)
     assert len(server.asked) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_all_questions_together_have_a_time_limit(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with model_server(lambda _: None) as server:
