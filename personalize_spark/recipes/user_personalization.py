@@ -7,6 +7,7 @@ User-Personalization explores: see `scoring.exploration`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -76,6 +77,8 @@ def _exploring(model: Model, matrix: Items, cold: Cold, query: _Query) -> _Score
     same = query.n == PLACE and query.selection.is_everything and unmet.is_everything
     best = relevant if same else _relevant(model, matrix, replace(query, n=PLACE, selection=fresh))
     marks = _last_of(best, 1 / len(matrix))
+    if isinstance(matrix, SparseItems):  # a mark among what is new to a user is lower
+        cold = replace(cold, weight=math.sqrt(cold.weight))
     audience = Audience(hashes(query.ids), query.users, marks, model.temperature)
     found = explored(audience, matrix, cold, query.selection, query.n)
     shrunk = np.where(relevant.items < 0, -np.inf, relevant.scores / (1 + found.masses)[:, None])

@@ -6,7 +6,7 @@ becomes
     exp(t w_u . w_e) + weight Z_u s_u (PLACES q_e / x_ue)^(1/4),     q_e = h_e / (1 + sum_C h_c),     h_e = 1 / (1 + n_e)
 
 where s_u is the score at place 25 of the items that are not in scope and, where the model knows a user by the newest items, not
-among these, before any filter; n_e is how often e was met: its
+among these, before any filter: this s_u is lower, and the weight counts by its root; n_e is how often e was met: its
 interactions, and the impressions that it was in and not chosen from; and x_ue is uniform in (0, 1], drawn from a hash of user,
 item and seed; an item that the model has not learned has the exponential 0 before. So weight 0 changes nothing, the order of
 the other items never changes, and their scores shrink by one factor a user. An item gets more than s_u with the probability

@@ -102,13 +102,14 @@ def test_items_in_scope_enter_the_same_softmax(learned: Model, weight: float, n:
         assert same(found, expected(model, user, n))
 
 
+@pytest.mark.parametrize("weight", [0.3, 1.0])
 @pytest.mark.parametrize("searched_by", ["kernel", "numpy"])
 def test_items_in_scope_enter_the_softmax_of_what_newest_items_lead_to(
-    searched_by: str, monkeypatch: pytest.MonkeyPatch
+    searched_by: str, weight: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if searched_by == "numpy":
         monkeypatch.setattr("personalize_spark.scoring.topn.kernel", lambda: None)
-    model, users = sparse_model(), ["u1", "u2", "u3"]
+    model, users = sparse_model(weight), ["u1", "u2", "u3"]
     assert model.sparse is not None
     for user, (items, scores) in zip(users, out(model, users, 60), strict=True):
         wanted = sparse_shares(model, user)
@@ -118,7 +119,7 @@ def test_items_in_scope_enter_the_softmax_of_what_newest_items_lead_to(
         assert wanted[[names.index(each) for each in items]] == pytest.approx(wanted[order], abs=1e-7)
 
 
-def sparse_model() -> Model:
+def sparse_model(weight: float) -> Model:
     """40 learned items, each with ten that it leads to; three users; six items in scope, two of them not learned."""
     chance, count = np.random.default_rng(3), 40
     leads = Ragged.of_lengths(
@@ -130,7 +131,7 @@ def sparse_model() -> Model:
     texts = JsonTexts.of([b'"i%02d"' % each for each in range(count)])
     order = np.arange(count, dtype=np.int32)
     model = Model(texts, order, np.full(count, 1 / count), sparse=items, users=_Newest(items), temperature=1.5)
-    return exploring(model, ["i03", "i07", "i11", "i30"], NEW[:2], 1.0)
+    return exploring(model, ["i03", "i07", "i11", "i30"], NEW[:2], weight)
 
 
 class _Newest:
@@ -156,7 +157,7 @@ def sparse_shares(model: Model, user: str) -> NDArray[np.float64]:
     shares = np.exp(1.5 * exponents)
     shares = np.append(shares / shares.sum(), [0.0, 0.0])
     mark = np.sort(np.delete(shares, [*cold.rows, *met]))[-25]
-    bonus = cold.bonuses(hashes([user]), np.array([mark]))[0]
+    bonus = replace(cold, weight=cold.weight**0.5).bonuses(hashes([user]), np.array([mark]))[0]
     shares[cold.rows] += bonus
     return np.asarray(shares / (1 + bonus.sum()))
 
