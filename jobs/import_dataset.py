@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from personalize_spark.cli.submit import submitted
 
-from personalize_spark.cli.main import main
-
-if __name__ == "__main__" and (code := main(["import", *sys.argv[1:]])):
-    sys.exit(code)
+if __name__ == "__main__":
+    submitted("import")

@@ -40,9 +40,8 @@ _LOCAL = {
     "spark.ui.enabled": "false",  # a second of start-up, and a port
     "spark.ui.showConsoleProgress": "false",  # our own progress line says more
     "spark.sql.session.timeZone": "UTC",
-    "spark.sql.warehouse.dir": str(
-        Path(tempfile.gettempdir(), f"personalize-spark-warehouse-{os.getuid()}")
-    ),  # else in the working folder
+    # else in the working folder
+    "spark.sql.warehouse.dir": str(Path(tempfile.gettempdir(), f"personalize-spark-warehouse-{os.getuid()}")),
     "spark.driver.extraJavaOptions": f"{_START_FAST} {_LOGGING}",  # the JVM only schedules
     "spark.driver.memory": "1g",
     "spark.log.level": "ERROR",
@@ -134,6 +133,13 @@ def _running_session() -> SparkSession | None:
     return None
 
 
+def end_session() -> None:
+    """End the running session, if there is one: what a late task tells while Python ends its threads can crash it."""
+    with contextlib.suppress(Exception):  # the JVM may be gone
+        if "pyspark" in sys.modules and (session := _running_session()) is not None:
+            session.stop()
+
+
 def _begin(settings: Mapping[str, str], app: str) -> SparkSession:
     """A new session."""
     from pyspark.errors import PySparkRuntimeError
@@ -163,10 +169,7 @@ def _begin(settings: Mapping[str, str], app: str) -> SparkSession:
 
 @contextlib.contextmanager
 def _without_warning() -> Iterator[None]:
-    """A JVM that starts in here inherits a pipe as its stderr; all but one line of it goes on to ours.
-
-    Spark asks the JVM for a module in incubation, and no option keeps Java from warning of it.
-    """
+    """A JVM that starts in here inherits a pipe as its stderr; all goes on to ours but a warning that no option of Java turns off."""
     try:
         ours = os.dup(2)
     except OSError:  # there is no stderr
@@ -226,17 +229,13 @@ def data_settings(*, jars: bool = True, short: bool = False) -> dict[str, str]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
     return {
         **_LOCAL,
-        **(_jar_settings() if jars else {}),
+        **({**_DELTA, **_s3a_settings(), "spark.jars": ",".join(map(str, ensure_jars()))} if jars else {}),
         "spark.sql.shuffle.partitions": str(2 * cores),
         "spark.driver.maxResultSize": "0",  # item factors come home whole, and may be more than the 1 GiB of the default
         "spark.driver.memory": value_of("driver-memory") or f"{max(1024, min(16_384, memory // 2))}m",
         "spark.driver.extraJavaOptions": f"-Xss4m {_LOGGING} {_START_FAST if short else ''}",  # ALS's lineage is deep
         **(_SHORT if short else {}),
     }
-
-
-def _jar_settings() -> dict[str, str]:
-    return {**_DELTA, **_s3a_settings(), "spark.jars": ",".join(str(jar) for jar in ensure_jars())}
 
 
 def _s3a_settings() -> dict[str, str]:
