@@ -122,7 +122,7 @@ def popular_of(order: NDArray[np.int32], lines: int, n: int, selection: Selectio
     result = np.empty((lines, n), np.int32)
     if not lines:
         return result
-    place = np.empty(len(order), np.int64)
+    place, dropped = np.empty(len(order), np.int64), np.zeros(len(order), np.bool_)
     place[order] = np.arange(len(order))
     masks = selection.included
     groups = [(0, np.arange(lines))] if masks is None else masks.groups()
@@ -131,7 +131,7 @@ def popular_of(order: NDArray[np.int32], lines: int, n: int, selection: Selectio
         if selection.excluded is None and selection.also_included is None:
             result[members] = _padded(included[:n], n)
         else:
-            result[members] = [_line(included, place, order, n, selection, line) for line in members.tolist()]
+            result[members] = [_line(included, place, order, n, selection, line, dropped) for line in members.tolist()]
     return result
 
 
@@ -168,13 +168,18 @@ def _line(
     n: int,
     selection: Selection,
     line: int,
+    dropped: NDArray[np.bool_],
 ) -> NDArray[np.int32]:
+    """The items of one line; `dropped`, bool (I,), is false before and after."""
     nothing = np.empty(0, np.int32)
     excluded, also_included = (
         nothing if each is None else each.row(line) for each in (selection.excluded, selection.also_included)
     )
     head = included[: n + len(excluded)]
-    places = np.concatenate([place[head[~np.isin(head, excluded)]], place[also_included]])
+    excluded = excluded[excluded < len(order)]  # some may be of no item that has a place
+    dropped[excluded] = True
+    places = np.concatenate([place[head[~dropped[head]]], place[also_included]])
+    dropped[excluded] = False
     return _padded(order[np.sort(places)[:n]], n)
 
 
