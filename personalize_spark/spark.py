@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
+_DATABRICKS = "DATABRICKS_RUNTIME_VERSION"
 # Under these the platform has configured Spark, and the session is taken as it is.
-_PLATFORMS = ("PYSPARK_GATEWAY_PORT", "DATABRICKS_RUNTIME_VERSION", "SPARK_REMOTE")
+_PLATFORMS = ("PYSPARK_GATEWAY_PORT", _DATABRICKS, "SPARK_REMOTE")
 
 # A module of a zip that Spark ships has a relative path in an executor.
 _LOGGING = f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties').absolute().as_uri()}"
@@ -134,10 +135,11 @@ def _running_session() -> SparkSession | None:
 
 
 def end_session() -> None:
-    """End the running session, if there is one: what a late task tells while Python ends its threads can crash it."""
-    with contextlib.suppress(Exception):  # the JVM may be gone
-        if "pyspark" in sys.modules and (session := _running_session()) is not None:
-            session.stop()
+    """End the running session, if there is one: what a late task tells while Python ends its threads can crash it. Databricks ends its own."""
+    if "pyspark" in sys.modules and _DATABRICKS not in os.environ:
+        with contextlib.suppress(Exception):  # the JVM may be gone
+            if (session := _running_session()) is not None:
+                session.stop()
 
 
 def _begin(settings: Mapping[str, str], app: str) -> SparkSession:

@@ -21,7 +21,7 @@ from pyspark.sql.classic.dataframe import DataFrame
 
 import personalize_spark as ps
 from personalize_spark.errors import EnvironmentProblem, TaskFailed
-from personalize_spark.spark import check_delta, collect_arrow, frame_of, open_session, running_tasks
+from personalize_spark.spark import check_delta, collect_arrow, end_session, frame_of, open_session, running_tasks
 from tests.test_errors import interrupted
 
 
@@ -91,6 +91,12 @@ def test_somebody_elses_session_is_left_as_it_is(spark: SparkSession, *, in_thre
     finally:
         spark.conf.set("spark.sql.session.timeZone", "UTC")
     assert [each is spark for each in found] == [True, True]
+
+
+def test_the_session_of_databricks_is_not_ended(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABRICKS_RUNTIME_VERSION", "17.3")
+    end_session()
+    assert spark.range(3).count() == 3
 
 
 def session_state(spark: SparkSession) -> list[object]:

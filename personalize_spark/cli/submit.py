@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 from personalize_spark.cli.main import INTERRUPTED, main
@@ -12,8 +11,7 @@ from personalize_spark.spark import end_session
 def submitted(command: str) -> None:
     """Run a command with the program's arguments, and end the session that it was given; a failure ends the program with its exit code."""
     code = main([command, *sys.argv[1:]])
-    # after Ctrl-C nothing more can be said to the JVM; Databricks ends its sessions itself
-    if code != INTERRUPTED and "DATABRICKS_RUNTIME_VERSION" not in os.environ:
+    if code != INTERRUPTED:  # then nothing more can be said to the JVM
         end_session()
-    if code:
+    if code:  # to Databricks even `exit(0)` is a failure
         sys.exit(code)

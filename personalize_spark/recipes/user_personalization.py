@@ -74,10 +74,10 @@ def _exploring(model: Model, matrix: Items, cold: Cold, query: _Query) -> _Score
         for each in (query.selection, unmet)
     )
     relevant = _relevant(model, matrix, replace(query, selection=others))
-    same = query.n == PLACE and query.selection.is_everything and unmet.is_everything
+    same = query.n == PLACE and query.selection.is_everything and unmet is EVERYTHING
     best = relevant if same else _relevant(model, matrix, replace(query, n=PLACE, selection=fresh))
     marks = _last_of(best, 1 / len(matrix))
-    if isinstance(matrix, SparseItems):  # a mark among what is new to a user is lower
+    if unmet is not EVERYTHING:  # the mark is lower
         cold = replace(cold, weight=math.sqrt(cold.weight))
     audience = Audience(hashes(query.ids), query.users, marks, model.temperature)
     found = explored(audience, matrix, cold, query.selection, query.n)
@@ -89,7 +89,10 @@ def _exploring(model: Model, matrix: Items, cold: Cold, query: _Query) -> _Score
 
 
 def _unmet(vectors: NDArray[Any], matrix: Items) -> Selection:
-    """Every item but those that a row of sparse items names: what a user has met leads to itself by way of the others."""
+    """Every item but those that a row of sparse items names: what a user has met leads to itself by way of the others.
+
+    `EVERYTHING` itself where users are no such rows.
+    """
     if not isinstance(matrix, SparseItems):
         return EVERYTHING
     lines, places = np.nonzero(vectors >= 0)

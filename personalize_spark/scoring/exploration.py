@@ -10,7 +10,7 @@ among these, before any filter: this s_u is lower, and the weight counts by its 
 interactions, and the impressions that it was in and not chosen from; and x_ue is uniform in (0, 1], drawn from a hash of user,
 item and seed; an item that the model has not learned has the exponential 0 before. So weight 0 changes nothing, the order of
 the other items never changes, and their scores shrink by one factor a user. An item gets more than s_u with the probability
-``PLACES weight^4 q_e``: the new items of a list of 25 are few however many are in scope, and fewer if each is met often. The
+``PLACES weight^4 q_e``, by the root ``PLACES weight^2 q_e``: the new items of a list of 25 are few however many are in scope, and fewer if each is met often. The
 power keeps the tail short, as a user's best scores must not be passed. docs/decisions/0007-models.md has the measurements.
 """
 
