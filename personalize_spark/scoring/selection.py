@@ -176,7 +176,6 @@ def _line(
         nothing if each is None else each.row(line) for each in (selection.excluded, selection.also_included)
     )
     head = included[: n + len(excluded)]
-    excluded = excluded[excluded < len(order)]  # some may be of no item that has a place
     dropped[excluded] = True
     places = np.concatenate([place[head[~dropped[head]]], place[also_included]])
     dropped[excluded] = False
