@@ -190,6 +190,7 @@ def measure(spark: SparkSession, split: Split, before: dict[str, Any] | None) ->
         related = {recipe: _related(split, recipe, models[recipe][0]) for recipe in RELATED}
         told = {recipe: about for recipe, (_, about) in models.items() if about}
     peers = before or _peers(split)
+    # what was measured before has our own figures, too: ours come first, and are those of now
     return {
         "users": len(split.users),
         "items": split.past.items,
