@@ -140,7 +140,17 @@ def _given(request: Mapping[str, Any] | None, job_name: str | None, retry_to: Pl
         )
     if request is None:
         raise InvalidInputException("There is nothing to run: give a request, or a job whose errors to retry.")
-    return request if job_name is None else {**request, "jobName": job_name}
+    given = _object("The request", request)
+    return given if job_name is None else {**given, "jobName": job_name}
+
+
+def _object(what: str, value: Any) -> Mapping[str, Any]:
+    """What must be a dict: a text or a path of JSON is what people give instead."""
+    if not isinstance(value, Mapping):
+        raise InvalidInputException(
+            f"{what} must be a dict, not of type {type(value).__name__}; json.loads makes one of a text."
+        )
+    return value
 
 
 def _retried(catalog: Catalog, of: Place, extensions: Mapping[str, Any] | None, to: Place | None) -> Job:
@@ -226,7 +236,10 @@ def import_datasets(  # noqa: PLR0913  # the command's options
         from personalize_spark.solutions.refresh_users import refresh_users
     catalog, places = Catalog(catalog), {"Interactions": interactions, "Items": items, "Users": users}
     schemas = {"Interactions": interactions_schema, "Items": items_schema, "Users": users_schema}
-    sources = {name: source_of(at, schemas[name], map or {}) for name, at in places.items() if at is not None}
+    for name, schema in schemas.items():
+        _object(f"The schema of {name}", schema or {})
+    names = _object("map", map or {})
+    sources = {name: source_of(at, schemas[name], names) for name, at in places.items() if at is not None}
     begin = partial(_session, f"import {group}", data=True) if spark is None else lambda: spark
     plan = plan_import(catalog, group, sources, _mode(import_mode), begin, filter_history)
     if dry_run:

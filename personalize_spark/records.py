@@ -194,7 +194,7 @@ def _all_good(read: Sequence[Object | LineError], fields: Sequence[str]) -> Type
 def _echo(value: Object, text: bytes) -> bytes:
     """The line's JSON without the space around it, each number in its own digits."""
     echo = orjson.dumps(value)
-    if echo == text or not _has_float(value):
+    if echo == text or not (b"-0" in text or _has_float(value)):
         return echo
     return orjson.dumps(json.loads(text, parse_float=orjson.Fragment, parse_int=orjson.Fragment))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from contextlib import suppress
 from functools import cache
@@ -64,8 +65,8 @@ def validate(operation: str, params: Mapping[str, Any]) -> None:
     if isinstance(tags, (list, tuple)) and len(tags) > MAX_TAGS:
         raise TooManyTagsException(f"{len(tags)} tags are more than the {MAX_TAGS} that a resource may have.")
     problems = list(_check(service_model().operations[operation].input, dict(params), ""))
-    if not problems and operation in _RULES:
-        problems = list(_RULES[operation](params))
+    if not problems:
+        problems = [*_RULES.get(operation, _no_rules)(params), *_check_keys(tags or ())]
     if problems:
         errors = "1 validation error" if len(problems) == 1 else f"{len(problems)} validation errors"
         raise InvalidInputException(f"{errors} detected: {'; '.join(problems)}")
@@ -290,15 +291,25 @@ def _batch_inference_rules(params: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
+def _no_rules(_: Mapping[str, Any]) -> Iterator[str]:
+    yield from ()
+
+
+def _check_keys(tags: Sequence[Mapping[str, str]]) -> Iterator[str]:
+    """What the tagging documentation says of tags: a resource has each key once."""
+    keys = [each["tagKey"] for each in tags]
+    yield from (_failed(key, "tags", "Member must be unique") for key in sorted({*keys}) if keys.count(key) > 1)
+
+
 _RULES: Mapping[str, Callable[[Mapping[str, Any]], Iterator[str]]] = {"CreateBatchInferenceJob": _batch_inference_rules}
 
-_EXPLORATION: Mapping[str, tuple[float, float | None]] = {
+_EXPLORATION: Mapping[str, tuple[float, float]] = {
     "explorationWeight": (0.0, 1.0),
-    "explorationItemAgeCutOff": (1.0, None),
+    "explorationItemAgeCutOff": (1.0, sys.float_info.max),  # no JSON holds a larger one
 }
 
 
-def _check_decimal(text: str, path: str, least: float, most: float | None) -> Iterator[str]:
+def _check_decimal(text: str, path: str, least: float, most: float) -> Iterator[str]:
     if not re.fullmatch(r"[0-9]+(\.[0-9]*)?|\.[0-9]+", text.strip(), re.ASCII):
         yield _failed(text, path, "Member must be a decimal number in a string")
     else:

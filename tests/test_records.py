@@ -38,6 +38,7 @@ def only(line: bytes, required: tuple[str, ...] = USER) -> tuple[str, str | None
             '{"userId":"u","n":[-123456789012345678901234567890,1e2,{"x":0.10}],"t":"1.50 e"}',
         ),
         (b'{"userId": 12}', '{"userId":12}'),
+        (b'{"userId": "u", "n": [-0, -0.0]}', '{"userId":"u","n":[-0,-0.0]}'),
         (b'{"userId": 18446744073709551615}', '{"userId":18446744073709551615}'),
         ('{"userId":"é\\u00e9"}'.encode(), '{"userId":"éé"}'),
         (b'{"userId":"' + b"x" * 256 + b'"}', '{"userId":"' + "x" * 256 + '"}'),

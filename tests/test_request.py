@@ -179,6 +179,19 @@ def test_exploration_beyond_its_range_is_refused(path: str, value: str, said: st
     assert said in message
 
 
+def test_an_age_that_no_number_holds_is_refused() -> None:
+    check(changed(AGE, "9" * 300))
+    assert f"at '{AGE}' failed to satisfy constraint: Member must have value less than" in refusal(
+        changed(AGE, "9" * 400)
+    )
+
+
+def test_a_resource_has_a_tag_once() -> None:
+    tags = [{"tagKey": key, "tagValue": key} for key in ("a", "b", "a")]
+    assert "Value 'a' at 'tags' failed to satisfy constraint: Member must be unique" in refusal(changed("tags", tags))
+    check(changed("tags", tags[:2]))
+
+
 def test_themes_need_their_config() -> None:
     params = copy.deepcopy(FULL)
     check(params)

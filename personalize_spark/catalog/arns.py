@@ -11,12 +11,13 @@ import os
 import re
 from dataclasses import dataclass, replace
 
-from personalize_spark.errors import InvalidInputException
+from personalize_spark.errors import InvalidInputException, quoted
 
 _ARN = re.compile(
     r"arn:(?P<partition>[a-z\d-]+):personalize:(?P<region>[^:/]*):(?P<account>[^:/]*):"
     r"(?P<kind>[a-z-]+)/(?P<name>[a-zA-Z0-9][a-zA-Z0-9\-_]*)(?:/(?P<version>[a-zA-Z0-9][a-zA-Z0-9\-_]*))?"
 )
+_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9\-_]*")
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,14 @@ class Arn:
     kind: str
     name: str
     version: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in (self.name, self.version):
+            if name is not None and not _NAME.fullmatch(name):
+                raise InvalidInputException(
+                    f"{quoted(name)} is no name of a {self.noun}: use letters, digits, hyphens and underscores; the first is a "
+                    "letter or a digit."
+                )
 
     @classmethod
     def parse(cls, text: str, wanted: str | None = None) -> Arn:
@@ -56,7 +65,8 @@ class Arn:
         Raises:
             InvalidInputException: the name is not one.
         """
-        return cls.parse(f"arn:aws:personalize:{region or default_region()}:000000000000:{kind}/{name}")
+        arn = cls("aws", region or default_region(), "000000000000", kind, name)
+        return cls.parse(str(arn))  # the region, too, comes from outside
 
     def __str__(self) -> str:
         return f"arn:{self.partition}:personalize:{self.region}:{self.account}:{self.resource}"

@@ -150,7 +150,7 @@ def json_of(source: str) -> dict[str, Any]:
         StorageError: S3 refuses it.
     """
     inline = source.lstrip().startswith("{")
-    shown = source[:_SHOWN] if inline or source == "-" else _place_of(source)
+    shown = source[:_SHOWN] if inline else _place_of(source)
     try:
         value = json.loads(source if inline else _read(source))
     except (OSError, ValueError, RecursionError) as error:
@@ -182,7 +182,7 @@ def _read(place: str) -> str:
 
 
 def _place_of(source: str) -> str:
-    return uri_of(source.removeprefix("file://"))
+    return "stdin" if source == "-" else uri_of(source.removeprefix("file://"))
 
 
 def why_unread(error: Exception) -> object:

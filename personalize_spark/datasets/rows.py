@@ -167,12 +167,14 @@ def check_header(name: str, header: Sequence[str], schema: Schema) -> None:
 def _next_rows(reader: CsvReader, width: int, most: int) -> _Raw:
     raw = _Raw([], [], [])
     while len(raw.rows) + len(raw.rejected) < most:
+        begun = reader.line_num + 1
         try:
             row = next(reader)
         except StopIteration:
             break
         except csv.Error as error:
-            raw.rejected.append((reader.line_num, f"not CSV: {error}"))
+            lines = f"; lines {begun} to {reader.line_num} are one row: a quote in it is not closed"
+            raw.rejected.append((reader.line_num, f"not CSV: {error}{lines if begun < reader.line_num else ''}"))
             continue
         if len(row) == width:
             raw.lines.append(reader.line_num)

@@ -73,7 +73,8 @@ def note_of(name: str, form: TimeForm, values: Sequence[str]) -> str | None:
     """What to say of a column that is not written as epoch seconds."""
     if form is TimeForm.SECONDS:
         return None
-    read = f"{name} is written as {form}, such as {quoted(values[0])}, and read as epoch seconds"
+    example = next((value for value in values if form_of(value) is form), values[0])
+    read = f"{name} is written as {form}, such as {quoted(example)}, and read as epoch seconds"
     short = [value for value in values if _SCIENTIFIC.fullmatch(value)]
     if form is TimeForm.DECIMAL and short:
         return (

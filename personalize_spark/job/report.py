@@ -28,6 +28,8 @@ _PARTS = 40
 """Of the timeline."""
 _CUT = 60
 """Characters of a line that the summary shows."""
+_SEEN = 0.05
+"""Seconds of a start that the summary shows beside the rate, which leaves them out."""
 
 _TOLD = {
     Remark.UNKNOWN_USER: "unknown user: the popular items",
@@ -158,9 +160,10 @@ class Report:
 
     def __str__(self) -> str:
         read = f"{counted(self.lines, 'line')} of {counted(self.files - self.unanswered, 'file')}"
-        start = f" after {self.start_seconds:.1f} s of start" if self.start_seconds >= 1 else ""
+        start = f" after {self.start_seconds:.1f} s of start" if self.start_seconds >= _SEEN else ""
         lines = [
             f"{read} answered in {self.seconds:.1f} s ({counted(round(self.lines_per_second), 'line')}/s{start})",
+            *([f"  CREATE FAILED: {self.failure}"] if self.failure is not None else []),
             *([f"  {counted(self.unanswered, 'file')} without an output"] if self.unanswered else []),
             *([f"  {counted(self.repeated, 'line')} with the answer of before"] if self.repeated else []),
             *(f"  {counted(count, 'error line')}: {kind}{self._first(kind)}" for kind, count in self.errors.items()),

@@ -111,7 +111,7 @@ def _run_job(executor: Executor, catalog: Catalog, record: Record, show: Callabl
     )
     if report.failure is not None:
         failed = JobFailed(report.failure)
-        failed.add_note(f"{report}")
+        failed.add_note(f"{replace(report, failure=None)}")
         raise failed
     return report
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from personalize_spark.errors import DataError, InvalidInputException
+from personalize_spark.errors import DataError, InvalidInputException, quoted
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -56,10 +56,13 @@ class Hyperparameters:
             raise InvalidInputException(
                 f"Unknown hyperparameters: {', '.join(sorted(unknown))}; known: {', '.join(kinds)}."
             )
-        try:
-            values: dict[str, Any] = {name: kinds[name](value) for name, value in given.items()}
-        except ValueError as error:
-            raise InvalidInputException(f"A hyperparameter is not a number: {error}.") from error
+        values: dict[str, Any] = {}
+        for name, value in given.items():
+            try:
+                values[name] = kinds[name](value)
+            except ValueError as error:
+                number = "a whole number" if kinds[name] is int else "a number"
+                raise InvalidInputException(f"The hyperparameter {name} is {quoted(value)}: give {number}.") from error
         return cls(**values)
 
     def __post_init__(self) -> None:

@@ -36,6 +36,15 @@ def test_what_is_no_arn_or_would_leave_its_folder_is_refused(text: str) -> None:
         Arn.parse(text)
 
 
+def test_a_name_that_is_none_is_refused_as_such() -> None:
+    home = Arn.parse("arn:aws:personalize:eu-west-1:111122223333:solution/home")
+    with pytest.raises(InvalidInputException, match="'a b' is no name of a dataset group: use letters"):
+        Arn.local("dataset-group", "a b")
+    for name in ("../x", "", "a/b", "-a", "a\n"):
+        with pytest.raises(InvalidInputException, match="is no name of a solution:"):
+            home.sibling("solution", name)
+
+
 def test_a_record_lies_at_the_resource_part() -> None:
     arn = Arn.parse("arn:aws:personalize:eu-west-1:111122223333:solution/home/1a2b3c4d")
     assert arn.resource == "solution/home/1a2b3c4d"
@@ -69,5 +78,6 @@ def test_a_local_arn_has_the_region_of_the_environment(monkeypatch: pytest.Monke
     assert Arn.local("solution", "top").region == "eu-west-1"
     monkeypatch.setenv("AWS_REGION", "cn-north-1")
     assert Arn.local("solution", "top").region == "cn-north-1"
+    monkeypatch.setenv("AWS_REGION", "eu/west")
     with pytest.raises(InvalidInputException, match="not the ARN"):
-        Arn.local("solution", "../top")
+        Arn.local("solution", "top")

@@ -132,6 +132,14 @@ def test_a_request_that_is_none_is_refused(
     assert said in capsys.readouterr().err
 
 
+def test_a_request_of_stdin_is_called_so(
+    catalog: Catalog, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("[]"))
+    assert main(["run", "--request", "-", "--catalog", catalog.uri]) == 2
+    assert "stdin does not contain a JSON object" in capsys.readouterr().err
+
+
 def test_messages_show_paths_without_their_detours(
     job: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -40,3 +40,6 @@ def test_what_was_read_otherwise_than_written_is_said() -> None:
     rounded = note_of("TIMESTAMP", TimeForm.DECIMAL, ["1.7E+09"])
     assert rounded is not None
     assert "a spreadsheet has rounded the times" in rounded
+    mixed = note_of("TIMESTAMP", TimeForm.DECIMAL, ["1700000000", "1700000001.0"])
+    assert mixed is not None
+    assert "such as '1700000001.0'" in mixed

@@ -136,6 +136,8 @@ def test_a_rate_of_one_is_one_line(local: LocalExecutor, tmp_path: Path) -> None
     write(tmp_path, users=b'{"userId":"u1"}\n')
     done = replace(run(local, tmp_path), seconds=1.0, start_seconds=0.0, lines_per_second=1.2)
     assert str(done).startswith("1 line of 1 file answered in 1.0 s (1 line/s)")
+    done = replace(done, start_seconds=0.75, lines_per_second=4.0)
+    assert str(done).startswith("1 line of 1 file answered in 1.0 s (4 lines/s after 0.8 s of start)")
 
 
 @pytest.mark.parametrize(
@@ -196,7 +198,8 @@ def test_a_job_that_fails_has_a_report_of_its_outputs(
     assert f"{told}".startswith("2 lines of 1 file answered in ")
     assert "\n  3 files without an output\n" in f"{told}"
     assert told.failure == failed.value.message == record.fields["failureReason"]
-    assert failed.value.__notes__ == [f"{told}"]
+    assert f"\n  CREATE FAILED: {told.failure}\n" in f"{told}"
+    assert failed.value.__notes__ == [f"{replace(told, failure=None)}"]
 
 
 def test_a_job_without_a_report_says_why(tmp_path: Path) -> None:

@@ -109,6 +109,9 @@ def test_a_model_that_is_gone_is_said(catalog: Catalog, failed: str, tmp_path: P
 def test_there_must_be_something_to_run(catalog: Catalog) -> None:
     with pytest.raises(InvalidInputException, match="There is nothing to run"):
         api.run_batch_inference(catalog, engine="local")
+    text: Any = "request.json"
+    with pytest.raises(InvalidInputException, match="The request must be a dict, not of type str"):
+        api.run_batch_inference(catalog, text, engine="local")
 
 
 @pytest.mark.slow

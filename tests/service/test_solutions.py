@@ -90,7 +90,7 @@ def test_a_choice_of_the_model_is_kept_with_its_budget(catalog: Catalog, recipe:
         ({"recipeArn": "arn:aws:personalize:::recipe/aws-trending-now"}, "does not support batch inference"),
         ({"recipeArn": None}, "recipeArn is required"),
         ({"solutionConfig": {"algorithmHyperParameters": {"hidden_dimension": "9"}}}, "known: rank, iterations"),
-        ({"solutionConfig": {"algorithmHyperParameters": {"rank": "many"}}}, "is not a number"),
+        ({"solutionConfig": {"algorithmHyperParameters": {"rank": "many"}}}, "give a whole number"),
         ({"solutionConfig": {"eventValueThreshold": "3"}}, "needs an eventType"),
         ({"eventType": "w", "solutionConfig": {"eventValueThreshold": "x"}}, "must be a number"),
         ({"performAutoTraining": True}, "call CreateSolutionVersion"),

@@ -57,6 +57,12 @@ def test_an_embedding_that_is_not_known_is_refused() -> None:
         Hyperparameters.of({"theme_embedding": "glove"})
 
 
+@pytest.mark.parametrize(("name", "kind"), [("rank", "a whole number"), ("alpha", "a number")])
+def test_a_hyperparameter_that_is_no_number_is_named(name: str, kind: str) -> None:
+    with pytest.raises(InvalidInputException, match=f"The hyperparameter {name} is '1,5': give {kind}"):
+        Hyperparameters.of({name: "1,5"})
+
+
 @pytest.mark.slow
 def test_what_all_items_say_relates_none_of_them() -> None:
     texts = [Texts(text=f"A lovely gift for friends and family, {each}") for each in ("breakfast eggs", "muddy dogs")]
