@@ -236,8 +236,6 @@ def import_datasets(  # noqa: PLR0913  # the command's options
         from personalize_spark.solutions.refresh_users import refresh_users
     catalog, places = Catalog(catalog), {"Interactions": interactions, "Items": items, "Users": users}
     schemas = {"Interactions": interactions_schema, "Items": items_schema, "Users": users_schema}
-    for name, schema in schemas.items():
-        _object(f"The schema of {name}", schema or {})
     names = _object("map", map or {})
     sources = {name: source_of(at, schemas[name], names) for name, at in places.items() if at is not None}
     begin = partial(_session, f"import {group}", data=True) if spark is None else lambda: spark

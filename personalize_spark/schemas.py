@@ -64,12 +64,16 @@ class Schema:
     columns: tuple[Column, ...]
 
     @classmethod
-    def parse(cls, dataset: str, avro: Mapping[str, Any]) -> Schema:
+    def parse(cls, dataset: str, avro: object) -> Schema:
         """Read a schema and check it; its name counts in any case.
 
         Raises:
             InvalidInputException: one message with everything that is wrong.
         """
+        if not isinstance(avro, Mapping):
+            raise InvalidInputException(
+                f"The schema of {dataset} must be a JSON object, not of type {type(avro).__name__}."
+            )
         problems: list[str] = []
         if avro.get("type") != "record" or str(avro.get("name")).casefold() != dataset.casefold():
             problems.append(f'it must have "type": "record" and "name": "{dataset}"')

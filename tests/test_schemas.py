@@ -70,6 +70,11 @@ def test_a_rule_that_is_broken_is_named(dataset: str, fields: list[dict[str, Any
         Schema.parse(dataset, avro(dataset, *fields))
 
 
+def test_a_schema_that_is_a_text_is_refused_as_such() -> None:
+    with pytest.raises(InvalidInputException, match="The schema of Items must be a JSON object, not of type str"):
+        Schema.parse(ITEMS, "items.json")
+
+
 def test_all_mistakes_are_named_at_once() -> None:
     with pytest.raises(
         InvalidInputException, match="name.*USER_ID is missing.*ITEM_ID is missing.*TIMESTAMP is missing"

@@ -212,9 +212,15 @@ def list_solution_versions(catalog: Catalog, params: Mapping[str, Any]) -> Field
 
 
 def get_solution_metrics(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
-    """How good a version is on what its training held out; see `evaluate`."""
+    """How good a version is on what its training held out; see `evaluate`.
+
+    Raises:
+        ResourceInUseException: its training has not ended.
+    """
     validate("GetSolutionMetrics", params)
-    record = find(catalog, params["solutionVersionArn"], "solution version")
+    [record] = reap(catalog, [find(catalog, params["solutionVersionArn"], "solution version")])
+    if record.status.unfinished:
+        raise ResourceInUseException(f"{record.arn} is {record.status}; it has metrics when it is ACTIVE.")
     metrics = record.fields.get("metrics", {})
     there = {name: metrics[name] for name in _METRICS if name in metrics}
     return {"solutionVersionArn": str(record.arn), "metrics": there}

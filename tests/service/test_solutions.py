@@ -202,6 +202,8 @@ with creation(catalog, catalog.read(Arn.parse(sys.argv[2]))) as store:
     assert catalog.read(arn).status is Status.IN_PROGRESS
     with pytest.raises(ResourceInUseException, match="is being trained"):
         solutions.delete_solution(catalog, solution)
+    with pytest.raises(ResourceInUseException, match="it has metrics when it is ACTIVE"):
+        solutions.get_solution_metrics(catalog, version)
     monkeypatch.setattr(lease, "STALE_SECONDS", 0.0)
     monkeypatch.setattr(lease, "BEAT_SECONDS", 0.02)
     described = solutions.describe_solution_version(catalog, version)["solutionVersion"]
