@@ -23,7 +23,7 @@ from personalize_spark.datasets.inference import infer
 from personalize_spark.datasets.rows import Reading, Sample, check_header, read_rows, sample
 from personalize_spark.datasets.table_files import TableSource, find_table
 from personalize_spark.datasets.times import TIMES, TimeForm, form_of_column, note_of
-from personalize_spark.errors import DataError, InvalidInputException, ResourceNotFoundException
+from personalize_spark.errors import DataError, InvalidInputException, ResourceNotFoundException, quoted
 from personalize_spark.schemas import INTERACTIONS, Schema
 from personalize_spark.storage.content import is_litter
 from personalize_spark.storage.location import Place, open_store, split_prefix, uri_of
@@ -71,9 +71,12 @@ def source_of(
     """What to import: a frame, the table that lies at a place, or else CSV files.
 
     Raises:
-        InvalidInputException: it is neither a place nor a frame of Spark.
+        InvalidInputException: it is neither a place nor a frame of Spark, or two names are mapped to one column.
         DataError: a table of another kind than Parquet and Delta lies there.
     """
+    if len({*names.values()}) < len(names):
+        pairs = ", ".join(f"{name}={column}" for name, column in names.items())
+        raise InvalidInputException(f"Two names are mapped to one column: {pairs}.")
     if not isinstance(at, str | PathLike):
         if not hasattr(at, "mapInArrow"):
             raise InvalidInputException(
@@ -229,7 +232,7 @@ def _plan(dataset: str, source: CsvSource, given: Schema | None, kept: Reading |
     words = given is None and (kept is None or kept.missing_words)
     names = [store.root + each.name for each in files]
     if schema is None:
-        schema, reasons = _inferred(dataset, names, samples)
+        schema, reasons = _inferred(dataset, names, samples, source.names)
         notes += reasons
     for name, each in zip(names, samples, strict=True):
         check_header(name, each.header, schema)
@@ -265,7 +268,9 @@ def _sample(store: Store, found: Object, rows: int, names: Mapping[str, str]) ->
         return sample(file, store.root + found.name, rows, names)
 
 
-def _inferred(dataset: str, names: Sequence[str], samples: Sequence[Sample]) -> tuple[Schema, list[str]]:
+def _inferred(
+    dataset: str, names: Sequence[str], samples: Sequence[Sample], mapped: Mapping[str, str]
+) -> tuple[Schema, list[str]]:
     """The schema that the first rows of all files suggest, and the reasons for its types."""
     header = samples[0].header
     alike = [(name, each) for name, each in zip(names, samples, strict=True) if sorted(each.header) == sorted(header)]
@@ -274,13 +279,21 @@ def _inferred(dataset: str, names: Sequence[str], samples: Sequence[Sample]) -> 
     try:
         found = infer(dataset, header, columns, places)
     except InvalidInputException as error:
-        missing = re.search(r"required field (\w+) is missing", error.message)
-        example = f"{missing[1]}={_CALLED.get(missing[1], 'its_name')}" if missing else ""
-        way = f" If it is called otherwise, map it: --map {example}." if missing else ""
-        raise InvalidInputException(
-            f"The header of {names[0]} names {', '.join(header)}. {error.message}{way}"
-        ) from error
+        theirs = ", ".join(mapped.get(each, each) for each in header)
+        way = _way(error.message, mapped)
+        raise InvalidInputException(f"The header of {names[0]} names {theirs}. {error.message}{way}") from error
     return found.schema, found.reasons
+
+
+def _way(problem: str, mapped: Mapping[str, str]) -> str:
+    """What to do about a column that is missing, if one is."""
+    missing = re.search(r"required field (\w+) is missing", problem)
+    if missing is None:
+        return ""
+    name = missing[1]
+    if name in mapped:
+        return f" It has no column {quoted(mapped[name])}, which {name} is mapped to."
+    return f" If it is called otherwise, map it: --map {name}={_CALLED.get(name, 'its_name')}."
 
 
 def _places(name: str, found: Sample, files: int) -> list[str]:

@@ -175,6 +175,12 @@ def test_columns_are_mapped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert "--map USER_ID is no NAME=COLUMN" in capsys.readouterr().err
     assert main([*given, "--dry-run", "--map", "ITEM_ID=sku", "--map", "ITEM_ID=product"]) == 2
     assert "--map names a column twice" in capsys.readouterr().err
+    assert main([*given, "--dry-run", "--map", "ITEM_ID=sku", "--map", "USER_ID=client"]) == 2
+    said = capsys.readouterr().err
+    assert "clicks.csv names customer, sku, TIMESTAMP. " in said
+    assert "It has no column 'client', which USER_ID is mapped to." in said
+    assert main([*given, "--dry-run", "--map", "ITEM_ID=sku", "--map", "USER_ID=sku"]) == 2
+    assert "Two names are mapped to one column: ITEM_ID=sku, USER_ID=sku." in capsys.readouterr().err
 
 
 def test_a_file_in_utf16_is_named_before_spark_starts(tmp_path: Path) -> None:
