@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from os import PathLike
 from pathlib import Path
 
@@ -11,15 +12,22 @@ from personalize_spark.storage.file import FileStore
 from personalize_spark.storage.store import Access, Store
 
 AMBIENT = Access()
-
+_ONE_SLASH = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/(?!/)")
+"""How a URI of Hadoop's begins, such as `dbfs:/folder`, and one that was a `pathlib.Path`, such as `s3:/bucket`."""
 
 Place = str | PathLike[str]
 """A local path, or a URI: `file:///...`, `s3://...`."""
 
 
 def uri_of(place: Place) -> str:
-    """A local path as a URI, from the root of the file system; one of a file without `..`, which keeps its last slash; another as it is."""
+    """A local path as a URI, from the root of the file system; one of a file without `..`, which keeps its last slash; another as it is.
+
+    Raises:
+        InvalidInputException: it begins as a URI does, but with one slash: no local path is meant.
+    """
     text = str(place)
+    if _ONE_SLASH.match(text):
+        raise _no_location(text)
     if "://" not in text:
         return f"file://{plain_path(text)}"
     path = text.removeprefix("file://")
@@ -54,7 +62,11 @@ def open_store(uri: str, access: Access = AMBIENT) -> Store:
 
         bucket, _, prefix = rest.partition("/")
         return S3Store(bucket, prefix, access)
-    raise InvalidInputException(f"'{uri}' is not a storage location: use s3://bucket/folder or file:///folder.")
+    raise _no_location(uri)
+
+
+def _no_location(uri: str) -> InvalidInputException:
+    return InvalidInputException(f"'{uri}' is not a storage location: use s3://bucket/folder or file:///folder.")
 
 
 def write_to(place: Place, data: bytes) -> None:
