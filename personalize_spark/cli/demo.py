@@ -17,7 +17,7 @@ from personalize_spark import api
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.cli.arguments import Commands, add_command, add_session
 from personalize_spark.cli.progress import ProgressLine
-from personalize_spark.errors import missing_spark_told
+from personalize_spark.errors import StorageError, missing_spark_told
 from personalize_spark.storage.location import plain_path
 
 _SEED = 20
@@ -78,7 +78,10 @@ def demo(keep: Path | None) -> None:
     spark = _session()  # first of all: a machine that lacks something gets no files
     if keep is not None:
         kept = plain_path(keep)
-        kept.mkdir(parents=True, exist_ok=True)
+        try:
+            kept.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(f"--keep {kept}: there can be no folder: {error.strerror}.") from error
         _demo(spark, kept, f"Everything is in {kept}; the catalog is {kept}/catalog.")
     else:
         with tempfile.TemporaryDirectory(prefix="personalize-spark-demo-") as folder:

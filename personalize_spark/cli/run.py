@@ -7,7 +7,7 @@ import contextlib
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from personalize_spark import api
 from personalize_spark.catalog.catalog import Catalog
@@ -27,9 +27,8 @@ from personalize_spark.cli.arguments import (
 )
 from personalize_spark.cli.extension_options import add_extensions
 from personalize_spark.cli.progress import ProgressLine
-from personalize_spark.errors import JobFailed
+from personalize_spark.errors import JobFailed, StorageError
 from personalize_spark.logs import set_job
-from personalize_spark.storage.file import on_local_disk
 
 
 def add(commands: Commands) -> None:
@@ -127,6 +126,9 @@ def _watch(arguments: argparse.Namespace) -> None:
 @contextlib.contextmanager
 def _metrics_told(catalog: Catalog, place: str | None, arns: Sequence[str]) -> Iterator[None]:
     """A job that ends in here, ACTIVE or CREATE FAILED, leaves a line of metrics at the place, if there is one."""
+    if place not in {None, "-"}:  # before there is a job, not when it is done
+        with _appended(f"{place}"):
+            pass
     try:
         yield
     except JobFailed:
@@ -144,8 +146,17 @@ def _write_metrics(catalog: Catalog, place: str | None, arns: Sequence[str]) -> 
     if place == "-":
         sys.stdout.writelines(lines)
         return
-    with on_local_disk(), Path(place).open("a", encoding="utf-8") as file:
+    with _appended(place) as file:
         file.writelines(lines)
+
+
+@contextlib.contextmanager
+def _appended(place: str) -> Iterator[TextIO]:
+    try:
+        with Path(place).open("a", encoding="utf-8") as file:
+            yield file
+    except OSError as error:
+        raise StorageError(f"--emf {place} cannot be written: {error.strerror}.") from error
 
 
 @contextlib.contextmanager

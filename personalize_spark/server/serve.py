@@ -66,6 +66,7 @@ def serve(catalog: Catalog, options: Options, listening: Callable[[str], None]) 
         )
     keys = None if options.access_keys is None else read_keys(options.access_keys)
     _check_tls(options)
+    _listen(options.host, options.port).close()  # a session takes seconds to start: first what can be wrong
     compute = Compute(options.engine)
     if options.engine == "spark":
         compute.session()  # here, as a session starts in the main thread only with all that it sets

@@ -120,7 +120,7 @@ class FileStore:
             raise StorageError(
                 f"{self.root}{name} cannot be composed of pieces on {source.root}: stage on a file:// URI."
             )
-        source.folder.mkdir(parents=True, exist_ok=True)
+        _make(source.folder)
         # The growing file lies with the pieces, so that nothing unfinished is seen beside the target.
         with self._says_where(name), source._unfinished("compose") as path:
             with path.open("wb") as target:
@@ -130,7 +130,7 @@ class FileStore:
                     _begin_to_store(target)
             _sync(path)
             etag = _etag(path.stat())
-            self.path(name).parent.mkdir(parents=True, exist_ok=True)
+            _make(self.path(name).parent)
             path.replace(self.path(name))
         return etag
 
@@ -194,7 +194,7 @@ class FileStore:
     @contextlib.contextmanager
     def _unfinished(self, name: str) -> Iterator[Path]:
         target = self.path(name)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        _make(target.parent)
         path = target.parent / f".{uuid.uuid4().hex}{_UNFINISHED}"
         try:
             yield path
@@ -273,6 +273,19 @@ def on_local_disk(folder: Path | None = None) -> Iterator[None]:
             f"{folder or tempfile.gettempdir()}: {error.strerror or error}. Free some space there, or name another "
             "local folder (spark.local.dir, TMPDIR without Spark)."
         ) from error
+
+
+def _make(folder: Path) -> None:
+    """Make a folder, if it is not there.
+
+    Raises:
+        StorageError: a file is in its way; to the caller that would be an object that exists.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        file = next(each for each in (folder, *folder.parents) if each.exists())
+        raise StorageError(f"{folder} cannot be a folder: {file} is a file.") from error
 
 
 def _without_waiting(path: str, flags: int) -> int:

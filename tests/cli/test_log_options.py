@@ -54,6 +54,13 @@ def test_a_failed_job_leaves_its_metrics_too(job: dict[str, Any], capfd: pytest.
     assert (last["level"], last["exitCode"], last["job"]) == ("ERROR", 1, metric["Job"])
 
 
+def test_metrics_that_cannot_be_written_are_told_before_there_is_a_job(
+    job: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("--emf", "none/metrics.log") == 1
+    assert capsys.readouterr() == ("", "--emf none/metrics.log cannot be written: No such file or directory.\n")
+
+
 @pytest.mark.parametrize(("option", "value"), [("--log-format", "xml"), ("--log-level", "loud")])
 def test_a_wrong_option_is_refused(option: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list-filters", "--catalog", "none", option, value]) == 2

@@ -270,6 +270,14 @@ def test_what_cannot_be_served_with_is_said(
     assert said in capsys.readouterr().err
 
 
+def test_an_address_is_tried_before_a_session_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("personalize_spark.service.work.Compute.session", lambda _: pytest.fail("it starts a session"))
+    assert main(["serve", "--engine", "spark", "--catalog", str(tmp_path), "--port", "65536"]) == 2
+    assert "65536 is no port" in capsys.readouterr().err
+
+
 def test_an_address_that_is_taken_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])

@@ -185,3 +185,13 @@ def test_outputs_need_neither_hard_links_nor_locks(tmp_path: Path, monkeypatch: 
     out.delete("_staging/")
     assert [each.name for each in out.list()] == ["users.json.out"]
     assert out.read("users.json.out") == b"one\ntwo\n"
+
+
+@pytest.mark.parametrize("name", ["in-the-way/x", "in-the-way/further/x"])
+def test_a_file_where_a_folder_should_be_is_no_object_that_exists(tmp_path: Path, name: str) -> None:
+    store = open_store(f"file://{tmp_path}")
+    store.write("in-the-way", b"x")
+    for write in (store.write, store.create):
+        with pytest.raises(StorageError, match=f"cannot be a folder: {tmp_path}/in-the-way is a file") as raised:
+            write(name, b"y")
+        assert type(raised.value) is StorageError
