@@ -291,7 +291,7 @@ def _log_loss(split: Split, model: Model) -> float:
     found = users.lookup([split.users[user] for user in split.asked[places].tolist()]).vectors
     rows = model.rows_of([split.items[each] for each in targets.tolist()])
     chosen = products_of(found, np.arange(len(rows)), items, rows)
-    return round(float((log_normalisers(found, items, model.temperature) - model.temperature * chosen).mean()), 3)
+    return round(float((log_normalisers(found, items, model.curve) - model.curve.exponents(chosen)).mean()), 3)
 
 
 def _related_peers(split: Split) -> dict[str, Measures]:

@@ -91,7 +91,7 @@ def test_every_answer_is_that_of_brute_force(answers: dict[str, bytes], version:
             assert rows.known[0] == user.isdigit()
             best = shares[:N]
             if rows.known[0]:
-                logits = model.temperature * (
+                logits = model.curve.temperature * (
                     model.matrix.factors.astype(np.float64) @ rows.vectors[0].astype(np.float64)
                 )
                 weights = np.exp(logits - logits.max())

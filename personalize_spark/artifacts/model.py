@@ -12,7 +12,7 @@ users/00000.arrow ...                                        the shards of the u
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from personalize_spark.artifacts.artifact import Artifact, Entry, write_column, write_ragged
 from personalize_spark.artifacts.shards import USERS, RowSource, Shards
 from personalize_spark.errors import ArtifactError
+from personalize_spark.scoring.curve import Curve
 from personalize_spark.scoring.item_index import JsonTexts
 from personalize_spark.scoring.model import Model
 from personalize_spark.scoring.ragged import Ragged
@@ -151,6 +152,11 @@ def item_side(names: Container[str], column: Callable[[str], NDArray[Any]], shar
     return ItemMatrix(column("factors"), column("norms"), column("ranks"), basis, screen)
 
 
+def curve_of(properties: Mapping[str, Any]) -> Curve:
+    """That of a model by what its manifest says; one of an earlier release has no bend."""
+    return Curve(properties.get("temperature", 1.0), properties.get("bend", 0.0))
+
+
 def read_model(artifact: Artifact, source: RowSource | None = None) -> Model:
     """Map a model; `source` has its users, if not the shards."""
     item_ids_json = JsonTexts(**vars(artifact.ragged("item_ids_json")))
@@ -162,7 +168,7 @@ def read_model(artifact: Artifact, source: RowSource | None = None) -> Model:
     if not {"factors.npy", "sparse.weights.npy"} & artifact.entries.keys():
         return model
     items = item_side(artifact.entries, artifact.column, artifact.properties.get("share", 0.0))
-    users, temperature = _users(artifact, items, source), artifact.properties.get("temperature", 1.0)
+    users, curve = _users(artifact, items, source), curve_of(artifact.properties)
     if isinstance(items, SparseItems):
-        return replace(model, sparse=items, users=users, temperature=temperature)
-    return replace(model, matrix=items, users=users, temperature=temperature)
+        return replace(model, sparse=items, users=users, curve=curve)
+    return replace(model, matrix=items, users=users, curve=curve)

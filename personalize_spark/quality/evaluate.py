@@ -130,7 +130,7 @@ def _personal(
         held_out, notes = _came_since(model, model.users, source)
         shares, peers = known_shares(model.popularity, learned), {}
     asked = held_out.vectors, items, held_out.targets, held_out.seen
-    return replace(measure(*asked, shares, model.temperature, peers), notes=notes), held_out.targets
+    return replace(measure(*asked, shares, model.curve, peers), notes=notes), held_out.targets
 
 
 def _related(

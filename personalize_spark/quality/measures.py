@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from personalize_spark.quality.evaluation import DEPTHS, LONGEST, Bin, Evaluation, Measures
+from personalize_spark.scoring.curve import Curve
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.selection import Selection, best_of, first_of, popular_of
 from personalize_spark.scoring.softmax import log_normalisers, probabilities
@@ -50,7 +51,7 @@ def measure(
     targets: Ragged[np.int32],
     seen: Ragged[np.int32],
     shares: NDArray[np.float64],
-    temperature: float,
+    curve: Curve,
     peers: Mapping[str, NDArray[np.int32]] | None = None,
 ) -> Evaluation:
     """Measure a model.
@@ -61,7 +62,7 @@ def measure(
         targets: the held-out items of each of the H users, at least one.
         seen: the items that each user is not to get; no target is one of them.
         shares: float64 (I,), the items' shares of the interactions, all above 0, total 1: see `known_shares`.
-        temperature: the factor of the products.
+        curve: how products become exponents.
         peers: by name, lists without scores for the same users, int32 (H, 25), -1 past the end.
 
     Raises:
@@ -71,17 +72,17 @@ def measure(
     if not len(wanted) or not wanted.all():
         raise ValueError("each of at least one user needs a target")
     best = _best(vectors, items, seen)
-    normalisers = log_normalisers(vectors, items, temperature)
+    normalisers = log_normalisers(vectors, items, curve)
     lines = targets.row_ids()
     products = products_of(vectors, lines, items, targets.values.astype(np.int64))
     losses = {
-        "model": normalisers[lines] - temperature * products,
+        "model": normalisers[lines] - curve.exponents(products),
         "popularity": -np.log(shares[targets.values]),
         "random": np.full(len(lines), np.log(len(shares))),
     }
     evaluation = measure_lists(best.items, targets, seen, shares, items.ranks, peers, losses)
-    seen_share = _shares(vectors, items, seen, normalisers, temperature)
-    scores = probabilities(best.products, normalisers, temperature)
+    seen_share = _shares(vectors, items, seen, normalisers, curve)
+    scores = probabilities(best.products, normalisers, curve)
     chances = scores / np.maximum(1 - seen_share, scores.sum(axis=1))[:, None]
     calibration = _calibration(best.items, chances, targets)
     return replace(evaluation, calibration=calibration, seen_share=float(seen_share.mean()))
@@ -142,12 +143,12 @@ def _shares(
     items: Items,
     seen: Ragged[np.int32],
     normalisers: NDArray[np.float64],
-    temperature: float,
+    curve: Curve,
 ) -> NDArray[np.float64]:
     """Float64 (H,): the sum of the scores of what each user has seen."""
     users = seen.row_ids()
     products = products_of(vectors, users, items, seen.values.astype(np.int64))
-    scores: NDArray[np.float64] = np.exp(temperature * products - normalisers[users])
+    scores: NDArray[np.float64] = np.exp(curve.exponents(products) - normalisers[users])
     return np.bincount(users, scores, len(vectors)).astype(np.float64)
 
 

@@ -36,11 +36,12 @@ def recommend(model: Model, lines: Sequence[Object], settings: Settings, selecti
     learned = asked.values < len(matrix)
     known = asked.where(learned)
     found = users.lookup(ids_of(lines, USER_ID))
-    logits = known.with_values(_logits(model, matrix, found, known))
-    order = _order(logits, matrix.ranks[known.values])
+    keys = known.with_values(_keys(model, matrix, found, known))
+    order = _order(keys, matrix.ranks[known.values])
     items = known.with_values(known.values[order])
+    exponents = _exponents(model, found, keys.with_values(keys.values[order]))
     fresh = _first_of_neighbours(items.row_ids(), items.values)
-    items, scores = items.where(fresh), softmax_of_rows(logits.with_values(logits.values[order]).where(fresh))
+    items, scores = items.where(fresh), softmax_of_rows(exponents.where(fresh))
     if not learned.all():
         items, scores = _followed(items, scores, _first_ones(asked.where(~learned)))
     if selection is not EVERYTHING:
@@ -65,26 +66,31 @@ def _numbered(model: Model, lines: Sequence[Object]) -> tuple[Ragged[np.int64], 
     return Ragged.of_lengths(lengths, rows), [json.dumps(name, ensure_ascii=False).encode() for name in numbers]
 
 
-def _logits(model: Model, matrix: Items, users: UserRows, items: Ragged[np.int64]) -> NDArray[np.float64]:
-    """Float64 (m,): the exponents of pairs of line and item."""
+def _keys(model: Model, matrix: Items, users: UserRows, items: Ragged[np.int64]) -> NDArray[np.float64]:
+    """Float64 (m,): what pairs of line and item are ordered by: products, or logarithms of popularity where the user is unknown."""
     lines, rows = items.row_ids(), items.values
     if users.known.all():
-        return products_of(users.vectors, lines, matrix, rows) * model.temperature
+        return products_of(users.vectors, lines, matrix, rows)
     known = users.known[lines]
-    logits: NDArray[np.float64] = np.log(
+    keys: NDArray[np.float64] = np.log(
         np.maximum(model.popularity[rows], _NEVER), where=~known, out=np.zeros(len(rows))
     )
     of_known = np.flatnonzero(known)
-    products = products_of(users.vectors, lines[of_known], matrix, rows[of_known])
-    logits[of_known] = products * model.temperature
-    return logits
+    keys[of_known] = products_of(users.vectors, lines[of_known], matrix, rows[of_known])
+    return keys
 
 
-def _order(logits: Ragged[np.float64], ranks: NDArray[np.int32]) -> NDArray[np.int64]:
-    """int64 (m,): the order of each list by descending logit, then rank; only what is equal to a neighbour looks at the ranks."""
+def _exponents(model: Model, users: UserRows, keys: Ragged[np.float64]) -> Ragged[np.float64]:
+    """The exponents of the scores: of an unknown user's pairs the keys themselves."""
+    exponents = model.curve.exponents(keys.values)
+    return keys.with_values(np.where(users.known[keys.row_ids()], exponents, keys.values))
+
+
+def _order(pairs: Ragged[np.float64], ranks: NDArray[np.int32]) -> NDArray[np.int64]:
+    """int64 (m,): the order of each list by descending key, then rank; only what is equal to a neighbour looks at the ranks."""
     if (native := kernel()) is not None:
-        return native.order_of_lists(logits, ranks)
-    keys, lines = logits.with_values(-logits.values), logits.row_ids()
+        return native.order_of_lists(pairs, ranks)
+    keys, lines = pairs.with_values(-pairs.values), pairs.row_ids()
     order = keys.argsort()
     ordered = keys.values[order]
     equal = np.zeros(len(order) + 1, np.bool_)  # to the one before

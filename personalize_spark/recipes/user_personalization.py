@@ -63,7 +63,7 @@ def recommend(model: Model, lines: Sequence[Object], settings: Settings, selecti
 
 def _relevant(model: Model, matrix: Items, query: _Query) -> _Scored:
     best = best_of(query.users.vectors, matrix, query.n, query.selection)
-    return _Scored(best.items, probabilities(best.products, query.users.log_normalisers, model.temperature))
+    return _Scored(best.items, probabilities(best.products, query.users.log_normalisers, model.curve))
 
 
 def _exploring(model: Model, matrix: Items, cold: Cold, query: _Query) -> _Scored:
@@ -79,7 +79,7 @@ def _exploring(model: Model, matrix: Items, cold: Cold, query: _Query) -> _Score
     marks = _last_of(best, 1 / len(matrix))
     if unmet is not EVERYTHING:  # the mark is lower
         cold = replace(cold, weight=math.sqrt(cold.weight))
-    audience = Audience(hashes(query.ids), query.users, marks, model.temperature)
+    audience = Audience(hashes(query.ids), query.users, marks, model.curve)
     found = explored(audience, matrix, cold, query.selection, query.n)
     shrunk = np.where(relevant.items < 0, -np.inf, relevant.scores / (1 + found.masses)[:, None])
     items = np.concatenate([relevant.items, found.items], axis=1)

@@ -30,7 +30,7 @@ def recommend(model: Model, lines: Sequence[Object], settings: Settings, selecti
     outside = np.zeros(best.items.shape, np.bool_) if own.floors is None else best.products < own.floors[:, None]
     items[known] = filled(np.where(outside, -1, best.items), model.popularity_order, of_own)
     products = np.where(outside, -np.inf, best.products)
-    scores[known] = probabilities(products, own.log_normalisers, model.temperature)
+    scores[known] = probabilities(products, own.log_normalisers, model.curve)
     items[unknown] = popular_of(model.popularity_order, len(unknown), n, selection.take(unknown))
     scores[unknown] = model.popularity[items[unknown]]
     return Recommendations.of(items, scores, ~users.known)

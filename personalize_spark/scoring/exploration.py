@@ -23,6 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from personalize_spark.scoring.curve import Curve
 from personalize_spark.scoring.products import paired_products
 from personalize_spark.scoring.selection import Selection
 from personalize_spark.scoring.sparse import SparseItems
@@ -82,17 +83,17 @@ class Audience:
         keys: uint64 (U,), a hash of each id.
         users: all of them are known.
         marks: float64 (U,), s_u, see above.
-        temperature: t > 0.
+        curve: how products become exponents.
     """
 
     keys: NDArray[np.uint64]
     users: UserRows
     marks: NDArray[np.float64]
-    temperature: float
+    curve: Curve
 
     def take(self, rows: NDArray[np.int64]) -> Audience:
         """Some of them."""
-        return Audience(self.keys[rows], self.users.take(rows), self.marks[rows], self.temperature)
+        return Audience(self.keys[rows], self.users.take(rows), self.marks[rows], self.curve)
 
 
 @dataclass(frozen=True)
@@ -180,8 +181,8 @@ def _scores(
 
 
 def _exponentials(audience: Audience, products: NDArray[np.float64], users: NDArray[np.int64]) -> NDArray[np.float64]:
-    """``exp(t w_u . w_e) / Z_u`` of products of these users."""
-    result: NDArray[np.float64] = np.exp(products * audience.temperature - audience.users.log_normalisers[users])
+    """``exp(e(w_u . w_e)) / Z_u`` of products of these users."""
+    result: NDArray[np.float64] = np.exp(audience.curve.exponents(products) - audience.users.log_normalisers[users])
     return result
 
 

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from personalize_spark.scoring.curve import STRAIGHT, Curve
 from personalize_spark.scoring.exploration import Cold
 from personalize_spark.scoring.item_index import ItemIndex, JsonTexts
 from personalize_spark.scoring.ragged import Ragged
@@ -28,7 +29,7 @@ class Model:
         matrix: the item factors, (I, d); `None` where the recipe has none.
         sparse: in their place what items lead to; `None` where the recipe has none.
         users: the user side; `None` where the recipe has none.
-        temperature: t > 0 in `exp(t * w_u . w_i)`.
+        curve: how products become exponents.
         queries: float32 (I, d), each item as a question for items like it: their order is that of `q_i . w_j`; `None` where
             the recipe has none. A question that is all zeros has no answer.
         neighbours: by item, those like it, best first; `None` where the recipe has none.
@@ -40,7 +41,7 @@ class Model:
     popularity: NDArray[np.float64]
     matrix: ItemMatrix | None = None
     users: Users | None = None
-    temperature: float = 1.0
+    curve: Curve = STRAIGHT
     queries: NDArray[np.float32] | None = None
     neighbours: Ragged[np.int32] | None = None
     cold: Cold | None = None

@@ -1,6 +1,7 @@
 """The scores of Personalize: a softmax over the recipe's candidates, ``exp(t w_u . w_i) / sum_j exp(t w_u . w_j)``.
 
-The formula is the service's (developer guide, "How recommendation scoring works"); t is the temperature, fitted at training.
+The formula is the service's (developer guide, "How recommendation scoring works"); t is the temperature, fitted at training;
+where users are lists of items, `Curve` takes the place of ``t w_u . w_i``.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from personalize_spark.scoring.curve import Curve
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.sparse import SparseItems
 from personalize_spark.scoring.topn import Items
@@ -38,27 +40,27 @@ def log_normaliser(users: NDArray[np.float32], items: NDArray[np.float32], tempe
     return result
 
 
-def log_normalisers(users: NDArray[Any], items: Items, temperature: float) -> NDArray[np.float64]:
-    """The same over either kind of item side."""
+def log_normalisers(users: NDArray[Any], items: Items, curve: Curve) -> NDArray[np.float64]:
+    """The same over either kind of item side; over factors the curve has no bend."""
     if isinstance(items, SparseItems):
-        return items.log_normaliser(users, temperature)
-    return log_normaliser(users, items.factors, temperature)
+        return items.log_normaliser(users, curve)
+    return log_normaliser(users, items.factors, curve.temperature)
 
 
 def probabilities(
-    products: NDArray[np.float64], log_normaliser: NDArray[np.float64], temperature: float
+    products: NDArray[np.float64], log_normaliser: NDArray[np.float64], curve: Curve
 ) -> NDArray[np.float64]:
-    """The scores that are printed: ``exp(t p - log_normaliser)``.
+    """The scores that are printed: ``exp(e(p) - log_normaliser)``.
 
     Args:
         products: float64 (U, n), ``w_u . w_i``; -inf (no item) gives 0.
         log_normaliser: float64 (U,).
-        temperature: the factor t of the products.
+        curve: e, how products become exponents.
 
     Returns:
         float64 (U, n).
     """
-    return np.exp(products * temperature - log_normaliser[:, None])
+    return np.exp(curve.exponents(products) - log_normaliser[:, None])
 
 
 def softmax_of_rows(exponents: Ragged[np.float64]) -> NDArray[np.float64]:

@@ -16,6 +16,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from personalize_spark.scoring.curve import Curve
 from personalize_spark.scoring.masks import Masks
 from personalize_spark.scoring.ragged import Ragged
 
@@ -105,17 +106,18 @@ class SparseItems:
             result[own] += np.where(keys[places] == wanted, np.append(sums, 0.0)[places], 0.0)
         return result
 
-    def log_normaliser(self, users: NDArray[np.int32], temperature: float) -> NDArray[np.float64]:
-        """float64 (U,): ``log sum_j exp(temperature p_uj)``, j over all items; -inf where there are none."""
+    def log_normaliser(self, users: NDArray[np.int32], curve: Curve) -> NDArray[np.float64]:
+        """float64 (U,): ``log sum_j exp(e(p_uj))``, j over all items; -inf where there are none."""
         result = np.full(len(users), -np.inf)
         if not len(self):
             return result
-        base = temperature * self.offsets
+        base = curve.exponents(self.offsets)
         for part, found, sums in self.sums(users):
             own, rows = base[found.values], found.row_ids()
+            full = curve.exponents(sums + self.offsets[found.values])
             peaks = np.full(len(found), base.max())
-            np.maximum.at(peaks, rows, temperature * sums + own)
-            more = np.exp(temperature * sums + own - peaks[rows]) - np.exp(own - peaks[rows])
+            np.maximum.at(peaks, rows, full)
+            more = np.exp(full - peaks[rows]) - np.exp(own - peaks[rows])
             rest = np.exp(base - base.max()).sum() * np.exp(base.max() - peaks)
             result[part] = peaks + np.log(rest + np.bincount(rows, more, len(found)))
         return result

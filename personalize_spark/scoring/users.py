@@ -17,7 +17,7 @@ class UserRows:
     Attributes:
         known: bool (U,); the other arrays hold zeros where it is false.
         vectors: float32 (U, d), or int32 (U, K) for `sparse.SparseItems`.
-        log_normalisers: float64 (U,), log sum_j exp(t * w_u . w_j) over the items j that are scored.
+        log_normalisers: float64 (U,), log sum_j exp(e(w_u . w_j)), see `curve`, over the items j that are scored.
         floors: float64 (U,): only items with w_u . w_j >= floor are scored; `None`: all items are.
     """
 

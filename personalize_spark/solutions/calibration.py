@@ -12,11 +12,12 @@ from personalize_spark.artifacts.heldout import HeldOut
 from personalize_spark.quality.evaluation import Evaluation
 from personalize_spark.quality.measures import known_shares
 from personalize_spark.quality.measures import measure as measure_model
+from personalize_spark.scoring.curve import Curve
 from personalize_spark.scoring.sparse import SparseItems
 from personalize_spark.scoring.topn import Items
 from personalize_spark.solutions.write_users import inverse
 from personalize_spark.training.factors import Choices
-from personalize_spark.training.temperature import Scale, fit_scale, fit_sparse_scale
+from personalize_spark.training.temperature import Scale, fit_bend, fit_scale, fit_sparse_scale
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def calibrate_choices(choices: Choices | None, matrix: Items, prior: NDArray[np.
 
 
 def calibrate_held_out(
-    out: HeldOut, matrix: Items, prior: NDArray[np.float64], ratio: float | None = None
+    out: HeldOut, matrix: Items, prior: NDArray[np.float64], ratio: float | None = None, *, bent: bool = False
 ) -> Calibration:
     """The scale that explains what was held out; where nothing was, a temperature of 1 and a full share of popularity.
 
@@ -51,31 +52,32 @@ def calibrate_held_out(
         matrix: the items.
         prior: float64 (I,), ``log(1 + n)`` of the interactions of each row that are not held out.
         ratio: of popularity's share to the temperature; `None`: both are fitted.
+        bent: bend the scale, too, where users are lists of items.
     """
     targets = out.targets.values.astype(np.int64)
     if not len(targets):
         return Calibration(Scale(1.0, 1.0), {"heldOutUsers": 0})
-    found = _fit(out.vectors, targets, matrix, prior, ratio)
+    found = _fit(out.vectors, targets, matrix, prior, ratio, bent=bent)
     loss = float(np.log(np.exp(prior).sum()) - np.mean(prior[targets]))
     return replace(found, metrics={"heldOutUsers": len(targets), **found.metrics, "logLossPopularity": loss})
 
 
-def measure(out: HeldOut, matrix: Items, counts: NDArray[np.int64], temperature: float) -> dict[str, float]:
+def measure(out: HeldOut, matrix: Items, counts: NDArray[np.int64], curve: Curve) -> dict[str, float]:
     """What `GetSolutionMetrics` tells; nothing where nobody was held out. The parameters are those of `evaluated`."""
-    return evaluated(out, matrix, counts, temperature).solution_metrics() if len(out.vectors) else {}
+    return evaluated(out, matrix, counts, curve).solution_metrics() if len(out.vectors) else {}
 
 
-def evaluated(out: HeldOut, matrix: Items, counts: NDArray[np.int64], temperature: float) -> Evaluation:
+def evaluated(out: HeldOut, matrix: Items, counts: NDArray[np.int64], curve: Curve) -> Evaluation:
     """How good a model is on what was held out.
 
     Args:
         out: users and what they met next; at least one.
         matrix: the items.
         counts: int64 (I,), the interactions of each row.
-        temperature: of the scores.
+        curve: of the scores.
     """
     shares = known_shares(counts / counts.sum(), int(counts.sum()), out.targets)
-    return measure_model(out.vectors, matrix, out.targets, out.seen, shares, temperature)
+    return measure_model(out.vectors, matrix, out.targets, out.seen, shares, curve)
 
 
 def _fit(
@@ -84,10 +86,15 @@ def _fit(
     matrix: Items,
     prior: NDArray[np.float64] | None,
     ratio: float | None = None,
+    *,
+    bent: bool = False,
 ) -> Calibration:
     """The scale, and the mean loss in nats of the targets, beside that of equal scores."""
     if isinstance(matrix, SparseItems):
-        fitted = fit_sparse_scale(vectors, targets, matrix, np.zeros(len(matrix)) if prior is None else prior, ratio)
+        prior = np.zeros(len(matrix)) if prior is None else prior
+        fitted = fit_sparse_scale(vectors, targets, matrix, prior, ratio)
+        if bent:
+            fitted = fit_bend(vectors, targets, matrix, prior, fitted)
     else:
         fitted = fit_scale(vectors, targets, matrix.factors, prior, ratio)
     uniform = float(np.log(len(matrix)))

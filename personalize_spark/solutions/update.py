@@ -48,7 +48,7 @@ def update(spark: SparkSession, training: Training, *, base: Artifact) -> Factor
     """
     known, side = numbers_of(spark, base), UserSide.of(base)
     assert side.fold_in is not None  # noqa: S101  # it was trained here
-    scale = Scale(side.temperature, base.properties["popularityShare"])
+    scale = Scale(side.curve.temperature, base.properties["popularityShare"], side.curve.bend)
     named: Sequence[str] = ("hyperparameters", "metrics", "form")
     kept = {name: base.properties[name] for name in named if name in base.properties} | {"updated": base.sha256}
     if not isinstance(side.fold_in, AlsFoldIn):

@@ -117,23 +117,23 @@ def _write_users(
         calibration, out = calibrate_choices(users.choices, matrix, prior if factors.popular else None), None
     else:
         out = held_out(users.rows, side)
-        calibration = calibrate_held_out(out, matrix, prior, factors.ratio)
+        calibration = calibrate_held_out(out, matrix, prior, factors.ratio, bent=True)
     scale, metrics = calibration.scale, calibration.metrics
     last = last_of(scale, prior) if factors.popular else None
-    side = replace(side, last=last, temperature=scale.temperature)
+    side = replace(side, last=last, curve=scale.curve)
     if isinstance(matrix, SparseItems):
         matrix = replace(matrix, share=last or 0.0)
     if out is not None:
         out = out if last is None or isinstance(matrix, SparseItems) else ending_with(out, last)
         entries += write_held_out(store, out)
         entries += write_peers(store, peer_lists(users.rows, inverse(matrix.ranks), out))
-        metrics |= measure(out, matrix, counts, scale.temperature)
+        metrics |= measure(out, matrix, counts, scale.curve)
     entries += write_users(users.rows, users.count, side, store)
     about = {"users": users.count, "temperature": scale.temperature, **side.properties()}
     if factors.popular:
         about["popularityShare"] = scale.popularity
     if isinstance(matrix, SparseItems):
-        about["share"] = matrix.share
+        about |= {"share": matrix.share, "bend": scale.bend}
     return entries, about | ({"metrics": metrics} if metrics else {})
 
 

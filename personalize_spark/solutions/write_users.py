@@ -20,9 +20,10 @@ from pyspark.sql import functions as F  # noqa: N812  # as all of Spark's docume
 from personalize_spark.artifacts.artifact import Artifact, Entry
 from personalize_spark.artifacts.cache import local_file
 from personalize_spark.artifacts.heldout import HeldOut
-from personalize_spark.artifacts.model import item_side, users_schema, vector_type
+from personalize_spark.artifacts.model import curve_of, item_side, users_schema, vector_type
 from personalize_spark.artifacts.shards import shard_count, shards_of
 from personalize_spark.datasets.user_shards import into_shards, write_user_shards, write_user_shards_here
+from personalize_spark.scoring.curve import STRAIGHT, Curve
 from personalize_spark.scoring.kernel import kernel
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.softmax import log_normalisers
@@ -54,7 +55,7 @@ class UserSide:
         last: what each vector ends with, where the last column of the factors is the items' popularity; over `SparseItems` the
             share of the popularity; else `None`.
         scored: how many items of a user have a score; `None`: all.
-        temperature: of the scores.
+        curve: of the scores.
     """
 
     root: str
@@ -63,7 +64,7 @@ class UserSide:
     fold_in: FoldIn | None = None
     last: float | None = None
     scored: int | None = None
-    temperature: float = 1.0
+    curve: Curve = STRAIGHT
 
     @classmethod
     def of(cls, model: Artifact) -> UserSide:
@@ -73,7 +74,7 @@ class UserSide:
         columns = {"gram": model.column("gram")[:]} if "gram.npy" in model.entries else {}
         items = {name: entry for name, entry in model.entries.items() if "/" not in name}
         fold_in, scored = fold_in_of(about, columns), model.properties.get("scored")
-        return cls(model.store.root, model.store.access, items, fold_in, last, scored, model.properties["temperature"])
+        return cls(model.store.root, model.store.access, items, fold_in, last, scored, curve_of(model.properties))
 
     def properties(self) -> dict[str, Any]:
         """What the manifest says, for `of` and for who reads the users."""
@@ -175,15 +176,13 @@ def write_users(users: DataFrame | LocalPairs, count: int, side: UserSide, store
     return write_user_shards(rows, count, store, side.schema(), partial(_finished, side))
 
 
-def user_rows(
-    vectors: NDArray[Any], matrix: Items, temperature: float, scored: int | None
-) -> list[NDArray[np.float64]]:
+def user_rows(vectors: NDArray[Any], matrix: Items, curve: Curve, scored: int | None) -> list[NDArray[np.float64]]:
     """What a shard holds of users besides their vectors: the log-normalisers and, where not all items are scored, the floors.
 
     Args:
         vectors: float32 (U, d) or int32 (U, K).
         matrix: the items.
-        temperature: the factor of the products.
+        curve: how products become exponents.
         scored: how many items of a user have a score; items that tie with the last of them have one too.
 
     Returns:
@@ -191,11 +190,11 @@ def user_rows(
     """
     if scored is None:
         if isinstance(matrix, ItemMatrix) and (native := kernel()) is not None:
-            return [moments(native, vectors, matrix.factors, (temperature, 0.0))[:, 0]]
-        return [log_normalisers(vectors, matrix, temperature)]
+            return [moments(native, vectors, matrix.factors, (curve.temperature, 0.0))[:, 0]]
+        return [log_normalisers(vectors, matrix, curve)]
     best = top_n(vectors, matrix, min(scored + 1, len(matrix)))
     floors = best.products[:, min(scored, len(matrix)) - 1]
-    exponents = np.where(best.products >= floors[:, None], best.products * temperature, -np.inf)
+    exponents = np.where(best.products >= floors[:, None], curve.exponents(best.products), -np.inf)
     peaks = exponents[:, 0]
     return [peaks + np.log(np.exp(exponents - peaks[:, None]).sum(axis=1)), floors]
 
@@ -251,7 +250,7 @@ def _finished(side: UserSide, batches: Batches) -> Iterator[pa.RecordBatch]:
         if not learned.any():
             continue
         vectors, users = found[learned], batch.filter(pa.array(learned))
-        numbers = user_rows(vectors, opened.matrix, side.temperature, side.scored)
+        numbers = user_rows(vectors, opened.matrix, side.curve, side.scored)
         lists = pa.FixedSizeListArray.from_arrays(vectors.ravel(), vectors.shape[1])
         columns = [*(users.column(name) for name in ("shard", "key", "id")), lists, *map(pa.array, numbers)]
         yield pa.RecordBatch.from_arrays(columns, ["shard", *schema.names])

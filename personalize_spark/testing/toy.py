@@ -25,6 +25,7 @@ from personalize_spark.catalog.resources import dataset_arn
 from personalize_spark.catalog.status import Status
 from personalize_spark.recipes import RECIPES, ModelKind
 from personalize_spark.schemas import ITEMS, Column, Schema
+from personalize_spark.scoring.curve import Curve
 from personalize_spark.scoring.item_index import JsonTexts
 from personalize_spark.scoring.model import Model
 from personalize_spark.scoring.products import products
@@ -90,6 +91,7 @@ def sparse_model_of(world: World, recipe: str, folder: Path, *, scored: int = SC
     counts = np.array(list(world.counts.values()))[order]
     prior, decay = np.log1p(counts).astype(np.float32), (0.5 ** np.arange(width)).astype(np.float32)
     sparse = SparseItems(leads, weights, decay, prior, order.astype(np.int32), 0.1)
+    curve = Curve(world.temperature, 0.3)
     histories = [chance.permutation(count)[:width] for _ in world.users]
     vectors = Ragged.of_lengths(
         np.array([min(width, count)] * len(histories)), np.concatenate(histories).astype(np.int32)
@@ -99,8 +101,8 @@ def sparse_model_of(world: World, recipe: str, folder: Path, *, scored: int = SC
     store = Catalog(f"file://{folder}").store.at("models/sparse")
     limit = RECIPES[recipe].scored and scored
     entries = write_items(store, model)
-    entries += write_toy_users(store, list(world.users), vectors, sparse, world.temperature, 3, limit)
-    properties = {"recipe": recipe, "temperature": world.temperature, "share": sparse.share}
+    entries += write_toy_users(store, list(world.users), vectors, sparse, curve, 3, limit)
+    properties = {"recipe": recipe, **asdict(curve), "share": sparse.share}
     return read_model(finish(store, entries, properties | ({} if limit is None else {"scored": limit})).open())
 
 
@@ -176,7 +178,9 @@ def write_version(
         matrix, order = ItemMatrix.sort(factors, ranks, vectors if users else None)
     shares = np.asarray(counts, np.float64)[order] / np.sum(counts)
     popular = np.lexsort((ranks[order], -shares)).astype(np.int32)
-    model = Model(JsonTexts.of([orjson.dumps(items[row]) for row in order]), popular, shares, matrix, None, temperature)
+    model = Model(
+        JsonTexts.of([orjson.dumps(items[row]) for row in order]), popular, shares, matrix, None, Curve(temperature)
+    )
     questions = (factors if queries is None else queries)[order].copy()
     if kind is ModelKind.WORDS:
         questions[:, -2:] = 0
@@ -191,7 +195,7 @@ def write_version(
     if RECIPES[recipe].scored is not None:
         properties["scored"] = scored
     if matrix is not None and model.queries is None:
-        entries += write_toy_users(store, list(users), vectors, matrix, temperature, shards, properties.get("scored"))
+        entries += write_toy_users(store, list(users), vectors, matrix, model.curve, shards, properties.get("scored"))
     pinned = finish(store, entries, properties)
     catalog.create(
         arn,
@@ -262,20 +266,20 @@ def write_toy_users(
     names: Sequence[str],
     vectors: NDArray[Any],
     matrix: Items,
-    temperature: float,
+    curve: Curve,
     shards: int,
     scored: object,
 ) -> list[Entry]:
     """The shards of users; with `scored`, only so many items of each have a score."""
     ids = [user.encode() for user in names]
     keys = keys_of(ids)
-    columns = {"log_normaliser": log_normalisers(vectors, matrix, temperature)}
+    columns = {"log_normaliser": log_normalisers(vectors, matrix, curve)}
     if isinstance(scored, int):
         lines, items = np.divmod(np.arange(len(vectors) * len(matrix)), len(matrix))
         exact = products_of(vectors, lines, matrix, items).reshape(len(vectors), len(matrix))
         floors = np.sort(exact, axis=1)[:, -min(scored, exact.shape[1])]
         inside = np.where(exact >= floors[:, None], exact, -np.inf)
-        columns = {"log_normaliser": np.log(np.exp(temperature * inside).sum(axis=1)), "floor": floors}
+        columns = {"log_normaliser": np.log(np.exp(curve.exponents(inside)).sum(axis=1)), "floor": floors}
     schema = users_schema(matrix.width, floors=scored is not None, of=vector_type(matrix))
     entries, places = [], shards_of(keys, shards)
     for shard in range(shards):

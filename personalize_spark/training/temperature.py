@@ -4,6 +4,8 @@ The exponent of user u and item i is ``t w_u . w_i + a log(1 + n_i)``, of the n_
 the share a >= 0 are those under which the softmax over all items explains held-out interactions best. The mean loss
 ``log sum_j exp(e_uj) - e_u*`` is convex in both, and at t = 0, a = 1 it is that of popularity with one more interaction an
 item. The search starts beside that point and only descends, so the scores never explain less than popularity does (by more than 1e-5 nats, which t > 0 costs).
+
+Where users are lists of items, the exponent is then bent, `scoring.curve`: `fit_bend`.
 """
 
 from __future__ import annotations
@@ -11,10 +13,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import islice
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from personalize_spark.scoring.curve import Curve
 from personalize_spark.scoring.kernel import kernel
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.sparse import SparseItems
@@ -28,6 +33,8 @@ _LOWEST, _HIGHEST = 1e-5, 1e4
 """In units of 1 / (standard deviation of the products): below, products say nothing; above, they say everything."""
 _TOLERANCE = 1e-7
 """Of the slopes, in nats."""
+_BENDING, _POWER, _REACH, _ENOUGH = 800, 3.0, 12.0, 1e-6
+"""So many users tell the bend; where its search starts, how far it goes, in logarithms, and when it ends."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +44,17 @@ class Scale:
     Attributes:
         temperature: t > 0.
         popularity: the share a >= 0.
+        bend: see `scoring.curve`; the order stays.
     """
 
     temperature: float
     popularity: float = 0.0
+    bend: float = 0.0
+
+    @property
+    def curve(self) -> Curve:
+        """How products become exponents."""
+        return Curve(self.temperature, self.bend)
 
 
 @dataclass(frozen=True)
@@ -83,11 +97,56 @@ def fit_sparse_scale(
     ratio: float | None = None,
 ) -> ScaleFit:
     """The same for sparse items, whose own share of popularity is 0: int32 (H, K), int64 (H,), I items, float64 (I,)."""
-    chosen = items.products(users, np.arange(len(users)), targets)
-    parts = [_Sums(found, sums, chosen[part], targets[part]) for part, found, sums in items.sums(users)]
+    parts = _parts(users, targets, items)
     variances = [each.variances(len(items)) for each in parts]
     spread = float(np.sqrt(max(0.0, np.concatenate(variances).mean())))
-    return _least(partial(_sparse_loss, parts, prior), spread, ratio)
+    return _least(lambda scale: _sparse_loss(parts, prior, _linear(scale)), spread, ratio)
+
+
+def fit_bend(
+    users: NDArray[np.int32],
+    targets: NDArray[np.int64],
+    items: SparseItems,
+    prior: NDArray[np.float64],
+    fit: ScaleFit,
+) -> ScaleFit:
+    """Bend a fitted scale, see `scoring.curve`, where that explains more than a parameter explains by chance; no order changes.
+
+    The exponential of a product multiplies the odds with each item that leads somewhere, where in fact they are added to: a straight
+    scale is a compromise between scores too high at the top and too low below.
+
+    Args:
+        users: see `fit_sparse_scale`.
+        targets: see there.
+        items: see there.
+        prior: see there.
+        fit: what was fitted to them.
+    """
+    from scipy.optimize import minimize
+
+    scale, parts = fit.scale, _parts(users, targets, items)
+    if not any(len(each.products) for each in parts):
+        return fit
+    some = list(islice(parts, 1 + int(np.searchsorted(np.cumsum([len(each.targets) for each in parts]), _BENDING))))
+    ratio = scale.popularity / scale.temperature
+
+    def loss(point: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        value, *slopes = _sparse_loss(some, prior, _bent(point, ratio))
+        return value, np.array(slopes)
+
+    start = np.log([_POWER / scale.temperature, _POWER])
+    bounds = [(each - _REACH, each + _REACH) for each in start.tolist()]
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": _ENOUGH})
+    c, g = np.exp(found.x).tolist()
+    log_loss = _sparse_loss(parts, prior, _bent(found.x, ratio))[0]
+    if (fit.log_loss - log_loss) * len(targets) <= 1.0:
+        return fit
+    return ScaleFit(Scale(g / c, ratio * g / c, 1 / g), log_loss)
+
+
+def _parts(users: NDArray[np.int32], targets: NDArray[np.int64], items: SparseItems) -> list[_Sums]:
+    chosen = items.products(users, np.arange(len(users)), targets)
+    return [_Sums(found, sums, chosen[part], targets[part]) for part, found, sums in items.sums(users)]
 
 
 def _least(loss_of: Callable[[Scale], list[float]], spread: float, given: float | None) -> ScaleFit:
@@ -143,34 +202,65 @@ class _Sums:
         return self.by_user(self.products**2) / count - (self.by_user(self.products) / count) ** 2
 
 
-def _sparse_loss(parts: list[_Sums], prior: NDArray[np.float64], scale: Scale) -> list[float]:
+class _Shape(Protocol):
+    """Exponents, and their slopes in two parameters, of what items sum up to for users and of the logarithms of popularity, alike in shape."""
+
+    def __call__(
+        self, sums: NDArray[np.float64], prior: NDArray[np.float64], /
+    ) -> tuple[NDArray[np.float64], tuple[NDArray[np.float64], NDArray[np.float64]]]:
+        """Float64 (m,) each."""
+
+
+def _linear(scale: Scale) -> _Shape:
+    """``t s + a p``, by t and a."""
+    return lambda sums, prior: (scale.temperature * sums + scale.popularity * prior, (sums, prior))
+
+
+def _bent(point: NDArray[np.float64], ratio: float) -> _Shape:
+    """``g log(1 + v / c)``, v = s + ratio p, by log c and log g: the curve of the temperature g / c and the bend 1 / g."""
+    c, g = np.exp(point).tolist()
+
+    def shape(
+        sums: NDArray[np.float64], prior: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], tuple[NDArray[np.float64], NDArray[np.float64]]]:
+        values = (sums + ratio * prior) / c
+        exponents = g * np.log1p(values)
+        return exponents, (-g * values / (1 + values), exponents)
+
+    return shape
+
+
+def _sparse_loss(parts: list[_Sums], prior: NDArray[np.float64], shape: _Shape) -> list[float]:
     """The mean loss and its slopes: that of popularity, corrected by the products that are not 0."""
-    base = scale.popularity * prior
+    base = shape(np.zeros(len(prior)), prior)
     with all_cores() as pool:
-        found = sum(pool.map(partial(_part_loss, prior, scale, base, np.exp(base - base.max())), parts), np.zeros(3))
+        found = sum(pool.map(partial(_part_loss, prior, shape, base), parts), np.zeros(3))
     mean: list[float] = (found / sum(len(each.targets) for each in parts)).tolist()
     return mean
 
 
 def _part_loss(
     prior: NDArray[np.float64],
-    scale: Scale,
-    base: NDArray[np.float64],
-    rest: NDArray[np.float64],
+    shape: _Shape,
+    base: tuple[NDArray[np.float64], tuple[NDArray[np.float64], ...]],
     part: _Sums,
 ) -> NDArray[np.float64]:
-    """The same of some users, added up; of popularity the exponents, float64 (I,), and what they are as scores, the highest one 1."""
-    highest, rows = base.max(), part.rows
-    exponents = scale.temperature * part.products + base[part.items.values]
-    peaks = np.full(len(part.items), highest)
-    peaks[part.filled] = np.maximum(highest, np.maximum.reduceat(exponents, part.items.indptr[part.filled]))
-    shift = np.exp(highest - peaks)
-    weights, without = np.exp(exponents - peaks[rows]), rest[part.items.values] * shift[rows]
+    """The same of some users, added up; `base` is the shape of all items where nothing leads to them."""
+    of_all, slopes_of_all = base
+    rest = np.exp(of_all - of_all.max())
+    items, rows = part.items.values, part.rows
+    exponents, slopes = shape(part.products, prior[items])
+    chosen, slopes_of_chosen = shape(part.chosen, prior[part.targets])
+    peaks = np.full(len(part.items), of_all.max())
+    peaks[part.filled] = np.maximum(of_all.max(), np.maximum.reduceat(exponents, part.items.indptr[part.filled]))
+    shift = np.exp(of_all.max() - peaks)
+    weights, without = np.exp(exponents - peaks[rows]), rest[items] * shift[rows]
     sums = rest.sum() * shift + part.by_user(weights - without)
-    slopes = part.by_user(part.products * weights) / sums - part.chosen
-    shares = (rest @ prior * shift + part.by_user(prior[part.items.values] * (weights - without))) / sums
-    losses = peaks + np.log(sums) - scale.temperature * part.chosen - base[part.targets]
-    return np.array([losses.sum(), slopes.sum(), (shares - prior[part.targets]).sum()])
+    found = [(peaks + np.log(sums) - chosen).sum()]
+    for own, general, of_chosen in zip(slopes, slopes_of_all, slopes_of_chosen, strict=True):
+        means = (rest @ general * shift + part.by_user(own * weights - general[items] * without)) / sums
+        found.append((means - of_chosen).sum())
+    return np.array(found)
 
 
 def _spread(users: NDArray[np.float32], items: NDArray[np.float32]) -> float:

@@ -32,6 +32,7 @@ from personalize_spark.quality.evaluate import evaluate
 from personalize_spark.quality.evaluation import Evaluation
 from personalize_spark.quality.evaluation_page import evaluation_page
 from personalize_spark.quality.measures import known_shares, measure
+from personalize_spark.scoring.curve import Curve
 from personalize_spark.scoring.item_index import JsonTexts
 from personalize_spark.scoring.model import Model
 from personalize_spark.scoring.ragged import Ragged
@@ -69,7 +70,7 @@ def write(
     arn = Arn("aws", "us-east-1", "000000000000", "solution", "toy", f"{time.time_ns() & 0xFFFFFFFF:08x}")
     store = catalog.store.at(f"models/{arn.name}/{arn.version}")
     entries = write_items(store, model)
-    entries += write_toy_users(store, [f"user-{row}" for row in range(USERS)], VECTORS, matrix, 2.0, 2, None)
+    entries += write_toy_users(store, [f"user-{row}" for row in range(USERS)], VECTORS, matrix, Curve(2.0), 2, None)
     if held_out is not None:
         targets, seen = one_each(TARGETS[:held_out], order), one_each(SEEN[:held_out], order)
         entries += write_held_out(store, HeldOut(VECTORS[:held_out], targets, seen))
@@ -84,7 +85,7 @@ def write(
 def expected(seen: Ragged[np.int32], *, learned: bool) -> Evaluation:
     targets = one_each(TARGETS, RANKS)
     shares = known_shares(SHARES, int(COUNTS.sum()), None if learned else targets)
-    return measure(VECTORS, ItemMatrix(FACTORS, FACTORS[:, 0], RANKS), targets, seen, shares, 2.0)
+    return measure(VECTORS, ItemMatrix(FACTORS, FACTORS[:, 0], RANKS), targets, seen, shares, Curve(2.0))
 
 
 def same(found: Evaluation, evaluation: Evaluation) -> None:

@@ -62,9 +62,30 @@ class TestSparseModels(RecipeTests):
         told = json.loads(line)["output"]
         rows = model.rows_of(told["recommendedItems"])
         products = products_of(users.lookup(["u1"]).vectors, np.zeros(len(rows), np.int64), items, rows)
+        exponents = np.log1p(0.3 * random_world().temperature * products) / 0.3
         ratios = np.array(told["scores"]) / told["scores"][0]
-        np.testing.assert_allclose(ratios, np.exp(model.temperature * (products - products[0])), atol=1e-5)
+        np.testing.assert_allclose(ratios, np.exp(exponents - exponents[0]), atol=1e-5)
         assert recipe.scored is None or sum(told["scores"]) < 1
+
+
+def test_a_ranking_has_the_order_of_the_sums_and_the_scores_of_their_curve(tmp_path: Path) -> None:
+    world = random_world()
+    model = sparse_model_of(world, "aws-personalized-ranking", tmp_path)
+    items, users = model.sides()
+    ids = model.item_ids()[5:25]
+    lines = [json.dumps({"userId": user, "itemList": ids}).encode() for user in ("u1", "nobody")]
+    told, unknown = (
+        json.loads(line)["output"]
+        for line in answer(RECIPES["aws-personalized-ranking"], model, Settings(25), lines).data.splitlines()
+    )
+    rows = model.rows_of(told["recommendedItems"])
+    products = products_of(users.lookup(["u1"]).vectors, np.zeros(20, np.int64), items, rows)
+    assert sorted(told["recommendedItems"]) == sorted(ids)
+    assert (np.diff(products) <= 0).all()
+    powers = (1 + 0.3 * world.temperature * products) ** (1 / 0.3)
+    np.testing.assert_allclose(told["scores"], powers / powers.sum(), atol=1e-7)
+    shares = model.popularity[model.rows_of(unknown["recommendedItems"])]
+    np.testing.assert_allclose(unknown["scores"], shares / shares.sum(), atol=1e-7)
 
 
 @pytest.mark.parametrize("influence", [(0.0, 0.0), (0.7, 0.0), (0.0, 0.3), (1.0, 1.0)])

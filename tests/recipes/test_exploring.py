@@ -15,6 +15,7 @@ from personalize_spark.answer import answer
 from personalize_spark.filters.selector import Group
 from personalize_spark.recipes import RECIPES, Settings
 from personalize_spark.records import Object
+from personalize_spark.scoring.curve import Curve
 from personalize_spark.scoring.exploration import Cold, hashes
 from personalize_spark.scoring.item_index import JsonTexts
 from personalize_spark.scoring.masks import Masks
@@ -119,6 +120,9 @@ def test_items_in_scope_enter_the_softmax_of_what_newest_items_lead_to(
         assert wanted[[names.index(each) for each in items]] == pytest.approx(wanted[order], abs=1e-7)
 
 
+CURVE = Curve(1.5, 0.3)
+
+
 def sparse_model(weight: float) -> Model:
     """40 learned items, each with ten that it leads to; three users; six items in scope, two of them not learned."""
     chance, count = np.random.default_rng(3), 40
@@ -130,7 +134,7 @@ def sparse_model(weight: float) -> Model:
     items = SparseItems(leads, weights, decay, prior, ranks, 0.7)
     texts = JsonTexts.of([b'"i%02d"' % each for each in range(count)])
     order = np.arange(count, dtype=np.int32)
-    model = Model(texts, order, np.full(count, 1 / count), sparse=items, users=_Newest(items), temperature=1.5)
+    model = Model(texts, order, np.full(count, 1 / count), sparse=items, users=_Newest(items), curve=CURVE)
     return exploring(model, ["i03", "i07", "i11", "i30"], NEW[:2], weight)
 
 
@@ -142,7 +146,7 @@ class _Newest:
 
     def lookup(self, ids: Sequence[str]) -> UserRows:
         vectors = np.array([[int(each[1:]), 4, -1] for each in ids], np.int32)
-        return UserRows(np.ones(len(ids), np.bool_), vectors, self.items.log_normaliser(vectors, 1.5))
+        return UserRows(np.ones(len(ids), np.bool_), vectors, self.items.log_normaliser(vectors, CURVE))
 
 
 def sparse_shares(model: Model, user: str) -> NDArray[np.float64]:
@@ -154,7 +158,7 @@ def sparse_shares(model: Model, user: str) -> NDArray[np.float64]:
     for place, item in enumerate(met):
         row = slice(*items.leads.indptr[item : item + 2])
         exponents[items.leads.values[row]] += items.decay[place] * items.weights[row].astype(np.float64)
-    shares = np.exp(1.5 * exponents)
+    shares = (1 + 0.3 * 1.5 * exponents) ** (1 / 0.3)
     shares = np.append(shares / shares.sum(), [0.0, 0.0])
     mark = np.sort(np.delete(shares, [*cold.rows, *met]))[-25]
     bonus = replace(cold, weight=cold.weight**0.5).bonuses(hashes([user]), np.array([mark]))[0]

@@ -5,6 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from personalize_spark.scoring.curve import Curve
 from personalize_spark.scoring.softmax import log_normaliser, probabilities
 
 
@@ -43,12 +44,12 @@ def test_probabilities_sum_to_one_over_all_items() -> None:
     rng = np.random.default_rng(2)
     users, items = rng.standard_normal((4, 6)).astype(np.float32), rng.standard_normal((500, 6)).astype(np.float32)
     products = users.astype(np.float64) @ items.astype(np.float64).T
-    scores = probabilities(products, log_normaliser(users, items, 3.0), 3.0)
+    scores = probabilities(products, log_normaliser(users, items, 3.0), Curve(3.0))
     np.testing.assert_allclose(scores.sum(axis=1), 1.0, rtol=1e-12)
 
 
 def test_no_item_has_no_probability() -> None:
-    assert probabilities(np.array([[1.0, -np.inf]]), np.array([1.0]), 1.0).tolist() == [[1.0, 0.0]]
+    assert probabilities(np.array([[1.0, -np.inf]]), np.array([1.0]), Curve()).tolist() == [[1.0, 0.0]]
 
 
 def test_no_candidates_have_no_mass() -> None:

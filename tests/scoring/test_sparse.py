@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from personalize_spark.scoring import sparse, topn
+from personalize_spark.scoring.curve import Curve
 from personalize_spark.scoring.kernel import Kernel, kernels
 from personalize_spark.scoring.masks import Masks
 from personalize_spark.scoring.ragged import Ragged
@@ -192,11 +193,11 @@ def test_listed_pairs_have_the_products_of_the_lists(seed: int) -> None:
         assert products_of(users, rows, items, columns).tolist() == expected
 
 
-@pytest.mark.parametrize("temperature", [0.1, 3.0, 200.0])
-def test_the_normaliser_is_that_of_all_products(temperature: float) -> None:
+@pytest.mark.parametrize("curve", [Curve(0.1), Curve(3.0), Curve(200.0), Curve(3.0, 0.01), Curve(200.0, 0.3)])
+def test_the_normaliser_is_that_of_all_products(curve: Curve) -> None:
     items, users = drawn(3)
-    for user, value in zip(users, log_normalisers(users, items, temperature), strict=True):
-        exponents = np.array([temperature * product(items, user, item) for item in range(len(items))])
+    for user, value in zip(users, log_normalisers(users, items, curve), strict=True):
+        exponents = curve.exponents(np.array([product(items, user, item) for item in range(len(items))]))
         assert value == pytest.approx(np.logaddexp.reduce(exponents), rel=1e-12)
 
 
@@ -207,4 +208,4 @@ def test_no_items_and_no_users_are_no_error() -> None:
         items, leads=Ragged(np.zeros(1, np.int64), np.empty(0, np.int32)), ranks=items.ranks[:0], prior=items.prior[:0]
     )
     assert (top_n(np.full((2, 4), -1, np.int32), empty, 3).items == -1).all()
-    assert log_normalisers(np.full((1, 4), -1, np.int32), empty, 1.0)[0] == -math.inf
+    assert log_normalisers(np.full((1, 4), -1, np.int32), empty, Curve())[0] == -math.inf

@@ -28,6 +28,7 @@ from personalize_spark.errors import (
 )
 from personalize_spark.external.check import unit
 from personalize_spark.recipes import RECIPES, Settings
+from personalize_spark.scoring.curve import STRAIGHT
 from personalize_spark.scoring.model import Model
 from personalize_spark.solutions import write_model
 from personalize_spark.solutions.import_model import LOADERS, Sources, Target, import_model
@@ -247,13 +248,13 @@ def test_the_temperature_is_fitted_to_everybodys_newest_item(columns: int, load:
     targets = np.array([list(model.items).index(newest[user]) for user in model.users])
     fitted = fit_scale(matrix(model.users), targets, matrix(model.items)).scale
     assert fitted.temperature > 1.2, "no fit, the test shows nothing"
-    assert imported.temperature == pytest.approx(fitted.temperature, rel=1e-4)
+    assert imported.curve.temperature == pytest.approx(fitted.temperature, rel=1e-4)
     met: dict[str, int] = dict.fromkeys(model.items, 0)
     for line in (tmp_path / "interactions.csv").read_text().splitlines()[1:]:
         name = line.split(",")[1].strip('"').replace('""', '"')
         if name in met:
             met[name] += 1
-    assert_brute_force(imported, replace(model, counts=met, temperature=imported.temperature))
+    assert_brute_force(imported, replace(model, counts=met, temperature=imported.curve.temperature))
     manifest = next((tmp_path / "catalog").rglob("manifest.json"))
     metrics = json.loads(manifest.read_text())["properties"]["metrics"]
     assert metrics["calibratingUsers"] == USERS
@@ -263,7 +264,7 @@ def test_the_temperature_is_fitted_to_everybodys_newest_item(columns: int, load:
 def test_without_a_fit_the_temperature_is_1(load: Import, tmp_path: Path) -> None:
     model = world()
     sources = {"items": write_parquet(tmp_path, model.items, "i"), "users": write_parquet(tmp_path, model.users, "u")}
-    assert load(model, **sources).temperature == 1.0
+    assert load(model, **sources).curve == STRAIGHT
 
 
 def test_two_imports_have_the_same_bytes(load: Import, tmp_path: Path) -> None:

@@ -117,6 +117,7 @@ def test_what_follows_is_counted_again_by_an_update(
     two, new = model.rows_of(["i2", "new"]).tolist()
     assert new in model.sparse.leads.row(two)
     assert artifact.properties["temperature"] == base.properties["temperature"]
+    assert artifact.properties["bend"] == base.properties["bend"]
     assert artifact.properties["popularityShare"] == base.properties["popularityShare"]
     assert artifact.properties["metrics"] == base.properties["metrics"]
     _, work = begin_version(catalog, solution, settings, UPDATE)

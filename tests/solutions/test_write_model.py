@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from personalize_spark.artifacts.artifact import Pinned
+from personalize_spark.artifacts.heldout import read_held_out
 from personalize_spark.artifacts.model import read_model
+from personalize_spark.recipes import RECIPES
 from personalize_spark.scoring.model import Model
 from personalize_spark.scoring.ragged import Ragged
+from personalize_spark.scoring.softmax import log_normalisers
+from personalize_spark.scoring.topn import products_of
 from personalize_spark.solutions.write_model import write_model
+from personalize_spark.solutions.write_users import UserSide
 from personalize_spark.storage.file import FileStore
+from personalize_spark.training import local_pairs
+from personalize_spark.training.configuration import Hyperparameters
 from personalize_spark.training.factors import Factors
+from personalize_spark.training.local_pairs import LocalPairs
+from personalize_spark.training.sequences import train_sequences
+from personalize_spark.training.training import Training
 
 ITEMS = pa.table({"item_id": ["a", "b", "ä"], "events": [1, 5, 5]})
 
@@ -71,3 +83,44 @@ def test_items_of_which_only_the_popularity_is_known_lie_by_it(tmp_path: Path) -
     assert model.matrix is not None
     assert model.item_ids() == ["b", "ä", "a"]
     assert model.matrix.factors.shape == (3, 1)
+
+
+def followers(monkeypatch: pytest.MonkeyPatch) -> Training:
+    """400 users, each of whom goes on to the next of 40 items now and then, and else to a popular one."""
+    chance, users, items, times = np.random.default_rng(7), list[str](), list[str](), list[int]()
+    for user in range(400):
+        item = int(40 * chance.random() ** 3)
+        for when in range(7):
+            users.append(f"u{user}")
+            items.append(f"i{item:02}")
+            times.append(when)
+            item = (item + 1) % 40 if chance.random() < 0.3 else int(40 * chance.random() ** 3)
+    columns = {"USER_ID": users, "ITEM_ID": items, "TIMESTAMP": times}
+    monkeypatch.setattr(local_pairs, "collect_arrow", lambda _: pa.table(columns))
+    here, nothing = LocalPairs.read(Mock()), Mock()
+    recipe = RECIPES["aws-user-personalization-v2"]
+    return Training(recipe, nothing, here.totals, Hyperparameters(), nothing, nothing, here)
+
+
+@pytest.mark.parametrize("scored", [None, 5])
+def test_the_scores_of_what_follows_are_bent_and_explain_what_the_metrics_say(
+    scored: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    factors = replace(train_sequences(followers(monkeypatch)), scored=scored)
+    artifact = Pinned(**write_model(FileStore(str(tmp_path)), factors, {})["model"]).open()
+    model, held_out = read_model(artifact), read_held_out(artifact)
+    matrix, users = model.sides()
+    assert model.curve.bend > 0
+    assert UserSide.of(artifact).curve == model.curve
+    found = users.lookup([f"u{user}" for user in range(30)])
+    lines, items = np.divmod(np.arange(30 * 40), 40)
+    products = products_of(found.vectors, lines, matrix, items).reshape(30, 40)
+    if found.floors is not None:
+        products = np.where(products >= found.floors[:, None], products, -np.inf)
+    scores = np.exp(model.curve.exponents(products) - found.log_normalisers[:, None])
+    np.testing.assert_allclose(scores.sum(axis=1), 1.0, rtol=1e-9)
+    assert held_out is not None
+    targets = held_out.targets.values.astype(np.int64)
+    chosen = model.curve.exponents(products_of(held_out.vectors, np.arange(len(targets)), matrix, targets))
+    loss = (log_normalisers(held_out.vectors, matrix, model.curve) - chosen).mean()
+    assert artifact.properties["metrics"]["logLoss"] == pytest.approx(loss, abs=1e-5)

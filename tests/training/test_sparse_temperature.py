@@ -6,10 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from personalize_spark.scoring.curve import Curve
 from personalize_spark.scoring.softmax import log_normalisers
+from personalize_spark.scoring.sparse import SparseItems
 from personalize_spark.scoring.topn import products_of
-from personalize_spark.training.temperature import fit_scale, fit_sparse_scale
+from personalize_spark.training.temperature import Scale, ScaleFit, fit_bend, fit_scale, fit_sparse_scale
 from tests.scoring.test_sparse import drawn, product
 
 
@@ -62,5 +65,54 @@ def test_what_misleads_leaves_the_scores_to_popularity(seed: int) -> None:
     share = fitted.scale.popularity * prior.max() / fitted.scale.temperature
     written = replace(items, prior=(prior / prior.max()).astype(np.float32), share=share)
     chosen = products_of(users, np.arange(len(users)), written, targets)
-    losses = log_normalisers(users, written, fitted.scale.temperature) - fitted.scale.temperature * chosen
+    losses = log_normalisers(users, written, fitted.scale.curve) - fitted.scale.curve.exponents(chosen)
     assert losses.mean() <= popularity + 2e-5
+
+
+def _choices(
+    seed: int, curve: Curve, users: int = 600
+) -> tuple[SparseItems, NDArray[np.int32], NDArray[np.float64], NDArray[np.int64]]:
+    """Users who choose by a curve of the sums and 0.02 times the logarithm of the popularity."""
+    items, rows = drawn(seed, count=40, users=users, share=0.0)
+    prior, rng = np.log1p(np.arange(40.0)), np.random.default_rng(seed)
+    sums = np.array([[product(items, row, item) for item in range(40)] for row in rows]) + 0.02 * prior
+    return items, rows, prior, np.argmax(curve.exponents(sums) + rng.gumbel(size=sums.shape), axis=1)
+
+
+def _losses(
+    items: SparseItems, users: NDArray[np.int32], prior: NDArray[np.float64], targets: NDArray[np.int64], scale: Scale
+) -> NDArray[np.float64]:
+    """Those of the model that is written."""
+    share = scale.popularity * prior.max() / scale.temperature
+    written = replace(items, prior=(prior / prior.max()).astype(np.float32), share=share)
+    chosen = products_of(users, np.arange(len(users)), written, targets)
+    return log_normalisers(users, written, scale.curve) - scale.curve.exponents(chosen)
+
+
+@pytest.mark.parametrize("given", [None, 0.02])
+def test_scores_that_rise_less_at_the_top_are_found_and_no_order_changes(given: float | None) -> None:
+    items, users, prior, targets = _choices(3, Curve(200.0, 0.3))
+    straight = fit_sparse_scale(users, targets, items, prior, given)
+    bent = fit_bend(users, targets, items, prior, straight)
+    scale = bent.scale
+    assert bent.log_loss < straight.log_loss - 0.05
+    assert scale.popularity / scale.temperature == pytest.approx(straight.scale.popularity / straight.scale.temperature)
+    assert _losses(items, users, prior, targets, scale).mean() == pytest.approx(bent.log_loss, abs=1e-5)
+    for other in (replace(scale, bend=0.9 * scale.bend), replace(scale, bend=1.1 * scale.bend)):
+        assert _losses(items, users, prior, targets, other).mean() > bent.log_loss
+    if given is not None:
+        assert scale.bend == pytest.approx(0.3, rel=0.15)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_bend_never_explains_less(seed: int) -> None:
+    items, users, prior, targets = _choices(seed, Curve(3.0), users=50)
+    straight = fit_sparse_scale(users, targets, items, prior)
+    bent = fit_bend(users, targets, items, prior, straight)
+    assert bent == straight or bent.log_loss < straight.log_loss - 1 / 50
+
+
+def test_where_nothing_leads_anywhere_nothing_is_bent() -> None:
+    items, users, prior, targets = _choices(1, Curve(3.0), users=20)
+    fit = ScaleFit(Scale(1.0, 0.9), 3.0)
+    assert fit_bend(np.full_like(users, -1), targets, items, prior, fit) is fit
