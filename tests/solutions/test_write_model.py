@@ -18,6 +18,7 @@ from personalize_spark.scoring.model import Model
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.softmax import log_normalisers
 from personalize_spark.scoring.topn import products_of
+from personalize_spark.solutions.calibration import evaluated
 from personalize_spark.solutions.write_model import write_model
 from personalize_spark.solutions.write_users import UserSide
 from personalize_spark.storage.file import FileStore
@@ -124,3 +125,6 @@ def test_the_scores_of_what_follows_are_bent_and_explain_what_the_metrics_say(
     chosen = model.curve.exponents(products_of(held_out.vectors, np.arange(len(targets)), matrix, targets))
     loss = (log_normalisers(held_out.vectors, matrix, model.curve) - chosen).mean()
     assert artifact.properties["metrics"]["logLoss"] == pytest.approx(loss, abs=1e-5)
+    measured = evaluated(held_out, matrix, factors.counts()[matrix.ranks], model.curve)
+    assert measured.measures["model"].log_loss == pytest.approx(loss)
+    assert all(abs(each.predicted - each.frequency) < 0.04 for each in measured.calibration)
