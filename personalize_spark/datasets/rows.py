@@ -173,7 +173,7 @@ def _next_rows(reader: CsvReader, width: int, most: int) -> _Raw:
         except StopIteration:
             break
         except csv.Error as error:
-            lines = f"; lines {begun} to {reader.line_num} are one row: a quote in it is not closed"
+            lines = f"; lines {begun} to {reader.line_num} are one row, as a quote is open at the end of line {begun}"
             raw.rejected.append((reader.line_num, f"not CSV: {error}{lines if begun < reader.line_num else ''}"))
             continue
         if len(row) == width:

@@ -173,7 +173,7 @@ def test_a_quote_that_is_never_closed_is_a_bad_row() -> None:
     text = HEADER + 'u,i,1,\nu,j,2,"unclosed\n'
     assert good(text, CLICKS) == [("u", "i", 1, None)]
     assert bad(text, CLICKS) == [(3, "not CSV: unexpected end of data")]
-    said = "not CSV: unexpected end of data; lines 3 to 5 are one row: a quote in it is not closed"
+    said = "not CSV: unexpected end of data; lines 3 to 5 are one row, as a quote is open at the end of line 3"
     assert bad(text + "u,j,3,\nu,k,4,\n", CLICKS) == [(5, said)]
     [(line, reason)] = bad(HEADER + "u,i,+5,\n", CLICKS)
     assert (line, reason[:46]) == (2, "TIMESTAMP is '+5', which is not of type long: ")
