@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ from personalize_spark.datasets.rows import LINE, MISSING, REASON
 if TYPE_CHECKING:
     from personalize_spark.datasets.table_rows import Table
 
+_NOTHING = "An import fails: there is no row to import."
+
 
 def try_import(plan: ImportPlan) -> ImportReport:
     """What the import would do: its report, without a view and without lists of rejected rows.
@@ -23,7 +26,8 @@ def try_import(plan: ImportPlan) -> ImportReport:
     An INCREMENTAL import may also replace rows that are there already.
     """
     tried = [_read(each) if isinstance(each, Files) else _read_table(each) for each in plan.datasets]
-    return ImportReport(str(plan.group), tried, view=None)
+    told = [each if each.rows else replace(each, notes=[*each.notes, _NOTHING]) for each in tried]
+    return ImportReport(str(plan.group), told, view=None)
 
 
 def _read(files: Files) -> Imported:

@@ -141,6 +141,14 @@ def test_the_rows_of_a_dry_run_are_counted_as_an_import_would(tmp_path: Path) ->
     ]
 
 
+@pytest.mark.parametrize("rows", ["", "u,old\n"])
+def test_a_dry_run_without_a_row_says_that_the_import_fails(rows: str, tmp_path: Path) -> None:
+    fields = [{"name": "USER_ID", "type": "string"}, {"name": "AGE", "type": ["null", "int"]}]
+    avro = {"type": "record", "name": "Users", "fields": fields}
+    found = tried(tmp_path, "Users", {"a.csv": f"USER_ID,AGE\n{rows}"}, schema=avro)
+    assert (found.rows, found.notes) == (0, ["An import fails: there is no row to import."])
+
+
 def test_the_command_shows_and_prints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "users.csv").write_text("USER_ID,AGE\nu,1\nv,\n")
     given = [
