@@ -31,8 +31,8 @@ _PLATFORMS = ("PYSPARK_GATEWAY_PORT", _DATABRICKS, "SPARK_REMOTE")
 
 # A module of a zip that Spark ships has a relative path in an executor.
 _LOGGING = f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties').absolute().as_uri()}"
-# Spark's classes need more than 100 MB: without the last one the JVM collects everything five times before it gives them that.
-_START_FAST = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:MetaspaceSize=256m"
+# Spark's classes need more than 100 MB, and what is compiled of them more than 48: with less room the JVM collects and compiles again and again.
+_START_FAST = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:MetaspaceSize=256m -XX:ReservedCodeCacheSize=240m"
 
 _LOCAL = {
     "spark.master": f"local[{os.cpu_count()}]",

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Generator, Iterator
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import botocore.loaders
 import botocore.session
@@ -167,9 +167,26 @@ def _spark_session(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPat
     for name, value in ours.items():
         builder = builder.config(name, value)
     session = builder.getOrCreate()
+    _remember_classes()
     session.sparkContext.setLogLevel("OFF")  # tests make tasks fail on purpose; what else fails, fails a test
     yield session
     session.stop()
+
+
+def _remember_classes() -> None:
+    """The JVM looks through all jars for each class that pyspark names, each time it does."""
+    from py4j.java_gateway import JavaClass, JVMView  # type: ignore[import-untyped]
+
+    ask: Any = JVMView.__getattr__
+    known: dict[tuple[JVMView, str], Any] = {}
+
+    def asked(view: JVMView, name: str) -> Any:
+        found = known.get((view, name)) or ask(view, name)
+        if isinstance(found, JavaClass):
+            known[view, name] = found
+        return found
+
+    JVMView.__getattr__ = asked
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ import boto3
 _SPARK = find_spec("pyspark")
 SPARK = Path(_SPARK.origin or "").parent / "bin" if _SPARK else Path()
 """The folder of Spark's scripts; found without importing pyspark."""
-QUICK = f"-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:MetaspaceSize=256m {os.environ.get('SPARK_SUBMIT_OPTS', '')}"
+QUICK = f"-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:MetaspaceSize=256m -XX:ReservedCodeCacheSize=240m {os.environ.get('SPARK_SUBMIT_OPTS', '')}"
 """For a JVM that lives for seconds: it starts with the classes that `make` keeps, and does not compile for the long run."""
 
 

@@ -69,7 +69,7 @@ def _delete(spark: SparkSession, catalog: Catalog, dataset: Record, users: DataF
         "WHEN MATCHED THEN DELETE"
     )
     spark.catalog.dropTempView("deleted_users")
-    version, metrics = own_change(spark, path, dataset.fields["deltaVersion"])
+    version, metrics = own_change(spark, dataset.fields["path"], dataset.fields["deltaVersion"])
     catalog.update(dataset, deltaVersion=version)
     return int(metrics.get("numTargetRowsDeleted", 0))
 

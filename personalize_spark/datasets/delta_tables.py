@@ -6,7 +6,9 @@ import threading
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from typing import Any
 
+import orjson
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812  # as everybody calls it
@@ -23,6 +25,7 @@ from personalize_spark.errors import ResourceNotFoundException, TaskFailed
 from personalize_spark.schemas import INTERACTIONS, ITEMS, USERS
 from personalize_spark.spark import frame_of
 from personalize_spark.storage.location import hadoop_uri, open_store
+from personalize_spark.storage.store import Store
 
 _UNDO = "undo"
 """Of the record of a group's imports: by ARN what a running import has changed in other records, as it was before."""
@@ -117,17 +120,23 @@ def _restore(spark: SparkSession, catalog: Catalog, group: Arn, lease: Lease) ->
         with suppress(ResourceNotFoundException):
             dataset = find_dataset(catalog, group, name)
             path, version = dataset.fields["path"], dataset.fields["deltaVersion"]
-            if _last_version(path) > version:
+            if _last_version(open_store(path)) > version:
                 spark.sql(f"RESTORE TABLE delta.`{hadoop_uri(path)}` TO VERSION AS OF {version}")
-                catalog.update(dataset, deltaVersion=own_change(spark, hadoop_uri(path))[0])
+                catalog.update(dataset, deltaVersion=own_change(spark, path)[0])
     if undo:
         commit(lease)
 
 
-def _last_version(path: str) -> int:
+def _last_version(table: Store) -> int:
     """Of a table, by the names of its log: sooner told than by Spark."""
-    names = (found.name.rpartition("/")[2] for found in open_store(path).list("_delta_log/"))
+    names = (found.name.rpartition("/")[2] for found in table.list("_delta_log/"))
     return max((int(name[:-5]) for name in names if name.endswith(".json") and name[:-5].isdigit()), default=-1)
+
+
+def _commit_info(table: Store, version: int) -> dict[str, Any]:
+    """What a commit says of itself, as Delta's protocol spells it: sooner told than by Spark."""
+    actions = map(orjson.loads, table.read(f"_delta_log/{version:020d}.json").splitlines())
+    return next((each["commitInfo"] for each in actions if "commitInfo" in each), {})
 
 
 def table_of(spark: SparkSession, dataset: Record) -> DataFrame:
@@ -136,12 +145,12 @@ def table_of(spark: SparkSession, dataset: Record) -> DataFrame:
     return reader.load(hadoop_uri(dataset.fields["path"]))
 
 
-def own_change(spark: SparkSession, path: str, base: int | None = None) -> tuple[int, dict[str, str]]:
+def own_change(spark: SparkSession, uri: str, base: int | None = None) -> tuple[int, dict[str, str]]:
     """The newest version of a table that this process has made, and the metrics of what made it.
 
     Args:
         spark: the session that made it, within `changing`.
-        path: of the table.
+        uri: of the table.
         base: the version that rows were added to; `None`: the table was written as a whole.
 
     Returns:
@@ -150,17 +159,20 @@ def own_change(spark: SparkSession, path: str, base: int | None = None) -> tuple
     Raises:
         TaskFailed: another process wrote in between: one that slept when it should have, and was succeeded.
     """
-    mark, history = spark.conf.get(_MARK), spark.sql(f"DESCRIBE HISTORY delta.`{path}` LIMIT {_LOOKED_AT}").collect()
-    since = [each for each in history if base is None or each["version"] > base]
-    own = [each for each in since if each["userMetadata"] == mark]
-    if not own and base is not None:
+    mark, table = spark.conf.get(_MARK), open_store(uri)
+    last = _last_version(table)
+    since = range(last, max(last - _LOOKED_AT, -1 if base is None else base), -1)
+    commits = {version: _commit_info(table, version) for version in since}
+    own = next((version for version, commit in commits.items() if commit.get("userMetadata") == mark), None)
+    if own is None and base is not None:
         return base, {}
-    if not own or (base is not None and any(each["userMetadata"] != mark for each in since[since.index(own[0]) :])):
+    theirs = (version for version, commit in commits.items() if commit.get("userMetadata") != mark)
+    if own is None or (base is not None and any(version < own for version in theirs)):
         raise TaskFailed(
-            f"Another process wrote the table {path} at the same time: an import that slept for minutes, and was taken "
+            f"Another process wrote the table {uri} at the same time: an import that slept for minutes, and was taken "
             "for dead. What both wrote does not count. Import again."
         )
-    return own[0]["version"], own[0]["operationMetrics"]
+    return own, commits[own]["operationMetrics"]
 
 
 def has_puts(table: DataFrame) -> bool:
@@ -200,7 +212,7 @@ def _fold(spark: SparkSession, catalog: Catalog, dataset: Record, puts: Puts, na
         if not has_puts(spark.read.format("delta").load(path)):
             spark.sql(f"ALTER TABLE delta.`{path}` ADD COLUMNS ({PUT} STRING)")
         merge(spark, path, new, KEYS.get(schema.dataset))
-    catalog.update(dataset, path=uri, deltaVersion=own_change(spark, path, dataset.fields.get("deltaVersion"))[0])
+    catalog.update(dataset, path=uri, deltaVersion=own_change(spark, uri, dataset.fields.get("deltaVersion"))[0])
 
 
 def merge(spark: SparkSession, path: str, rows: DataFrame, key: str | None) -> None:

@@ -174,7 +174,7 @@ def _refuse_nothing(checked: Sequence[_Checked]) -> None:
 def _import(catalog: Catalog, group: Arn, checked: _Checked) -> Imported:
     schema = checked.schema
     good = _newest(checked.rows.where(f"{REASON} is null"), schema)
-    path = hadoop_uri(f"{catalog.uri}/{table_path(group.name, schema.dataset)}")
+    uri = f"{catalog.store.root}{table_path(group.name, schema.dataset)}"
     kept, base = 0, None
     with suppress(ResourceNotFoundException):
         old = find_dataset(catalog, group, schema.dataset)
@@ -182,7 +182,7 @@ def _import(catalog: Catalog, group: Arn, checked: _Checked) -> Imported:
             base = old.fields["deltaVersion"]
         else:
             good, kept = keeping_puts(table_of(good.sparkSession, old), good, KEYS.get(schema.dataset))
-    imported, version = _write(good, path, schema, base)
+    imported, version = _write(good, uri, schema, base)
     imported -= kept
     replaced = checked.total - checked.rejected - imported
     return Imported(
@@ -232,9 +232,9 @@ def _newest(rows: DataFrame, schema: Schema) -> DataFrame:
     return rows.select(*schema.names)
 
 
-def _write(rows: DataFrame, path: str, schema: Schema, base: int | None) -> tuple[int, int]:
+def _write(rows: DataFrame, uri: str, schema: Schema, base: int | None) -> tuple[int, int]:
     """Write the rows, in place of the table's or in addition to those of its version `base`; gives how many, and the new version."""
-    key, spark = KEYS.get(schema.dataset), rows.sparkSession
+    key, spark, path = KEYS.get(schema.dataset), rows.sparkSession, hadoop_uri(uri)
     if base is None:
         rows.write.format("delta").mode("overwrite").option("overwriteSchema", "true").save(path)
     elif key is None:
@@ -243,7 +243,7 @@ def _write(rows: DataFrame, path: str, schema: Schema, base: int | None) -> tupl
         if has_puts(spark.read.format("delta").load(path)):
             rows = rows.withColumn(PUT, F.lit(None).cast("string"))
         merge(spark, path, rows, key)
-    version, metrics = own_change(spark, path, base)
+    version, metrics = own_change(spark, uri, base)
     merged = int(metrics.get("numTargetRowsInserted", 0)) + int(metrics.get("numTargetRowsUpdated", 0))
     return merged or int(metrics["numOutputRows"]), version
 

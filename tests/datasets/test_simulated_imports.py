@@ -41,6 +41,7 @@ from tests.simulation import ROOT, SEEDS, Actor, Killed, World
 
 GROUP = Arn("aws", "us-east-1", "000000000000", "dataset-group", "shop")
 TABLE = dataset_arn(GROUP, "Items")
+LOG = "datasets/shop/items/_delta_log/"
 SCHEMA = Schema("Items", (Column("ITEM_ID", "string"),))
 READING = Reading(SCHEMA)
 PLAN = ImportPlan(GROUP, [SimpleNamespace(reading=READING, schema=SCHEMA)], little=True)  # type: ignore[list-item]
@@ -67,22 +68,20 @@ class Session:
         nothing, own = lambda *_: None, lambda *_: f"{self.number}"
         self.conf = SimpleNamespace(get=own, set=nothing, unset=nothing)
 
-    def sql(self, statement: str) -> Any:
-        """The two statements of `delta_tables`."""
-        if match := re.search(r"RESTORE TABLE .* TO VERSION AS OF (\d+)", statement):
-            self.add(lambda log: rows_of(log, int(match[1])))
-            return None
-        assert "DESCRIBE HISTORY" in statement
-        newest = [{"version": n, **each, "operationMetrics": {}} for n, each in enumerate(log_of(self.store))]
-        return SimpleNamespace(collect=lambda: newest[:-11:-1])
+    def sql(self, statement: str) -> None:
+        """The one statement that a session is given here."""
+        restored = re.search(r"RESTORE TABLE .* TO VERSION AS OF (\d+)", statement)
+        assert restored is not None
+        self.add(lambda log: rows_of(log, int(restored[1])))
 
     def add(self, rows: Callable[[Sequence[dict[str, Any]]], list[int]]) -> None:
         """Add a version: of two writers one begins again."""
         while True:
             log = log_of(self.store)
-            commit = {"userMetadata": f"{self.number}", "rows": rows(log)}
+            said = {"userMetadata": f"{self.number}", "operationMetrics": {}}
+            commit = {"commitInfo": said, "rows": rows(log)}
             try:
-                self.store.create(f"datasets/shop/items/_delta_log/{len(log):020d}.json", orjson.dumps(commit))
+                self.store.create(f"{LOG}{len(log):020d}.json", orjson.dumps(commit))
             except ObjectExists:
                 continue
             return
@@ -90,7 +89,7 @@ class Session:
 
 def log_of(store: Store) -> list[dict[str, Any]]:
     """All versions of the table."""
-    return [orjson.loads(store.read(each.name)) for each in store.list("datasets/shop/items/_delta_log/")]
+    return [orjson.loads(store.read(each.name)) for each in store.list(LOG)]
 
 
 def rows_of(log: Sequence[dict[str, Any]], version: int) -> list[int]:
@@ -106,7 +105,7 @@ def write_rows(catalog: Catalog, _: Arn, session: Session) -> SimpleNamespace:
     except ResourceNotFoundException:
         base = None
     session.add(lambda log: [*(rows_of(log, -1) if base is not None else []), session.number])
-    return SimpleNamespace(delta_version=own_change(session, "", base)[0])  # type: ignore[arg-type]
+    return SimpleNamespace(delta_version=own_change(session, session.store.at("datasets/shop/items").root, base)[0])  # type: ignore[arg-type]
 
 
 def build_view(session: Session, catalog: Catalog, __: Arn, ticket: str) -> Pinned:
