@@ -41,7 +41,7 @@ from personalize_spark.service.pages import page_of_kind, shown
 from personalize_spark.service.work import Begin, Compute
 from personalize_spark.settings import value_of
 from personalize_spark.storage.documents import converted
-from personalize_spark.storage.location import Place
+from personalize_spark.storage.location import Place, is_on_files
 from personalize_spark.storage.store import Access
 
 if TYPE_CHECKING:
@@ -374,6 +374,9 @@ def _items_schema(catalog: Catalog, group: Record | None) -> Schema | None:
 
 
 def _notes(catalog: Catalog, request: Fields, recipe: Recipe, group: Record | None) -> Iterator[str]:
+    destination = request["jobOutput"]["s3DataDestination"]
+    if destination.get("kmsKeyArn") and is_on_files(destination["path"]):
+        yield "kmsKeyArn of the output has no effect: S3 encrypts with it, and the output is a local folder."
     if "itemList" in recipe.required and "numResults" in request:
         yield f"numResults has no effect: the recipe {recipe.name} returns each list whole."
     if _config(request, "itemExplorationConfig") and not recipe.explores:

@@ -197,6 +197,13 @@ def test_settings_without_effect_are_accepted_and_said(catalog: Catalog) -> None
     assert [note.split()[0] for note in checked.notes] == ["itemExplorationConfig", "rankingInfluence"]
 
 
+@pytest.mark.parametrize(("path", "said"), [("file:///out/", 1), ("s3://b/out/", 0)])
+def test_a_key_that_encrypts_nothing_is_said(catalog: Catalog, path: str, said: int) -> None:
+    place = {"s3DataDestination": {"path": path, "kmsKeyArn": "arn:aws:kms:eu-west-1:111122223333:key/0f0f"}}
+    notes = check_batch_inference_job(catalog, ask(golden_version(catalog), jobOutput=place)).notes
+    assert [note.split()[0] for note in notes] == ["kmsKeyArn"] * said
+
+
 @pytest.mark.parametrize("dated", [True, False])
 def test_freshness_without_dates_is_said(catalog: Catalog, dated: object) -> None:
     columns = [ITEM_ID, TITLE, *([Column("CREATION_TIMESTAMP", "long")] if dated else [])]
