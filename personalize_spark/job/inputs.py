@@ -129,7 +129,7 @@ def note_of_litter(input_path: str, access: Access) -> list[str]:
 def note_of_old_answers(names: Sequence[str]) -> list[str]:
     """The note that says how many inputs, of these names, are answers to another one of them; none if there are none."""
     there = set(names)
-    found = [name for name in names if name.endswith(OUT) and name.removesuffix(OUT) in there]
+    found = [name for name in names if name.endswith((OUT, ERRORS, PARQUET)) and name.rpartition(".")[0] in there]
     if not found:
         return []
     which = "input is the output" if len(found) == 1 else "inputs are outputs"

@@ -52,7 +52,9 @@ def test_hidden_files_and_markers_are_no_input(tmp_path: Path) -> None:
 
 
 def test_old_answers_are_inputs_and_told() -> None:
-    assert note_of_old_answers(["a.json", "b.json.out", "c.out"]) == []
+    assert note_of_old_answers(["a.json", "b.json.out", "c.out", "d.parquet"]) == []
+    for name in ("a.json.errors", "a.json.parquet"):
+        assert "such as 'a.json." in note_of_old_answers(["a.json", name])[0]
     [note] = note_of_old_answers(["in/a.json", "in/a.json.out", "in/b.json", "in/b.json.out"])
     assert note.startswith("2 inputs are outputs of an earlier job, such as 'in/a.json.out'. What lies")
 
