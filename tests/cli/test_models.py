@@ -80,7 +80,7 @@ def test_what_is_wrong_is_said_and_the_exit_code_tells(tmp_path: Path) -> None:
             "words.txt is not a table",
         ),
         ("import --group g", "Nothing to import"),
-        ("import --group ../../evil --items items.csv", "../../evil' is not the ARN"),
+        ("import --group ../../evil --items items.csv", "../../evil' is no name of a dataset group"),
         ("import --group g --items /nowhere.csv", "file:///nowhere.csv has no file with content"),
         ("import --group g --items items.csv --items-schema {}", "The schema of Items is not valid"),
         ("train --group g --recipe aws-hrnn --solution s --rank 0", "rank must be above 0"),
