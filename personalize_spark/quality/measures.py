@@ -115,10 +115,24 @@ def measure_lists(
         "random": _random(len(shares), seen),
     }
     everything = {**rankings, **(peers or {})}
-    values = {name: _values(rows, (losses or {}).get(name), targets) for name, rows in everything.items()}
+    values = {name: values_of(rows, targets, (losses or {}).get(name)) for name, rows in everything.items()}
     measured = {name: _measured(rows, values[name], shares) for name, rows in everything.items()}
     beside = {name: measured.pop(name) for name in peers or ()}
     return Evaluation(len(targets), len(shares), measured, [], values=values, peers=beside)
+
+
+def values_of(lists: NDArray[np.int32], targets: Ragged[np.int32], losses: NDArray[np.float64] | None = None) -> Values:
+    """What each user has of lists, int32 (H, 25); `losses` are those of the targets."""
+    hits, wanted = _hits(lists, targets), targets.lengths
+    discounts = 1 / np.log2(np.arange(2, LONGEST + 2))
+    found, gains, ideal = np.cumsum(hits, axis=1), np.cumsum(hits * discounts, axis=1), np.cumsum(discounts)
+    values = {f"NDCG@{depth}": gains[:, depth - 1] / ideal[np.minimum(wanted, depth) - 1] for depth in DEPTHS}
+    values |= {f"precision@{depth}": found[:, depth - 1] / depth for depth in DEPTHS}
+    values |= {f"recall@{depth}": found[:, depth - 1] / wanted for depth in DEPTHS}
+    values["MRR@25"] = hits.any(axis=1) / (hits.argmax(axis=1) + 1)
+    if losses is not None:
+        values["log-loss"] = np.bincount(targets.row_ids(), losses / wanted[targets.row_ids()], len(wanted))
+    return values
 
 
 def known_shares(
@@ -169,20 +183,6 @@ def _random(items: int, seen: Ragged[np.int32]) -> NDArray[np.int32]:
     drawn = [generator.choice(items, count, replace=False) for count in counts.tolist()]
     lists = Ragged.of_lengths(counts, np.concatenate(drawn).astype(np.int32))
     return first_of(lists, LONGEST, Selection(excluded=seen))
-
-
-def _values(lists: NDArray[np.int32], losses: NDArray[np.float64] | None, targets: Ragged[np.int32]) -> Values:
-    """What each user has of lists, int32 (H, 25); `losses` are those of the targets."""
-    hits, wanted = _hits(lists, targets), targets.lengths
-    discounts = 1 / np.log2(np.arange(2, LONGEST + 2))
-    found, gains, ideal = np.cumsum(hits, axis=1), np.cumsum(hits * discounts, axis=1), np.cumsum(discounts)
-    values = {f"NDCG@{depth}": gains[:, depth - 1] / ideal[np.minimum(wanted, depth) - 1] for depth in DEPTHS}
-    values |= {f"precision@{depth}": found[:, depth - 1] / depth for depth in DEPTHS}
-    values |= {f"recall@{depth}": found[:, depth - 1] / wanted for depth in DEPTHS}
-    values["MRR@25"] = hits.any(axis=1) / (hits.argmax(axis=1) + 1)
-    if losses is not None:
-        values["log-loss"] = np.bincount(targets.row_ids(), losses / wanted[targets.row_ids()], len(wanted))
-    return values
 
 
 def _measured(lists: NDArray[np.int32], values: Values, shares: NDArray[np.float64]) -> Measures:

@@ -26,7 +26,7 @@ from personalize_spark.settings import SETTINGS, value_of
 
 VARIABLE = SETTINGS["kernel"].variable
 _FOLDER = Path(__file__).parent / "native"
-_VERSION = 9
+_VERSION = 10
 """Of what is called: a library of another version, left by an older build, is not used."""
 MOST_UNITS = 10_000_000
 """A score of 1, in units of the 7th decimal."""

@@ -86,9 +86,10 @@ class SparseItems:
             cells = np.repeat(lines * count, found.lengths) + self.leads.values[found.values]
             # in the order of the terms
             totals = np.bincount(cells, terms, (stop - start) * count).astype(np.float64, copy=False)
-            there = np.flatnonzero(totals)
-            rows, items = np.divmod(there, max(1, count))
-            yield slice(start, stop), Ragged.grouped(rows, items.astype(np.int32), stop - start), totals[there]
+            there, firsts = np.flatnonzero(totals), np.arange(stop - start + 1) * count
+            indptr = np.searchsorted(there, firsts)
+            items = there - np.repeat(firsts[:-1], np.diff(indptr))
+            yield slice(start, stop), Ragged(indptr, items.astype(np.int32)), totals[there]
             start = stop
 
     def products(
@@ -113,10 +114,9 @@ class SparseItems:
             return result
         base = curve.exponents(self.offsets)
         for part, found, sums in self.sums(users):
-            own, rows = base[found.values], found.row_ids()
-            full = curve.exponents(sums + self.offsets[found.values])
-            peaks = np.full(len(found), base.max())
-            np.maximum.at(peaks, rows, full)
+            own, rows, filled = base[found.values], found.row_ids(), np.flatnonzero(found.lengths)
+            full, peaks = curve.exponents(sums + self.offsets[found.values]), np.full(len(found), base.max())
+            peaks[filled] = np.maximum(peaks[filled], np.maximum.reduceat(full, found.indptr[filled]))
             more = np.exp(full - peaks[rows]) - np.exp(own - peaks[rows])
             rest = np.exp(base - base.max()).sum() * np.exp(base.max() - peaks)
             result[part] = peaks + np.log(rest + np.bincount(rows, more, len(found)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from personalize_spark.scoring.sparse import SparseItems
 from personalize_spark.scoring.topn import Items
 from personalize_spark.solutions.write_users import inverse
 from personalize_spark.training.factors import Choices
-from personalize_spark.training.temperature import Scale, fit_bend, fit_scale, fit_sparse_scale
+from personalize_spark.training.temperature import Scale, ScaleFit, fit_bend, fit_of
 
 
 @dataclass(frozen=True)
@@ -38,28 +38,37 @@ def calibrate_choices(choices: Choices | None, matrix: Items, prior: NDArray[np.
     """
     if choices is None:
         return Calibration(Scale(1.0))
-    found = _fit(choices.vectors, inverse(matrix.ranks)[choices.items].astype(np.int64), matrix, prior)
-    return replace(found, metrics={"calibratingUsers": len(choices.items), **found.metrics})
+    targets = inverse(matrix.ranks)[choices.items].astype(np.int64)
+    fitted = fit_of(choices.vectors, targets, matrix, prior)(None)
+    return Calibration(fitted.scale, {"calibratingUsers": len(targets), **_losses(fitted, matrix)})
 
 
 def calibrate_held_out(
-    out: HeldOut, matrix: Items, prior: NDArray[np.float64], ratio: float | None = None, *, bent: bool = False
+    out: HeldOut, matrix: Items, prior: NDArray[np.float64], fitted: ScaleFit | None = None
 ) -> Calibration:
-    """The scale that explains what was held out; where nothing was, a temperature of 1 and a full share of popularity.
+    """The scale that explains what was held out, bent where users are lists of items.
+
+    Where nothing was held out, it has a temperature of 1 and a full share of popularity.
 
     Args:
         out: users and what they met next.
         matrix: the items.
         prior: float64 (I,), ``log(1 + n)`` of the interactions of each row that are not held out.
-        ratio: of popularity's share to the temperature; `None`: both are fitted.
-        bent: bend the scale, too, where users are lists of items.
+        fitted: what was fitted to the same, not bent yet; `None`: it is fitted.
     """
     targets = out.targets.values.astype(np.int64)
     if not len(targets):
         return Calibration(Scale(1.0, 1.0), {"heldOutUsers": 0})
-    found = _fit(out.vectors, targets, matrix, prior, ratio, bent=bent)
-    loss = float(np.log(np.exp(prior).sum()) - np.mean(prior[targets]))
-    return replace(found, metrics={"heldOutUsers": len(targets), **found.metrics, "logLossPopularity": loss})
+    found = fitted or fit_of(out.vectors, targets, matrix, prior)(None)
+    if isinstance(matrix, SparseItems):
+        found = fit_bend(out.vectors, targets, matrix, prior, found)
+    losses = {**_losses(found, matrix), "logLossPopularity": loss_of_popularity(prior, targets)}
+    return Calibration(found.scale, {"heldOutUsers": len(targets), **losses})
+
+
+def loss_of_popularity(prior: NDArray[np.float64], targets: NDArray[np.integer[Any]]) -> float:
+    """The mean loss in nats of these rows under popularity alone."""
+    return float(np.log(np.exp(prior).sum()) - np.mean(prior[targets]))
 
 
 def measure(out: HeldOut, matrix: Items, counts: NDArray[np.int64], curve: Curve) -> dict[str, float]:
@@ -80,22 +89,6 @@ def evaluated(out: HeldOut, matrix: Items, counts: NDArray[np.int64], curve: Cur
     return measure_model(out.vectors, matrix, out.targets, out.seen, shares, curve)
 
 
-def _fit(
-    vectors: NDArray[Any],
-    targets: NDArray[np.int64],
-    matrix: Items,
-    prior: NDArray[np.float64] | None,
-    ratio: float | None = None,
-    *,
-    bent: bool = False,
-) -> Calibration:
-    """The scale, and the mean loss in nats of the targets, beside that of equal scores."""
-    if isinstance(matrix, SparseItems):
-        prior = np.zeros(len(matrix)) if prior is None else prior
-        fitted = fit_sparse_scale(vectors, targets, matrix, prior, ratio)
-        if bent:
-            fitted = fit_bend(vectors, targets, matrix, prior, fitted)
-    else:
-        fitted = fit_scale(vectors, targets, matrix.factors, prior, ratio)
-    uniform = float(np.log(len(matrix)))
-    return Calibration(fitted.scale, {"logLoss": fitted.log_loss, "logLossUniform": uniform})
+def _losses(fitted: ScaleFit, matrix: Items) -> dict[str, float]:
+    """The mean loss in nats of the targets, beside that of equal scores."""
+    return {"logLoss": fitted.log_loss, "logLossUniform": float(np.log(len(matrix)))}

@@ -173,7 +173,7 @@ def _train(
     table = read_events(spark, dataset.fields["path"], dataset.fields["deltaVersion"], events)
     here = LocalPairs.read(table) if _here(trainer, hyperparameters, table.count) else None
     with keeping() as keep:
-        pairs = keep(count_pairs(table))
+        pairs = count_pairs(table) if here else keep(count_pairs(table))
         counted = totals(pairs) if here is None else here.totals
         _warn_below_minimum(dataset.arn.name, counted)
         metadata = cache(partial(read_metadata, spark, catalog, dataset.arn))

@@ -16,17 +16,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812  # as all of Spark's documents do
 
-from personalize_spark.artifacts.heldout import HeldOut
 from personalize_spark.quality.evaluation import LONGEST
-from personalize_spark.quality.measures import known_shares, measure_lists
+from personalize_spark.quality.measures import known_shares, values_of
 from personalize_spark.recipes import ModelKind
 from personalize_spark.scoring.ragged import Ragged
-from personalize_spark.scoring.selection import Selection, best_of
+from personalize_spark.scoring.selection import Selection, best_of, popular_of
 from personalize_spark.scoring.sparse import SparseItems
-from personalize_spark.solutions.calibration import Calibration, calibrate_held_out
-from personalize_spark.solutions.write_model import ending_with, in_order, last_of, own_factors
+from personalize_spark.solutions.calibration import loss_of_popularity
+from personalize_spark.solutions.write_model import in_order, last_of, own_factors
 from personalize_spark.solutions.write_users import inverse, with_last
 from personalize_spark.spark import collect_arrow
 from personalize_spark.training.als import train_als
@@ -36,7 +36,7 @@ from personalize_spark.training.interactions import known
 from personalize_spark.training.local_cooccurrence import counts_here
 from personalize_spark.training.local_pairs import LocalPairs
 from personalize_spark.training.sequences import forms, popularity_alone, train_forms
-from personalize_spark.training.temperature import Scale
+from personalize_spark.training.temperature import Scale, ScaleFit, fit_of
 from personalize_spark.training.training import Training
 
 _DEPTH, _NEAR, _FEWEST = 25, 0.98, 25
@@ -67,10 +67,17 @@ class Measured:
 
 @dataclass(frozen=True)
 class _Known:
-    """The users with a held-out item: their histories without it, by numbers of items, and the held-out ones, int64 (H,)."""
+    """The users with a held-out item.
+
+    Attributes:
+        histories: without it, by numbers of items.
+        targets: int64 (H,), the held-out ones.
+        popularity: NDCG@25 of popularity.
+    """
 
     histories: Histories
     targets: NDArray[np.int64]
+    popularity: float
 
 
 def train_best(training: Training) -> Factors:
@@ -86,8 +93,8 @@ def train_best(training: Training) -> Factors:
     simplest = [0] if training.recipe.model is ModelKind.USER_FACTORS else []  # ALS's place, where it is the simplest
     eligible: dict[int, Factors] = {}  # those that can still be taken: the others' memory is let go
     for factors in _candidates(training, jobs(training)):
-        for each in _measured(factors, held):
-            eligible[len(measured)] = replace(factors, ratio=each.ratio)
+        for each, fitted in _measured(factors, held):
+            eligible[len(measured)] = replace(factors, fitted=fitted)
             measured.append(each)
         del factors
         eligible = {place: eligible[place] for place in (*simplest, *_near(measured)) if place in eligible}
@@ -156,23 +163,34 @@ def _told(factors: Factors, candidates: list[Measured], why: str) -> Factors:
 
 
 def _known(training: Training) -> _Known:
-    _, pairs = training.source
-    if isinstance(pairs, LocalPairs):
-        found = pairs.without_targets()
-        items, events, newest = (found.column(name) for name in ("items", "events", "newest"))
-        met = Ragged.of_lengths(items.value_lengths().to_numpy().astype(np.int64), items.flatten().to_numpy())
-        histories = Histories(met, events.flatten().to_numpy(), newest.flatten().to_numpy())
-        return _Known(histories, found.column("target").to_numpy().astype(np.int64))
+    items, pairs = training.source
+    histories, targets = _held_out_here(pairs) if isinstance(pairs, LocalPairs) else _held_out(pairs)
+    of_users, counts = Ragged(np.arange(len(targets) + 1), targets.astype(np.int32)), items.column("events").to_numpy()
+    shares = known_shares(counts / counts.sum(), int(counts.sum()), of_users)
+    popular = np.argsort(-shares, kind="stable").astype(np.int32)
+    lists = popular_of(popular, len(targets), LONGEST, Selection(excluded=histories.items))
+    return _Known(histories, targets, float(_ndcg(lists, of_users).mean()))
+
+
+def _held_out_here(pairs: LocalPairs) -> tuple[Histories, NDArray[np.int64]]:
+    found = pairs.without_targets()
+    items, events, newest = (found.column(name) for name in ("items", "events", "newest"))
+    met = Ragged.of_lengths(items.value_lengths().to_numpy().astype(np.int64), items.flatten().to_numpy())
+    histories = Histories(met, events.flatten().to_numpy(), newest.flatten().to_numpy())
+    return histories, found.column("target").to_numpy().astype(np.int64)
+
+
+def _held_out(pairs: DataFrame) -> tuple[Histories, NDArray[np.int64]]:
     rows = known(pairs.where(F.col("target").isNotNull())).select("user", "item", "events", "newest", "target")
     table = collect_arrow(rows).sort_by([("user", "ascending"), ("item", "ascending")])
     users, items, events, newest, targets = (table.column(each).to_numpy() for each in table.column_names)
     starts = np.flatnonzero(np.diff(users, prepend=-1))
     lengths = np.diff(starts, append=len(users)).astype(np.int64)
     histories = Histories(Ragged.of_lengths(lengths, items.astype(np.int32)), events.astype(np.float32), newest)
-    return _Known(histories, targets[starts].astype(np.int64))
+    return histories, targets[starts].astype(np.int64)
 
 
-def _measured(factors: Factors, held: _Known) -> Iterator[Measured]:
+def _measured(factors: Factors, held: _Known) -> Iterator[tuple[Measured, ScaleFit]]:
     """Measure a candidate as its model would be measured, on the driver: with the fitted share of popularity, and with less of it."""
     matrix, _ = in_order(factors)
     make = None if factors.users is None else factors.users.fold_in
@@ -184,37 +202,37 @@ def _measured(factors: Factors, held: _Known) -> Iterator[Measured]:
     vectors = make(own).vectors(source, replace(held.histories, items=items))
     targets = Ragged(np.arange(len(held.targets) + 1), rows[held.targets])
     sparse = isinstance(matrix, SparseItems)
-    out = HeldOut(vectors if sparse else with_last(vectors, 0.0), targets, items)
-    prior = factors.prior()[matrix.ranks]
-    counts = factors.counts()[matrix.ranks]
-    shares = known_shares(counts / counts.sum(), int(counts.sum()), targets)
+    users, prior = vectors if sparse else with_last(vectors, 0.0), factors.prior()[matrix.ranks]
 
-    def ordered(scale: Scale) -> list[NDArray[np.float64]]:
-        """NDCG of each user, float64 (H,), of the lists under a scale, and of popularity's."""
+    def ordered(scale: Scale) -> NDArray[np.float64]:
+        """Float64 (H,): the NDCG of each user's list under a scale."""
         last = last_of(scale, prior)
-        users = out if sparse else ending_with(out, last)
         scaled = replace(matrix, share=last) if isinstance(matrix, SparseItems) else matrix
-        lists = best_of(users.vectors, scaled, LONGEST, Selection(excluded=items)).items
-        values = measure_lists(lists, targets, items, shares, matrix.ranks).values
-        return [values[name][f"NDCG@{_DEPTH}"] for name in ("model", "popularity")]
+        lists = best_of(vectors if sparse else with_last(vectors, last), scaled, LONGEST, Selection(excluded=items))
+        return _ndcg(lists.items, targets)
 
-    def told(calibration: Calibration, ndcg: NDArray[np.float64], ratio: float | None = None) -> Measured:
-        loss, share = calibration.metrics["logLoss"], calibration.scale.popularity
-        return Measured(factors.properties["form"], float(ndcg.mean()), loss, float(popular.mean()), share, ratio)
+    def told(fit: ScaleFit, ndcg: NDArray[np.float64], ratio: float | None = None) -> tuple[Measured, ScaleFit]:
+        form, share = factors.properties["form"], fit.scale.popularity
+        return Measured(form, float(ndcg.mean()), fit.log_loss, held.popularity, share, ratio), fit
 
-    calibration = calibrate_held_out(out, matrix, prior)
-    scale, (ndcg, popular) = calibration.scale, ordered(calibration.scale)
-    yield told(calibration, ndcg)
+    fit = fit_of(users, targets.values.astype(np.int64), matrix, prior)
+    fitted = fit(None)
+    ndcg = ordered(fitted.scale)
+    yield told(fitted, ndcg)
     for part in _PARTS:
-        less = replace(scale, popularity=part * scale.popularity)
-        of_less, _ = ordered(less)
+        less = replace(fitted.scale, popularity=part * fitted.scale.popularity)
+        of_less = ordered(less)
         if not _surely(of_less - ndcg):
             return
         ratio = less.popularity / less.temperature
-        calibration = calibrate_held_out(out, matrix, prior, ratio)
-        if calibration.metrics["logLoss"] > calibration.metrics["logLossPopularity"]:
+        of_ratio = fit(ratio)
+        if of_ratio.log_loss > loss_of_popularity(prior, targets.values):
             return
-        yield told(calibration, of_less, ratio)
+        yield told(of_ratio, of_less, ratio)
+
+
+def _ndcg(lists: NDArray[np.int32], targets: Ragged[np.int32]) -> NDArray[np.float64]:
+    return values_of(lists, targets)[f"NDCG@{_DEPTH}"]
 
 
 def _surely(gains: NDArray[np.float64]) -> bool:

@@ -117,7 +117,7 @@ def _write_users(
         calibration, out = calibrate_choices(users.choices, matrix, prior if factors.popular else None), None
     else:
         out = held_out(users.rows, side)
-        calibration = calibrate_held_out(out, matrix, prior, factors.ratio, bent=True)
+        calibration = calibrate_held_out(out, matrix, prior, factors.fitted)
     scale, metrics = calibration.scale, calibration.metrics
     last = last_of(scale, prior) if factors.popular else None
     side = replace(side, last=last, curve=scale.curve)

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F  # noqa: N812  # as all of Spark's documents do
@@ -31,14 +32,14 @@ if TYPE_CHECKING:
 
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.spark import collect_arrow
-from personalize_spark.training.threads import all_cores
+from personalize_spark.training.row_products import row_products
 
 KEPT = 500
 """Items that are kept for each item, those with the largest s."""
 _GAP = 64
 _COMPANY = 50
-_PAIRS = 1 << 15
-"""Cosines at once: some 40 MiB."""
+_TOGETHER = 1 << 14
+"""Items whose pairs with later ones are counted together: some 100 MiB, however many a user has."""
 UNIT = 1 << 20
 """Weights are added as integers: their sum does not depend on the order."""
 
@@ -83,31 +84,24 @@ class Cooccurrences:
         return kept.maximum(kept.T)
 
     def agreeing(self, power: float) -> Cooccurrences:
-        """The same lists in the same order, each s times a power of the cosine of both items' best 50, without what has no company in common."""
-        items = self.items
-        best = items.place_in_row() < _COMPANY
-        kept = Cooccurrences(items.where(best), self.scores[best]).kept()
-        lengths = np.sqrt(np.maximum((kept * kept).sum(axis=1), np.finfo(np.float64).tiny))
-        unit = (kept / lengths[:, None]).tocsr()
-        unit.sort_indices()
-        rows, parts = items.row_ids(), range(0, len(items.values), _PAIRS)
-        with all_cores() as pool:
-            of = pool.map(
-                lambda part: _products(unit, rows[part : part + _PAIRS], items.values[part : part + _PAIRS]), parts
-            )
-            cosines = np.concatenate([np.empty(0), *of])
+        """The same lists in the same order, each s times a power of the cosine of both items' best 50, without what has no company in common.
+
+        It takes some 40 bytes for each item of a list, beside what `row_products` takes: of 200,000 items with 100 each 1 GB.
+        """
+        best = self.items.place_in_row() < _COMPANY
+        unit = Cooccurrences(self.items.where(best), self.scores[best]).kept()
+        lengths = np.sqrt(np.maximum((unit * unit).sum(axis=1), np.finfo(np.float64).tiny))
+        unit.data *= np.repeat(1 / lengths, np.diff(unit.indptr))
+        cosines = row_products(unit, self.items)
         found = cosines > 0
-        return Cooccurrences(items.where(found), self.scores[found] * cosines[found] ** power)
-
-
-def _products(unit: csr_array, rows: NDArray[np.int64], others: NDArray[np.int32]) -> NDArray[np.float64]:
-    """Float64 (p,): of pairs of rows."""
-    products: NDArray[np.float64] = unit[rows].multiply(unit[others]).sum(axis=1)
-    return products
+        return Cooccurrences(self.items.where(found), self.scores[found] * cosines[found] ** power)
 
 
 def cooccurrences(pairs: DataFrame, items: int, closeness: Closeness) -> Cooccurrences:
-    """Count.
+    """Count, by Spark.
+
+    Tasks hold some 100 MiB beside the histories of a batch, and the driver some 30 bytes for each item that is kept beside another:
+    of 200,000 items with 500 each 3 GB.
 
     Args:
         pairs: with the columns user, item and newest.
@@ -128,11 +122,13 @@ def cooccurrences(pairs: DataFrame, items: int, closeness: Closeness) -> Cooccur
     score = F.col("weight") / closeness.divisors(F.col("size_one"), F.col("size_other"), mean)
     best = Window.partitionBy("one").orderBy(F.desc("score"), "other")
     ranked = both.select("one", "other", score.alias("score")).withColumn("place", F.row_number().over(best))
-    table = collect_arrow(ranked.where(F.col("place") <= closeness.kept)).sort_by(
-        [("one", "ascending"), ("place", "ascending")]
-    )
-    others = Ragged.grouped(table.column("one").to_numpy(), table.column("other").to_numpy(), items)
-    return Cooccurrences(others, table.column("score").to_numpy())
+    entries = F.sort_array(F.collect_list(F.struct("place", "other", "score"))).alias("entries")
+    lists = ranked.where(F.col("place") <= closeness.kept).groupBy("one").agg(entries)
+    table = collect_arrow(lists.select("one", "entries.other", "entries.score")).sort_by("one")
+    lengths = np.zeros(items, np.int64)
+    lengths[table.column("one").to_numpy()] = pc.list_value_length(table.column("other")).to_numpy()
+    others, scores = (pc.list_flatten(table.column(name)).to_numpy() for name in ("other", "score"))
+    return Cooccurrences(Ragged.of_lengths(lengths, others), scores)
 
 
 def _count(closeness: Closeness, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -140,30 +136,38 @@ def _count(closeness: Closeness, batches: Iterable[pa.RecordBatch]) -> Iterator[
     for batch in batches:
         items, newest = (batch.column(name).flatten().to_numpy().astype(np.int64) for name in ("item", "newest"))
         users = batch.column("item").value_parent_indices().to_numpy()
-        keys, sums = np.empty(0, np.int64), np.empty(0, np.int64)
-        for gap, first in gaps(users):
-            one, other, at_once = items[first], items[first + gap], newest[first] == newest[first + gap]
-            forward, backward = _weights(closeness, gap, at_once)
-            keys = np.concatenate([keys, one << 32 | other, other << 32 | one])
-            sums = np.concatenate([sums, forward, backward])
-        found, places = np.unique(keys, return_inverse=True)
-        totals = np.zeros(len(found), np.int64)
-        np.add.at(totals, places, sums)
-        columns = [(found >> 32).astype(np.int32), (found & 0xFFFFFFFF).astype(np.int32), totals]
-        yield pa.RecordBatch.from_arrays([pa.array(each) for each in columns], ["one", "other", "weight"])
+        for part in parts_of(users):
+            keys, sums = [items[:0]], [items[:0]]
+            for gap, first in gaps(users, part):
+                one, other, at_once = items[first], items[first + gap], newest[first] == newest[first + gap]
+                keys += one << 32 | other, other << 32 | one
+                sums += _weights(closeness, gap, at_once)
+            found, places = np.unique(np.concatenate(keys), return_inverse=True)
+            totals = np.zeros(len(found), np.int64)
+            np.add.at(totals, places, np.concatenate(sums))
+            columns = [(found >> 32).astype(np.int32), (found & 0xFFFFFFFF).astype(np.int32), totals]
+            yield pa.RecordBatch.from_arrays([pa.array(each) for each in columns], ["one", "other", "weight"])
 
 
-def gaps(users: NDArray[np.integer[Any]]) -> Iterator[tuple[int, NDArray[np.int64]]]:
+def parts_of(users: NDArray[np.integer[Any]]) -> Iterator[slice]:
+    """Where the first items of pairs stand that are counted together, see `gaps`."""
+    for start in range(0, len(users), _TOGETHER):
+        yield slice(start, min(start + _TOGETHER, len(users)))
+
+
+def gaps(users: NDArray[np.integer[Any]], part: slice) -> Iterator[tuple[int, NDArray[np.int64]]]:
     """Each number of places that two items of a user lie apart, 64 at most, and where the first of them stand.
 
     Args:
         users: of each item the user; those of one user lie side by side, in the order in which the items were met.
+        part: of these places alone.
     """
-    for gap in range(1, min(_GAP, len(users) - 1) + 1):
-        first = np.flatnonzero(users[gap:] == users[:-gap])
+    for gap in range(1, _GAP + 1):
+        later = users[part.start + gap : part.stop + gap]
+        first = np.flatnonzero(users[part.start : part.start + len(later)] == later)
         if not len(first):
             return
-        yield gap, first
+        yield gap, part.start + first
 
 
 def _weights(closeness: Closeness, gap: int, at_once: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

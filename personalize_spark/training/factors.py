@@ -14,7 +14,7 @@ from pyspark.sql import DataFrame
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.training.fold_in import FoldIn
 from personalize_spark.training.local_pairs import LocalPairs
-from personalize_spark.training.temperature import Scale
+from personalize_spark.training.temperature import Scale, ScaleFit
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Factors:
         sample: float32 (any number, d), vectors like those that will be asked with, from which the search learns its bounds;
             `None`: the queries of the most popular items.
         popular: the items' popularity joins the exponents, see `temperature`; it becomes a last column of the factors.
-        ratio: of popularity's share in the exponents to the temperature; `None`: both are fitted.
+        fitted: the scale, fitted to what was held out; `None`: it is still to be fitted.
         scored: how many items of a user have a score; `None`: all.
         scale: of the scores; `None`: it is fitted to what users chose.
         properties: what the manifest says besides.
@@ -96,7 +96,7 @@ class Factors:
     users: UserSource | None = None
     sample: NDArray[np.float32] | None = None
     popular: bool = False
-    ratio: float | None = None
+    fitted: ScaleFit | None = None
     scored: int | None = None
     scale: Scale | None = None
     properties: dict[str, Any] = field(default_factory=dict)

@@ -94,8 +94,9 @@ class LocalPairs:
         return owners[order], self.met.values[places], self.newest[places]
 
     def without_targets(self) -> pa.RecordBatch:
-        """(user_id, target, items, events, newest) of the users that have a target, without it."""
+        """(user_id, target, items, events, newest) of the users that have a target, without it, by the bytes of their ids."""
         users = np.flatnonzero(self.targets >= 0)
+        users = users[pc.sort_indices(self.ids.take(pa.array(users)).cast(pa.binary())).to_numpy()]
         places = self.met.positions(users)
         kept = places.values[self.met.values[places.values] != self.targets[users][places.row_ids()]]
         columns = {"user_id": self.ids.take(pa.array(users)), "target": pa.array(self.targets[users])}

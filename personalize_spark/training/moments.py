@@ -11,7 +11,8 @@ from concurrent.futures import Executor
 import numpy as np
 from numpy.typing import NDArray
 
-from personalize_spark.scoring.kernel import Kernel, in_rows
+from personalize_spark.scoring.kernel import Kernel, check_rows, in_rows
+from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.training.threads import share
 
 _USERS = 256
@@ -74,4 +75,48 @@ def moments(
             raise MemoryError("There is no memory left for a tile of items.")
 
     share(part, range(0, len(users), _USERS), pool)
+    return result
+
+
+class _ListedMoments(ctypes.Structure):
+    """ListedMoments of `native/moments.h`."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("starts", "listed", "products", "prior", "rest")),
+        ("count", ctypes.c_int64),
+        *((name, ctypes.c_double) for name in ("temperature", "share", "highest", "rest_sum", "rest_prior")),
+        ("moments", ctypes.c_void_p),
+    )
+
+
+def listed_moments(
+    native: Kernel,
+    items: Ragged[np.int32],
+    products: NDArray[np.float64],
+    scale: tuple[float, float],
+    prior: NDArray[np.float64],
+    rest: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """float64 (U, 3): the same without anchors, where all products are 0 but those of listed items.
+
+    Args:
+        native: the kernel.
+        items: by user those that are listed, none twice.
+        products: float64 (m,), parallel to their values.
+        scale: t and s.
+        prior: float64 (I,), p.
+        rest: float64 (I,), ``exp(s p_j - max_k s p_k)``.
+    """
+    check_rows((items.values, len(prior)))
+    arrays = (
+        np.ascontiguousarray(items.indptr, np.int64),
+        np.ascontiguousarray(items.values, np.int32),
+        np.ascontiguousarray(products, np.float64),
+        np.ascontiguousarray(prior, np.float64),
+        np.ascontiguousarray(rest, np.float64),
+    )
+    result, highest = np.empty((len(items), 3)), scale[1] * float(prior.max())
+    sums = highest, float(rest.sum()), float(rest @ prior)
+    task = _ListedMoments(*(each.ctypes.data for each in arrays), len(items), *scale, *sums, result.ctypes.data)
+    native.library.kernel_listed_moments(native.level, ctypes.byref(task))
     return result

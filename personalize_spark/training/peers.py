@@ -19,14 +19,16 @@ from pyspark.sql import DataFrame
 from personalize_spark.artifacts.heldout import COSINE, EASE, HeldOut
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.spark import collect_arrow
+from personalize_spark.training.best import best_first
 from personalize_spark.training.interactions import known
 from personalize_spark.training.local_pairs import LocalPairs
+from personalize_spark.training.threads import all_cores, share
 
 _MOST_PAIRS, _MOST_ITEMS, _MOST_ASKED = 1_000_000, 3_000, 10_000
 _RIDGE = 250.0
 _LENGTH = 25
-_CELLS = 1 << 22
-"""Scores at once: 32 MiB."""
+_CELLS = 1 << 20
+"""Scores that a thread holds at once: 8 MiB."""
 
 
 def peer_lists(pairs: DataFrame | LocalPairs, rows: NDArray[np.int32], out: HeldOut) -> dict[str, NDArray[np.int32]]:
@@ -109,14 +111,20 @@ def ease(matrix: Any, ridge: float = _RIDGE) -> NDArray[Any]:
 
 
 def _lists(score: Any, asked: Any, seen: Ragged[np.int32]) -> NDArray[np.int32]:
+    """int32 (h, 25): of equal scores first the lower number."""
     count, items = asked.shape
     lists = np.full((count, _LENGTH), -1, np.int32)
     step = max(1, _CELLS // items)
-    for start in range(0, count, step):
+
+    def fill(start: int) -> None:
         part = slice(start, min(start + step, count))
         scores, own = score(asked[part]), seen.part(part)
         scores[own.row_ids(), own.values] = -np.inf
-        best = np.argsort(-scores, axis=1, kind="stable")[:, :_LENGTH]
-        there = np.take_along_axis(scores, best, axis=1) > -np.inf
-        lists[part, : best.shape[1]] = np.where(there, best, -1)
+        for row, of_user in zip(lists[part], scores, strict=True):
+            there = np.flatnonzero(of_user > -np.inf)
+            best = there[best_first(of_user[there], _LENGTH)]
+            row[: len(best)] = best
+
+    with all_cores() as pool:
+        share(fill, range(0, count, step), pool)
     return lists

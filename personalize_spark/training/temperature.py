@@ -10,11 +10,12 @@ Where users are lists of items, the exponent is then bent, `scoring.curve`: `fit
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, partial
-from itertools import islice
-from typing import Protocol
+from itertools import chain, islice
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,8 @@ from personalize_spark.scoring.curve import Curve
 from personalize_spark.scoring.kernel import kernel
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.sparse import SparseItems
-from personalize_spark.training.moments import moments
+from personalize_spark.scoring.topn import Items, products_of
+from personalize_spark.training.moments import listed_moments, moments
 from personalize_spark.training.threads import all_cores
 
 _USERS = 128
@@ -65,6 +67,10 @@ class ScaleFit:
     log_loss: float
 
 
+Fit = Callable[[float | None], ScaleFit]
+"""Fits the scale; of popularity's share and the temperature with a given ratio, if there is one."""
+
+
 def fit_scale(
     users: NDArray[np.float32],
     targets: NDArray[np.int64],
@@ -89,18 +95,24 @@ def fit_scale(
     return _least(loss, _spread(users, items), 0.0 if prior is None else ratio)
 
 
-def fit_sparse_scale(
-    users: NDArray[np.int32],
-    targets: NDArray[np.int64],
-    items: SparseItems,
-    prior: NDArray[np.float64],
-    ratio: float | None = None,
-) -> ScaleFit:
-    """The same for sparse items, whose own share of popularity is 0: int32 (H, K), int64 (H,), I items, float64 (I,)."""
+def fit_of(users: NDArray[Any], targets: NDArray[np.int64], items: Items, prior: NDArray[np.float64] | None) -> Fit:
+    """The fit over either kind of item side."""
+    if isinstance(items, SparseItems):
+        return sparse_fit(users, targets, items, np.zeros(len(items)) if prior is None else prior)
+    return partial(fit_scale, users, targets, items.factors, prior)
+
+
+def sparse_fit(
+    users: NDArray[np.int32], targets: NDArray[np.int64], items: SparseItems, prior: NDArray[np.float64]
+) -> Fit:
+    """The same for sparse items, whose own share of popularity is 0: int32 (H, K), int64 (H,), I items, float64 (I,).
+
+    What a user's items lead to is added up once, for fits of all ratios.
+    """
     parts = _parts(users, targets, items)
     variances = [each.variances(len(items)) for each in parts]
     spread = float(np.sqrt(max(0.0, np.concatenate(variances).mean())))
-    return _least(lambda scale: _sparse_loss(parts, prior, _linear(scale)), spread, ratio)
+    return partial(_least, partial(_straight_loss, parts, prior), spread)
 
 
 def fit_bend(
@@ -116,7 +128,7 @@ def fit_bend(
     scale is a compromise between scores too high at the top and too low below.
 
     Args:
-        users: see `fit_sparse_scale`.
+        users: see `sparse_fit`.
         targets: see there.
         items: see there.
         prior: see there.
@@ -131,25 +143,32 @@ def fit_bend(
     ratio = scale.popularity / scale.temperature
 
     def loss(point: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        value, *slopes = _sparse_loss(some, prior, _bent(point, ratio))
+        value, *slopes = _sparse_loss(some, prior, _bent(point, ratio), pool)
         return value, np.array(slopes)
 
     start = np.log([_POWER / scale.temperature, _POWER])
     bounds = [(each - _REACH, each + _REACH) for each in start.tolist()]
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": _ENOUGH})
+    with all_cores() as pool:
+        found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": _ENOUGH})
+        log_loss = _sparse_loss(parts, prior, _bent(found.x, ratio), pool)[0]
     c, g = np.exp(found.x).tolist()
-    log_loss = _sparse_loss(parts, prior, _bent(found.x, ratio))[0]
     if (fit.log_loss - log_loss) * len(targets) <= 1.0:
         return fit
     return ScaleFit(Scale(g / c, ratio * g / c, 1 / g), log_loss)
 
 
 def _parts(users: NDArray[np.int32], targets: NDArray[np.int64], items: SparseItems) -> list[_Sums]:
-    chosen = items.products(users, np.arange(len(users)), targets)
-    return [_Sums(found, sums, chosen[part], targets[part]) for part, found, sums in items.sums(users)]
+    chosen = products_of(users, np.arange(len(users)), items, targets)
+
+    def added(some: slice) -> list[_Sums]:
+        own, wanted = chosen[some], targets[some]
+        return [_Sums(found, sums, own[part], wanted[part]) for part, found, sums in items.sums(users[some])]
+
+    with all_cores() as pool:
+        return [*chain.from_iterable(pool.map(added, _some(len(users))))]
 
 
-def _least(loss_of: Callable[[Scale], list[float]], spread: float, given: float | None) -> ScaleFit:
+def _least(loss_of: Callable[[Scale, ThreadPoolExecutor], list[float]], spread: float, given: float | None) -> ScaleFit:
     """The scale with the least loss; of those with the given ratio of share and temperature, if there is one."""
     from scipy.optimize import minimize
 
@@ -157,7 +176,7 @@ def _least(loss_of: Callable[[Scale], list[float]], spread: float, given: float 
     turns = np.diag([unit, 1.0]) if given is None else unit * np.array([[1.0, given]])  # a point becomes a scale
 
     def loss(point: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        value, *slopes = loss_of(scale(point))
+        value, *slopes = loss_of(scale(point), pool)
         return value, turns @ slopes
 
     def scale(point: NDArray[np.float64]) -> Scale:
@@ -168,7 +187,8 @@ def _least(loss_of: Callable[[Scale], list[float]], spread: float, given: float 
     if spread <= 0:
         start[0], bounds[0] = 1.0, (1.0, 1.0)
     options = {"ftol": 0.0, "gtol": _TOLERANCE}
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+    with all_cores() as pool:
+        found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
     return ScaleFit(scale(found.x), float(found.fun))
 
 
@@ -230,37 +250,54 @@ def _bent(point: NDArray[np.float64], ratio: float) -> _Shape:
     return shape
 
 
-def _sparse_loss(parts: list[_Sums], prior: NDArray[np.float64], shape: _Shape) -> list[float]:
+def _straight_loss(
+    parts: list[_Sums], prior: NDArray[np.float64], scale: Scale, pool: ThreadPoolExecutor
+) -> list[float]:
+    """The mean loss and its slopes in temperature and share."""
+    native, base, weights = kernel(), scale.popularity * prior, (scale.temperature, scale.popularity)
+    if native is None:
+        return _sparse_loss(parts, prior, _linear(scale), pool)
+    rest = np.exp(base - base.max())
+
+    def of_part(part: _Sums) -> NDArray[np.float64]:
+        chosen = np.stack([part.chosen, prior[part.targets]], axis=1)
+        found = listed_moments(native, part.items, part.products, weights, prior, rest)
+        gaps: NDArray[np.float64] = (found - np.column_stack([chosen @ weights, chosen])).sum(axis=0)
+        return gaps
+
+    return _mean(pool.map(of_part, parts), parts)
+
+
+def _sparse_loss(
+    parts: list[_Sums], prior: NDArray[np.float64], shape: _Shape, pool: ThreadPoolExecutor
+) -> list[float]:
     """The mean loss and its slopes: that of popularity, corrected by the products that are not 0."""
-    base = shape(np.zeros(len(prior)), prior)
-    with all_cores() as pool:
-        found = sum(pool.map(partial(_part_loss, prior, shape, base), parts), np.zeros(3))
-    mean: list[float] = (found / sum(len(each.targets) for each in parts)).tolist()
+    of_all, slopes_of_all = shape(np.zeros(len(prior)), prior)
+    highest = of_all.max()
+    rest = np.exp(of_all - highest)
+
+    def of_part(part: _Sums) -> NDArray[np.float64]:
+        items, rows = part.items.values, part.rows
+        exponents, slopes = shape(part.products, prior[items])
+        chosen, slopes_of_chosen = shape(part.chosen, prior[part.targets])
+        peaks = np.full(len(part.items), highest)
+        peaks[part.filled] = np.maximum(highest, np.maximum.reduceat(exponents, part.items.indptr[part.filled]))
+        shift = np.exp(highest - peaks)
+        weights, without = np.exp(exponents - peaks[rows]), rest[items] * shift[rows]
+        sums = rest.sum() * shift + part.by_user(weights - without)
+        found = [(peaks + np.log(sums) - chosen).sum()]
+        for own, general, of_chosen in zip(slopes, slopes_of_all, slopes_of_chosen, strict=True):
+            means = (rest @ general * shift + part.by_user(own * weights - general[items] * without)) / sums
+            found.append((means - of_chosen).sum())
+        return np.array(found)
+
+    return _mean(pool.map(of_part, parts), parts)
+
+
+def _mean(sums: Iterable[NDArray[np.float64]], parts: list[_Sums]) -> list[float]:
+    """Of what was added up over the users of each part."""
+    mean: list[float] = (sum(sums, np.zeros(3)) / sum(len(each.targets) for each in parts)).tolist()
     return mean
-
-
-def _part_loss(
-    prior: NDArray[np.float64],
-    shape: _Shape,
-    base: tuple[NDArray[np.float64], tuple[NDArray[np.float64], ...]],
-    part: _Sums,
-) -> NDArray[np.float64]:
-    """The same of some users, added up; `base` is the shape of all items where nothing leads to them."""
-    of_all, slopes_of_all = base
-    rest = np.exp(of_all - of_all.max())
-    items, rows = part.items.values, part.rows
-    exponents, slopes = shape(part.products, prior[items])
-    chosen, slopes_of_chosen = shape(part.chosen, prior[part.targets])
-    peaks = np.full(len(part.items), of_all.max())
-    peaks[part.filled] = np.maximum(of_all.max(), np.maximum.reduceat(exponents, part.items.indptr[part.filled]))
-    shift = np.exp(of_all.max() - peaks)
-    weights, without = np.exp(exponents - peaks[rows]), rest[items] * shift[rows]
-    sums = rest.sum() * shift + part.by_user(weights - without)
-    found = [(peaks + np.log(sums) - chosen).sum()]
-    for own, general, of_chosen in zip(slopes, slopes_of_all, slopes_of_chosen, strict=True):
-        means = (rest @ general * shift + part.by_user(own * weights - general[items] * without)) / sums
-        found.append((means - of_chosen).sum())
-    return np.array(found)
 
 
 def _spread(users: NDArray[np.float32], items: NDArray[np.float32]) -> float:
@@ -279,16 +316,16 @@ def _mean_loss(
     items: NDArray[np.float32],
     prior: NDArray[np.float64],
     scale: Scale,
+    pool: ThreadPoolExecutor,
 ) -> list[float]:
     """The mean loss and its slopes in temperature and share."""
     if (native := kernel()) is not None:
         chosen = np.einsum("ij,ij->i", users.astype(np.float64), items[targets].astype(np.float64))
         anchors, weights = np.stack([chosen, prior[targets]], axis=1), (scale.temperature, scale.popularity)
-        with all_cores() as pool:
-            means = moments(native, users, items, weights, prior, anchors, pool).mean(axis=0)
+        means = moments(native, users, items, weights, prior, anchors, pool).mean(axis=0)
     else:
-        blocks = (slice(start, start + _USERS) for start in range(0, len(users), _USERS))
-        total = sum(_block(users[rows].astype(np.float64), targets[rows], items, prior, scale) for rows in blocks)
+        blocks = ((users[rows].astype(np.float64), targets[rows]) for rows in _some(len(users)))
+        total = sum(_block(*block, items, prior, scale) for block in blocks)
         means = total / len(users)
     found: list[float] = means.tolist()
     return found
@@ -316,6 +353,12 @@ def _block(
         peak, start = higher, start + len(tile)
     slopes = sums[1:] / sums[0]
     return np.array([(peak + np.log(sums[0])).sum(), *slopes.sum(axis=1)])
+
+
+def _some(users: int) -> Iterator[slice]:
+    """All of so many users, some at a time."""
+    for start in range(0, users, _USERS):
+        yield slice(start, start + _USERS)
 
 
 def _tiles(items: NDArray[np.float32]) -> Iterator[NDArray[np.float64]]:

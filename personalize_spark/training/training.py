@@ -30,7 +30,7 @@ class Training:
 
     Attributes:
         recipe: the recipe.
-        pairs: the frame of `interactions.read_interactions`, persisted.
+        pairs: the frame of `interactions.read_interactions`, persisted unless all is here.
         totals: its sums.
         hyperparameters: for recipes that have some.
         metadata: reads the Items dataset; `None` if the group has none.

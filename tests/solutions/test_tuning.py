@@ -14,6 +14,7 @@ from personalize_spark.solutions.tuning import Measured, chosen, train_best
 from personalize_spark.training.configuration import Hyperparameters
 from personalize_spark.training.factors import Factors
 from personalize_spark.training.interactions import Totals
+from personalize_spark.training.temperature import Scale, ScaleFit
 from personalize_spark.training.training import Training
 
 
@@ -52,10 +53,14 @@ def test_where_popularity_is_as_good_als_is_the_one_that_was_measured(monkeypatc
     training = Training(
         RECIPES["aws-user-personalization"], nothing, Totals(90, 30, 30), Hyperparameters(), nothing, nothing
     )
-    held = tuning._Known(nothing, np.zeros(30, np.int64))
+    held = tuning._Known(nothing, np.zeros(30, np.int64), 0.05)
+    fit = ScaleFit(Scale(1.0), 7.0)
     monkeypatch.setattr(tuning, "_known", lambda _: held)
     monkeypatch.setattr(tuning, "_candidates", lambda *_: iter(candidates))
-    monkeypatch.setattr(tuning, "_measured", lambda each, _: [Measured(each.properties["form"], 0.04, 7.0, 0.05)])
+    monkeypatch.setattr(
+        tuning, "_measured", lambda each, _: [(Measured(each.properties["form"], 0.04, 7.0, 0.05), fit)]
+    )
     factors = train_best(training)  # without frames, nothing can be fitted
     assert factors.properties["chosen"] == "ALS"
+    assert factors.fitted is fit
     assert len(factors.properties["candidates"]) == 3

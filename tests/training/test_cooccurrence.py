@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -18,9 +20,12 @@ def counted(closeness: Closeness, *histories: list[tuple[int, int]]) -> dict[tup
     items = pa.array([[item for _, item in each] for each in histories], pa.list_(pa.int32()))
     newest = pa.array([[when for when, _ in each] for each in histories], pa.list_(pa.int64()))
     batch = pa.RecordBatch.from_arrays([items, newest], ["item", "newest"])
-    [found] = _count(closeness, [batch])
-    one, other, weight = (found.column(name).to_pylist() for name in ("one", "other", "weight"))
-    return {pair: each / UNIT for *pair_, each in zip(one, other, weight, strict=True) for pair in [tuple(pair_)]}
+    sums = Counter[tuple[int, int]]()
+    for found in _count(closeness, [batch]):
+        one, other, weight = (found.column(name).to_pylist() for name in ("one", "other", "weight"))
+        for pair, each in zip(zip(one, other, strict=True), weight, strict=True):
+            sums[pair] += each
+    return {pair: each / UNIT for pair, each in sums.items()}
 
 
 def test_what_followed_counts_more_than_what_came_before() -> None:
@@ -48,9 +53,19 @@ def test_users_are_not_mixed_and_one_item_has_no_pair() -> None:
     assert counted(CLOSENESS, [(1, 7)], [(1, 3)]) == {}
 
 
-@pytest.mark.parametrize("pairs", [1, 2, 1 << 20])
-def test_what_is_in_the_same_company_counts_more(monkeypatch: pytest.MonkeyPatch, pairs: int) -> None:
-    monkeypatch.setattr(cooccurrence, "_PAIRS", pairs)
+@pytest.mark.parametrize("together", [1, 2, 7])
+def test_a_history_may_be_counted_in_parts(monkeypatch: pytest.MonkeyPatch, together: int) -> None:
+    random = np.random.default_rng(0)
+    histories = [
+        [(when // 2, int(item)) for when, item in enumerate(random.permutation(90)[:n])] for n in (80, 3, 1, 9)
+    ]
+    whole = counted(CLOSENESS, *histories)
+    monkeypatch.setattr(cooccurrence, "_TOGETHER", together)
+    assert counted(CLOSENESS, *histories) == whole
+    assert len(whole) > 2 * 64 * 16
+
+
+def test_what_is_in_the_same_company_counts_more() -> None:
     lists = [{2: 3.0, 1: 2.0}, {0: 2.0, 2: 1.0}, {}, {1: 1.0}]
     items = Ragged.of_lengths(np.array([2, 2, 0, 1]), np.array([each for row in lists for each in row], np.int32))
     scores = np.array([score for row in lists for score in row.values()])

@@ -94,7 +94,7 @@ def test_no_interactions_are_an_error(table: DataFrame) -> None:
 def test_pairs_of_items_are_counted_here_as_they_are_by_frames(
     table: DataFrame, differing: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("personalize_spark.training.local_cooccurrence._TOGETHER", 16)
+    monkeypatch.setattr("personalize_spark.training.cooccurrence._TOGETHER", 16)
     here, pairs = LocalPairs.read(table), count_pairs(table)
     closeness = Closeness(half_life=3.0, power=0.5, shrinkage=2.0, **differing)
     counted = cooccurrences(known(number_pairs(pairs, number_items(pairs))), here.items.num_rows, closeness)

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from personalize_spark.scoring.kernel import Kernel, kernels
+from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.softmax import log_normaliser
-from personalize_spark.training.moments import moments
+from personalize_spark.training.moments import listed_moments, moments
 from personalize_spark.training.threads import all_cores
 
 KERNELS = [*kernels()]
@@ -55,3 +56,30 @@ def test_normalisers_are_numpys_whatever_the_batch(native: Kernel) -> None:
 def test_nobody_has_no_sums(native: Kernel) -> None:
     users, factors = drawn(0, 0, 10, 3, 1.0)
     assert moments(native, users, factors, (1.0, 0.0)).shape == (0, 3)
+
+
+@LEVELS
+@given(st.integers(0, 1000), st.integers(1, 200), st.sampled_from([0.0, 0.1, 10.0, 1e6]), st.sampled_from([0.0, 0.8]))
+def test_products_that_are_mostly_0_have_the_sums_of_all(
+    native: Kernel, seed: int, items: int, size: float, share: float
+) -> None:
+    random = np.random.default_rng(seed)
+    there = random.random((4, items)) < np.array([0.0, 0.1, 0.7, 1.0])[:, None]
+    products, prior = np.where(there, random.random((4, items)) * size, 0.0), random.random(items) * 5
+    users, listed = np.nonzero(there)
+    rest = np.exp(share * (prior - prior.max()))
+    exponents = 1.7 * products + share * prior
+    peaks = exponents.max(axis=1)
+    weights = np.exp(exponents - peaks[:, None])
+    sums = weights.sum(axis=1)
+    expected = [peaks + np.log(sums), (weights * products).sum(axis=1) / sums, (weights * prior).sum(axis=1) / sums]
+    lists = Ragged.of_lengths(there.sum(axis=1), listed.astype(np.int32))
+    found = listed_moments(native, lists, products[users, listed], (1.7, share), prior, rest)
+    np.testing.assert_allclose(found, np.stack(expected, axis=1), rtol=1e-8, atol=1e-9)
+
+
+@LEVELS
+def test_a_listed_item_that_is_not_there_is_an_error(native: Kernel) -> None:
+    lists = Ragged(np.array([0, 1]), np.array([3], np.int32))
+    with pytest.raises(IndexError):
+        listed_moments(native, lists, np.ones(1), (1.0, 1.0), np.zeros(3), np.ones(3))

@@ -74,5 +74,12 @@ def test_less_of_popularity_is_tried_where_it_surely_helps(training: Training, m
     factors = tuning.train_best(replace(training, hyperparameters=Hyperparameters(training_jobs=1)))
     fitted, half, third = factors.properties["candidates"]
     assert fitted["ratio"] is None
-    assert third["ratio"] == factors.ratio == pytest.approx(0.7 * half["ratio"])
+    assert third["ratio"] == pytest.approx(0.7 * half["ratio"])
+    assert factors.fitted is not None
+    assert factors.fitted.log_loss == third["log_loss"]
+    assert (
+        factors.fitted.scale.popularity
+        == third["share"]
+        == pytest.approx(third["ratio"] * factors.fitted.scale.temperature)
+    )
     assert fitted["log_loss"] <= half["log_loss"] <= third["log_loss"]

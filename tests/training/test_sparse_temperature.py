@@ -12,7 +12,8 @@ from personalize_spark.scoring.curve import Curve
 from personalize_spark.scoring.softmax import log_normalisers
 from personalize_spark.scoring.sparse import SparseItems
 from personalize_spark.scoring.topn import products_of
-from personalize_spark.training.temperature import Scale, ScaleFit, fit_bend, fit_scale, fit_sparse_scale
+from personalize_spark.training import temperature
+from personalize_spark.training.temperature import Scale, ScaleFit, fit_bend, fit_scale, sparse_fit
 from tests.scoring.test_sparse import drawn, product
 
 
@@ -24,7 +25,7 @@ def test_the_scale_is_that_of_the_same_products_as_factors() -> None:
     rng = np.random.default_rng(0)
     targets = np.argmax(4 * dense + 0.7 * prior + rng.gumbel(size=dense.shape), axis=1)
     expected = fit_scale(dense, targets, np.eye(40, dtype=np.float32), prior)
-    fitted = fit_sparse_scale(users, targets, items, prior)
+    fitted = sparse_fit(users, targets, items, prior)(None)
     assert fitted.log_loss == pytest.approx(expected.log_loss, abs=1e-7)
     assert fitted.scale.temperature == pytest.approx(expected.scale.temperature, rel=1e-3)
     assert fitted.scale.popularity == pytest.approx(expected.scale.popularity, rel=1e-3)
@@ -37,7 +38,7 @@ def test_a_given_ratio_is_kept_and_the_temperature_is_the_best_with_it() -> None
     targets = np.argmax(4 * dense + 0.7 * prior + rng.gumbel(size=dense.shape), axis=1)
     factors = np.eye(40, dtype=np.float32)
     for found in (
-        fit_sparse_scale(users, targets, items, prior, 0.3),
+        sparse_fit(users, targets, items, prior)(0.3),
         fit_scale(dense, targets, factors, prior, 0.3),
     ):
         losses = [
@@ -59,7 +60,7 @@ def test_what_misleads_leaves_the_scores_to_popularity(seed: int) -> None:
     gumbel = np.random.default_rng(seed).gumbel(size=dense.shape)
     targets = np.argmax(prior - 2 * dense + gumbel, axis=1)
     popularity = float(np.log(np.exp(prior).sum()) - prior[targets].mean())
-    fitted = fit_sparse_scale(users, targets, items, prior)
+    fitted = sparse_fit(users, targets, items, prior)(None)
     assert fitted.log_loss <= popularity + 1e-5
     # and the scores of the model that is written have it
     share = fitted.scale.popularity * prior.max() / fitted.scale.temperature
@@ -92,7 +93,7 @@ def _losses(
 @pytest.mark.parametrize("given", [None, 0.02])
 def test_scores_that_rise_less_at_the_top_are_found_and_no_order_changes(given: float | None) -> None:
     items, users, prior, targets = _choices(3, Curve(200.0, 0.3))
-    straight = fit_sparse_scale(users, targets, items, prior, given)
+    straight = sparse_fit(users, targets, items, prior)(given)
     bent = fit_bend(users, targets, items, prior, straight)
     scale = bent.scale
     assert bent.log_loss < straight.log_loss - 0.05
@@ -107,7 +108,7 @@ def test_scores_that_rise_less_at_the_top_are_found_and_no_order_changes(given: 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_bend_never_explains_less(seed: int) -> None:
     items, users, prior, targets = _choices(seed, Curve(3.0), users=50)
-    straight = fit_sparse_scale(users, targets, items, prior)
+    straight = sparse_fit(users, targets, items, prior)(None)
     bent = fit_bend(users, targets, items, prior, straight)
     assert bent == straight or bent.log_loss < straight.log_loss - 1 / 50
 
@@ -116,3 +117,15 @@ def test_where_nothing_leads_anywhere_nothing_is_bent() -> None:
     items, users, prior, targets = _choices(1, Curve(3.0), users=20)
     fit = ScaleFit(Scale(1.0, 0.9), 3.0)
     assert fit_bend(np.full_like(users, -1), targets, items, prior, fit) is fit
+
+
+def test_the_kernel_and_numpy_find_the_same_scale_of_lists(monkeypatch: pytest.MonkeyPatch) -> None:
+    items, users = drawn(5, count=40, users=200, share=0.0)
+    prior, rng = np.log1p(np.arange(40.0)), np.random.default_rng(0)
+    targets = rng.integers(0, 40, 200) // 2
+    native = sparse_fit(users, targets, items, prior)(None)
+    monkeypatch.setattr(temperature, "kernel", lambda: None)
+    numpy = sparse_fit(users, targets, items, prior)(None)
+    assert native.log_loss == pytest.approx(numpy.log_loss, rel=1e-12)
+    assert native.scale.temperature == pytest.approx(numpy.scale.temperature, rel=1e-5)
+    assert native.scale.popularity == pytest.approx(numpy.scale.popularity, abs=1e-5)

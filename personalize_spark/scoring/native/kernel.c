@@ -1,6 +1,5 @@
 /* The int8 screen (search.h) and the float64 product (exact.h) of scoring/, compiled: same items, same products, same bits as numpy. And sparse
-   items: sparse.h; what trains: solver.h and moments.h; what looks items up and
-   writes: index.h and lines.h.
+   items: sparse.h; what trains: solver.h, moments.h and rows.h; what looks items up and writes: index.h and lines.h.
 
    Plain C11, no Python.h: scoring/kernel.py loads it by ctypes. What is proved of it is in scoring/bounds.py, why it is so in
    docs/decisions/0009-int8-screen.md. The search is written once and instantiated for each level of instructions; which of
@@ -13,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define VERSION 9 /* of what is called from Python: scoring/kernel.py has the same number */
+#define VERSION 10 /* of what is called from Python: scoring/kernel.py has the same number */
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -21,6 +20,7 @@
 #include "index.h"
 #include "lines.h"
 #include "moments.h"
+#include "rows.h"
 #include "search.h"
 #include "solver.h"
 #include "sparse.h"
@@ -246,6 +246,7 @@ typedef struct {
     int (*search)(const Task *);
     int (*solve)(const Systems *);
     int (*moments)(const Moments *);
+    void (*listed)(const ListedMoments *);
     int (*sparse)(const Sparse *);
     int (*ordered)(const double *, const int64_t *, int64_t, const int32_t *, int64_t *);
     int (*paired)(const float *, const int64_t *, const float *, const int64_t *, int64_t, int64_t, double *);
@@ -253,7 +254,7 @@ typedef struct {
 } Level;
 
 #define ENTRY(name, shown, group, limit, bias) \
-    {shown, group, limit, bias, has_##name, search_##name, solve_##name, moments_##name, sparse_##name, ordered_##name, paired_##name, check_##name}
+    {shown, group, limit, bias, has_##name, search_##name, solve_##name, moments_##name, listed_##name, sparse_##name, ordered_##name, paired_##name, check_##name}
 static const Level LEVELS[] = { /* the best one last */
     ENTRY(portable, "portable", GROUP_PORTABLE, 127, 0),
 #if defined(__x86_64__)
@@ -332,6 +333,10 @@ EXPORT int kernel_ordered(int level, const double *values, const int64_t *starts
 EXPORT int kernel_solve(int level, const Systems *task) { return LEVELS[level].solve(task); }
 
 EXPORT int kernel_moments(int level, const Moments *task) { return LEVELS[level].moments(task); }
+
+EXPORT void kernel_listed_moments(int level, const ListedMoments *task) { LEVELS[level].listed(task); }
+
+EXPORT int kernel_row_products(const Rows *task) { return row_products(task); }
 
 EXPORT int kernel_sparse_search(int level, const Sparse *task) { return LEVELS[level].sparse(task); }
 

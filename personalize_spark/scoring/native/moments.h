@@ -16,9 +16,28 @@ typedef struct {
     double *moments; /* (U, 3) */
 } Moments;
 
+/* The same where the products of a user are 0 but for some items, and a = b = 0. */
+typedef struct {
+    const int64_t *starts; /* (U + 1,) of listed and products */
+    const int32_t *listed; /* items, none twice in a row */
+    const double *products;
+    const double *prior; /* (I,) p */
+    const double *rest; /* (I,) exp(s p_j - highest) */
+    int64_t count; /* U */
+    double temperature, share, highest; /* t, s, and the highest s p_j */
+    double rest_sum, rest_prior; /* of all rest_j, and of all p_j rest_j */
+    double *moments; /* (U, 3) */
+} ListedMoments;
+
 typedef struct {
     double peak, sum, product, prior;
 } Sum;
+
+INLINE void tell(const Sum *sum, double *out) {
+    out[0] = sum->peak + log(sum->sum);
+    out[1] = sum->product / sum->sum;
+    out[2] = sum->prior / sum->sum;
+}
 
 /* Rows become columns of `width` rows each: (rows / width, rank, width); zeros where there are no more rows. */
 INLINE void pack(const float *from, int64_t stride, int64_t rank, int64_t rows, int64_t width, int64_t most, double *to) {
@@ -128,13 +147,34 @@ INLINE void take_in(Sum *sum, double peak) {
                         sum_##name(task, task->anchors + 2 * (low + j), products + (j - i) * SHELF, prior, count, sums + j); \
                 }                                                                                   \
             }                                                                                       \
-            for (int64_t i = 0; i < crowd; i++) {                                                   \
-                double *out = task->moments + 3 * (low + i);                                        \
-                out[0] = sums[i].peak + log(sums[i].sum);                                           \
-                out[1] = sums[i].product / sums[i].sum;                                             \
-                out[2] = sums[i].prior / sums[i].sum;                                               \
-            }                                                                                       \
+            for (int64_t i = 0; i < crowd; i++)                                                     \
+                tell(sums + i, task->moments + 3 * (low + i));                                      \
         }                                                                                           \
         free(items);                                                                                \
         return 0;                                                                                   \
+    }                                                                                               \
+                                                                                                    \
+    target static void listed_##name(const ListedMoments *task) {                                   \
+        const Moments scale = {.temperature = task->temperature, .share = task->share};             \
+        const double anchors[2] = {0.0, 0.0};                                                       \
+        for (int64_t user = 0; user < task->count; user++) {                                        \
+            Sum sum = {.peak = task->highest};                                                      \
+            double rest = task->rest_sum, rest_prior = task->rest_prior;                            \
+            for (int64_t start = task->starts[user]; start < task->starts[user + 1]; start += SHELF) {\
+                int64_t left = task->starts[user + 1] - start, count = left < SHELF ? left : SHELF; \
+                double prior[SHELF] = {0}, products[SHELF] = {0};                                   \
+                memcpy(products, task->products + start, (size_t)count * sizeof *products);         \
+                for (int64_t j = 0; j < count; j++) {                                               \
+                    int32_t item = task->listed[start + j];                                         \
+                    prior[j] = task->prior[item];                                                   \
+                    rest -= task->rest[item];                                                       \
+                    rest_prior -= prior[j] * task->rest[item];                                      \
+                }                                                                                   \
+                sum_##name(&scale, anchors, products, prior, count, &sum);                          \
+            }                                                                                       \
+            double shift = exp(task->highest - sum.peak);                                           \
+            sum.sum += rest > 0.0 ? rest * shift : 0.0;                                             \
+            sum.prior += rest_prior > 0.0 ? rest_prior * shift : 0.0;                               \
+            tell(&sum, task->moments + 3 * user);                                                   \
+        }                                                                                           \
     }
