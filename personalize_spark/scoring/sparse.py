@@ -82,14 +82,15 @@ class SparseItems:
             stop = min(max(start + 1, enough), start + max(1, _CELLS // max(1, count)), len(users))
             lines, places = np.nonzero(users[start:stop] >= 0)
             found = self.leads.positions(users[start:stop][lines, places].astype(np.int64))
-            terms = self.weights[found.values] * np.repeat(self.decay[places].astype(np.float64), found.lengths)
-            cells = np.repeat(lines * count, found.lengths) + self.leads.values[found.values]
+            # np.take lets other threads go on, which an index does not
+            terms = self.weights.take(found.values) * np.repeat(self.decay[places].astype(np.float64), found.lengths)
+            cells = np.repeat(lines * count, found.lengths) + self.leads.values.take(found.values)
             # in the order of the terms
             totals = np.bincount(cells, terms, (stop - start) * count).astype(np.float64, copy=False)
             there, firsts = np.flatnonzero(totals), np.arange(stop - start + 1) * count
             indptr = np.searchsorted(there, firsts)
             items = there - np.repeat(firsts[:-1], np.diff(indptr))
-            yield slice(start, stop), Ragged(indptr, items.astype(np.int32)), totals[there]
+            yield slice(start, stop), Ragged(indptr, items.astype(np.int32)), totals.take(there)
             start = stop
 
     def products(
