@@ -23,10 +23,10 @@ def uri_of(place: Place) -> str:
     """A local path as a URI, from the root of the file system; one of a file without `..`, which keeps its last slash; another as it is.
 
     Raises:
-        InvalidInputException: it begins as a URI does, but with one slash: no local path is meant.
+        InvalidInputException: it is empty, or begins as a URI does, but with one slash: no local path is meant.
     """
     text = str(place)
-    if _ONE_SLASH.match(text):
+    if not text or _ONE_SLASH.match(text):
         raise _no_location(text)
     if "://" not in text:
         return f"file://{plain_path(text)}"

@@ -45,8 +45,8 @@ def test_a_place_is_a_path_or_a_uri(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert (tmp_path / "a" / "b").read_bytes() == b"text"
 
 
-@pytest.mark.parametrize("place", [Path("s3://bucket/x"), "s3:/bucket/x", "dbfs:/x", "file:/x"])
-def test_a_uri_with_one_slash_is_no_local_path(place: str | Path) -> None:
+@pytest.mark.parametrize("place", ["", Path("s3://bucket/x"), "s3:/bucket/x", "dbfs:/x", "file:/x"])
+def test_nothing_and_a_uri_with_one_slash_are_no_local_path(place: str | Path) -> None:
     with pytest.raises(InvalidInputException, match=f"'{place}' is not a storage location: use s3://bucket/folder"):
         uri_of(place)
 
