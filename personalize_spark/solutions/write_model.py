@@ -83,9 +83,9 @@ def _renumbered(lists: NDArray[np.int32], order: NDArray[np.int64]) -> NDArray[n
 def _sparse(leads: Leads, prior: NDArray[np.float64], order: NDArray[np.int64]) -> SparseItems:
     """The matrix whose rows are the items in this order."""
     positions = leads.items.positions(order)
-    rows = positions.with_values(inverse(order)[leads.items.values[positions.values]])
+    rows = positions.with_values(inverse(order).take(leads.items.values.take(positions.values)))
     shares = (prior[order] / max(prior.max(), 1.0)).astype(np.float32)
-    return SparseItems(rows, leads.weights[positions.values], leads.decay, shares, order.astype(np.int32))
+    return SparseItems(rows, leads.weights.take(positions.values), leads.decay, shares, order.astype(np.int32))
 
 
 def _item_side(factors: Factors, matrix: Items | None, order: NDArray[np.int64]) -> Model:

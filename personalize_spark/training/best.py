@@ -13,4 +13,4 @@ def best_first(scores: NDArray[np.floating[Any]], n: int) -> NDArray[np.int64]:
     if len(scores) <= 2 * n:  # sorting all is as fast
         return np.argsort(-scores, kind="stable")[:n]
     good = np.flatnonzero(scores >= np.partition(scores, len(scores) - n)[len(scores) - n])
-    return good[np.argsort(-scores[good], kind="stable")[:n]]
+    return good[np.argsort(-scores.take(good), kind="stable")[:n]]

@@ -93,7 +93,9 @@ def _followed(
 
     ones, others, weights = [items[:0]], [items[:0]], [np.empty(0)]
     for gap, first in gaps(users, part):
-        one, other, at_once = items[first], items[first + gap], newest[first] == newest[first + gap]
+        # np.take lets other threads go on, which an index does not
+        one, other = items.take(first), items.take(first + gap)
+        at_once = newest.take(first) == newest.take(first + gap)
         weight = np.where(at_once, 0.5, 1.0) * np.rint(UNIT * 0.5 ** (gap / half_life))
         ones += one, other[at_once]
         others += other, one[at_once]
@@ -110,7 +112,11 @@ def _best(
     both.sort_indices()
     both.eliminate_zeros()
     lengths = np.diff(both.indptr).astype(np.int64)
-    scores = both.data / UNIT / closeness.divisors(np.repeat(sizes[rows], lengths), sizes[both.indices], mean)
+    scores = both.data / UNIT / closeness.divisors(np.repeat(sizes[rows], lengths), sizes.take(both.indices), mean)
     orders = [start + best_first(scores[start:stop], closeness.kept) for start, stop in pairwise(both.indptr.tolist())]
     best = np.concatenate(orders)
-    return np.minimum(lengths, closeness.kept), both.indices[best].astype(np.int32), scores[best].astype(np.float32)
+    return (
+        np.minimum(lengths, closeness.kept),
+        both.indices.take(best).astype(np.int32),
+        scores.take(best).astype(np.float32),
+    )
