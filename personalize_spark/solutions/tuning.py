@@ -169,7 +169,8 @@ def _known(training: Training) -> _Known:
     shares = known_shares(counts / counts.sum(), int(counts.sum()), of_users)
     popular = np.argsort(-shares, kind="stable").astype(np.int32)
     lists = popular_of(popular, len(targets), LONGEST, Selection(excluded=histories.items))
-    return _Known(histories, targets, float(_ndcg(lists, of_users).mean()))
+    ndcg = _ndcg(lists, of_users)
+    return _Known(histories, targets, float(ndcg.mean()) if len(ndcg) else 0.0)
 
 
 def _held_out_here(pairs: LocalPairs) -> tuple[Histories, NDArray[np.int64]]:
