@@ -323,7 +323,7 @@ def test_a_solution_keeps_its_recipe(spark: SparkSession, root: str) -> None:
     [
         ("film", "aws-popularity-count", "s", "no dataset group 'film' .*did you mean 'films'"),
         ("films", "aws-popularity", "s", "recipe 'aws-popularity'.*did you mean 'aws-popularity-count'"),
-        ("films", "aws-popularity-count", "../s", "not the ARN"),
+        ("films", "aws-popularity-count", "../s", "'../s' is no name of a solution"),
     ],
 )
 def test_a_name_that_is_wrong_is_refused_before_any_record(
