@@ -66,7 +66,7 @@ def validate(operation: str, params: Mapping[str, Any]) -> None:
         raise TooManyTagsException(f"{len(tags)} tags are more than the {MAX_TAGS} that a resource may have.")
     problems = list(_check(service_model().operations[operation].input, dict(params), ""))
     if not problems:
-        problems = [*_RULES.get(operation, _no_rules)(params), *_check_keys(tags or ())]
+        problems = [*(_RULES[operation](params) if operation in _RULES else ()), *_check_keys(tags or ())]
     if problems:
         errors = "1 validation error" if len(problems) == 1 else f"{len(problems)} validation errors"
         raise InvalidInputException(f"{errors} detected: {'; '.join(problems)}")
@@ -289,10 +289,6 @@ def _batch_inference_rules(params: Mapping[str, Any]) -> Iterator[str]:
             "themeGenerationConfig",
             f"Member must be null unless batchInferenceJobMode is {THEME_GENERATION}",
         )
-
-
-def _no_rules(_: Mapping[str, Any]) -> Iterator[str]:
-    yield from ()
 
 
 def _check_keys(tags: Sequence[Mapping[str, str]]) -> Iterator[str]:

@@ -153,7 +153,7 @@ def item_side(names: Container[str], column: Callable[[str], NDArray[Any]], shar
 
 
 def curve_of(properties: Mapping[str, Any]) -> Curve:
-    """That of a model by what its manifest says; one of an earlier release has no bend."""
+    """That of a model by what its manifest says, which tells of no bend where the items have factors."""
     return Curve(properties.get("temperature", 1.0), properties.get("bend", 0.0))
 
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 
 from personalize_spark.errors import InvalidInputException, quoted
 
+_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9\-_]*")
 _ARN = re.compile(
     r"arn:(?P<partition>[a-z\d-]+):personalize:(?P<region>[^:/]*):(?P<account>[^:/]*):"
-    r"(?P<kind>[a-z-]+)/(?P<name>[a-zA-Z0-9][a-zA-Z0-9\-_]*)(?:/(?P<version>[a-zA-Z0-9][a-zA-Z0-9\-_]*))?"
+    rf"(?P<kind>[a-z-]+)/(?P<name>{_NAME.pattern})(?:/(?P<version>{_NAME.pattern}))?"
 )
-_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9\-_]*")
 
 
 @dataclass(frozen=True)

@@ -40,9 +40,9 @@ _theirs: list[str | None] = []
 """What the session's commits said before, once for each change that runs."""
 
 
-def table_path(group: str, dataset: str) -> str:
-    """Where a Delta table lies in the catalog."""
-    return f"datasets/{group}/{dataset.lower()}"
+def table_uri(catalog: Catalog, group: Arn, dataset: str) -> str:
+    """Where the Delta table of a dataset lies."""
+    return f"{catalog.store.root}datasets/{group.name}/{dataset.lower()}"
 
 
 @contextmanager
@@ -204,7 +204,7 @@ def _fold(spark: SparkSession, catalog: Catalog, dataset: Record, puts: Puts, na
     schema = find_own_schema(catalog, dataset) if empty else find_schema(catalog, dataset)
     fields = row_schema(schema).append(pa.field(PUT, pa.string()))
     new = frame_of(spark, pa.Table.from_pylist(puts.rows(names), fields))
-    uri = f"{catalog.store.root}{table_path(dataset.arn.name, schema.dataset)}" if empty else dataset.fields["path"]
+    uri = table_uri(catalog, dataset.arn, schema.dataset) if empty else dataset.fields["path"]
     path = hadoop_uri(uri)
     if empty:
         new.write.format("delta").mode("overwrite").option("overwriteSchema", "true").save(path)

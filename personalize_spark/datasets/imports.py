@@ -35,7 +35,7 @@ from personalize_spark.datasets.delta_tables import (
     merge,
     own_change,
     table_of,
-    table_path,
+    table_uri,
 )
 from personalize_spark.datasets.import_plan import MISSING_WORDS, CsvSource, Files, ImportMode, ImportPlan, plan_import
 from personalize_spark.datasets.imported import KEYS, SHOWN, Imported, ImportReport, missing_notes, rejected_row
@@ -174,7 +174,7 @@ def _refuse_nothing(checked: Sequence[_Checked]) -> None:
 def _import(catalog: Catalog, group: Arn, checked: _Checked) -> Imported:
     schema = checked.schema
     good = _newest(checked.rows.where(f"{REASON} is null"), schema)
-    uri = f"{catalog.store.root}{table_path(group.name, schema.dataset)}"
+    uri = table_uri(catalog, group, schema.dataset)
     kept, base = 0, None
     with suppress(ResourceNotFoundException):
         old = find_dataset(catalog, group, schema.dataset)
@@ -259,7 +259,7 @@ def _changes(catalog: Catalog, plan: ImportPlan, imported: Sequence[Imported]) -
 def _changes_of(catalog: Catalog, group: Arn, reading: Reading, version: int | None) -> Iterator[tuple[Arn, Fields]]:
     """The same of one dataset; one that has this schema keeps its name."""
     schema, arn = reading.schema, dataset_arn(group, reading.schema.dataset)
-    table: Fields = {"path": f"{catalog.store.root}{table_path(group.name, schema.dataset)}", "deltaVersion": version}
+    table: Fields = {"path": table_uri(catalog, group, schema.dataset), "deltaVersion": version}
     table |= {MISSING_WORDS: reading.missing_words, "rowsSchemaArn": None}  # all rows are of this schema now
     with suppress(ResourceNotFoundException):
         if find_own_schema(catalog, catalog.read(arn)) == schema:

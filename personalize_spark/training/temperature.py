@@ -245,9 +245,8 @@ def _bent(point: NDArray[np.float64], ratio: float) -> _Shape:
     ) -> tuple[NDArray[np.float64], tuple[NDArray[np.float64], NDArray[np.float64]]]:
         values = (sums + ratio * prior) / c
         more = 1 + values
-        exponents = g * np.log(
-            more
-        )  # of what is tiny log1p has more digits, which no sum of exponentials shows, in four times the time
+        # log1p takes four times as long; its digits of what is tiny are lost in the sums of exponentials
+        exponents = g * np.log(more)
         return exponents, (-g * values / more, exponents)
 
     return shape
@@ -281,9 +280,8 @@ def _sparse_loss(
 
     def of_part(part: _Sums) -> NDArray[np.float64]:
         items, rows = part.items.values, part.rows
-        exponents, slopes = shape(
-            part.products, prior.take(items)
-        )  # other threads go on meanwhile, which an index forbids
+        # np.take lets other threads go on, which an index does not
+        exponents, slopes = shape(part.products, prior.take(items))
         chosen, slopes_of_chosen = shape(part.chosen, prior[part.targets])
         peaks = np.full(len(part.items), highest)
         peaks[part.filled] = np.maximum(highest, np.maximum.reduceat(exponents, part.items.indptr[part.filled]))
