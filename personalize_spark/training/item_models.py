@@ -9,11 +9,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+from pyspark.sql import DataFrame
 
 from personalize_spark.errors import DataError
 from personalize_spark.training.cooccurrence import Closeness, Cooccurrences, cooccurrences
 from personalize_spark.training.factors import Factors
 from personalize_spark.training.interactions import collect_items, number_items
+from personalize_spark.training.local_cooccurrence import cooccurrences_here, followed
+from personalize_spark.training.local_pairs import LocalPairs
 from personalize_spark.training.lsa import embed, factors_of, tf_idf
 from personalize_spark.training.peers import item_peer_lists
 from personalize_spark.training.training import Training
@@ -26,14 +29,14 @@ _MAX_TAGS, _MAX_WORDS = 20_000, 4_096
 
 def train_neighbours(training: Training) -> Factors:
     """For each item the items that the same users met soon after it, or before it, which counts less."""
-    items, met = _met(training, _NEXT)
-    peers = item_peer_lists(training.numbered[1], np.arange(items.num_rows), items.num_rows)
+    items, pairs, met = _met(training, _NEXT)
+    peers = item_peer_lists(pairs, np.arange(items.num_rows), items.num_rows)
     return Factors(items, neighbours=met.items, item_peers=peers)
 
 
 def train_item_factors(training: Training) -> Factors:
     """Factors of what `train_neighbours` counts, whatever the direction, and the items' categories."""
-    learned, met = _met(training, _CLOSENESS)
+    learned, pairs, met = _met(training, _CLOSENESS)
     rank = training.hyperparameters.rank
     values, vectors = factors_of(met.symmetric(), 2 * rank - rank // _TAG_SHARE)
     factors = vectors * np.sqrt(values)
@@ -48,7 +51,7 @@ def train_item_factors(training: Training) -> Factors:
     if metadata is not None:
         tags = embed(tf_idf(list(metadata.tags()), _MAX_TAGS), rank // _TAG_SHARE)
         wide[_places(items, metadata.ids), factors.shape[1] :] = np.sqrt(_TAG_WEIGHT) * tags
-    peers = item_peer_lists(training.numbered[1], places, items.num_rows)
+    peers = item_peer_lists(pairs, places, items.num_rows)
     return Factors(items, wide, queries=wide, item_peers=peers)
 
 
@@ -80,9 +83,14 @@ def train_words(training: Training) -> Factors:
     return Factors(items, factors, queries=queries)
 
 
-def _met(training: Training, closeness: Closeness) -> tuple[pa.Table, Cooccurrences]:
-    items, pairs = training.numbered
-    return items, cooccurrences(pairs.select("user", "item", "newest"), items.num_rows, closeness)
+def _met(training: Training, closeness: Closeness) -> tuple[pa.Table, DataFrame | LocalPairs, Cooccurrences]:
+    """The items, the pairs, none of which is held out, and what was counted of them."""
+    items, pairs = training.source
+    if isinstance(pairs, LocalPairs):
+        pairs = pairs.with_nothing_held_out()
+        users = np.bincount(pairs.met.values, minlength=items.num_rows)
+        return items, pairs, cooccurrences_here(followed(pairs, closeness.half_life), users, closeness)
+    return items, pairs, cooccurrences(pairs.select("user", "item", "newest"), items.num_rows, closeness)
 
 
 def _all_items(learned: pa.Table, ids: Sequence[str]) -> pa.Table:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.training.best import best_first
-from personalize_spark.training.cooccurrence import UNIT, Closeness, Cooccurrences, gaps, parts_of
+from personalize_spark.training.cooccurrence import GAP, UNIT, Closeness, Cooccurrences
 from personalize_spark.training.local_pairs import LocalPairs
 from personalize_spark.training.threads import all_cores
 
@@ -26,6 +26,8 @@ _MOST_INTERACTIONS = 2_000_000
 """As many are counted here: up to 64 pairs of items for each."""
 _ROWS = 256
 """Items whose lists are sorted together."""
+_PLACES = 1 << 13
+"""Places whose neighbours a thread looks at together: some 100 MiB."""
 
 
 def counts_here(interactions: int) -> bool:
@@ -49,18 +51,70 @@ class Followed:
 def followed(pairs: LocalPairs, half_life: float) -> Followed:
     """The weights f of what is not held out.
 
-    It takes some 45 bytes for each pair of items that somebody met at most 64 places apart, and keeps 24: 6 GB at most where `counts_here`.
+    It takes some 36 bytes for each pair of items that somebody met at most 64 places apart, and keeps 24: 5 GB at most where `counts_here`.
     """
-    users, items, newest = pairs.known_in_order()
-    sums: list[csr_array] = []
+    from scipy.sparse import vstack
+
+    places, count = _Places.of(*pairs.known_in_order()), pairs.items.num_rows
+    met = Ragged.grouped(places.items, np.arange(len(places.items)), count)
+    cuts = np.searchsorted(met.indptr, np.arange(0, len(places.items), _PLACES))
+    blocks = (met.part(slice(*each)) for each in pairwise(np.unique([*cuts, count]).tolist()))
     with all_cores() as pool:
-        count = partial(_followed, users, items, newest, half_life, pairs.items.num_rows)
-        for part in pool.map(count, parts_of(users)):
-            sums.append(part)
-            while len(sums) > 1 and sums[-2].nnz < 2 * sums[-1].nnz:  # what is large is seldom added to
-                sums[-2:] = [sums[-2] + sums[-1]]
-    forward = sum(sums[:-1], sums[-1])
+        forward = vstack([*pool.map(partial(places.followed, half_life, count), blocks)], "csr")
     return Followed(forward, forward.T.tocsr())
+
+
+@dataclass(frozen=True)
+class _Places:
+    """The n items of all users, each user's in the order in which they were met.
+
+    Attributes:
+        items: int32 (n,).
+        newest: int64 (n,), when.
+        first: int64 (n,), the first place that counts beside each: what was met at once with it, at most 64 places before it.
+        stop: int64 (n,), the end of those that do: what the same user met later, at most 64 places after it.
+    """
+
+    items: NDArray[np.int32]
+    newest: NDArray[np.int64]
+    first: NDArray[np.int64]
+    stop: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, users: NDArray[np.int64], items: NDArray[np.int32], newest: NDArray[np.int64]) -> _Places:
+        places = np.arange(len(items))
+        later = (np.diff(users, prepend=-1) != 0) | (np.diff(newest, prepend=0) != 0)
+        first = np.maximum.accumulate(np.where(later, places, 0))
+        stop = np.searchsorted(users, users, "right")
+        return cls(items, newest, np.maximum(first, places - GAP), np.minimum(stop, places + GAP + 1))
+
+    def followed(self, half_life: float, count: int, rows: Ragged[np.int64]) -> csr_array:
+        """Some rows of f, of so many items, from the places of each."""
+        from scipy.sparse import csr_array
+
+        owners, found = rows.row_ids(), csr_array((len(rows), count))
+        for start in range(0, len(owners), _PLACES):
+            some = slice(start, start + _PLACES)
+            ends = np.searchsorted(owners[some], np.arange(len(rows) + 1)).astype(np.int32)
+            adding = csr_array((np.ones(ends[-1]), np.arange(ends[-1], dtype=np.int32), ends), (len(rows), ends[-1]))
+            found += adding @ self._beside(half_life, count, rows.values[some])
+        found.eliminate_zeros()
+        found.sort_indices()
+        return found
+
+    def _beside(self, half_life: float, count: int, places: NDArray[np.int64]) -> csr_array:
+        """Float64 (p, I), whole numbers or halves, in units: what counts beside each of some places, an item perhaps more than once."""
+        from scipy.sparse import csr_array
+
+        firsts, lengths = self.first[places], (self.stop - self.first)[places]
+        indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+        others = np.arange(indptr[-1]) + np.repeat(firsts - indptr[:-1], lengths)
+        gaps = np.abs(others - np.repeat(places, lengths))
+        at_once = self.newest.take(others) == np.repeat(self.newest[places], lengths)
+        decays = np.rint(UNIT * 0.5 ** (np.arange(GAP + 1) / half_life))
+        decays[0] = 0.0  # nothing follows itself
+        weights = decays.take(gaps) * np.where(at_once, 0.5, 1.0)
+        return csr_array((weights, self.items.take(others), indptr), (len(places), count))
 
 
 def cooccurrences_here(weights: Followed, users: NDArray[np.int64], closeness: Closeness) -> Cooccurrences:
@@ -81,30 +135,6 @@ def cooccurrences_here(weights: Followed, users: NDArray[np.int64], closeness: C
         blocks = list(pool.map(best, (slice(each, each + _ROWS) for each in range(0, len(users), _ROWS))))
     lengths, others, scores = (np.concatenate(each) for each in zip(*blocks, strict=True))
     return Cooccurrences(Ragged.of_lengths(lengths, others), scores)
-
-
-def _followed(
-    users: NDArray[np.int64],
-    items: NDArray[np.int32],
-    newest: NDArray[np.int64],
-    half_life: float,
-    count: int,
-    part: slice,
-) -> csr_array:
-    """The same of the items in some places with later ones; each user's are in the order in which they were met."""
-    from scipy.sparse import coo_array
-
-    ones, others, weights = [items[:0]], [items[:0]], [np.empty(0)]
-    for gap, first in gaps(users, part):
-        # np.take lets other threads go on, which an index does not
-        one, other = items.take(first), items.take(first + gap)
-        at_once = newest.take(first) == newest.take(first + gap)
-        weight = np.where(at_once, 0.5, 1.0) * np.rint(UNIT * 0.5 ** (gap / half_life))
-        ones += one, other[at_once]
-        others += other, one[at_once]
-        weights += weight, weight[at_once]
-    pairs = np.concatenate(ones), np.concatenate(others)
-    return coo_array((np.concatenate(weights), pairs), shape=(count, count)).tocsr()
 
 
 def _best(

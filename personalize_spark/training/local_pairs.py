@@ -5,7 +5,7 @@ Users stand by (key, id), the order of the shards, so that a shard is a part of 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -78,6 +78,10 @@ class LocalPairs:
             "known": known,
         }
         return cls(totals, pa.table(table_of_items), users, keys, met, events.astype(np.float32), newest, targets)
+
+    def with_nothing_held_out(self) -> LocalPairs:
+        """The same for models that learn from all of it."""
+        return replace(self, targets=np.full_like(self.targets, -1))
 
     def known(self) -> Pairs:
         """Those that are not held out."""

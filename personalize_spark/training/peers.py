@@ -39,35 +39,37 @@ def peer_lists(pairs: DataFrame | LocalPairs, rows: NDArray[np.int32], out: Held
         rows: int32 (I,): the row of each item number.
         out: the held-out users.
     """
-    found = _few_known(pairs) if len(out.vectors) else None
+    found = _few(pairs if isinstance(pairs, LocalPairs) else known(pairs)) if len(out.vectors) else None
     return {} if found is None else lists_of(found[0], rows[found[1]], len(rows), out.seen)
 
 
-def _few_known(pairs: DataFrame | LocalPairs) -> tuple[NDArray[np.integer], NDArray[np.integer]] | None:
+def _few(pairs: DataFrame | LocalPairs) -> tuple[NDArray[np.integer], NDArray[np.integer]] | None:
     """Int (m,) each: the users and items of the pairs that are not held out; `None`: they are too many."""
     if isinstance(pairs, LocalPairs):
         few = pairs.known() if len(pairs.met.values) <= _MOST_PAIRS else None
         return None if few is None else (few.users, few.items)
-    met = known(pairs).select("user", "item")
-    if met.count() > _MOST_PAIRS:
+    if pairs.count() > _MOST_PAIRS:
         return None
-    table = collect_arrow(met)
+    table = collect_arrow(pairs.select("user", "item"))
     return table.column("user").to_numpy(), table.column("item").to_numpy()
 
 
-def item_peer_lists(pairs: DataFrame, places: NDArray[np.int64], count: int) -> dict[str, NDArray[np.int32]]:
+def item_peer_lists(
+    pairs: DataFrame | LocalPairs, places: NDArray[np.int64], count: int
+) -> dict[str, NDArray[np.int32]]:
     """By name, int32 (I, 25): the lists of each peer for who has met but this item; see `peer_lists`.
 
     Args:
-        pairs: with the columns user and item.
+        pairs: with the columns user and item, or the pairs in this process.
         places: int64 (n,): the place of each item number among the I items.
         count: I.
     """
-    if count > _MOST_ASKED or pairs.count() > _MOST_PAIRS:
+    found = _few(pairs) if count <= _MOST_ASKED else None
+    if found is None:
         return {}
-    table, itself = collect_arrow(pairs.select("user", "item")), np.arange(count + 1)
-    items = places[table.column("item").to_numpy()].astype(np.int32)
-    return lists_of(table.column("user").to_numpy(), items, count, Ragged(itself, itself[:-1].astype(np.int32)))
+    users, items = found
+    itself = np.arange(count + 1)
+    return lists_of(users, places[items].astype(np.int32), count, Ragged(itself, itself[:-1].astype(np.int32)))
 
 
 def lists_of(

@@ -124,7 +124,7 @@ def test_trainers_that_read_frames_have_nothing_counted_before() -> None:
     for kind, trainer in module.TRAINERS.items():
         count = Mock(return_value=1_000)
         module._here(trainer, SMALL, count)
-        assert count.called == (kind in {ModelKind.USER_FACTORS, ModelKind.SEQUENCES})
+        assert count.called == (kind not in {ModelKind.WORDS, ModelKind.COUNTS})
 
 
 def test_a_new_recipe_on_a_kind_of_model_is_trained(learn: Learn, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from pyspark.sql import DataFrame, SparkSession
 
 from personalize_spark.artifacts.shards import keys_of
 from personalize_spark.errors import DataError
+from personalize_spark.recipes import RECIPES
+from personalize_spark.training.configuration import Hyperparameters
 from personalize_spark.training.cooccurrence import Closeness, cooccurrences
 from personalize_spark.training.interactions import (
     collect_items,
@@ -21,8 +24,10 @@ from personalize_spark.training.interactions import (
     number_pairs,
     totals,
 )
+from personalize_spark.training.item_models import train_item_factors, train_neighbours
 from personalize_spark.training.local_cooccurrence import cooccurrences_here, followed
 from personalize_spark.training.local_pairs import LocalPairs
+from personalize_spark.training.training import Training
 
 pytestmark = pytest.mark.spark
 
@@ -95,6 +100,7 @@ def test_pairs_of_items_are_counted_here_as_they_are_by_frames(
     table: DataFrame, differing: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("personalize_spark.training.cooccurrence._TOGETHER", 16)
+    monkeypatch.setattr("personalize_spark.training.local_cooccurrence._PLACES", 16)
     here, pairs = LocalPairs.read(table), count_pairs(table)
     closeness = Closeness(half_life=3.0, power=0.5, shrinkage=2.0, **differing)
     counted = cooccurrences(known(number_pairs(pairs, number_items(pairs))), here.items.num_rows, closeness)
@@ -103,3 +109,21 @@ def test_pairs_of_items_are_counted_here_as_they_are_by_frames(
     assert abs(found.kept() - counted.kept()).max() < 1e-6
     assert found.items.lengths.max() == counted.items.lengths.max() <= closeness.kept
     assert all((np.diff(found.scores[slice(*found.items.indptr[row : row + 2])]) <= 0).all() for row in range(20))
+
+
+def test_models_of_items_learn_here_what_they_learn_from_frames(table: DataFrame) -> None:
+    here = LocalPairs.read(table)
+    frames = Training(
+        RECIPES["aws-sims"], count_pairs(table), here.totals, Hyperparameters(rank=4), lambda: None, lambda frame: frame
+    )
+    ours = replace(frames, here=here)
+    expected, found = train_neighbours(frames), train_neighbours(ours)
+    assert expected.neighbours is not None
+    assert found.neighbours is not None
+    assert found.neighbours.values.tolist() == expected.neighbours.values.tolist()
+    one, other = (train_item_factors(each).factors for each in (frames, ours))
+    assert one is not None
+    assert other is not None
+    np.testing.assert_allclose(other @ other.T, one @ one.T, atol=1e-5)
+    for name, lists in expected.item_peers.items():
+        np.testing.assert_array_equal(found.item_peers[name], lists)
