@@ -36,6 +36,7 @@ LEVELS = {
     "recipes": 4,
     "outcomes": 4,
     "answer": 5,
+    "local_session": 3,
     "spark": 5,
     "artifacts": 5,
     "quality": 6,

@@ -89,7 +89,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace | None:
 def _carry_out(arguments: argparse.Namespace) -> int:
     with _stopped_as_by_ctrl_c():
         if settings := session_settings(arguments):
-            from personalize_spark.spark import set_local
+            from personalize_spark.local_session import set_local
 
             set_local(settings)
         arguments.command(arguments)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from personalize_spark import spark
+from personalize_spark import local_session
 from personalize_spark.cli.arguments import session_settings
 from personalize_spark.cli.examples import examples_of, kebab
 from personalize_spark.cli.main import main, parser
@@ -104,12 +104,12 @@ def test_a_slip_gets_the_usage_of_its_command_and_what_was_meant(
 
 
 def test_settings_of_a_local_session(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spark, "_ASKED", {})
+    monkeypatch.setattr(local_session, "_ASKED", {})
     line = "train --group g --recipe r --solution s --driver-memory 3g --conf spark.ui.enabled=true --conf spark.x=a=b"
     arguments = parser().parse_args(line.split())
-    spark.set_local(session_settings(arguments))
+    local_session.set_local(session_settings(arguments))
     assert not hasattr(arguments, "driver_memory")
-    settings = spark.local_settings(data=False, short=False)
+    settings = local_session.local_settings(data=False, short=False)
     assert (settings["spark.driver.memory"], settings["spark.ui.enabled"], settings["spark.x"]) == ("3g", "true", "a=b")
     assert settings["spark.log.level"] == "ERROR"
     assert Path(settings["spark.sql.warehouse.dir"]).parent == Path(tempfile.gettempdir())
