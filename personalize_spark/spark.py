@@ -296,7 +296,7 @@ def frame_of(spark: SparkSession, table: pa.Table) -> DataFrame:
     from pyspark.sql.pandas.types import from_arrow_schema
 
     if hasattr(DataFrame, "toArrow"):
-        return spark.createDataFrame(table)
+        return spark.createDataFrame(table.combine_chunks())  # Spark reads no further than to an empty chunk
     rows = zip(*(column.to_pylist() for column in table.columns), strict=True)
     return spark.createDataFrame(list(rows), from_arrow_schema(table.schema))
 

@@ -20,6 +20,7 @@ from personalize_spark.catalog.resources import dataset_arn, find_dataset, find_
 from personalize_spark.datasets.imported import KEYS
 from personalize_spark.datasets.puts import PUT, Puts
 from personalize_spark.datasets.rows import row_schema
+from personalize_spark.datasets.small_tables import log_name, read_small_table
 from personalize_spark.datasets.waiting_events import see_waiting_events
 from personalize_spark.errors import ResourceNotFoundException, TaskFailed
 from personalize_spark.schemas import INTERACTIONS, ITEMS, USERS
@@ -135,14 +136,17 @@ def _last_version(table: Store) -> int:
 
 def _commit_info(table: Store, version: int) -> dict[str, Any]:
     """What a commit says of itself, as Delta's protocol spells it: sooner told than by Spark."""
-    actions = map(orjson.loads, table.read(f"_delta_log/{version:020d}.json").splitlines())
+    actions = map(orjson.loads, table.read(log_name(version)).splitlines())
     return next((each["commitInfo"] for each in actions if "commitInfo" in each), {})
 
 
 def table_of(spark: SparkSession, dataset: Record) -> DataFrame:
     """The table of a dataset with data, at its recorded version."""
-    reader = spark.read.format("delta").option("versionAsOf", dataset.fields["deltaVersion"])
-    return reader.load(hadoop_uri(dataset.fields["path"]))
+    uri, version = dataset.fields["path"], dataset.fields["deltaVersion"]
+    rows = read_small_table(open_store(uri), version)
+    if rows is not None:
+        return frame_of(spark, rows)
+    return spark.read.format("delta").option("versionAsOf", version).load(hadoop_uri(uri))
 
 
 def own_change(spark: SparkSession, uri: str, base: int | None = None) -> tuple[int, dict[str, str]]:
