@@ -142,7 +142,11 @@ def _commit_info(table: Store, version: int) -> dict[str, Any]:
 
 def table_of(spark: SparkSession, dataset: Record) -> DataFrame:
     """The table of a dataset with data, at its recorded version."""
-    uri, version = dataset.fields["path"], dataset.fields["deltaVersion"]
+    return read_version(spark, dataset.fields["path"], dataset.fields["deltaVersion"])
+
+
+def read_version(spark: SparkSession, uri: str, version: int) -> DataFrame:
+    """A Delta table at one version."""
     rows = read_small_table(open_store(uri), version)
     if rows is not None:
         return frame_of(spark, rows)

@@ -17,9 +17,9 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F  # noqa: N812  # as all of Spark's documents do
 
+from personalize_spark.datasets.delta_tables import read_version
 from personalize_spark.errors import DataError
 from personalize_spark.spark import collect_arrow, persisted
-from personalize_spark.storage.location import hadoop_uri
 from personalize_spark.training.configuration import Events
 
 _BUCKET_BITS = 8
@@ -40,7 +40,7 @@ class Totals:
 
 def read_events(spark: SparkSession, uri: str, version: int, events: Events | None = None) -> DataFrame:
     """A Delta table at one version, all of its rows or the chosen ones."""
-    table = spark.read.format("delta").option("versionAsOf", version).load(hadoop_uri(uri))
+    table = read_version(spark, uri, version)
     return table if events is None else events.chosen(table)
 
 
