@@ -14,7 +14,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from personalize_spark.errors import ObjectNotFound
+from personalize_spark.errors import StorageError
 from personalize_spark.storage.store import Store
 
 _COMMITS, _FILES, _BYTES, _ROWS = 16, 16, 1 << 20, 20_000
@@ -35,7 +35,8 @@ def read_small_table(table: Store, version: int) -> pa.Table | None:
         return None
     try:
         return _read(table, version)
-    except ObjectNotFound:  # a log that begins with a checkpoint, or files that are gone
+    except (StorageError, pa.ArrowException, OSError):
+        # a log that begins with a checkpoint; files that are gone, damaged, or another table's, of which this one is a clone
         return None
 
 

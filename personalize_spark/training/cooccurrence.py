@@ -136,9 +136,9 @@ def _count(closeness: Closeness, batches: Iterable[pa.RecordBatch]) -> Iterator[
     for batch in batches:
         items, newest = (batch.column(name).flatten().to_numpy().astype(np.int64) for name in ("item", "newest"))
         users = batch.column("item").value_parent_indices().to_numpy()
-        for part in parts_of(users):
+        for part in _parts_of(users):
             keys, sums = [items[:0]], [items[:0]]
-            for gap, first in gaps(users, part):
+            for gap, first in _gaps(users, part):
                 one, other, at_once = items[first], items[first + gap], newest[first] == newest[first + gap]
                 keys += one << 32 | other, other << 32 | one
                 sums += _weights(closeness, gap, at_once)
@@ -149,13 +149,13 @@ def _count(closeness: Closeness, batches: Iterable[pa.RecordBatch]) -> Iterator[
             yield pa.RecordBatch.from_arrays([pa.array(each) for each in columns], ["one", "other", "weight"])
 
 
-def parts_of(users: NDArray[np.integer[Any]]) -> Iterator[slice]:
+def _parts_of(users: NDArray[np.integer[Any]]) -> Iterator[slice]:
     """Where the first items of pairs stand that are counted together, see `gaps`."""
     for start in range(0, len(users), _TOGETHER):
         yield slice(start, min(start + _TOGETHER, len(users)))
 
 
-def gaps(users: NDArray[np.integer[Any]], part: slice) -> Iterator[tuple[int, NDArray[np.int64]]]:
+def _gaps(users: NDArray[np.integer[Any]], part: slice) -> Iterator[tuple[int, NDArray[np.int64]]]:
     """Each number of places that two items of a user lie apart, 64 at most, and where the first of them stand.
 
     Args:

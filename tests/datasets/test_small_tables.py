@@ -84,6 +84,17 @@ def test_what_is_not_there_is_left_to_spark(spark: SparkSession, tmp_path: Path)
     assert here(place, 0) is None
 
 
+def test_files_that_cannot_be_read_here_are_left_to_spark(spark: SparkSession, tmp_path: Path) -> None:
+    place, clone = tmp_path / "table", tmp_path / "clone"
+    write(spark, place)
+    spark.sql(f"CREATE TABLE delta.`{clone}` SHALLOW CLONE delta.`{place}`")
+    assert here(clone, 0) is None
+    assert len(by_spark(spark, clone, 0)) == len(ROWS)
+    [file] = place.glob("*.parquet")
+    file.write_bytes(file.read_bytes()[:-10])
+    assert here(place, 0) is None
+
+
 def test_an_empty_file_between_others_hides_nothing(spark: SparkSession) -> None:
     tables = [pa.table({"ITEM_ID": pa.array(ids, pa.string())}) for ids in (["a"], [], ["b"])]
     assert sorted(row[0] for row in frame_of(spark, pa.concat_tables(tables)).collect()) == ["a", "b"]
