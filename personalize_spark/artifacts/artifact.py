@@ -11,7 +11,7 @@ import hashlib
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from io import BufferedRandom
+from io import BufferedRandom, BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from personalize_spark.storage.store import Store
 
 FORMAT = 2
 MANIFEST = "manifest.json"
+_SMALL = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ class Artifact:
 
 def write_column(store: Store, name: str, array: NDArray[Any]) -> Entry:
     """Write an array as `NAME.npy`."""
-    with on_local_disk(), tempfile.TemporaryFile() as file:
+    with on_local_disk(), _scratch(array.nbytes) as file:
         np.save(file, np.ascontiguousarray(array), allow_pickle=False)
         return _put(store, f"{name}.npy", file, len(array))
 
@@ -143,7 +144,7 @@ def write_ragged(store: Store, name: str, rows: Ragged[Any]) -> list[Entry]:
 
 def write_table(store: Store, name: str, batch: pa.RecordBatch) -> Entry:
     """Write a record batch as the Arrow IPC file `NAME.arrow`."""
-    with on_local_disk(), tempfile.TemporaryFile() as file:
+    with on_local_disk(), _scratch(batch.nbytes) as file:
         with pa.ipc.new_file(file, batch.schema) as writer:
             writer.write_batch(batch)
         return _put(store, f"{name}.arrow", file, batch.num_rows)
@@ -157,7 +158,12 @@ def finish(store: Store, entries: Iterable[Entry], properties: Mapping[str, Any]
     return Pinned(store.root, hashlib.sha256(data).hexdigest())
 
 
-def _put(store: Store, name: str, file: BufferedRandom, rows: int) -> Entry:
+def _scratch(size: int) -> BytesIO | BufferedRandom:
+    """Where a file is made before it goes to its store: a small one in memory, as most are, which is sooner done."""
+    return BytesIO() if size <= _SMALL else tempfile.TemporaryFile()
+
+
+def _put(store: Store, name: str, file: BytesIO | BufferedRandom, rows: int) -> Entry:
     size = file.tell()
     file.seek(0)
     sha256 = hashlib.file_digest(file, "sha256").hexdigest()
