@@ -7,16 +7,19 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
+from shutil import rmtree
 from tempfile import mkdtemp
 from typing import Any
 
 FOLDER = Path(mkdtemp())
+atexit.register(rmtree, FOLDER)
 
 
 def line(data: bytes) -> None:

@@ -179,8 +179,14 @@ def test_what_waits_for_its_turn_shows_that_it_lives(
 ) -> None:
     monkeypatch.setattr(work, "MAX_RUNNING", 1)
     monkeypatch.setattr("personalize_spark.catalog.lease.BEAT_SECONDS", 0.02)
-    background = Background(catalog, Compute("local"))
-    background.begin(pending(catalog, "first"), lambda _: held.wait())
+    background, begun = Background(catalog, Compute("local")), threading.Event()
+
+    def hold(_: Compute) -> None:
+        begun.set()
+        held.wait()
+
+    background.begin(pending(catalog, "first"), hold)
+    assert begun.wait(10)
     second = pending(catalog, "second")
     background.begin(second, lambda _: None)
     first = catalog.read(second.arn).fields["heartbeat"]
@@ -204,6 +210,8 @@ def test_more_work_than_can_wait_is_refused(
     background.close()
     with pytest.raises(ps.ServiceError, match="shutting down"):
         background.check_room()
+    held.set()
+    background.close(10)
 
 
 def test_work_that_dies_is_told(catalog: Catalog, caplog: pytest.LogCaptureFixture) -> None:

@@ -56,8 +56,8 @@ def write(folder: Path, *files: str) -> None:
 
 
 @pytest.fixture
-def scanned(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the folders that are looked into; one called `locked` may not be."""
+def scanned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the folders that are looked into; one called `locked` may not be. Clearing up looks into them behind it."""
     seen: list[str] = []
     scandir: Any = os.scandir
 
