@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
-import pandas as pd
-import polars as pl
 import pyarrow as pa
 import pytest
 
@@ -75,6 +73,8 @@ def test_a_table_gets_the_answers_of_a_job(asked: dict[str, Any], expected: list
 
 
 def test_a_frame_of_pandas_gets_them_too(asked: dict[str, Any], expected: list[tuple[Any, ...]]) -> None:
+    import pandas as pd
+
     frame = pd.DataFrame(ROWS, index=["a", "b", "c", "d"])
     answered = ps.recommend(frame, **asked)
     assert list(answered.index) == list(frame.index)
@@ -83,11 +83,15 @@ def test_a_frame_of_pandas_gets_them_too(asked: dict[str, Any], expected: list[t
 
 
 def test_a_frame_of_polars_gets_them_too(asked: dict[str, Any], expected: list[tuple[Any, ...]]) -> None:
+    import polars as pl
+
     answered = ps.recommend(pl.DataFrame(ROWS), **asked)
     assert rows_of(answered.to_dict(as_series=False)) == expected
 
 
 def test_ids_may_be_numbers(catalog: Catalog) -> None:
+    import pandas as pd
+
     version = str(golden_version(catalog))
     frame = pd.DataFrame({"userId": [17]})
     assert ps.recommend(frame, catalog=catalog, solution_version=version)["error"].tolist() == [None]

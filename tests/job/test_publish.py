@@ -11,6 +11,7 @@ import boto3
 import pytest
 
 from personalize_spark.errors import JobFailed
+from personalize_spark.job import publish
 from personalize_spark.job.attempts import Ledger
 from personalize_spark.job.byte_ranges import ByteRange
 from personalize_spark.job.inputs import Input
@@ -79,7 +80,10 @@ def test_outputs_appear_all_at_once_in_the_order_of_their_splits(root: str, maki
 
 
 @pytest.mark.parametrize("root", ["files"], indirect=True)  # an upload to S3 is seen when it is complete
-def test_an_output_grows_while_its_splits_are_answered(making: Making, tmp_path: Path) -> None:
+def test_an_output_grows_while_its_splits_are_answered(
+    making: Making, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publish, "_POLL_SECONDS", 0.01)
     publisher, ledger = making(1)
     with publisher:
         finish(ledger, 0, [0, 2])

@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import math
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ OPERATION_NAMES = sorted(MODEL.operation_names)
 WITH_PATHS = [(model, name) for model in (EVENTS, RUNTIME) for name in sorted(model.operation_names)]
 
 
+@cache
 def values(shape: Shape) -> st.SearchStrategy[Any]:
     """Values of a shape as our functions take and give them: times are epoch seconds."""
     if isinstance(shape, StructureShape):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -70,6 +71,7 @@ def test_what_misleads_leaves_the_scores_to_popularity(seed: int) -> None:
     assert losses.mean() <= popularity + 2e-5
 
 
+@cache
 def _choices(
     seed: int, curve: Curve, users: int = 600
 ) -> tuple[SparseItems, NDArray[np.int32], NDArray[np.float64], NDArray[np.int64]]:
