@@ -37,6 +37,11 @@ class Ragged(Generic[T]):
         return Ragged(np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]), values)
 
     @classmethod
+    def singles(cls, values: NDArray[T]) -> Ragged[T]:
+        """A row of one value each."""
+        return Ragged(np.arange(len(values) + 1), values)
+
+    @classmethod
     def grouped(cls, row_ids: NDArray[np.integer[Any]], values: NDArray[T], rows: int) -> Ragged[T]:
         """From the row of each value, int (m,), in any order; within a row the order of the values stays."""
         order = np.argsort(row_ids, kind="stable")
@@ -103,6 +108,11 @@ class Ragged(Generic[T]):
     def with_values(self, values: NDArray[S]) -> Ragged[S]:
         """Rows of the same lengths with other values, (m,)."""
         return Ragged(self.indptr, values)
+
+    def means(self: Ragged[np.float64]) -> NDArray[np.float64]:
+        """float64 (R,): the mean of each row, of which none is empty."""
+        sums: NDArray[np.float64] = np.add.reduceat(self.values, self.indptr[:-1])
+        return sums / self.lengths
 
     def padded(self, width: int, fill: float) -> NDArray[T]:
         """(R, width): the head of each row; `fill` behind the end of a shorter one."""

@@ -13,6 +13,7 @@ from personalize_spark.quality.evaluation import Evaluation
 from personalize_spark.quality.measures import known_shares
 from personalize_spark.quality.measures import measure as measure_model
 from personalize_spark.scoring.curve import Curve
+from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.sparse import SparseItems
 from personalize_spark.scoring.topn import Items
 from personalize_spark.solutions.write_users import inverse
@@ -38,7 +39,7 @@ def calibrate_choices(choices: Choices | None, matrix: Items, prior: NDArray[np.
     """
     if choices is None:
         return Calibration(Scale(1.0))
-    targets = inverse(matrix.ranks)[choices.items].astype(np.int64)
+    targets = Ragged.singles(inverse(matrix.ranks)[choices.items])
     fitted = fit_of(choices.vectors, targets, matrix, prior)(None)
     return Calibration(fitted.scale, {"calibratingUsers": len(targets), **_losses(fitted, matrix)})
 
@@ -56,7 +57,7 @@ def calibrate_held_out(
         prior: float64 (I,), ``log(1 + n)`` of the interactions of each row that are not held out.
         fitted: what was fitted to the same, not bent yet; `None`: it is fitted.
     """
-    targets = out.targets.values.astype(np.int64)
+    targets = out.targets
     if not len(targets):
         return Calibration(Scale(1.0, 1.0), {"heldOutUsers": 0})
     found = fitted or fit_of(out.vectors, targets, matrix, prior)(None)
@@ -66,9 +67,9 @@ def calibrate_held_out(
     return Calibration(found.scale, {"heldOutUsers": len(targets), **losses})
 
 
-def loss_of_popularity(prior: NDArray[np.float64], targets: NDArray[np.integer[Any]]) -> float:
-    """The mean loss in nats of these rows under popularity alone."""
-    return float(np.log(np.exp(prior).sum()) - np.mean(prior[targets]))
+def loss_of_popularity(prior: NDArray[np.float64], targets: Ragged[np.int32]) -> float:
+    """The mean loss in nats over users, of the rows of each, under popularity alone."""
+    return float(np.log(np.exp(prior).sum()) - targets.with_values(prior[targets.values]).means().mean())
 
 
 def measure(out: HeldOut, matrix: Items, counts: NDArray[np.int64], curve: Curve) -> dict[str, float]:

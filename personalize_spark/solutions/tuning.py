@@ -1,6 +1,6 @@
 """A training chooses its model among candidates, by what some users came to next: a few by default, many where they are asked for.
 
-The users are those that calibrate the scores: their newest item is held out, and no candidate learns from it. Of the candidates whose
+The users are those that calibrate the scores: the newest tenth of their items is held out, and no candidate learns from it. Of the candidates whose
 NDCG@25 is within 2 % of the highest, which is less than what chance does to it, the one whose scores explain the held-out items best is
 taken. A candidate is measured with the share of popularity that its scores have by likelihood, and with half of it and less: the items that a user has met
 keep their part of the likelihood, and none of the lists, so a smaller share often gives a better order. It
@@ -16,8 +16,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F  # noqa: N812  # as all of Spark's documents do
 
 from personalize_spark.quality.evaluation import LONGEST
 from personalize_spark.quality.measures import known_shares, values_of
@@ -27,14 +25,11 @@ from personalize_spark.scoring.selection import Selection, best_of, popular_of
 from personalize_spark.scoring.sparse import SparseItems
 from personalize_spark.solutions.calibration import loss_of_popularity
 from personalize_spark.solutions.write_model import in_order, last_of, own_factors
-from personalize_spark.solutions.write_users import inverse, with_last
-from personalize_spark.spark import collect_arrow
+from personalize_spark.solutions.write_users import calibrating, inverse, with_last
 from personalize_spark.training.als import train_als
 from personalize_spark.training.factors import Factors
 from personalize_spark.training.fold_in import Histories
-from personalize_spark.training.interactions import known
 from personalize_spark.training.local_cooccurrence import counts_here
-from personalize_spark.training.local_pairs import LocalPairs
 from personalize_spark.training.sequences import forms, popularity_alone, train_forms
 from personalize_spark.training.temperature import Scale, ScaleFit, fit_of
 from personalize_spark.training.training import Training
@@ -67,16 +62,16 @@ class Measured:
 
 @dataclass(frozen=True)
 class _Known:
-    """The users with a held-out item.
+    """The users of whom something is held out.
 
     Attributes:
         histories: without it, by numbers of items.
-        targets: int64 (H,), the held-out ones.
+        targets: what is held out of each.
         popularity: NDCG@25 of popularity.
     """
 
     histories: Histories
-    targets: NDArray[np.int64]
+    targets: Ragged[np.int32]
     popularity: float
 
 
@@ -164,31 +159,12 @@ def _told(factors: Factors, candidates: list[Measured], why: str) -> Factors:
 
 def _known(training: Training) -> _Known:
     items, pairs = training.source
-    histories, targets = _held_out_here(pairs) if isinstance(pairs, LocalPairs) else _held_out(pairs)
-    of_users, counts = Ragged(np.arange(len(targets) + 1), targets.astype(np.int32)), items.column("events").to_numpy()
-    shares = known_shares(counts / counts.sum(), int(counts.sum()), of_users)
+    (histories, targets), counts = calibrating(pairs), items.column("events").to_numpy()
+    shares = known_shares(counts / counts.sum(), int(counts.sum()), targets)
     popular = np.argsort(-shares, kind="stable").astype(np.int32)
     lists = popular_of(popular, len(targets), LONGEST, Selection(excluded=histories.items))
-    ndcg = _ndcg(lists, of_users)
+    ndcg = _ndcg(lists, targets)
     return _Known(histories, targets, float(ndcg.mean()) if len(ndcg) else 0.0)
-
-
-def _held_out_here(pairs: LocalPairs) -> tuple[Histories, NDArray[np.int64]]:
-    found = pairs.without_targets()
-    items, events, newest = (found.column(name) for name in ("items", "events", "newest"))
-    met = Ragged.of_lengths(items.value_lengths().to_numpy().astype(np.int64), items.flatten().to_numpy())
-    histories = Histories(met, events.flatten().to_numpy(), newest.flatten().to_numpy())
-    return histories, found.column("target").to_numpy().astype(np.int64)
-
-
-def _held_out(pairs: DataFrame) -> tuple[Histories, NDArray[np.int64]]:
-    rows = known(pairs.where(F.col("target").isNotNull())).select("user", "item", "events", "newest", "target")
-    table = collect_arrow(rows).sort_by([("user", "ascending"), ("item", "ascending")])
-    users, items, events, newest, targets = (table.column(each).to_numpy() for each in table.column_names)
-    starts = np.flatnonzero(np.diff(users, prepend=-1))
-    lengths = np.diff(starts, append=len(users)).astype(np.int64)
-    histories = Histories(Ragged.of_lengths(lengths, items.astype(np.int32)), events.astype(np.float32), newest)
-    return histories, targets[starts].astype(np.int64)
 
 
 def _measured(factors: Factors, held: _Known) -> Iterator[tuple[Measured, ScaleFit]]:
@@ -201,7 +177,7 @@ def _measured(factors: Factors, held: _Known) -> Iterator[tuple[Measured, ScaleF
     items = held.histories.items.with_values(rows[held.histories.items.values])
     source = own if factors.queries is None else factors.queries[matrix.ranks]
     vectors = make(own).vectors(source, replace(held.histories, items=items))
-    targets = Ragged(np.arange(len(held.targets) + 1), rows[held.targets])
+    targets = held.targets.with_values(rows[held.targets.values])
     sparse = isinstance(matrix, SparseItems)
     users, prior = vectors if sparse else with_last(vectors, 0.0), factors.prior()[matrix.ranks]
 
@@ -216,7 +192,7 @@ def _measured(factors: Factors, held: _Known) -> Iterator[tuple[Measured, ScaleF
         form, share = factors.properties["form"], fit.scale.popularity
         return Measured(form, float(ndcg.mean()), fit.log_loss, held.popularity, share, ratio), fit
 
-    fit = fit_of(users, targets.values.astype(np.int64), matrix, prior)
+    fit = fit_of(users, targets, matrix, prior)
     fitted = fit(None)
     ndcg = ordered(fitted.scale)
     yield told(fitted, ndcg)
@@ -227,7 +203,7 @@ def _measured(factors: Factors, held: _Known) -> Iterator[tuple[Measured, ScaleF
             return
         ratio = less.popularity / less.temperature
         of_ratio = fit(ratio)
-        if of_ratio.log_loss > loss_of_popularity(prior, targets.values):
+        if of_ratio.log_loss > loss_of_popularity(prior, targets):
             return
         yield told(of_ratio, of_less, ratio)
 

@@ -53,7 +53,7 @@ def update(spark: SparkSession, training: Training, *, base: Artifact) -> Factor
     kept = {name: base.properties[name] for name in named if name in base.properties} | {"updated": base.sha256}
     if not isinstance(side.fold_in, AlsFoldIn):
         items, pairs = training.numbered
-        everything = items.drop_columns(["known"]), pairs.withColumn("target", F.lit(None).cast("int"))
+        everything = items.drop_columns(["known"]), pairs.withColumn("held", F.lit(None).cast("boolean"))
         counted = next(train_forms(training, [SequenceForm(**base.properties["form"])], everything), None)
         if counted is None:
             raise DataError("The model has no factors of these interactions: train a version in the mode FULL.")

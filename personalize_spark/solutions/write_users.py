@@ -6,7 +6,7 @@ Tasks map the item side from the artifact that is being written; what travels to
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -33,14 +33,13 @@ from personalize_spark.spark import collect_arrow
 from personalize_spark.storage.location import open_store
 from personalize_spark.storage.store import Access, Store
 from personalize_spark.training.fold_in import FoldIn, Histories, fold_in_of
-from personalize_spark.training.interactions import known
 from personalize_spark.training.local_pairs import LocalPairs
 from personalize_spark.training.moments import moments
 from personalize_spark.training.threads import all_cores
 from personalize_spark.training.vectors import as_lists, as_matrix
 
 Batches = Iterable[pa.RecordBatch]
-_HISTORY = ("items", "events", "newest")
+_PAIR, _HISTORY = ("item", "events", "newest"), ("items", "events", "newest")
 
 
 @dataclass(frozen=True)
@@ -98,10 +97,6 @@ class UserSide:
         items = self.matrix()
         return users_schema(items.width, floors=self.scored is not None, of=vector_type(items))
 
-    def vector_type(self) -> str:
-        """Of the column `vector` in Spark."""
-        return "array<int>" if isinstance(self.matrix(), SparseItems) else "array<float>"
-
 
 class _OpenSide:
     """A user side in a task."""
@@ -120,10 +115,12 @@ class _OpenSide:
 
     def vectors(self, batch: pa.RecordBatch) -> NDArray[Any]:
         """float32 (U, d) or int32 (U, K): of a batch of histories, or of one that has them in the column `vector`."""
-        side = self._side
-        if side.fold_in is None:
-            return as_matrix(batch.column("vector"))
-        vectors = side.fold_in.vectors(self._source, self.histories(batch))
+        return as_matrix(batch.column("vector")) if self._side.fold_in is None else self.folded(self.histories(batch))
+
+    def folded(self, histories: Histories) -> NDArray[Any]:
+        """The same of histories by rows of the items; the side folds in."""
+        assert self._side.fold_in is not None  # noqa: S101
+        vectors = self._side.fold_in.vectors(self._source, histories)
         return vectors if self._last is None else with_last(vectors, self._last)
 
 
@@ -136,17 +133,26 @@ def _source(side: UserSide, matrix: Items) -> NDArray[np.float32]:
     return matrix.factors if side.last is None else matrix.factors[:, :-1]
 
 
+def calibrating(pairs: DataFrame | LocalPairs) -> tuple[Histories, Ragged[np.int32]]:
+    """The users that calibrate the scores, by their ids: what is known of them, and what is held out; by numbers of items."""
+    histories, held = pairs.calibrating() if isinstance(pairs, LocalPairs) else _calibrating(pairs)
+    return histories.where(~held), histories.items.where(held)
+
+
+def _calibrating(pairs: DataFrame) -> tuple[Histories, NDArray[np.bool_]]:
+    rows = pairs.where("held IS NOT NULL").select("user", "user_id", "item", "events", "newest", "held")
+    table = collect_arrow(rows).sort_by([("user_id", "ascending"), ("item", "ascending")])
+    users, items, events, newest, held = (table.column(each).to_numpy() for each in ("user", *_PAIR, "held"))
+    lengths = np.diff(np.flatnonzero(np.diff(users, prepend=-1)), append=len(users)).astype(np.int64)
+    return Histories(Ragged.of_lengths(lengths, items.astype(np.int32)), events.astype(np.float32), newest), held
+
+
 def held_out(pairs: DataFrame | LocalPairs, side: UserSide) -> HeldOut:
-    """The users that have a target, learned without it: their newest item."""
-    if isinstance(pairs, LocalPairs):
-        table = pa.Table.from_batches(_without_targets(side, [pairs.without_targets()])).sort_by("user_id")
-    else:
-        frame = _histories(known(pairs.where(F.col("target").isNotNull())), "target", "user_id")
-        columns = f"user_id string, target int, vector {side.vector_type()}, seen array<int>"
-        table = collect_arrow(frame.mapInArrow(partial(_without_targets, side), columns)).sort_by("user_id")
-    vectors, seen = as_matrix(table.column("vector"), side.matrix().width), table.column("seen").combine_chunks()
-    targets = Ragged(np.arange(len(vectors) + 1), table.column("target").to_numpy().astype(np.int32))
-    return HeldOut(vectors, targets, Ragged.of_lengths(seen.value_lengths().to_numpy(), seen.flatten().to_numpy()))
+    """The users that calibrate the scores, learned without what is held out of them."""
+    (histories, targets), opened = calibrating(pairs), _OpenSide(side)
+    seen = histories.items.with_values(opened.rows[histories.items.values])
+    vectors = opened.folded(replace(histories, items=seen))
+    return HeldOut(vectors, targets.with_values(opened.rows[targets.values]), seen)
 
 
 def fold_in_users(pairs: DataFrame, side: UserSide) -> DataFrame:
@@ -169,7 +175,7 @@ def write_users(users: DataFrame | LocalPairs, count: int, side: UserSide, store
         parts = [users.part(start, stop, shard) for shard, (start, stop) in enumerate(pairwise(cuts)) if start < stop]
         with all_cores() as pool:
             return write_user_shards_here(parts, count, store, side.schema(), partial(_finished, side), pool)
-    columns = ("vector",) if side.fold_in is None else ("item", "events", "newest")
+    columns = ("vector",) if side.fold_in is None else _PAIR
     keyed = users.select(F.crc32("user_id").alias("key"), F.col("user_id").alias("id"), *columns)
     placed = into_shards(keyed, count)
     rows = placed if side.fold_in is None else _histories(placed, "shard", "key", "id")
@@ -215,10 +221,7 @@ def _histories(pairs: DataFrame, *by: str) -> DataFrame:
     """A row a user, with its items in ascending order and what goes with them: what is added up is added in one order."""
     entry = F.struct("item", F.col("events").cast("float").alias("events"), "newest")
     history = F.sort_array(F.collect_list(entry)).alias("history")
-    columns = [
-        F.col(f"history.{name}").alias(alias)
-        for name, alias in zip(("item", "events", "newest"), _HISTORY, strict=True)
-    ]
+    columns = [F.col(f"history.{name}").alias(alias) for name, alias in zip(_PAIR, _HISTORY, strict=True)]
     return pairs.groupBy(*by).agg(history).select(*by, *columns)
 
 
@@ -227,19 +230,6 @@ def _only_vectors(side: UserSide, batches: Batches) -> Iterator[pa.RecordBatch]:
     for batch in batches:
         columns = [batch.column("user_id"), as_lists(opened.vectors(batch))]
         yield pa.RecordBatch.from_arrays(columns, ["user_id", "vector"])
-
-
-def _without_targets(side: UserSide, batches: Batches) -> Iterator[pa.RecordBatch]:
-    opened = _OpenSide(side)
-    for batch in batches:
-        seen = opened.histories(batch).items
-        columns = {
-            "user_id": batch.column("user_id"),
-            "target": pa.array(opened.rows[batch.column("target").to_numpy()]),
-            "vector": as_lists(opened.vectors(batch)),
-            "seen": pa.ListArray.from_arrays(pa.array(seen.indptr.astype(np.int32)), seen.values),
-        }
-        yield pa.RecordBatch.from_pydict(columns)
 
 
 def _finished(side: UserSide, batches: Batches) -> Iterator[pa.RecordBatch]:

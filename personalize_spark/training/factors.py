@@ -51,7 +51,7 @@ class UserSource:
 
     Attributes:
         rows: (user_id string, vector array<float>), a row a user; or, with `fold_in`, (user_id, item, events, newest), all
-            that the users did, and `target`, see `interactions`, where the scale is to be fitted; or all of that in this process.
+            that the users did, and `held`, see `interactions`, where the scale is to be fitted; or all of that in this process.
         count: how many users there are.
         fold_in: makes the fold-in from the items' factors, in the order in which they are written.
         choices: what the scale of known vectors is fitted to; `None`: the temperature is 1.

@@ -46,6 +46,10 @@ class Histories:
     events: NDArray[np.float32]
     newest: NDArray[np.int64]
 
+    def where(self, wanted: NDArray[np.bool_]) -> Histories:
+        """The same users without what is not wanted, bool (m,)."""
+        return Histories(self.items.where(wanted), self.events[wanted], self.newest[wanted])
+
     def newest_first(self) -> NDArray[np.int64]:
         """int64 (m,): the positions by user, the newest item first; of items last met at once the one of the highest id."""
         order: NDArray[np.int64] = np.lexsort((-self.items.place_in_row(), -self.newest, self.items.row_ids()))

@@ -4,7 +4,7 @@ Frames of this module have these columns, as far as they have them:
 
     user_id, item_id: string    user, item: int, their numbers    key: long, the CRC-32 of user_id
     events: long, how often this user met this item    newest: long, when last (TIMESTAMP)
-    target: int, the item held out for a user that calibrates the scores, else null
+    held: boolean, whether this is held out, of users that calibrate the scores; of others null
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from personalize_spark.training.configuration import Events
 
 _BUCKET_BITS = 8
 """Users are numbered in 256 buckets at once; 2^31 / 256 = 8.4 million users fit in each."""
-MIN_ITEMS = 3
-"""A user whose newest item is held out keeps at least two."""
+MIN_ITEMS, HELD_PART = 3, 10
+"""A user with three items or more may calibrate: the newest tenth of them is held out, at least one."""
 _CALIBRATING_USERS = 2048
 
 
@@ -88,32 +88,32 @@ def collect_items(items: DataFrame) -> pa.Table:
 
 
 def number_pairs(pairs: DataFrame, items: DataFrame) -> DataFrame:
-    """(user_id, key, user, item, events, newest, target) of all pairs.
+    """(user_id, key, user, item, events, newest, held) of all pairs.
 
-    About 2,000 users, chosen by the hash of the id among those with three items or more, have a target: their newest
-    item, of several the one of the highest number.
+    About 2,000 users calibrate, chosen by the hash of the id among those with three items or more. The newest tenth of their
+    items is held out, at least one; of items last met at once first those of the highest numbers.
     """
     numbered = pairs.join(items.select("item_id", "item"), "item_id")
-    newest = F.max(F.struct("newest", "item"))["item"].alias("newest_item")
-    users = _number_users(numbered.groupBy("user_id").agg(F.count("*").alias("items"), newest))
+    users = _number_users(numbered.groupBy("user_id").agg(F.count("*").alias("items")))
     with persisted(users):
-        eligible = F.col("items") >= MIN_ITEMS
-        sampled = F.col("key") < sampled_keys(users.where(eligible).count())
-        target = F.when(eligible & sampled, F.col("newest_item")).alias("target")
-        users = users.select("user_id", "key", "user", target)
-        return numbered.join(users, "user_id").select("user_id", "key", "user", "item", "events", "newest", "target")
+        eligible = users.where(F.col("items") >= MIN_ITEMS)
+        chosen = eligible.where(F.col("key") < sampled_keys(eligible.count())).select("user_id")
+        met = F.sort_array(F.collect_list(F.struct("newest", "item")), asc=False)
+        cuts = numbered.join(F.broadcast(chosen), "user_id").groupBy("user_id").agg(met.alias("met"))
+        oldest = F.get("met", F.greatest(F.lit(1), F.floor(F.size("met") / HELD_PART)) - 1)
+        users = users.join(F.broadcast(cuts.select("user_id", oldest.alias("oldest"))), "user_id", "left")
+        held = (F.struct("newest", "item") >= F.col("oldest")).alias("held")
+        return numbered.join(users, "user_id").select("user_id", "key", "user", "item", "events", "newest", held)
 
 
 def sampled_keys(eligible: int) -> int:
-    """Users whose key is below have a target, if they are eligible: about 2,000."""
+    """Users whose key is below calibrate, if they are eligible: about 2,000."""
     return int(min(1.0, _CALIBRATING_USERS / max(1, eligible)) * (1 << 32))
 
 
 def count_known(pairs: DataFrame, items: pa.Table) -> pa.Table:
     """The table of `collect_items` with the column `known`: the events of each item that are not held out."""
-    held_out = collect_arrow(
-        pairs.where(F.col("item") == F.col("target")).groupBy("item").agg(F.sum("events").alias("events"))
-    )
+    held_out = collect_arrow(pairs.where("held").groupBy("item").agg(F.sum("events").alias("events")))
     counts = items.column("events").to_numpy().copy()
     counts[held_out.column("item").to_numpy()] -= held_out.column("events").to_numpy()
     return items.append_column("known", pa.array(counts))
@@ -121,7 +121,7 @@ def count_known(pairs: DataFrame, items: pa.Table) -> pa.Table:
 
 def known(pairs: DataFrame) -> DataFrame:
     """The pairs without those that are held out."""
-    return pairs.where(F.col("target").isNull() | (F.col("item") != F.col("target")))
+    return pairs.where("held IS NULL OR NOT held")
 
 
 Keep = Callable[[DataFrame], DataFrame]

@@ -18,7 +18,8 @@ from personalize_spark.artifacts.shards import keys_of
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.spark import collect_arrow
 from personalize_spark.training.alternating import Pairs
-from personalize_spark.training.interactions import MIN_ITEMS, Totals, no_interactions, sampled_keys
+from personalize_spark.training.fold_in import Histories
+from personalize_spark.training.interactions import HELD_PART, MIN_ITEMS, Totals, no_interactions, sampled_keys
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class LocalPairs:
         met: by user the items, ascending.
         events: float32 (n,), how often.
         newest: int64 (n,), when last.
-        targets: int32 (U,), the item that is held out; -1: none.
+        held: bool (n,), whether it is held out.
     """
 
     totals: Totals
@@ -43,7 +44,7 @@ class LocalPairs:
     met: Ragged[np.int32]
     events: NDArray[np.float32]
     newest: NDArray[np.int64]
-    targets: NDArray[np.int32]
+    held: NDArray[np.bool_]
 
     @classmethod
     def read(cls, table: DataFrame) -> LocalPairs:
@@ -68,8 +69,7 @@ class LocalPairs:
         owners, met_items = np.divmod(pairs[starts], len(items))
         met = Ragged.of_lengths(np.bincount(owners, minlength=len(users)), met_items.astype(np.int32))
         keys = keys_of(users.cast(pa.binary()).to_pylist())
-        targets = _targets(met, newest, keys)
-        counts, held = np.bincount(of_items), _is_target(met, targets)
+        counts, held = np.bincount(of_items), _held(met, newest, keys)
         known = counts - np.bincount(met.values[held], events[held], len(items)).astype(np.int64)
         table_of_items = {
             "item": np.arange(len(items), dtype=np.int32),
@@ -77,34 +77,33 @@ class LocalPairs:
             "events": counts,
             "known": known,
         }
-        return cls(totals, pa.table(table_of_items), users, keys, met, events.astype(np.float32), newest, targets)
+        return cls(totals, pa.table(table_of_items), users, keys, met, events.astype(np.float32), newest, held)
 
     def with_nothing_held_out(self) -> LocalPairs:
         """The same for models that learn from all of it."""
-        return replace(self, targets=np.full_like(self.targets, -1))
+        return replace(self, held=np.zeros_like(self.held))
 
     def known(self) -> Pairs:
         """Those that are not held out."""
-        kept = ~_is_target(self.met, self.targets)
+        kept = ~self.held
         owners = np.repeat(np.arange(len(self.ids), dtype=np.int32), self.met.lengths)
         return Pairs(owners[kept], self.met.values[kept], self.events[kept], (len(self.ids), self.items.num_rows))
 
     def known_in_order(self) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]:
         """Int (n,) each: users, items and times of those that are not held out, in the order in which each user met the items."""
-        kept = np.flatnonzero(~_is_target(self.met, self.targets))
+        kept = np.flatnonzero(~self.held)
         owners = self.met.row_ids()[kept]
         order = np.lexsort((self.met.values[kept], self.newest[kept], owners))
         places = kept[order]
         return owners[order], self.met.values[places], self.newest[places]
 
-    def without_targets(self) -> pa.RecordBatch:
-        """(user_id, target, items, events, newest) of the users that have a target, without it, by the bytes of their ids."""
-        users = np.flatnonzero(self.targets >= 0)
+    def calibrating(self) -> tuple[Histories, NDArray[np.bool_]]:
+        """All that the users that calibrate the scores did, by the bytes of their ids and numbers of items; and what of it is held out."""
+        users = np.flatnonzero(np.bincount(self.met.row_ids()[self.held], minlength=len(self.ids)))
         users = users[pc.sort_indices(self.ids.take(pa.array(users)).cast(pa.binary())).to_numpy()]
         places = self.met.positions(users)
-        kept = places.values[self.met.values[places.values] != self.targets[users][places.row_ids()]]
-        columns = {"user_id": self.ids.take(pa.array(users)), "target": pa.array(self.targets[users])}
-        return pa.RecordBatch.from_pydict(columns | self._histories(places.lengths - 1, kept))
+        items, kept = places.with_values(self.met.values[places.values]), places.values
+        return Histories(items, self.events[kept], self.newest[kept]), self.held[kept]
 
     def part(self, start: int, stop: int, shard: int) -> pa.RecordBatch:
         """(shard, key, id, items, events, newest) of some users, one behind the other."""
@@ -114,12 +113,10 @@ class LocalPairs:
             "id": self.ids.slice(start, stop - start),
         }
         pairs = slice(int(self.met.indptr[start]), int(self.met.indptr[stop]))
-        return pa.RecordBatch.from_pydict(columns | self._histories(self.met.lengths[start:stop], pairs))
-
-    def _histories(self, lengths: NDArray[np.int64], pairs: NDArray[np.int64] | slice) -> dict[str, pa.Array]:
-        ends = pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
-        columns: dict[str, NDArray[Any]] = {"items": self.met.values, "events": self.events, "newest": self.newest}
-        return {name: pa.ListArray.from_arrays(ends, pa.array(column[pairs])) for name, column in columns.items()}
+        ends = pa.array((self.met.indptr[start : stop + 1] - self.met.indptr[start]).astype(np.int32))
+        values: dict[str, NDArray[Any]] = {"items": self.met.values, "events": self.events, "newest": self.newest}
+        lists = {name: pa.ListArray.from_arrays(ends, pa.array(column[pairs])) for name, column in values.items()}
+        return pa.RecordBatch.from_pydict(columns | lists)
 
 
 def _numbered(column: pa.ChunkedArray, *, by_key: bool) -> tuple[pa.Array, NDArray[np.int32]]:
@@ -134,16 +131,11 @@ def _numbered(column: pa.ChunkedArray, *, by_key: bool) -> tuple[pa.Array, NDArr
     return ids.take(order), places[np.concatenate([chunk.indices.to_numpy() for chunk in chunks])]
 
 
-def _targets(met: Ragged[np.int32], newest: NDArray[np.int64], keys: NDArray[np.uint32]) -> NDArray[np.int32]:
+def _held(met: Ragged[np.int32], newest: NDArray[np.int64], keys: NDArray[np.uint32]) -> NDArray[np.bool_]:
     """See `interactions.number_pairs`."""
-    targets, eligible = np.full(len(met), -1, np.int32), met.lengths >= MIN_ITEMS
+    held, eligible = np.zeros(len(newest), bool), met.lengths >= MIN_ITEMS
     for user in np.flatnonzero(eligible & (keys < sampled_keys(int(eligible.sum())))).tolist():
-        row = slice(met.indptr[user], met.indptr[user + 1])
-        targets[user] = met.values[row][np.lexsort((met.values[row], newest[row]))[-1]]
-    return targets
-
-
-def _is_target(met: Ragged[np.int32], targets: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """Bool (n,): whether a pair is held out."""
-    held: NDArray[np.bool_] = met.values == np.repeat(targets, met.lengths)
+        first, end = met.indptr[user : user + 2]
+        in_order = np.lexsort((met.values[first:end], newest[first:end]))
+        held[first + in_order[-max(1, len(in_order) // HELD_PART) :]] = True
     return held

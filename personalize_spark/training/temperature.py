@@ -2,7 +2,7 @@
 
 The exponent of user u and item i is ``t w_u . w_i + a log(1 + n_i)``, of the n_i interactions of the item. The temperature t > 0 and
 the share a >= 0 are those under which the softmax over all items explains held-out interactions best. The mean loss
-``log sum_j exp(e_uj) - e_u*`` is convex in both, and at t = 0, a = 1 it is that of popularity with one more interaction an
+``log sum_j exp(e_uj) - e_u*``, where e_u* is the mean over what was held out of the user, is convex in both, and at t = 0, a = 1 it is that of popularity with one more interaction an
 item. The search starts beside that point and only descends, so the scores never explain less than popularity does (by more than 1e-5 nats, which t > 0 costs).
 
 Where users are lists of items, the exponent is then bent, `scoring.curve`: `fit_bend`.
@@ -73,7 +73,7 @@ Fit = Callable[[float | None], ScaleFit]
 
 def fit_scale(
     users: NDArray[np.float32],
-    targets: NDArray[np.int64],
+    targets: Ragged[np.int32],
     items: NDArray[np.float32],
     prior: NDArray[np.float64] | None = None,
     ratio: float | None = None,
@@ -82,7 +82,7 @@ def fit_scale(
 
     Args:
         users: float32 (H, d), learned without the targets; H >= 1.
-        targets: int64 (H,), the row of ``items`` that each user came to next.
+        targets: by user the rows of ``items`` that it came to next, at least one.
         items: float32 (I, d); may be a memory map.
         prior: float64 (I,), ``log(1 + n_i)``; `None`: popularity has no share, and only the temperature is fitted.
         ratio: of popularity's share to the temperature, where that is given: the order is, and only how sharp the scores are is fitted.
@@ -91,11 +91,11 @@ def fit_scale(
         The optimum; where the products say nothing (or are all equal) a temperature at which they hardly count.
     """
     offsets = np.zeros(len(items)) if prior is None else prior
-    loss = partial(_mean_loss, users, targets, items, offsets)
+    loss = partial(_mean_loss, users, items, offsets, _anchors(users, targets, items, offsets))
     return _least(loss, _spread(users, items), 0.0 if prior is None else ratio)
 
 
-def fit_of(users: NDArray[Any], targets: NDArray[np.int64], items: Items, prior: NDArray[np.float64] | None) -> Fit:
+def fit_of(users: NDArray[Any], targets: Ragged[np.int32], items: Items, prior: NDArray[np.float64] | None) -> Fit:
     """The fit over either kind of item side."""
     if isinstance(items, SparseItems):
         return sparse_fit(users, targets, items, np.zeros(len(items)) if prior is None else prior)
@@ -103,9 +103,9 @@ def fit_of(users: NDArray[Any], targets: NDArray[np.int64], items: Items, prior:
 
 
 def sparse_fit(
-    users: NDArray[np.int32], targets: NDArray[np.int64], items: SparseItems, prior: NDArray[np.float64]
+    users: NDArray[np.int32], targets: Ragged[np.int32], items: SparseItems, prior: NDArray[np.float64]
 ) -> Fit:
-    """The same for sparse items, whose own share of popularity is 0: int32 (H, K), int64 (H,), I items, float64 (I,).
+    """The same for sparse items, whose own share of popularity is 0: int32 (H, K), H rows, I items, float64 (I,).
 
     What a user's items lead to is added up once, for fits of all ratios.
     """
@@ -117,7 +117,7 @@ def sparse_fit(
 
 def fit_bend(
     users: NDArray[np.int32],
-    targets: NDArray[np.int64],
+    targets: Ragged[np.int32],
     items: SparseItems,
     prior: NDArray[np.float64],
     fit: ScaleFit,
@@ -157,12 +157,12 @@ def fit_bend(
     return ScaleFit(Scale(g / c, ratio * g / c, 1 / g), log_loss)
 
 
-def _parts(users: NDArray[np.int32], targets: NDArray[np.int64], items: SparseItems) -> list[_Sums]:
-    chosen = products_of(users, np.arange(len(users)), items, targets)
+def _parts(users: NDArray[np.int32], targets: Ragged[np.int32], items: SparseItems) -> list[_Sums]:
+    chosen = targets.with_values(products_of(users, targets.row_ids(), items, targets.values.astype(np.int64)))
 
     def added(some: slice) -> list[_Sums]:
-        own, wanted = chosen[some], targets[some]
-        return [_Sums(found, sums, own[part], wanted[part]) for part, found, sums in items.sums(users[some])]
+        own, wanted = chosen.part(some), targets.part(some)
+        return [_Sums(found, sums, own.part(rows), wanted.part(rows)) for rows, found, sums in items.sums(users[some])]
 
     with all_cores() as pool:
         return [*chain.from_iterable(pool.map(added, _some(len(users))))]
@@ -194,12 +194,12 @@ def _least(loss_of: Callable[[Scale, ThreadPoolExecutor], list[float]], spread: 
 
 @dataclass(frozen=True)
 class _Sums:
-    """Of some users the items whose products are not 0, and these products; and the targets, int64 (h,), and theirs, float64 (h,)."""
+    """Of some users the items whose products are not 0, and these products; and the targets' own products, and the targets."""
 
     items: Ragged[np.int32]
     products: NDArray[np.float64]
-    chosen: NDArray[np.float64]
-    targets: NDArray[np.int64]
+    chosen: Ragged[np.float64]
+    targets: Ragged[np.int32]
 
     @cached_property
     def rows(self) -> NDArray[np.int64]:
@@ -262,7 +262,7 @@ def _straight_loss(
     rest = np.exp(base - base.max())
 
     def of_part(part: _Sums) -> NDArray[np.float64]:
-        chosen = np.stack([part.chosen, prior[part.targets]], axis=1)
+        chosen = np.stack([part.chosen.means(), part.targets.with_values(prior[part.targets.values]).means()], axis=1)
         found = listed_moments(native, part.items, part.products, weights, prior, rest)
         gaps: NDArray[np.float64] = (found - np.column_stack([chosen @ weights, chosen])).sum(axis=0)
         return gaps
@@ -282,16 +282,16 @@ def _sparse_loss(
         items, rows = part.items.values, part.rows
         # np.take lets other threads go on, which an index does not
         exponents, slopes = shape(part.products, prior.take(items))
-        chosen, slopes_of_chosen = shape(part.chosen, prior[part.targets])
+        chosen, slopes_of_chosen = shape(part.chosen.values, prior[part.targets.values])
         peaks = np.full(len(part.items), highest)
         peaks[part.filled] = np.maximum(highest, np.maximum.reduceat(exponents, part.items.indptr[part.filled]))
         shift = np.exp(highest - peaks)
         weights, without = np.exp(exponents - peaks.take(rows)), rest.take(items) * shift.take(rows)
         sums = rest.sum() * shift + part.by_user(weights - without)
-        found = [(peaks + np.log(sums) - chosen).sum()]
+        found = [(peaks + np.log(sums) - part.targets.with_values(chosen).means()).sum()]
         for own, general, of_chosen in zip(slopes, slopes_of_all, slopes_of_chosen, strict=True):
             means = (rest @ general * shift + part.by_user(own * weights - general.take(items) * without)) / sums
-            found.append((means - of_chosen).sum())
+            found.append((means - part.targets.with_values(of_chosen).means()).sum())
         return np.array(found)
 
     return _mean(pool.map(of_part, parts), parts)
@@ -315,39 +315,49 @@ def _spread(users: NDArray[np.float32], items: NDArray[np.float32]) -> float:
 
 def _mean_loss(
     users: NDArray[np.float32],
-    targets: NDArray[np.int64],
     items: NDArray[np.float32],
     prior: NDArray[np.float64],
+    anchors: NDArray[np.float64],
     scale: Scale,
     pool: ThreadPoolExecutor,
 ) -> list[float]:
     """The mean loss and its slopes in temperature and share."""
     if (native := kernel()) is not None:
-        chosen = np.einsum("ij,ij->i", users.astype(np.float64), items[targets].astype(np.float64))
-        anchors, weights = np.stack([chosen, prior[targets]], axis=1), (scale.temperature, scale.popularity)
+        weights = scale.temperature, scale.popularity
         means = moments(native, users, items, weights, prior, anchors, pool).mean(axis=0)
     else:
-        blocks = ((users[rows].astype(np.float64), targets[rows]) for rows in _some(len(users)))
+        blocks = ((users[rows].astype(np.float64), anchors[rows]) for rows in _some(len(users)))
         total = sum(_block(*block, items, prior, scale) for block in blocks)
         means = total / len(users)
     found: list[float] = means.tolist()
     return found
 
 
+def _anchors(
+    users: NDArray[np.float32], targets: Ragged[np.int32], items: NDArray[np.float32], prior: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Float64 (H, 2): of each user the means over its targets of their products and of the logarithms of their popularity."""
+    products = np.empty(len(targets.values))
+    owners = targets.row_ids()
+    for rows in _some(len(products)):
+        some = users[owners[rows]], items[targets.values[rows]]
+        products[rows] = np.einsum("ij,ij->i", *(each.astype(np.float64) for each in some))
+    return np.stack([targets.with_values(each).means() for each in (products, prior[targets.values])], axis=1)
+
+
 def _block(
     users: NDArray[np.float64],
-    targets: NDArray[np.int64],
+    anchors: NDArray[np.float64],
     items: NDArray[np.float32],
     prior: NDArray[np.float64],
     scale: Scale,
 ) -> NDArray[np.float64]:
     """Float64 (3,): loss and slopes, summed over some users."""
-    chosen = np.einsum("ij,ij->i", users, items[targets].astype(np.float64))
     peak, sums, start = np.full(len(users), -np.inf), np.zeros((3, len(users))), 0
     for tile in _tiles(items):
         # relative to the chosen item: what is large and alike in the products takes no digits away
-        gaps = users @ tile.T - chosen[:, None]
-        lead = prior[start : start + len(tile)] - prior[targets][:, None]
+        gaps = users @ tile.T - anchors[:, :1]
+        lead = prior[start : start + len(tile)] - anchors[:, 1:]
         exponents = scale.temperature * gaps + scale.popularity * lead
         higher = np.maximum(peak, exponents.max(axis=1))
         weights = np.exp(exponents - higher[:, None])
@@ -359,7 +369,7 @@ def _block(
 
 
 def _some(users: int) -> Iterator[slice]:
-    """All of so many users, some at a time."""
+    """All of so many, some at a time."""
     for start in range(0, users, _USERS):
         yield slice(start, start + _USERS)
 

@@ -30,6 +30,7 @@ from personalize_spark.external.check import unit
 from personalize_spark.recipes import RECIPES, Settings
 from personalize_spark.scoring.curve import STRAIGHT
 from personalize_spark.scoring.model import Model
+from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.solutions import write_model
 from personalize_spark.solutions.import_model import LOADERS, Sources, Target, import_model
 from personalize_spark.storage.location import hadoop_uri, open_store
@@ -245,7 +246,7 @@ def test_the_temperature_is_fitted_to_everybodys_newest_item(columns: int, load:
     uri, newest = write_interactions(tmp_path, model, times=columns == 3)
     sources = {"items": write_parquet(tmp_path, model.items, "i"), "users": write_parquet(tmp_path, model.users, "u")}
     imported = load(model, fit=True, interactions=uri, **sources)
-    targets = np.array([list(model.items).index(newest[user]) for user in model.users])
+    targets = Ragged.singles(np.array([list(model.items).index(newest[user]) for user in model.users], np.int32))
     fitted = fit_scale(matrix(model.users), targets, matrix(model.items)).scale
     assert fitted.temperature > 1.2, "no fit, the test shows nothing"
     assert imported.curve.temperature == pytest.approx(fitted.temperature, rel=1e-4)

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from personalize_spark.recipes import RECIPES
+from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.solutions import tuning
 from personalize_spark.solutions.tuning import Measured, chosen, train_best
 from personalize_spark.training.configuration import Hyperparameters
@@ -53,7 +54,7 @@ def test_where_popularity_is_as_good_als_is_the_one_that_was_measured(monkeypatc
     training = Training(
         RECIPES["aws-user-personalization"], nothing, Totals(90, 30, 30), Hyperparameters(), nothing, nothing
     )
-    held = tuning._Known(nothing, np.zeros(30, np.int64), 0.05)
+    held = tuning._Known(nothing, Ragged.singles(np.zeros(30, np.int32)), 0.05)
     fit = ScaleFit(Scale(1.0), 7.0)
     monkeypatch.setattr(tuning, "_known", lambda _: held)
     monkeypatch.setattr(tuning, "_candidates", lambda *_: iter(candidates))

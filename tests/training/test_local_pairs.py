@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from pyspark.sql import DataFrame, SparkSession
 from personalize_spark.artifacts.shards import keys_of
 from personalize_spark.errors import DataError
 from personalize_spark.recipes import RECIPES
+from personalize_spark.solutions.write_users import calibrating
 from personalize_spark.training.configuration import Hyperparameters
 from personalize_spark.training.cooccurrence import Closeness, cooccurrences
 from personalize_spark.training.interactions import (
@@ -55,12 +56,16 @@ def test_they_are_counted_numbered_and_held_out_as_frames_are(table: DataFrame) 
     assert here.totals == totals(pairs)
     assert here.items.select(items.column_names).to_pylist() == items.to_pylist()
     assert here.items.column("item_id").to_pylist() == sorted(set(items.column("item_id").to_pylist()), key=str.encode)
-    expected = {(row.user_id, row.item): (row.events, row.newest, row.target) for row in frame.collect()}
-    names, targets = here.ids.to_pylist(), [None if target < 0 else target for target in here.targets.tolist()]
-    owners = here.met.row_ids().tolist()
-    found = zip(owners, here.met.values.tolist(), here.events.tolist(), here.newest.tolist(), strict=True)
-    assert {(names[user], item): (events, newest, targets[user]) for user, item, events, newest in found} == expected
-    assert any(targets)
+    expected = {(row.user_id, row.item): (row.events, row.newest, row.held) for row in frame.collect()}
+    names, owners = here.ids.to_pylist(), here.met.row_ids().tolist()
+    columns = owners, here.met.values.tolist(), here.events.tolist(), here.newest.tolist(), here.held.tolist()
+    some = {user for user, held in zip(owners, columns[-1], strict=True) if held}
+    found = {
+        (names[user], item): (events, newest, held if user in some else None)
+        for user, item, events, newest, held in zip(*columns, strict=True)
+    }
+    assert found == expected
+    assert 0 < len(some) < len(names)
     kept = here.known()
     assert sorted(zip(kept.users.tolist(), kept.items.tolist(), kept.events.tolist(), strict=True)) == sorted(
         (names.index(row.user_id), row.item, row.events) for row in known(frame).collect()
@@ -76,16 +81,38 @@ def test_users_stand_by_key_and_their_histories_leave_out_what_is_held_out(table
     assert part.column("id").to_pylist() == here.ids.to_pylist()[3:9]
     assert part.column("items").to_pylist() == [here.met.row(user).tolist() for user in range(3, 9)]
     assert set(part.column("shard").to_pylist()) == {5}
-    rest = here.without_targets()
-    for row in rest.to_pylist():
-        user = here.ids.to_pylist().index(row["user_id"])
-        assert row["target"] == here.targets[user]
-        places = [place for place, item in enumerate(here.met.row(user).tolist()) if item != row["target"]]
-        at = np.arange(here.met.indptr[user], here.met.indptr[user + 1])[places]
-        assert row["items"] == here.met.values[at].tolist()
-        assert row["events"] == here.events[at].tolist()
-        assert row["newest"] == here.newest[at].tolist()
-    assert rest.num_rows == (here.targets >= 0).sum() > 0
+
+
+def test_of_users_who_calibrate_the_newest_tenth_of_their_items_is_held_out(table: DataFrame) -> None:
+    here = LocalPairs.read(table)
+    names, lengths = here.ids.to_pylist(), here.met.lengths
+    known_well = sorted((name for name, met in zip(names, lengths, strict=True) if met >= 3), key=str.encode)
+    histories, held = here.calibrating()
+    assert [histories.items.row(place).tolist() for place in range(len(histories.items))] == [
+        here.met.row(names.index(name)).tolist() for name in known_well
+    ]
+    most = 0
+    for place, name in enumerate(known_well):
+        part = slice(*histories.items.indptr[place : place + 2])
+        user = slice(*here.met.indptr[names.index(name) :][:2])
+        for mine, whole in ((histories.events, here.events), (histories.newest, here.newest), (held, here.held)):
+            assert mine[part].tolist() == whole[user].tolist()
+        in_order = sorted(
+            zip(here.newest[user].tolist(), here.met.values[user].tolist(), held[part].tolist(), strict=True)
+        )
+        count = max(1, len(in_order) // 10)
+        assert [each for *_, each in in_order] == [False] * (len(in_order) - count) + [True] * count
+        most = max(most, count)
+    assert most > 1
+    assert not here.held[(lengths < 3)[here.met.row_ids()]].any()
+
+
+def test_frames_tell_the_same_of_users_who_calibrate(table: DataFrame) -> None:
+    pairs = count_pairs(table)
+    frame = number_pairs(pairs, number_items(pairs))
+    (histories, targets), found = calibrating(LocalPairs.read(table)), calibrating(frame)
+    np.testing.assert_equal(asdict(found[0]), asdict(histories))
+    np.testing.assert_equal(asdict(found[1]), asdict(targets))
 
 
 def test_no_interactions_are_an_error(table: DataFrame) -> None:

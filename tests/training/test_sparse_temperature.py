@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 
@@ -10,12 +11,15 @@ import pytest
 from numpy.typing import NDArray
 
 from personalize_spark.scoring.curve import Curve
+from personalize_spark.scoring.kernel import Kernel, kernel
+from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.softmax import log_normalisers
 from personalize_spark.scoring.sparse import SparseItems
 from personalize_spark.scoring.topn import products_of
 from personalize_spark.training import temperature
 from personalize_spark.training.temperature import Scale, ScaleFit, fit_bend, fit_scale, sparse_fit
 from tests.scoring.test_sparse import drawn, product
+from tests.training.test_temperature import singles
 
 
 @pytest.mark.slow
@@ -25,8 +29,8 @@ def test_the_scale_is_that_of_the_same_products_as_factors() -> None:
     prior = np.log1p(np.arange(40.0))
     rng = np.random.default_rng(0)
     targets = np.argmax(4 * dense + 0.7 * prior + rng.gumbel(size=dense.shape), axis=1)
-    expected = fit_scale(dense, targets, np.eye(40, dtype=np.float32), prior)
-    fitted = sparse_fit(users, targets, items, prior)(None)
+    expected = fit_scale(dense, singles(targets), np.eye(40, dtype=np.float32), prior)
+    fitted = sparse_fit(users, singles(targets), items, prior)(None)
     assert fitted.log_loss == pytest.approx(expected.log_loss, abs=1e-7)
     assert fitted.scale.temperature == pytest.approx(expected.scale.temperature, rel=1e-3)
     assert fitted.scale.popularity == pytest.approx(expected.scale.popularity, rel=1e-3)
@@ -39,8 +43,8 @@ def test_a_given_ratio_is_kept_and_the_temperature_is_the_best_with_it() -> None
     targets = np.argmax(4 * dense + 0.7 * prior + rng.gumbel(size=dense.shape), axis=1)
     factors = np.eye(40, dtype=np.float32)
     for found in (
-        sparse_fit(users, targets, items, prior)(0.3),
-        fit_scale(dense, targets, factors, prior, 0.3),
+        sparse_fit(users, singles(targets), items, prior)(0.3),
+        fit_scale(dense, singles(targets), factors, prior, 0.3),
     ):
         losses = [
             float(np.mean(np.log(np.exp(scores).sum(axis=1)) - scores[np.arange(200), targets]))
@@ -61,7 +65,7 @@ def test_what_misleads_leaves_the_scores_to_popularity(seed: int) -> None:
     gumbel = np.random.default_rng(seed).gumbel(size=dense.shape)
     targets = np.argmax(prior - 2 * dense + gumbel, axis=1)
     popularity = float(np.log(np.exp(prior).sum()) - prior[targets].mean())
-    fitted = sparse_fit(users, targets, items, prior)(None)
+    fitted = sparse_fit(users, singles(targets), items, prior)(None)
     assert fitted.log_loss <= popularity + 1e-5
     # and the scores of the model that is written have it
     share = fitted.scale.popularity * prior.max() / fitted.scale.temperature
@@ -95,8 +99,8 @@ def _losses(
 @pytest.mark.parametrize("given", [None, 0.02])
 def test_scores_that_rise_less_at_the_top_are_found_and_no_order_changes(given: float | None) -> None:
     items, users, prior, targets = _choices(3, Curve(200.0, 0.3))
-    straight = sparse_fit(users, targets, items, prior)(given)
-    bent = fit_bend(users, targets, items, prior, straight)
+    straight = sparse_fit(users, singles(targets), items, prior)(given)
+    bent = fit_bend(users, singles(targets), items, prior, straight)
     scale = bent.scale
     assert bent.log_loss < straight.log_loss - 0.05
     assert scale.popularity / scale.temperature == pytest.approx(straight.scale.popularity / straight.scale.temperature)
@@ -110,24 +114,46 @@ def test_scores_that_rise_less_at_the_top_are_found_and_no_order_changes(given: 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_bend_never_explains_less(seed: int) -> None:
     items, users, prior, targets = _choices(seed, Curve(3.0), users=50)
-    straight = sparse_fit(users, targets, items, prior)(None)
-    bent = fit_bend(users, targets, items, prior, straight)
+    straight = sparse_fit(users, singles(targets), items, prior)(None)
+    bent = fit_bend(users, singles(targets), items, prior, straight)
     assert bent == straight or bent.log_loss < straight.log_loss - 1 / 50
 
 
 def test_where_nothing_leads_anywhere_nothing_is_bent() -> None:
     items, users, prior, targets = _choices(1, Curve(3.0), users=20)
     fit = ScaleFit(Scale(1.0, 0.9), 3.0)
-    assert fit_bend(np.full_like(users, -1), targets, items, prior, fit) is fit
+    assert fit_bend(np.full_like(users, -1), singles(targets), items, prior, fit) is fit
 
 
 def test_the_kernel_and_numpy_find_the_same_scale_of_lists(monkeypatch: pytest.MonkeyPatch) -> None:
     items, users = drawn(5, count=40, users=200, share=0.0)
     prior, rng = np.log1p(np.arange(40.0)), np.random.default_rng(0)
     targets = rng.integers(0, 40, 200) // 2
-    native = sparse_fit(users, targets, items, prior)(None)
+    native = sparse_fit(users, singles(targets), items, prior)(None)
     monkeypatch.setattr(temperature, "kernel", lambda: None)
-    numpy = sparse_fit(users, targets, items, prior)(None)
+    numpy = sparse_fit(users, singles(targets), items, prior)(None)
     assert native.log_loss == pytest.approx(numpy.log_loss, rel=1e-12)
     assert native.scale.temperature == pytest.approx(numpy.scale.temperature, rel=1e-5)
     assert native.scale.popularity == pytest.approx(numpy.scale.popularity, abs=1e-5)
+
+
+@pytest.mark.parametrize("used", [kernel, lambda: None])
+def test_what_was_held_out_of_a_user_counts_as_one_however_much_it_is(
+    used: Callable[[], Kernel | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(temperature, "kernel", used)
+    items, users, prior, targets = _choices(3, Curve(200.0, 0.3), users=300)
+    others = np.random.default_rng(2).integers(0, 40, 200)
+    rows = Ragged.grouped(np.append(np.arange(300), np.arange(200)), np.append(targets, others).astype(np.int32), 300)
+    both = np.concatenate([users, users])
+    # the same with each user twice, those with one item with it in both
+    twice = singles(np.append(targets, np.append(others, targets[200:])))
+    found, expected = sparse_fit(users, rows, items, prior)(None), sparse_fit(both, twice, items, prior)(None)
+    assert found.log_loss == pytest.approx(expected.log_loss, rel=1e-12)
+    bent, expected_bent = (
+        fit_bend(users, rows, items, prior, found),
+        fit_bend(both, twice, items, prior, expected),
+    )
+    assert bent.log_loss < found.log_loss
+    assert bent.log_loss == pytest.approx(expected_bent.log_loss, rel=1e-6)
+    assert bent.scale.bend == pytest.approx(expected_bent.scale.bend, rel=1e-3)
