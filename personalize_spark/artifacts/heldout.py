@@ -1,8 +1,11 @@
-"""What a model is measured with: users, and what they came to next that the model has not learned.
+"""What a model is measured by: users, what they came to next, and what was recommended to them before that was learned.
 
-heldout.vectors.npy                                        float32 (H, d), sparse int32 (H, K): the users, learned without their targets
 heldout.targets.indptr.npy  heldout.targets.values.npy     what was held out of each user's items
 heldout.seen.indptr.npy  heldout.seen.values.npy           the users' other items
+heldout.lists.npy                                          int32 (H, 25): what was recommended, -1 past the end
+heldout.chances.npy                                        float64 (H, 25): the chance that the scores give each place
+heldout.losses.npy                                         float64 (m,): -log of the score of each target, in nats
+heldout.seenshares.npy                                     float64 (H,): the part of the scores that a user's other items have
 heldout.peers.NAME.npy                                     int32 (H, 25): what a simple model would recommend, -1 past the end
 itempeers.NAME.npy                                         int32 (I, 25): the same of a model of related items, for each item
 """
@@ -10,7 +13,7 @@ itempeers.NAME.npy                                         int32 (I, 25): the sa
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,13 +25,14 @@ from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.users import Users
 from personalize_spark.storage.store import Store
 
-_VECTORS, _PEERS, _ITEM_PEERS = "heldout.vectors", "heldout.peers.", "itempeers."
+_RANKING = ("lists", "chances", "losses", "seenshares")
+_PEERS, _ITEM_PEERS = "heldout.peers.", "itempeers."
 COSINE, EASE = "cosine", "ease"
 """Names of peers."""
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class Asked:
     """H users to measure a model with.
 
     Attributes:
@@ -42,21 +46,61 @@ class HeldOut:
     seen: Ragged[np.int32]
 
 
+@dataclass(frozen=True)
+class Ranking:
+    """What a model says to H users.
+
+    Attributes:
+        lists: int32 (H, 25), the rows of the recommended items, -1 past the end.
+        chances: float64 (H, 25), the chance that the scores give each, among the items that the user has not seen.
+        losses: float64 (m,), -log of the score of each target, in nats.
+        seen_shares: float64 (H,), the sum of the scores of what each user has seen.
+    """
+
+    lists: NDArray[np.int32]
+    chances: NDArray[np.float64]
+    losses: NDArray[np.float64]
+    seen_shares: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What was held out of H users, and what a model that has not learned it says to them.
+
+    Attributes:
+        targets: by user, the items to find; at least one.
+        seen: by user, the items that are not recommended.
+        ranking: of the model.
+    """
+
+    targets: Ragged[np.int32]
+    seen: Ragged[np.int32]
+    ranking: Ranking
+
+    def renumbered(self, rows: NDArray[np.int32]) -> HeldOut:
+        """The same by other rows of the items: int32 (I,), by row the other one."""
+        lists = np.append(rows, np.int32(-1))[self.ranking.lists]
+        targets, seen = (each.with_values(rows[each.values]) for each in (self.targets, self.seen))
+        return HeldOut(targets, seen, replace(self.ranking, lists=lists))
+
+
 def write_held_out(store: Store, held_out: HeldOut) -> list[Entry]:
     """Write the columns of what was held out."""
+    ranking = held_out.ranking
+    columns: Sequence[NDArray[Any]] = (ranking.lists, ranking.chances, ranking.losses, ranking.seen_shares)
     return [
-        write_column(store, _VECTORS, held_out.vectors),
         *write_ragged(store, "heldout.targets", held_out.targets),
         *write_ragged(store, "heldout.seen", held_out.seen),
+        *(write_column(store, f"heldout.{name}", column) for name, column in zip(_RANKING, columns, strict=True)),
     ]
 
 
 def read_held_out(artifact: Artifact) -> HeldOut | None:
     """Map what a training held out; `None` where there is nothing."""
-    entry = artifact.entries.get(f"{_VECTORS}.npy")
-    if entry is None or not entry.rows:
+    if f"heldout.{_RANKING[0]}.npy" not in artifact.entries:
         return None
-    return HeldOut(artifact.column(_VECTORS), artifact.ragged("heldout.targets"), artifact.ragged("heldout.seen"))
+    ranking = Ranking(*(artifact.column(f"heldout.{name}") for name in _RANKING))
+    return HeldOut(artifact.ragged("heldout.targets"), artifact.ragged("heldout.seen"), ranking)
 
 
 def write_peers(store: Store, lists: Mapping[str, NDArray[np.int32]]) -> list[Entry]:
@@ -84,7 +128,7 @@ def _read(artifact: Artifact, prefix: str) -> dict[str, NDArray[np.int32]]:
     return {name: artifact.column(f"{prefix}{name}") for name in names}
 
 
-def look_up(model: Model, users: Users, interactions: Sequence[tuple[str, str]]) -> HeldOut:
+def look_up(model: Model, users: Users, interactions: Sequence[tuple[str, str]]) -> Asked:
     """The users of interactions that came after a training, with these as targets; what they saw before is not known.
 
     Args:
@@ -103,4 +147,4 @@ def look_up(model: Model, users: Users, interactions: Sequence[tuple[str, str]])
     targets = Ragged.of_pairs(lines[known], items[known], len(places))
     left = np.flatnonzero(targets.lengths)
     nothing = Ragged.of_lengths(np.zeros(len(left), np.int64), np.empty(0, np.int32))
-    return HeldOut(rows.vectors[left], targets.take(left), nothing)
+    return Asked(rows.vectors[left], targets.take(left), nothing)

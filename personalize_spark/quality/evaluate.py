@@ -13,6 +13,7 @@ from personalize_spark.artifacts.artifact import Artifact, Pinned
 from personalize_spark.artifacts.heldout import (
     COSINE,
     EASE,
+    Asked,
     HeldOut,
     look_up,
     read_held_out,
@@ -26,7 +27,7 @@ from personalize_spark.errors import ArtifactError, DataError, InvalidInputExcep
 from personalize_spark.quality.evaluation import LONGEST, Evaluation
 from personalize_spark.quality.evaluation_page import evaluation_page
 from personalize_spark.quality.later import ITEM_ID, TIMESTAMP, USER_ID, last_two, read_interactions
-from personalize_spark.quality.measures import known_shares, measure, measure_lists
+from personalize_spark.quality.measures import known_shares, measure_held_out, measure_lists, rank
 from personalize_spark.recipes import ModelKind, Recipe, RecipeType, Settings, recipe_of
 from personalize_spark.scoring.model import Model
 from personalize_spark.scoring.ragged import Ragged
@@ -123,14 +124,14 @@ def _personal(
     if items is None or model.users is None:
         raise InvalidInputException(f"{arn} has no user vectors to evaluate: {recipe.name} recommends without them.")
     if source is None:
-        held_out = _held_out(artifact, arn)
-        shares = known_shares(model.popularity, learned, held_out.targets)
+        out = _held_out(artifact, arn)
+        shares = known_shares(model.popularity, learned, out.targets)
         peers = {_PEERS[name]: lists for name, lists in read_peers(artifact).items()}
     else:
-        held_out, notes = _came_since(model, model.users, source)
-        shares, peers = known_shares(model.popularity, learned), {}
-    asked = held_out.vectors, items, held_out.targets, held_out.seen
-    return replace(measure(*asked, shares, model.curve, peers), notes=notes), held_out.targets
+        asked, notes = _came_since(model, model.users, source)
+        out, peers = rank(asked, items, model.curve), {}
+        shares = known_shares(model.popularity, learned)
+    return replace(measure_held_out(out, shares, items.ranks, peers), notes=notes), out.targets
 
 
 def _related(
@@ -201,7 +202,7 @@ def _held_out(artifact: Artifact, arn: str) -> HeldOut:
     return held_out
 
 
-def _came_since(model: Model, users: Users, source: str) -> tuple[HeldOut, tuple[str, ...]]:
+def _came_since(model: Model, users: Users, source: str) -> tuple[Asked, tuple[str, ...]]:
     interactions = read_interactions(source)
     held_out = look_up(model, users, [each[:2] for each in interactions])
     there, all_users = len(held_out.vectors), len({user for user, *_ in interactions})

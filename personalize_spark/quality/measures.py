@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from personalize_spark.artifacts.heldout import Asked, HeldOut, Ranking
 from personalize_spark.quality.evaluation import DEPTHS, LONGEST, Bin, Evaluation, Measures
 from personalize_spark.scoring.curve import Curve
 from personalize_spark.scoring.ragged import Ragged
@@ -68,24 +69,41 @@ def measure(
     Raises:
         ValueError: there is no user, or one without a target.
     """
-    wanted = targets.lengths
+    return measure_held_out(rank(Asked(vectors, targets, seen), items, curve), shares, items.ranks, peers)
+
+
+def rank(asked: Asked, items: Items, curve: Curve) -> HeldOut:
+    """What a model says to users, for `measure_held_out`; see `measure`."""
+    vectors, targets, wanted = asked.vectors, asked.targets, asked.targets.lengths
     if not len(wanted) or not wanted.all():
         raise ValueError("each of at least one user needs a target")
-    best = _best(vectors, items, seen)
+    best = _best(vectors, items, asked.seen)
     normalisers = log_normalisers(vectors, items, curve)
     lines = targets.row_ids()
     products = products_of(vectors, lines, items, targets.values.astype(np.int64))
-    losses = {
-        "model": normalisers[lines] - curve.exponents(products),
-        "popularity": -np.log(shares[targets.values]),
-        "random": np.full(len(lines), np.log(len(shares))),
-    }
-    evaluation = measure_lists(best.items, targets, seen, shares, items.ranks, peers, losses)
-    seen_share = _shares(vectors, items, seen, normalisers, curve)
+    seen_shares = _shares(vectors, items, asked.seen, normalisers, curve)
     scores = probabilities(best.products, normalisers, curve)
-    chances = scores / np.maximum(1 - seen_share, scores.sum(axis=1))[:, None]
-    calibration = _calibration(best.items, chances, targets)
-    return replace(evaluation, calibration=calibration, seen_share=float(seen_share.mean()))
+    chances = scores / np.maximum(1 - seen_shares, scores.sum(axis=1))[:, None]
+    losses = normalisers[lines] - curve.exponents(products)
+    return HeldOut(targets, asked.seen, Ranking(best.items, chances, losses, seen_shares))
+
+
+def measure_held_out(
+    out: HeldOut,
+    shares: NDArray[np.float64],
+    ranks: NDArray[np.int32],
+    peers: Mapping[str, NDArray[np.int32]] | None = None,
+) -> Evaluation:
+    """Measure what a model said; see `measure`, and `measure_lists` for the ranks."""
+    targets, ranking = out.targets, out.ranking
+    losses = {
+        "model": ranking.losses,
+        "popularity": -np.log(shares[targets.values]),
+        "random": np.full(len(ranking.losses), np.log(len(shares))),
+    }
+    evaluation = measure_lists(ranking.lists, targets, out.seen, shares, ranks, peers, losses)
+    calibration = _calibration(ranking.lists, ranking.chances, targets)
+    return replace(evaluation, calibration=calibration, seen_share=float(ranking.seen_shares.mean()))
 
 
 def measure_lists(

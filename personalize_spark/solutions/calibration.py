@@ -8,11 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from personalize_spark.artifacts.heldout import HeldOut
-from personalize_spark.quality.evaluation import Evaluation
-from personalize_spark.quality.measures import known_shares
-from personalize_spark.quality.measures import measure as measure_model
-from personalize_spark.scoring.curve import Curve
+from personalize_spark.artifacts.heldout import Asked
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.sparse import SparseItems
 from personalize_spark.scoring.topn import Items
@@ -45,24 +41,24 @@ def calibrate_choices(choices: Choices | None, matrix: Items, prior: NDArray[np.
 
 
 def calibrate_held_out(
-    out: HeldOut, matrix: Items, prior: NDArray[np.float64], fitted: ScaleFit | None = None
+    users: Asked, matrix: Items, prior: NDArray[np.float64], fitted: ScaleFit | None = None
 ) -> Calibration:
     """The scale that explains what was held out, bent where users are lists of items.
 
     Where nothing was held out, it has a temperature of 1 and a full share of popularity.
 
     Args:
-        out: users and what they met next.
+        users: and what they met next.
         matrix: the items.
         prior: float64 (I,), ``log(1 + n)`` of the interactions of each row that are not held out.
         fitted: what was fitted to the same, not bent yet; `None`: it is fitted.
     """
-    targets = out.targets
+    targets = users.targets
     if not len(targets):
         return Calibration(Scale(1.0, 1.0), {"heldOutUsers": 0})
-    found = fitted or fit_of(out.vectors, targets, matrix, prior)(None)
+    found = fitted or fit_of(users.vectors, targets, matrix, prior)(None)
     if isinstance(matrix, SparseItems):
-        found = fit_bend(out.vectors, targets, matrix, prior, found)
+        found = fit_bend(users.vectors, targets, matrix, prior, found)
     losses = {**_losses(found, matrix), "logLossPopularity": loss_of_popularity(prior, targets)}
     return Calibration(found.scale, {"heldOutUsers": len(targets), **losses})
 
@@ -70,24 +66,6 @@ def calibrate_held_out(
 def loss_of_popularity(prior: NDArray[np.float64], targets: Ragged[np.int32]) -> float:
     """The mean loss in nats over users, of the rows of each, under popularity alone."""
     return float(np.log(np.exp(prior).sum()) - targets.with_values(prior[targets.values]).means().mean())
-
-
-def measure(out: HeldOut, matrix: Items, counts: NDArray[np.int64], curve: Curve) -> dict[str, float]:
-    """What `GetSolutionMetrics` tells; nothing where nobody was held out. The parameters are those of `evaluated`."""
-    return evaluated(out, matrix, counts, curve).solution_metrics() if len(out.vectors) else {}
-
-
-def evaluated(out: HeldOut, matrix: Items, counts: NDArray[np.int64], curve: Curve) -> Evaluation:
-    """How good a model is on what was held out.
-
-    Args:
-        out: users and what they met next; at least one.
-        matrix: the items.
-        counts: int64 (I,), the interactions of each row.
-        curve: of the scores.
-    """
-    shares = known_shares(counts / counts.sum(), int(counts.sum()), out.targets)
-    return measure_model(out.vectors, matrix, out.targets, out.seen, shares, curve)
 
 
 def _losses(fitted: ScaleFit, matrix: Items) -> dict[str, float]:

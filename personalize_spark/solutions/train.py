@@ -21,7 +21,7 @@ from personalize_spark.errors import InvalidInputException
 from personalize_spark.recipes import RECIPES, ModelKind, recipe_of
 from personalize_spark.schemas import INTERACTIONS
 from personalize_spark.solutions.take_in import take_in
-from personalize_spark.solutions.tuning import jobs, train_best
+from personalize_spark.solutions.tuning import train_measured
 from personalize_spark.solutions.update import update
 from personalize_spark.solutions.versions import (
     create_solution,
@@ -181,9 +181,7 @@ def _train(
         _warn_below_minimum(dataset.arn.name, counted)
         metadata = cache(partial(read_metadata, spark, catalog, dataset.arn))
         training = Training(recipe, pairs, counted, hyperparameters, metadata, keep, here)
-        if trainer in _CHOOSING and jobs(training) > 1:
-            trainer = train_best
-        factors = trainer(training)
+        factors = train_measured(training, trainer) if trainer in _CHOOSING else trainer(training)
         learned = {"deltaVersions": _delta_versions(dataset)}
         properties = {"recipe": recipe.name, "interactions": counted.interactions, **learned}
         fields = write_model(store, factors, properties) | learned | _told(factors, hyperparameters)

@@ -22,19 +22,19 @@ from personalize_spark.quality.measures import known_shares, values_of
 from personalize_spark.recipes import ModelKind
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.selection import Selection, best_of, popular_of
-from personalize_spark.scoring.sparse import SparseItems
 from personalize_spark.solutions.calibration import loss_of_popularity
-from personalize_spark.solutions.write_model import in_order, last_of, own_factors
-from personalize_spark.solutions.write_users import calibrating, inverse, with_last
+from personalize_spark.solutions.held_out import asked, calibrating, ending_with
+from personalize_spark.solutions.item_side import in_order, last_of
 from personalize_spark.training.als import train_als
 from personalize_spark.training.factors import Factors
 from personalize_spark.training.fold_in import Histories
 from personalize_spark.training.local_cooccurrence import counts_here
-from personalize_spark.training.sequences import forms, popularity_alone, train_forms
+from personalize_spark.training.sequences import SequenceForm, forms, popularity_alone, train_forms
 from personalize_spark.training.temperature import Scale, ScaleFit, fit_of
-from personalize_spark.training.training import Training
+from personalize_spark.training.training import Trainer, Training
 
 _DEPTH, _NEAR, _FEWEST = 25, 0.98, 25
+_ALS = "ALS"
 _PARTS, _ERRORS = (0.5, 0.35), 4.0
 """Of the fitted share of popularity, these are tried, too; one counts where the order gains more than so many standard errors."""
 
@@ -73,6 +73,26 @@ class _Known:
     histories: Histories
     targets: Ragged[np.int32]
     popularity: float
+
+
+def train_measured(training: Training, trainer: Trainer) -> Factors:
+    """The model of a trainer, or the best of as many candidates as `jobs` says; learned again of all interactions where that takes seconds.
+
+    Its twin, by which it is measured, has not learned what is held out. Of more interactions, what is held out is a small part.
+    """
+    several = jobs(training) > 1
+    factors = train_best(training) if several else trainer(training)
+    if training.here is None or not counts_here(training.totals.interactions):
+        return factors
+    everything = replace(training, here=training.here.with_nothing_held_out())
+    again = _of_form(everything, factors.properties["form"]) if several else trainer(everything)
+    return replace(again, twin=factors, properties=factors.properties)
+
+
+def _of_form(training: Training, form: Any) -> Factors:
+    if isinstance(form, str):
+        return _als(training) if form == _ALS else popularity_alone(training)
+    return next(train_forms(training, [SequenceForm(**form)]))
 
 
 def train_best(training: Training) -> Factors:
@@ -149,7 +169,7 @@ def _simplest(training: Training) -> Factors:
 
 def _als(training: Training) -> Factors:
     als = train_als(training)
-    return replace(als, scored=training.recipe.scored, properties={**als.properties, "form": "ALS"})
+    return replace(als, scored=training.recipe.scored, properties={**als.properties, "form": _ALS})
 
 
 def _told(factors: Factors, candidates: list[Measured], why: str) -> Factors:
@@ -170,29 +190,20 @@ def _known(training: Training) -> _Known:
 def _measured(factors: Factors, held: _Known) -> Iterator[tuple[Measured, ScaleFit]]:
     """Measure a candidate as its model would be measured, on the driver: with the fitted share of popularity, and with less of it."""
     matrix, _ = in_order(factors)
-    make = None if factors.users is None else factors.users.fold_in
     assert matrix is not None  # noqa: S101  # all candidates have users
-    assert make is not None  # noqa: S101
-    rows, own = inverse(matrix.ranks), own_factors(matrix, popular=True)
-    items = held.histories.items.with_values(rows[held.histories.items.values])
-    source = own if factors.queries is None else factors.queries[matrix.ranks]
-    vectors = make(own).vectors(source, replace(held.histories, items=items))
-    targets = held.targets.with_values(rows[held.targets.values])
-    sparse = isinstance(matrix, SparseItems)
-    users, prior = vectors if sparse else with_last(vectors, 0.0), factors.prior()[matrix.ranks]
+    users, prior = asked(factors, matrix, (held.histories, held.targets)), factors.prior()[matrix.ranks]
 
     def ordered(scale: Scale) -> NDArray[np.float64]:
         """Float64 (H,): the NDCG of each user's list under a scale."""
-        last = last_of(scale, prior)
-        scaled = replace(matrix, share=last) if isinstance(matrix, SparseItems) else matrix
-        lists = best_of(vectors if sparse else with_last(vectors, last), scaled, LONGEST, Selection(excluded=items))
-        return _ndcg(lists.items, targets)
+        of_scale, scaled = ending_with(users, matrix, last_of(scale, prior))
+        lists = best_of(of_scale.vectors, scaled, LONGEST, Selection(excluded=users.seen))
+        return _ndcg(lists.items, users.targets)
 
     def told(fit: ScaleFit, ndcg: NDArray[np.float64], ratio: float | None = None) -> tuple[Measured, ScaleFit]:
         form, share = factors.properties["form"], fit.scale.popularity
         return Measured(form, float(ndcg.mean()), fit.log_loss, held.popularity, share, ratio), fit
 
-    fit = fit_of(users, targets, matrix, prior)
+    fit = fit_of(ending_with(users, matrix, 0.0)[0].vectors, users.targets, matrix, prior)
     fitted = fit(None)
     ndcg = ordered(fitted.scale)
     yield told(fitted, ndcg)
@@ -203,7 +214,7 @@ def _measured(factors: Factors, held: _Known) -> Iterator[tuple[Measured, ScaleF
             return
         ratio = less.popularity / less.temperature
         of_ratio = fit(ratio)
-        if of_ratio.log_loss > loss_of_popularity(prior, targets):
+        if of_ratio.log_loss > loss_of_popularity(prior, users.targets):
             return
         yield told(of_ratio, of_less, ratio)
 

@@ -12,22 +12,19 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from personalize_spark.artifacts.artifact import Entry, finish, write_column
-from personalize_spark.artifacts.heldout import HeldOut, write_held_out, write_item_peers, write_peers
+from personalize_spark.artifacts.heldout import write_held_out, write_item_peers, write_peers
 from personalize_spark.artifacts.model import write_items
 from personalize_spark.catalog.catalog import Fields
 from personalize_spark.scoring.item_index import JsonTexts
 from personalize_spark.scoring.model import Model
 from personalize_spark.scoring.sparse import SparseItems
 from personalize_spark.scoring.topn import ItemMatrix, Items
-from personalize_spark.solutions.calibration import Calibration, calibrate_choices, calibrate_held_out, measure
-from personalize_spark.solutions.write_users import UserSide, held_out, inverse, with_last, write_users
+from personalize_spark.solutions.calibration import Calibration, calibrate_choices
+from personalize_spark.solutions.held_out import judge, judge_twin
+from personalize_spark.solutions.item_side import in_order, last_of, own_factors
+from personalize_spark.solutions.write_users import UserSide, inverse, write_users
 from personalize_spark.storage.store import Store
-from personalize_spark.training.factors import Factors, Leads, UserSource
-from personalize_spark.training.peers import peer_lists
-from personalize_spark.training.temperature import Scale
-
-_SAMPLE = 4096
-"""Vectors that `ItemMatrix` learns its bounds from."""
+from personalize_spark.training.factors import Factors, UserSource
 
 
 def write_model(store: Store, factors: Factors, properties: Mapping[str, Any]) -> Fields:
@@ -54,38 +51,10 @@ def write_model(store: Store, factors: Factors, properties: Mapping[str, Any]) -
     return {"model": asdict(model), "metrics": about.get("metrics", {})}
 
 
-def in_order(factors: Factors) -> tuple[Items | None, NDArray[np.int64]]:
-    """The matrix, if there is one, and int64 (I,): the item of each row."""
-    counts = factors.counts()
-    popular = np.argsort(-counts, kind="stable")
-    if factors.leads is not None:
-        return _sparse(factors.leads, factors.prior(), popular), popular
-    if factors.factors is None:
-        return None, popular
-    wide, sample = factors.factors, factors.sample
-    if sample is None:
-        sample = (wide if factors.queries is None else factors.queries)[popular[:_SAMPLE]]
-    if factors.popular:
-        prior = factors.prior()
-        wide = np.column_stack([wide, prior / prior.max()]).astype(np.float32)
-        # what the users' vectors end with is not known yet; an equal share of the length is near it
-        last = np.sqrt(np.mean(sample**2)) if sample.size else 1.0
-        sample = np.column_stack([sample, np.full(len(sample), last, np.float32)])
-    return ItemMatrix.sort(wide, np.arange(len(wide), dtype=np.int32), sample)  # an item's number is its rank
-
-
 def _renumbered(lists: NDArray[np.int32], order: NDArray[np.int64]) -> NDArray[np.int32]:
     """Lists of item numbers, -1 past the end, by number, as lists of rows by row."""
     rows = np.append(inverse(order), -1)  # -1 stays
     return rows[lists[order]].astype(np.int32)
-
-
-def _sparse(leads: Leads, prior: NDArray[np.float64], order: NDArray[np.int64]) -> SparseItems:
-    """The matrix whose rows are the items in this order."""
-    positions = leads.items.positions(order)
-    rows = positions.with_values(inverse(order).take(leads.items.values.take(positions.values)))
-    shares = (prior[order] / max(prior.max(), 1.0)).astype(np.float32)
-    return SparseItems(rows, leads.weights.take(positions.values), leads.decay, shares, order.astype(np.int32))
 
 
 def _item_side(factors: Factors, matrix: Items | None, order: NDArray[np.int64]) -> Model:
@@ -108,26 +77,23 @@ def _write_users(
     store: Store, factors: Factors, users: UserSource, matrix: Items, items: list[Entry]
 ) -> tuple[list[Entry], dict[str, Any]]:
     """Write the users, and those that the scale was fitted to; returns the files, and what the manifest says."""
-    counts = factors.counts()[matrix.ranks]  # an item's number is its rank
-    prior = factors.prior()[matrix.ranks]
+    prior = factors.prior()[matrix.ranks]  # an item's number is its rank
     side, entries = _user_side(store, factors, users, matrix, items)
+    judged = None
     if factors.scale is not None:
-        calibration, out = Calibration(factors.scale), None
+        calibration = Calibration(factors.scale)
     elif side.fold_in is None:
-        calibration, out = calibrate_choices(users.choices, matrix, prior if factors.popular else None), None
+        calibration = calibrate_choices(users.choices, matrix, prior if factors.popular else None)
     else:
-        out = held_out(users.rows, side)
-        calibration = calibrate_held_out(out, matrix, prior, factors.fitted)
+        judged = judge(factors, matrix) if factors.twin is None else judge_twin(factors.twin, matrix)
+        calibration = judged.calibration
     scale, metrics = calibration.scale, calibration.metrics
     last = last_of(scale, prior) if factors.popular else None
     side = replace(side, last=last, curve=scale.curve)
     if isinstance(matrix, SparseItems):
         matrix = replace(matrix, share=last or 0.0)
-    if out is not None:
-        out = out if last is None or isinstance(matrix, SparseItems) else ending_with(out, last)
-        entries += write_held_out(store, out)
-        entries += write_peers(store, peer_lists(users.rows, inverse(matrix.ranks), out))
-        metrics |= measure(out, matrix, counts, scale.curve)
+    if judged is not None and judged.out is not None:
+        entries += write_held_out(store, judged.out) + write_peers(store, judged.peers)
     entries += write_users(users.rows, users.count, side, store)
     about = {"users": users.count, "temperature": scale.temperature, **side.properties()}
     if factors.popular:
@@ -135,16 +101,6 @@ def _write_users(
     if isinstance(matrix, SparseItems):
         about |= {"share": matrix.share, "bend": scale.bend}
     return entries, about | ({"metrics": metrics} if metrics else {})
-
-
-def last_of(scale: Scale, prior: NDArray[np.float64]) -> float:
-    """What users' vectors end with, and sparse items have as their share, for popularity to have its share under a scale."""
-    return scale.popularity * float(prior.max()) / scale.temperature
-
-
-def ending_with(out: HeldOut, last: float) -> HeldOut:
-    """The same users, with another last component."""
-    return replace(out, vectors=with_last(out.vectors[:, :-1], last))
 
 
 def _user_side(
@@ -157,10 +113,3 @@ def _user_side(
     entries = [write_column(store, name, column) for name, column in columns.items()]
     named = {each.name: each for each in [*items, *entries]}
     return UserSide(store.root, store.access, named, fold_in, last, factors.scored), entries
-
-
-def own_factors(matrix: Items, *, popular: bool) -> NDArray[np.float32]:
-    """The factors without the items' popularity; sparse items have none."""
-    if isinstance(matrix, SparseItems):
-        return np.zeros((len(matrix), 0), np.float32)
-    return matrix.factors[:, :-1] if popular else matrix.factors

@@ -6,7 +6,7 @@ Tasks map the item side from the artifact that is being written; what travels to
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -19,7 +19,6 @@ from pyspark.sql import functions as F  # noqa: N812  # as all of Spark's docume
 
 from personalize_spark.artifacts.artifact import Artifact, Entry
 from personalize_spark.artifacts.cache import local_file
-from personalize_spark.artifacts.heldout import HeldOut
 from personalize_spark.artifacts.model import curve_of, item_side, users_schema, vector_type
 from personalize_spark.artifacts.shards import shard_count, shards_of
 from personalize_spark.datasets.user_shards import into_shards, write_user_shards, write_user_shards_here
@@ -29,7 +28,6 @@ from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.softmax import log_normalisers
 from personalize_spark.scoring.sparse import SparseItems
 from personalize_spark.scoring.topn import ItemMatrix, Items, top_n
-from personalize_spark.spark import collect_arrow
 from personalize_spark.storage.location import open_store
 from personalize_spark.storage.store import Access, Store
 from personalize_spark.training.fold_in import FoldIn, Histories, fold_in_of
@@ -39,7 +37,7 @@ from personalize_spark.training.threads import all_cores
 from personalize_spark.training.vectors import as_lists, as_matrix
 
 Batches = Iterable[pa.RecordBatch]
-_PAIR, _HISTORY = ("item", "events", "newest"), ("items", "events", "newest")
+_HISTORY = ("items", "events", "newest")
 
 
 @dataclass(frozen=True)
@@ -115,12 +113,10 @@ class _OpenSide:
 
     def vectors(self, batch: pa.RecordBatch) -> NDArray[Any]:
         """float32 (U, d) or int32 (U, K): of a batch of histories, or of one that has them in the column `vector`."""
-        return as_matrix(batch.column("vector")) if self._side.fold_in is None else self.folded(self.histories(batch))
-
-    def folded(self, histories: Histories) -> NDArray[Any]:
-        """The same of histories by rows of the items; the side folds in."""
-        assert self._side.fold_in is not None  # noqa: S101
-        vectors = self._side.fold_in.vectors(self._source, histories)
+        side = self._side
+        if side.fold_in is None:
+            return as_matrix(batch.column("vector"))
+        vectors = side.fold_in.vectors(self._source, self.histories(batch))
         return vectors if self._last is None else with_last(vectors, self._last)
 
 
@@ -131,28 +127,6 @@ def _source(side: UserSide, matrix: Items) -> NDArray[np.float32]:
     if "queries.npy" in side.entries:
         return side.column("queries")
     return matrix.factors if side.last is None else matrix.factors[:, :-1]
-
-
-def calibrating(pairs: DataFrame | LocalPairs) -> tuple[Histories, Ragged[np.int32]]:
-    """The users that calibrate the scores, by their ids: what is known of them, and what is held out; by numbers of items."""
-    histories, held = pairs.calibrating() if isinstance(pairs, LocalPairs) else _calibrating(pairs)
-    return histories.where(~held), histories.items.where(held)
-
-
-def _calibrating(pairs: DataFrame) -> tuple[Histories, NDArray[np.bool_]]:
-    rows = pairs.where("held IS NOT NULL").select("user", "user_id", "item", "events", "newest", "held")
-    table = collect_arrow(rows).sort_by([("user_id", "ascending"), ("item", "ascending")])
-    users, items, events, newest, held = (table.column(each).to_numpy() for each in ("user", *_PAIR, "held"))
-    lengths = np.diff(np.flatnonzero(np.diff(users, prepend=-1)), append=len(users)).astype(np.int64)
-    return Histories(Ragged.of_lengths(lengths, items.astype(np.int32)), events.astype(np.float32), newest), held
-
-
-def held_out(pairs: DataFrame | LocalPairs, side: UserSide) -> HeldOut:
-    """The users that calibrate the scores, learned without what is held out of them."""
-    (histories, targets), opened = calibrating(pairs), _OpenSide(side)
-    seen = histories.items.with_values(opened.rows[histories.items.values])
-    vectors = opened.folded(replace(histories, items=seen))
-    return HeldOut(vectors, targets.with_values(opened.rows[targets.values]), seen)
 
 
 def fold_in_users(pairs: DataFrame, side: UserSide) -> DataFrame:
@@ -175,7 +149,7 @@ def write_users(users: DataFrame | LocalPairs, count: int, side: UserSide, store
         parts = [users.part(start, stop, shard) for shard, (start, stop) in enumerate(pairwise(cuts)) if start < stop]
         with all_cores() as pool:
             return write_user_shards_here(parts, count, store, side.schema(), partial(_finished, side), pool)
-    columns = ("vector",) if side.fold_in is None else _PAIR
+    columns = ("vector",) if side.fold_in is None else ("item", "events", "newest")
     keyed = users.select(F.crc32("user_id").alias("key"), F.col("user_id").alias("id"), *columns)
     placed = into_shards(keyed, count)
     rows = placed if side.fold_in is None else _histories(placed, "shard", "key", "id")
@@ -221,7 +195,10 @@ def _histories(pairs: DataFrame, *by: str) -> DataFrame:
     """A row a user, with its items in ascending order and what goes with them: what is added up is added in one order."""
     entry = F.struct("item", F.col("events").cast("float").alias("events"), "newest")
     history = F.sort_array(F.collect_list(entry)).alias("history")
-    columns = [F.col(f"history.{name}").alias(alias) for name, alias in zip(_PAIR, _HISTORY, strict=True)]
+    columns = [
+        F.col(f"history.{name}").alias(alias)
+        for name, alias in zip(("item", "events", "newest"), _HISTORY, strict=True)
+    ]
     return pairs.groupBy(*by).agg(history).select(*by, *columns)
 
 

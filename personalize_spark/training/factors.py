@@ -81,6 +81,7 @@ class Factors:
             `None`: the queries of the most popular items.
         popular: the items' popularity joins the exponents, see `temperature`; it becomes a last column of the factors.
         fitted: the scale, fitted to what was held out; `None`: it is still to be fitted.
+        twin: the same without what is held out, by which it is measured; `None`: it has not learned that itself.
         scored: how many items of a user have a score; `None`: all.
         scale: of the scores; `None`: it is fitted to what users chose.
         properties: what the manifest says besides.
@@ -97,6 +98,7 @@ class Factors:
     sample: NDArray[np.float32] | None = None
     popular: bool = False
     fitted: ScaleFit | None = None
+    twin: Factors | None = None
     scored: int | None = None
     scale: Scale | None = None
     properties: dict[str, Any] = field(default_factory=dict)

@@ -81,7 +81,7 @@ class LocalPairs:
 
     def with_nothing_held_out(self) -> LocalPairs:
         """The same for models that learn from all of it."""
-        return replace(self, held=np.zeros_like(self.held))
+        return replace(self, held=np.zeros_like(self.held), items=self.items.drop_columns(["known"]))
 
     def known(self) -> Pairs:
         """Those that are not held out."""

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
-from personalize_spark.artifacts.heldout import COSINE, EASE, HeldOut
+from personalize_spark.artifacts.heldout import COSINE, EASE
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.spark import collect_arrow
 from personalize_spark.training.best import best_first
@@ -31,16 +31,18 @@ _CELLS = 1 << 20
 """Scores that a thread holds at once: 8 MiB."""
 
 
-def peer_lists(pairs: DataFrame | LocalPairs, rows: NDArray[np.int32], out: HeldOut) -> dict[str, NDArray[np.int32]]:
+def peer_lists(
+    pairs: DataFrame | LocalPairs, rows: NDArray[np.int32], seen: Ragged[np.int32]
+) -> dict[str, NDArray[np.int32]]:
     """By name, int32 (H, 25): the lists of each peer, in rows of the model, without what a user has seen; -1 past the end.
 
     Args:
         pairs: the frame of `interactions.number_pairs`, or the pairs in this process.
         rows: int32 (I,): the row of each item number.
-        out: the held-out users.
+        seen: by held-out user, what it has seen, in rows of the model.
     """
-    found = _few(pairs if isinstance(pairs, LocalPairs) else known(pairs)) if len(out.vectors) else None
-    return {} if found is None else lists_of(found[0], rows[found[1]], len(rows), out.seen)
+    found = _few(pairs if isinstance(pairs, LocalPairs) else known(pairs)) if len(seen) else None
+    return {} if found is None else lists_of(found[0], rows[found[1]], len(rows), seen)
 
 
 def _few(pairs: DataFrame | LocalPairs) -> tuple[NDArray[np.integer], NDArray[np.integer]] | None:

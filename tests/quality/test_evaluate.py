@@ -18,7 +18,9 @@ import pytest
 from personalize_spark.artifacts.artifact import Artifact, Pinned, finish
 from personalize_spark.artifacts.heldout import (
     COSINE,
+    Asked,
     HeldOut,
+    Ranking,
     read_held_out,
     write_held_out,
     write_item_peers,
@@ -31,7 +33,7 @@ from personalize_spark.errors import PersonalizeSparkError
 from personalize_spark.quality.evaluate import evaluate
 from personalize_spark.quality.evaluation import Evaluation
 from personalize_spark.quality.evaluation_page import evaluation_page
-from personalize_spark.quality.measures import known_shares, measure
+from personalize_spark.quality.measures import known_shares, measure, rank
 from personalize_spark.scoring.curve import Curve
 from personalize_spark.scoring.item_index import JsonTexts
 from personalize_spark.scoring.model import Model
@@ -73,7 +75,8 @@ def write(
     entries += write_toy_users(store, [f"user-{row}" for row in range(USERS)], VECTORS, matrix, Curve(2.0), 2, None)
     if held_out is not None:
         targets, seen = one_each(TARGETS[:held_out], order), one_each(SEEN[:held_out], order)
-        entries += write_held_out(store, HeldOut(VECTORS[:held_out], targets, seen))
+        if held_out:
+            entries += write_held_out(store, rank(Asked(VECTORS[:held_out], targets, seen), matrix, Curve(2.0)))
         entries += write_peers(store, peers or {})
     counted = {"interactions": int(COUNTS.sum())} if interactions else {}
     pinned = finish(store, entries, {"recipe": "aws-user-personalization", "temperature": 2.0, **counted})
@@ -101,18 +104,24 @@ def test_what_was_held_out_comes_back(tmp_path: Path) -> None:
     store = open_store(f"file://{tmp_path}")
     lists = Ragged(np.array([0, 2, 3]), np.array([4, 5, 6], np.int32))
     seen = Ragged(np.array([0, 0, 1]), np.array([7], np.int32))
-    finish(store, write_held_out(store, HeldOut(VECTORS[:2], lists, seen)), {})
+    places = np.arange(50).reshape(2, 25)
+    losses, seen_shares = np.array([1.0, 2.5, 0.5]), np.array([0.25, 0.0])
+    ranking = Ranking(places.astype(np.int32), places / 50, losses, seen_shares)
+    finish(store, write_held_out(store, HeldOut(lists, seen, ranking)), {})
     columns = {path.name: np.load(path).dtype.name for path in tmp_path.glob("*.npy")}
     assert columns == {
-        "heldout.vectors.npy": "float32",
         "heldout.targets.indptr.npy": "int64",
         "heldout.targets.values.npy": "int32",
         "heldout.seen.indptr.npy": "int64",
         "heldout.seen.values.npy": "int32",
+        "heldout.lists.npy": "int32",
+        "heldout.chances.npy": "float64",
+        "heldout.losses.npy": "float64",
+        "heldout.seenshares.npy": "float64",
     }
     found = read_held_out(Artifact(store))
     assert found is not None
-    assert (found.vectors == VECTORS[:2]).all()
+    np.testing.assert_equal(asdict(found.ranking), asdict(ranking))
     assert (found.targets.values.tolist(), found.targets.indptr.tolist()) == ([4, 5, 6], [0, 2, 3])
     assert (found.seen.values.tolist(), found.seen.indptr.tolist()) == ([7], [0, 0, 1])
 

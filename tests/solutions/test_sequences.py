@@ -50,7 +50,7 @@ def test_v2_has_the_newest_items_of_a_user_what_they_lead_to_and_the_lists_of_pe
     held_out = read_held_out(artifact)
     assert held_out is not None
     for lists in read_peers(artifact).values():
-        assert lists.shape == (len(held_out.vectors), 25)
+        assert lists.shape == (len(held_out.targets), 25)
         assert not held_out.seen.contains(np.repeat(np.arange(len(lists)), 25), lists.ravel()).any()
     assert set(read_peers(artifact)) == {COSINE, EASE}
 

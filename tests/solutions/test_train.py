@@ -20,12 +20,14 @@ from pyspark.sql import functions as F  # noqa: N812  # as all of Spark's docume
 
 from personalize_spark.artifacts import shards
 from personalize_spark.artifacts.artifact import Artifact, Pinned
+from personalize_spark.artifacts.heldout import read_held_out
 from personalize_spark.artifacts.model import read_model
 from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.errors import DataError, InvalidInputException, ResourceNotFoundException
 from personalize_spark.recipes import RECIPES, ModelKind
 from personalize_spark.scoring.model import Model
+from personalize_spark.scoring.topn import products_of
 from personalize_spark.solutions import train as module
 from personalize_spark.solutions import write_model
 from personalize_spark.solutions.train import Hyperparameters, train
@@ -264,13 +266,18 @@ def test_users_of_one_item_can_be_learned_from(learn: Learn, caplog: pytest.LogC
     assert "2 interactions and 0 users" in caplog.text
 
 
-def test_als_does_not_see_what_is_held_out_but_the_item_is_there(learn: Learn) -> None:
-    model = read_model(learn([*interactions(), ("üser-16", "brand new", 1000)]))
+def test_what_was_held_out_is_learned_in_the_end_and_the_measures_are_of_before(learn: Learn) -> None:
+    artifact = learn([*interactions(), ("üser-16", "brand new", 1000)])
+    model, held_out = read_model(artifact), read_held_out(artifact)
     assert model.users is not None
     assert model.matrix is not None
+    assert held_out is not None
     row = ids(model).index("brand new")
-    assert np.flatnonzero(~model.matrix.factors[:, :-1].any(axis=1)).tolist() == [row]
-    assert model.users.lookup(["üser-16"]).vectors.any()
+    assert model.matrix.factors[row, :-1].any()
+    before = float(np.exp(-held_out.ranking.losses[held_out.targets.values == row][0]))
+    found = model.users.lookup(["üser-16"])
+    after = model.curve.exponents(products_of(found.vectors, np.zeros(1, np.int64), model.matrix, np.array([row])))
+    assert np.exp(after[0] - found.log_normalisers[0]) > 2 * before
 
 
 def test_a_training_reads_the_version_that_the_dataset_names(spark: SparkSession, root: str) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from personalize_spark.artifacts.artifact import Pinned
+from personalize_spark.artifacts.artifact import Artifact, Pinned
 from personalize_spark.artifacts.heldout import read_held_out
 from personalize_spark.artifacts.model import read_model
 from personalize_spark.recipes import RECIPES
@@ -18,7 +19,7 @@ from personalize_spark.scoring.model import Model
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.softmax import log_normalisers
 from personalize_spark.scoring.topn import products_of
-from personalize_spark.solutions.calibration import evaluated
+from personalize_spark.solutions.held_out import asked, calibrating
 from personalize_spark.solutions.write_model import write_model
 from personalize_spark.solutions.write_users import UserSide
 from personalize_spark.storage.file import FileStore
@@ -121,13 +122,44 @@ def test_the_scores_of_what_follows_are_bent_and_explain_what_the_metrics_say(
     scores = np.exp(model.curve.exponents(products) - found.log_normalisers[:, None])
     np.testing.assert_allclose(scores.sum(axis=1), 1.0, rtol=1e-9)
     assert held_out is not None
-    targets = held_out.targets.values.astype(np.int64)
-    chosen = model.curve.exponents(products_of(held_out.vectors, np.arange(len(targets)), matrix, targets))
-    normalisers, seen = log_normalisers(held_out.vectors, matrix, model.curve), held_out.seen
-    loss = (normalisers - chosen).mean()
-    assert artifact.properties["metrics"]["logLoss"] == pytest.approx(loss, abs=1e-5)
-    measured = evaluated(held_out, matrix, factors.counts()[matrix.ranks], model.curve)
-    assert measured.rankings["model"].log_loss == pytest.approx(loss)
-    of_seen = products_of(held_out.vectors, seen.row_ids(), matrix, seen.values.astype(np.int64))
-    kept = np.exp(model.curve.exponents(of_seen) - normalisers[seen.row_ids()]).sum() / len(targets)
-    assert measured.seen_share == pytest.approx(kept)
+    assert factors.users is not None
+    known = asked(factors, matrix, calibrating(factors.users.rows))
+    targets, seen = known.targets.values.astype(np.int64), known.seen
+    assert (held_out.targets.values == targets).all()
+    assert (held_out.seen.values == seen.values).all()
+    chosen = model.curve.exponents(products_of(known.vectors, np.arange(len(targets)), matrix, targets))
+    normalisers = log_normalisers(known.vectors, matrix, model.curve)
+    np.testing.assert_allclose(held_out.ranking.losses, normalisers - chosen)
+    assert artifact.properties["metrics"]["logLoss"] == pytest.approx((normalisers - chosen).mean(), abs=1e-5)
+    of_seen = products_of(known.vectors, seen.row_ids(), matrix, seen.values.astype(np.int64))
+    kept = np.exp(model.curve.exponents(of_seen) - normalisers[seen.row_ids()])
+    np.testing.assert_allclose(held_out.ranking.seen_shares, seen.with_values(kept).means() * seen.lengths)
+
+
+def said(artifact: Artifact) -> dict[str, Any]:
+    """What an artifact tells of its held-out users, by ids of items."""
+    names, out = np.array([*read_model(artifact).item_ids(), ""]), read_held_out(artifact)
+    assert out is not None
+    of_rows = {"targets": out.targets.values, "seen": out.seen.values, "lists": out.ranking.lists}
+    scale = {name: artifact.properties[name] for name in ("metrics", "temperature", "bend", "popularityShare")}
+    return (
+        scale | {name: names[rows].tolist() for name, rows in of_rows.items()} | {"losses": out.ranking.losses.tolist()}
+    )
+
+
+def test_a_model_that_has_learned_everything_is_measured_by_its_twin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = followers(monkeypatch)
+    assert training.here is not None
+    twin = train_sequences(training)
+    model = train_sequences(replace(training, here=training.here.with_nothing_held_out()))
+    alone, both = (
+        Pinned(**write_model(FileStore(str(tmp_path / name)), factors, {})["model"]).open()
+        for name, factors in (("alone", twin), ("both", replace(model, twin=twin)))
+    )
+    assert said(both) == said(alone)
+    items, fewer = (read_model(each).sparse for each in (both, alone))
+    assert items is not None
+    assert fewer is not None
+    assert len(items.leads.values) > len(fewer.leads.values)

@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame, SparkSession
 from personalize_spark.artifacts.shards import keys_of
 from personalize_spark.errors import DataError
 from personalize_spark.recipes import RECIPES
-from personalize_spark.solutions.write_users import calibrating
+from personalize_spark.solutions.held_out import calibrating
 from personalize_spark.training.configuration import Hyperparameters
 from personalize_spark.training.cooccurrence import Closeness, cooccurrences
 from personalize_spark.training.interactions import (
