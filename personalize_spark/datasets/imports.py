@@ -10,12 +10,15 @@ are, then that of the view. An import counts as a whole, or not at all: see `cha
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import chain
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F  # noqa: N812  # as everybody calls it
 from pyspark.sql.pandas.types import from_arrow_schema
@@ -39,7 +42,7 @@ from personalize_spark.datasets.delta_tables import (
 )
 from personalize_spark.datasets.import_plan import MISSING_WORDS, CsvSource, Files, ImportMode, ImportPlan, plan_import
 from personalize_spark.datasets.imported import KEYS, SHOWN, Imported, ImportReport, missing_notes, rejected_row
-from personalize_spark.datasets.odd_ids import notes_of_rows
+from personalize_spark.datasets.odd_ids import id_columns, notes_of_ids, notes_of_rows
 from personalize_spark.datasets.puts import PUT
 from personalize_spark.datasets.rows import FILE, LINE, MISSING, REASON, Reading, arrow_schema
 from personalize_spark.datasets.table_rows import Table
@@ -53,10 +56,13 @@ from personalize_spark.errors import (
     counted,
 )
 from personalize_spark.schemas import Schema
-from personalize_spark.spark import persisted, root_cause
+from personalize_spark.spark import frame_of, persisted, root_cause
 from personalize_spark.storage.location import hadoop_uri
 
 __all__ = ["CsvSource", "ImportMode", "import_files", "plan_import", "run_import"]
+
+_LITTLE_BYTES, _LITTLE_ROWS = 1 << 20, 100_000
+"""So much of a dataset is read in this process, compressed or not, as planning reads it for the types: sooner done than tasks begin."""
 
 
 def import_files(
@@ -138,6 +144,8 @@ class _Checked:
 
 def _check(spark: SparkSession, plan: Files | Table, rejected_uri: str, cached: ExitStack) -> _Checked:
     """Read all rows, and list those that will not be imported; the rows stay cached for as long as `cached` is open."""
+    if isinstance(plan, Files) and (read := _read_here(plan)) is not None:
+        return _check_here(spark, plan, read, rejected_uri)
     rows = cached.enter_context(persisted(plan.checked_rows() if isinstance(plan, Table) else _read(spark, plan)))
     counting = F.count("*").alias("all"), F.count(REASON).alias("rejected"), F.count(MISSING).alias("missing")
     [counts] = rows.agg(*counting).collect()
@@ -145,6 +153,17 @@ def _check(spark: SparkSession, plan: Files | Table, rejected_uri: str, cached: 
     missing = missing_notes(_count_missing(rows)) if counts["missing"] else []
     notes = [*plan.notes, *missing, *notes_of_rows(rows, plan.schema)]
     return _Checked(plan, rows, counts["all"], counts["rejected"], examples, rejected_uri, notes)
+
+
+def _check_here(spark: SparkSession, plan: Files, read: pa.Table, rejected_uri: str) -> _Checked:
+    """The same of the rows of small files: Spark only keeps them, and no process of Python is started for its tasks."""
+    rows = frame_of(spark, read).coalesce(1)  # else a file of the table for each core
+    rejected = read.num_rows - read.column(REASON).null_count
+    examples = _list_rejected(rows, rejected_uri) if rejected else []
+    words = Counter(chain.from_iterable(read.column(MISSING).drop_null().to_pylist()))
+    ids = {name: pc.unique(read.column(name)).drop_null().to_pylist() for name in id_columns(plan.schema)}
+    notes = [*plan.notes, *missing_notes(dict(sorted(words.items()))), *notes_of_ids(ids)]
+    return _Checked(plan, rows, read.num_rows, rejected, examples, rejected_uri, notes)
 
 
 def _count_missing(rows: DataFrame) -> dict[str, int]:
@@ -210,17 +229,35 @@ def _list_rejected(rows: DataFrame, uri: str) -> list[str]:
 
 def _read(spark: SparkSession, plan: Files) -> DataFrame:
     """All rows of all files, a task a file."""
-    fields = arrow_schema(plan.schema).append(pa.field(FILE, pa.string()))
-    read = partial(_read_files, plan, fields)
-    return spark.range(0, len(plan.files), 1, len(plan.files)).mapInArrow(read, from_arrow_schema(fields))
+    numbers = spark.range(0, len(plan.files), 1, len(plan.files))
+    return numbers.mapInArrow(partial(_read_files, plan), from_arrow_schema(_fields(plan)))
 
 
-def _read_files(plan: Files, fields: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _read_here(plan: Files) -> pa.Table | None:
+    """The same in this process; `None`: they are not little, or Spark is to say what is wrong with them."""
+    if sum(each.size for each in plan.files) > _LITTLE_BYTES:
+        return None
+    batches, rows = [], 0
+    with suppress(PersonalizeSparkError, OSError):
+        for batch in _read_files(plan, [pa.record_batch({"id": range(len(plan.files))})]):
+            batches.append(batch)
+            rows += batch.num_rows
+            if rows > _LITTLE_ROWS:
+                return None
+        return pa.Table.from_batches(batches, _fields(plan))
+    return None
+
+
+def _fields(plan: Files) -> pa.Schema:
+    return arrow_schema(plan.schema).append(pa.field(FILE, pa.string()))
+
+
+def _read_files(plan: Files, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     for batch in batches:
         for number in batch.column(0).to_pylist():
             for rows in plan.rows(number):
                 where = pa.array([plan.name(number)] * rows.num_rows, pa.string())
-                yield pa.RecordBatch.from_arrays([*rows.columns, where], schema=fields)
+                yield pa.RecordBatch.from_arrays([*rows.columns, where], schema=_fields(plan))
 
 
 def _newest(rows: DataFrame, schema: Schema) -> DataFrame:

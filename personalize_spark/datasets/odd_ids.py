@@ -46,9 +46,12 @@ def notes_of_rows(rows: DataFrame, schema: Schema) -> list[str]:
     names = id_columns(schema)
     pairs = F.explode(F.array(*(F.struct(F.lit(name).alias("column"), F.col(name).alias("id")) for name in names)))
     ids = rows.select(pairs.alias("pair")).select("pair.*").where("id is not null").distinct()
-    found = [tuple(row) for row in ids.mapInArrow(_looks_in_tasks, _LOOKS).collect()]
-    looks = {name: [(*rest,) for column, *rest in found if column == name] for name in names}
-    return [note for name, each in looks.items() if (note := _note(name, each))]
+    looks: dict[str, dict[tuple[str, int], tuple[int, str]]] = {name: {} for name in names}
+    for column, look, length, number, example in ids.mapInArrow(_looks_in_tasks, _LOOKS).collect():
+        others, first = looks[column].get((look, length), (0, example))
+        looks[column][look, length] = (others + number, min(first, example))
+    found = {name: [(*key, *value) for key, value in each.items()] for name, each in looks.items()}
+    return [note for name, each in found.items() if (note := _note(name, each))]
 
 
 def _looks_in_tasks(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
