@@ -27,7 +27,7 @@ from personalize_spark.catalog.arns import Arn
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.catalog.resources import find_dataset, find_schema
 from personalize_spark.datasets.delta_tables import table_of
-from personalize_spark.datasets.user_shards import into_shards, write_user_shards
+from personalize_spark.datasets.user_shards import into_shards, write_few_users, write_user_shards
 from personalize_spark.datasets.waiting_events import HISTORY, KEPT
 from personalize_spark.errors import ResourceNotFoundException
 from personalize_spark.schemas import EVENT_TYPE, INTERACTIONS, ITEMS, USERS, Column, Schema
@@ -36,6 +36,8 @@ from personalize_spark.spark import collect_arrow, frame_of, persisted
 from personalize_spark.storage.store import Store
 
 _COLUMNS = ["key", "id", "creation_timestamp", "dated", "interactions", "impressions"]
+_FEW = 20_000
+"""So many users, and interactions of all of them, are brought here: sooner done than tasks begin."""
 _ARROW = {"string": pa.binary(), "boolean": pa.binary(), "long": pa.int64(), "int": pa.int64()}
 
 
@@ -64,7 +66,7 @@ def build_view(spark: SparkSession, catalog: Catalog, group: Arn, ticket: str) -
         "eventTypes": events,
         KEPT: tables.history,
         "latestTimestamp": latest,
-        "interactions": int(pc.sum(items.column("interactions")).as_py() or 0),
+        "interactions": _interactions(items),
         "items": items.num_rows,
         "users": users,
         "schemas": {name: schema.avro() for name, schema in tables.schemas.items()},
@@ -176,14 +178,21 @@ def encode(column: pa.Array) -> tuple[pa.Array, Ragged[np.int32]]:
 def _write_users(
     spark: SparkSession, tables: _Tables, events: list[str], items: pa.RecordBatch, store: Store
 ) -> tuple[int, list[Entry]]:
-    """Write the users' shards, from executors straight into the store."""
-    frame = _joined_users(spark, tables, events, items)
+    """Write the users' shards, from executors straight into the store; those of little data from here."""
+    frame, schema = _joined_users(spark, tables, events, items), _users_schema(_metadata(tables, USERS))
     if frame is None:
-        return 0, write_missing(store, SHARDS, 1, _users_schema([]), [])
+        return 0, write_missing(store, SHARDS, 1, schema, [])
+    if _interactions(items) <= _FEW:
+        few = collect_arrow(frame.limit(_FEW + 1))
+        if few.num_rows <= _FEW:
+            return few.num_rows, write_few_users(few, store, schema)
     with persisted(frame):
         users = frame.count()
-        entries = write_user_shards(into_shards(frame, users), users, store, _users_schema(_metadata(tables, USERS)))
-    return users, entries
+        return users, write_user_shards(into_shards(frame, users), users, store, schema)
+
+
+def _interactions(items: pa.RecordBatch) -> int:
+    return int(pc.sum(items.column("interactions")).as_py() or 0)
 
 
 def _joined_users(spark: SparkSession, tables: _Tables, events: list[str], items: pa.RecordBatch) -> DataFrame | None:

@@ -72,6 +72,15 @@ def write_user_shards_here(
     return write_missing(store, USERS, shard_count(count), schema, chain.from_iterable(pool.map(write, parts)))
 
 
+def write_few_users(users: pa.Table, store: Store, schema: pa.Schema) -> list[Entry]:
+    """The same of users that one shard holds, in any order."""
+    rows = users.append_column("shard", pa.repeat(0, users.num_rows)).sort_by(
+        [("key", "ascending"), ("id", "ascending")]
+    )
+    shards = write_shards(store, USERS, (_cast(batch, schema) for batch in rows.combine_chunks().to_batches()))
+    return write_missing(store, USERS, 1, schema, shards)
+
+
 def _write(root: str, access: Access, schema: pa.Schema, finish: Finish, batches: Batches) -> Iterator[pa.RecordBatch]:
     typed = (_cast(batch, schema) for batch in finish(batches))
     for entry in write_shards(open_store(root, access), USERS, typed):

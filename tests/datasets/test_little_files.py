@@ -1,4 +1,4 @@
-"""Small files are read in the driver's process, with the outcome of Spark's tasks."""
+"""Small files are read, and few users written, in the driver's process, with the outcome of Spark's tasks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pyspark.sql import SparkSession
 from personalize_spark.artifacts.artifact import Pinned
 from personalize_spark.catalog.catalog import Catalog
 from personalize_spark.catalog.resources import find_dataset
-from personalize_spark.datasets import imports
+from personalize_spark.datasets import build_view, imports
 from personalize_spark.datasets.import_plan import Files, plan_import
 from personalize_spark.datasets.imports import CsvSource, import_files, run_import
 from personalize_spark.datasets.small_tables import read_small_table
@@ -65,9 +65,12 @@ def outcome(spark: SparkSession, folder: Path, csv: Path) -> list[Any]:
 def test_the_outcome_is_that_of_tasks(spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(imports, "_read", None)  # no task reads
+        patch.setattr(build_view, "write_user_shards", None)  # and none writes users
         here = outcome(spark, tmp_path / "here", tmp_path / "csv")
     monkeypatch.setattr(imports, "_LITTLE_BYTES", 0)
     monkeypatch.setattr(imports, "_check_here", None)
+    monkeypatch.setattr(build_view, "_FEW", 0)
+    monkeypatch.setattr(build_view, "write_few_users", None)
     assert outcome(spark, tmp_path / "tasks", tmp_path / "csv") == here
     assert "Interactions: 94 rows imported" in here[0]
     assert "  4 rows were not imported" in here[0]
