@@ -120,6 +120,8 @@ def test_an_import_that_fails_leaves_no_frame_in_the_sessions_memory(
         raise KeyError
 
     (tmp_path / "x.csv").write_text("USER_ID,ITEM_ID,TIMESTAMP\nu1,i1,1\n")
+    monkeypatch.setattr("personalize_spark.datasets.imports._LITTLE_BYTES", 0)  # as of much data, which is kept there
+    monkeypatch.setattr("personalize_spark.datasets.build_view._FEW", 0)
     monkeypatch.setattr("personalize_spark.datasets.build_view.write_user_shards", fail)
     with pytest.raises(KeyError):
         ps.import_datasets(tmp_path / "catalog", "g", interactions=tmp_path / "x.csv", spark=spark)

@@ -234,7 +234,7 @@ def _read(spark: SparkSession, plan: Files) -> DataFrame:
 
 
 def _read_here(plan: Files) -> pa.Table | None:
-    """The same in this process; `None`: they are not little, or Spark is to say what is wrong with them."""
+    """The same in this process; `None`: they are none or not little, or Spark is to say what is wrong with them."""
     if sum(each.size for each in plan.files) > _LITTLE_BYTES:
         return None
     batches, rows = [], 0
@@ -244,7 +244,7 @@ def _read_here(plan: Files) -> pa.Table | None:
             rows += batch.num_rows
             if rows > _LITTLE_ROWS:
                 return None
-        return pa.Table.from_batches(batches, _fields(plan))
+        return pa.Table.from_batches(batches) if rows else None
     return None
 
 
