@@ -227,13 +227,13 @@ def _attribute(field: Column) -> Any:
 def _histories(spark: SparkSession, tables: _Tables, events: list[str], items: pa.RecordBatch) -> DataFrame:
     """Per user, the newest interactions of each event type, the newest first, ties by item id."""
     rows = pa.table({"_id": items.column("id"), "item": pa.array(np.arange(items.num_rows, dtype=np.int32))})
-    codes = spark.createDataFrame([(event, code) for code, event in enumerate(events)], "_event string, event smallint")
+    codes = pa.table({"_event": pa.array(events, pa.string()), "event": pa.array(range(len(events)), pa.int16())})
     known = tables.frames[INTERACTIONS].select(
         "USER_ID", "ITEM_ID", F.col("TIMESTAMP").alias("time"), _event(tables).alias("_event")
     )
     # Rows are numbered by ascending id, so their order is that of the ids.
     coded = known.join(frame_of(spark, rows), F.col("ITEM_ID").cast("binary") == F.col("_id"))
-    coded = coded.join(F.broadcast(codes), "_event").select("USER_ID", "time", "item", "event")
+    coded = coded.join(F.broadcast(frame_of(spark, codes)), "_event").select("USER_ID", "time", "item", "event")
     newest = Window.partitionBy("USER_ID", "event").orderBy(F.desc("time"), "item")
     kept = coded.withColumn("_row", F.row_number().over(newest)).where(F.col("_row") <= tables.history)
     events_of = F.collect_list(F.struct((-F.col("time")).alias("_age"), "item", "event", "time"))
