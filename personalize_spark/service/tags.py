@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from personalize_spark.catalog.arns import Arn
@@ -10,6 +10,9 @@ from personalize_spark.catalog.catalog import Catalog, Fields, Record
 from personalize_spark.catalog.lease import reap
 from personalize_spark.errors import ResourceInUseException, TooManyTagKeysException, TooManyTagsException
 from personalize_spark.request import MAX_TAGS, validate
+
+_TRIES = 100
+"""Of requests that change one resource at once, one gets through each time."""
 
 
 def tag_resource(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
@@ -21,11 +24,8 @@ def tag_resource(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
         TooManyTagsException: it would have more than 50.
     """
     validate("TagResource", params)
-    record = _changeable(catalog, params)
-    tags = _tags(record) | {each["tagKey"]: each["tagValue"] for each in params["tags"]}
-    if len(tags) > MAX_TAGS:
-        raise TooManyTagsException(f"{len(tags)} tags are more than the {MAX_TAGS} that a resource may have.")
-    _keep(catalog, record, tags)
+    added = {each["tagKey"]: each["tagValue"] for each in params["tags"]}
+    _change(catalog, params, lambda tags: tags | added)
     return {}
 
 
@@ -40,8 +40,7 @@ def untag_resource(catalog: Catalog, params: Mapping[str, Any]) -> Fields:
         raise TooManyTagKeysException(
             f"{len(params['tagKeys'])} keys are more than the {MAX_TAGS} tags that a resource may have."
         )
-    record = _changeable(catalog, params)
-    _keep(catalog, record, {key: value for key, value in _tags(record).items() if key not in params["tagKeys"]})
+    _change(catalog, params, lambda tags: {key: value for key, value in tags.items() if key not in params["tagKeys"]})
     return {}
 
 
@@ -62,9 +61,17 @@ def _changeable(catalog: Catalog, params: Mapping[str, Any]) -> Record:
     return record
 
 
-def _tags(record: Record) -> dict[str, str]:
-    return {each["tagKey"]: each["tagValue"] for each in record.fields.get("tags", [])}
-
-
-def _keep(catalog: Catalog, record: Record, tags: Mapping[str, str]) -> None:
-    catalog.update(record, tags=[{"tagKey": key, "tagValue": value} for key, value in tags.items()])
+def _change(catalog: Catalog, params: Mapping[str, Any], change: Callable[[dict[str, str]], dict[str, str]]) -> None:
+    """Change the tags of a resource; again, where another request came between."""
+    for left in reversed(range(_TRIES)):
+        record = _changeable(catalog, params)
+        tags = change({each["tagKey"]: each["tagValue"] for each in record.fields.get("tags", [])})
+        if len(tags) > MAX_TAGS:
+            raise TooManyTagsException(f"{len(tags)} tags are more than the {MAX_TAGS} that a resource may have.")
+        try:
+            catalog.update(record, tags=[{"tagKey": key, "tagValue": value} for key, value in tags.items()])
+        except ResourceInUseException:
+            if not left:
+                raise
+        else:
+            return

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -215,6 +216,19 @@ def test_tags_are_added_changed_listed_and_removed(service: Service) -> None:
     many = [{"tagKey": f"k{number}", "tagValue": ""} for number in range(50)]
     with pytest.raises(TooManyTagsException):
         service("TagResource", resourceArn=arn, tags=many)
+
+
+def test_tags_that_come_at_once_are_all_there(service: Service) -> None:
+    arn = service.dataset()["group"]
+    keys = [f"k{number:02}" for number in range(20)]
+
+    def tag(key: str) -> None:
+        service("TagResource", resourceArn=arn, tags=[{"tagKey": key, "tagValue": ""}])
+
+    with ThreadPoolExecutor(20) as pool:
+        list(pool.map(tag, keys))
+    tags = service("ListTagsForResource", resourceArn=arn)["tags"]
+    assert sorted(each["tagKey"] for each in tags) == keys
 
 
 def test_what_is_being_created_cannot_be_tagged(service: Service) -> None:
