@@ -6,6 +6,7 @@ heldout.lists.npy                                          int32 (H, 25): what w
 heldout.chances.npy                                        float64 (H, 25): the chance that the scores give each place
 heldout.losses.npy                                         float64 (m,): -log of the score of each target, in nats
 heldout.seenshares.npy                                     float64 (H,): the part of the scores that a user's other items have
+heldout.known.npy                                          int64 (I,): the interactions of each item that are not held out
 heldout.peers.NAME.npy                                     int32 (H, 25): what a simple model would recommend, -1 past the end
 itempeers.NAME.npy                                         int32 (I, 25): the same of a model of related items, for each item
 """
@@ -26,6 +27,7 @@ from personalize_spark.scoring.users import Users
 from personalize_spark.storage.store import Store
 
 _RANKING = ("lists", "chances", "losses", "seenshares")
+_KNOWN = "heldout.known"
 _PEERS, _ITEM_PEERS = "heldout.peers.", "itempeers."
 COSINE, EASE = "cosine", "ease"
 """Names of peers."""
@@ -84,11 +86,12 @@ class HeldOut:
         return HeldOut(targets, seen, replace(self.ranking, lists=lists))
 
 
-def write_held_out(store: Store, held_out: HeldOut) -> list[Entry]:
-    """Write the columns of what was held out."""
+def write_held_out(store: Store, held_out: HeldOut, known: NDArray[np.int64]) -> list[Entry]:
+    """Write the columns of what was held out, and of the interactions that are left of each item, int64 (I,)."""
     ranking = held_out.ranking
     columns: Sequence[NDArray[Any]] = (ranking.lists, ranking.chances, ranking.losses, ranking.seen_shares)
     return [
+        write_column(store, _KNOWN, known),
         *write_ragged(store, "heldout.targets", held_out.targets),
         *write_ragged(store, "heldout.seen", held_out.seen),
         *(write_column(store, f"heldout.{name}", column) for name, column in zip(_RANKING, columns, strict=True)),
@@ -101,6 +104,11 @@ def read_held_out(artifact: Artifact) -> HeldOut | None:
         return None
     ranking = Ranking(*(artifact.column(f"heldout.{name}") for name in _RANKING))
     return HeldOut(artifact.ragged("heldout.targets"), artifact.ragged("heldout.seen"), ranking)
+
+
+def read_known(artifact: Artifact) -> NDArray[np.int64]:
+    """Map the interactions of each item that are not held out, int64 (I,), of an artifact that has what was."""
+    return artifact.column(_KNOWN)
 
 
 def write_peers(store: Store, lists: Mapping[str, NDArray[np.int32]]) -> list[Entry]:

@@ -67,12 +67,10 @@ def open_csv(file: BinaryIO, name: str) -> CsvFile:
         DataError: it is empty, no CSV file, or not in UTF-8.
     """
     text = io.TextIOWrapper(_inflated(file, name), encoding="utf-8-sig", errors="surrogateescape", newline="")
-    try:
-        first = text.readline()
-    except OSError as error:
-        raise DataError(f"{name} is damaged: it cannot be decompressed: {error}.") from error
+    lines = _readable(text, name)
+    first = next(lines, "")
     separator = max(_SEPARATORS, key=first.count)  # commas, if there is none of them
-    rows: Any = csv.reader(_with_nulls(chain([first], text)), delimiter=separator, escapechar="\\", strict=True)
+    rows: Any = csv.reader(_with_nulls(chain([first], lines)), delimiter=separator, escapechar="\\", strict=True)
     reader: CsvReader = rows
     header = [each.strip() for each in _header(reader, name)]
     notes = [] if separator == "," else [f"{name} is separated by {_SEPARATORS[separator]}."]
@@ -112,6 +110,13 @@ def _inflated(file: BinaryIO, name: str) -> io.BufferedReader:
     if kind is not None:
         raise DataError(f"{name} {_FOREIGN[kind]}.")
     return plain
+
+
+def _readable(lines: Iterable[str], name: str) -> Iterator[str]:
+    try:
+        yield from lines
+    except OSError as error:
+        raise DataError(f"{name} is damaged: it cannot be decompressed: {error}.") from error
 
 
 def _with_nulls(lines: Iterable[str]) -> Iterator[str]:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from personalize_spark.artifacts.artifact import Artifact, Pinned
 from personalize_spark.artifacts.heldout import (
@@ -18,6 +19,7 @@ from personalize_spark.artifacts.heldout import (
     look_up,
     read_held_out,
     read_item_peers,
+    read_known,
     read_peers,
 )
 from personalize_spark.artifacts.model import read_model
@@ -125,12 +127,12 @@ def _personal(
         raise InvalidInputException(f"{arn} has no user vectors to evaluate: {recipe.name} recommends without them.")
     if source is None:
         out = _held_out(artifact, arn)
-        shares = known_shares(model.popularity, learned, out.targets)
+        shares = known_shares(read_known(artifact))
         peers = {_PEERS[name]: lists for name, lists in read_peers(artifact).items()}
     else:
         asked, notes = _came_since(model, model.users, source)
         out, peers = rank(asked, items, model.curve), {}
-        shares = known_shares(model.popularity, learned)
+        shares = known_shares(_counts(model, learned))
     return replace(measure_held_out(out, shares, items.ranks, peers), notes=notes), out.targets
 
 
@@ -153,13 +155,18 @@ def _related(
     lists = recipe.recommend(model, lines, Settings(LONGEST), Selection()).items.padded(LONGEST, -1).astype(np.int32)
     peers = {_PEERS[name]: rows[asked.values] for name, rows in read_item_peers(artifact).items()}
     ranks = np.argsort(model.popularity_order).astype(np.int32)
-    shares = known_shares(model.popularity, artifact.properties["interactions"])
+    shares = known_shares(_counts(model, artifact.properties["interactions"]))
     evaluation = measure_lists(lists, targets, asked, shares, ranks, peers)
     note = (
         f"Asked for the last item but one of each of {len(known):,} users in {source}: recall@K is the hit rate, the share of them "
         "whose last item is among the first K."
     )
     return replace(evaluation, notes=(note,)), targets
+
+
+def _counts(model: Model, interactions: int) -> NDArray[np.int64]:
+    """int64 (I,): the interactions of each item, of so many."""
+    return np.rint(model.popularity * interactions).astype(np.int64)
 
 
 def _told(fields: Fields, properties: Mapping[str, Any]) -> dict[str, str]:

@@ -153,20 +153,9 @@ def values_of(lists: NDArray[np.int32], targets: Ragged[np.int32], losses: NDArr
     return values
 
 
-def known_shares(
-    shares: NDArray[np.float64], interactions: int, targets: Ragged[np.int32] | None = None
-) -> NDArray[np.float64]:
-    """Each item's share of the interactions that a model has learned from, plus one for each item, so that none is 0.
-
-    Args:
-        shares: float64 (I,), each item's share of all interactions.
-        interactions: how many there are.
-        targets: the items held out, if they are part of `shares`: an interaction of each is taken away.
-    """
-    counts = np.rint(shares * interactions) + 1
-    if targets is not None:
-        counts -= np.bincount(targets.values, minlength=len(counts))
-    known: NDArray[np.float64] = counts / counts.sum()
+def known_shares(counts: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
+    """Each item's share of the interactions that a model has learned from, int (I,), plus one for each item, so that none is 0."""
+    known: NDArray[np.float64] = (counts + 1) / (counts.sum() + len(counts))
     return known
 
 

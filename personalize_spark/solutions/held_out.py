@@ -83,14 +83,13 @@ def judge(factors: Factors, matrix: Items) -> Judged:
         matrix: its items.
     """
     assert factors.users is not None  # noqa: S101
-    prior, counts = factors.prior()[matrix.ranks], factors.counts()[matrix.ranks]
+    prior, known = factors.prior()[matrix.ranks], factors.known()[matrix.ranks]
     users = asked(factors, matrix, calibrating(factors.users.rows))
     calibration = calibrate_held_out(*ending_with(users, matrix, 0.0), prior, factors.fitted)
     if not len(users.targets):
         return Judged(calibration)
     out = rank(*ending_with(users, matrix, last_of(calibration.scale, prior)), calibration.scale.curve)
-    shares = known_shares(counts / counts.sum(), int(counts.sum()), out.targets)
-    metrics = measure_held_out(out, shares, matrix.ranks).solution_metrics()
+    metrics = measure_held_out(out, known_shares(known), matrix.ranks).solution_metrics()
     peers = peer_lists(factors.users.rows, inverse(matrix.ranks), out.seen)
     return Judged(replace(calibration, metrics=calibration.metrics | metrics), out, peers)
 

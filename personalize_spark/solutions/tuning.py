@@ -179,8 +179,7 @@ def _told(factors: Factors, candidates: list[Measured], why: str) -> Factors:
 
 def _known(training: Training) -> _Known:
     items, pairs = training.source
-    (histories, targets), counts = calibrating(pairs), items.column("events").to_numpy()
-    shares = known_shares(counts / counts.sum(), int(counts.sum()), targets)
+    (histories, targets), shares = calibrating(pairs), known_shares(items.column("known").to_numpy())
     popular = np.argsort(-shares, kind="stable").astype(np.int32)
     lists = popular_of(popular, len(targets), LONGEST, Selection(excluded=histories.items))
     ndcg = _ndcg(lists, targets)

@@ -93,7 +93,8 @@ def _write_users(
     if isinstance(matrix, SparseItems):
         matrix = replace(matrix, share=last or 0.0)
     if judged is not None and judged.out is not None:
-        entries += write_held_out(store, judged.out) + write_peers(store, judged.peers)
+        known = (factors.twin or factors).known()[matrix.ranks]
+        entries += write_held_out(store, judged.out, known) + write_peers(store, judged.peers)
     entries += write_users(users.rows, users.count, side, store)
     about = {"users": users.count, "temperature": scale.temperature, **side.properties()}
     if factors.popular:

@@ -109,8 +109,14 @@ class Factors:
         counts: NDArray[np.int64] = self.items.column("events").to_numpy()
         return counts
 
+    def known(self) -> NDArray[np.int64]:
+        """int64 (I,): the interactions of each item that are not held out."""
+        known: NDArray[np.int64] = (
+            self.items.column("known").to_numpy() if "known" in self.items.column_names else self.counts()
+        )
+        return known
+
     def prior(self) -> NDArray[np.float64]:
-        """float64 (I,): ``log(1 + n)`` of the interactions of each item that are not held out."""
-        known = "known" if "known" in self.items.column_names else "events"
-        prior: NDArray[np.float64] = np.log1p(self.items.column(known).to_numpy())
+        """float64 (I,): ``log(1 + n)`` of these."""
+        prior: NDArray[np.float64] = np.log1p(self.known())
         return prior

@@ -12,9 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
+import numpy as np
 import pyarrow as pa
-from pyspark.sql import DataFrame, SparkSession, Window
+from numpy.typing import NDArray
+from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F  # noqa: N812  # as all of Spark's documents do
 
 from personalize_spark.datasets.delta_tables import read_version
@@ -27,6 +30,9 @@ _BUCKET_BITS = 8
 MIN_ITEMS, HELD_PART = 3, 10
 """A user with three items or more may calibrate: the newest tenth of them is held out, at least one."""
 _CALIBRATING_USERS = 2048
+_SPREAD = 2_654_435_761
+"""2^32 divided by the golden ratio (Knuth's multiplicative hash): neighbours come apart, and no two of 2^32 numbers meet."""
+N = TypeVar("N", Column, NDArray[np.int64])
 
 
 @dataclass(frozen=True)
@@ -91,19 +97,30 @@ def number_pairs(pairs: DataFrame, items: DataFrame) -> DataFrame:
     """(user_id, key, user, item, events, newest, held) of all pairs.
 
     About 2,000 users calibrate, chosen by the hash of the id among those with three items or more. The newest tenth of their
-    items is held out, at least one; of items last met at once first those of the highest numbers.
+    items is held out, at least one; of items last met at once, those that `tie` says.
     """
     numbered = pairs.join(items.select("item_id", "item"), "item_id")
     users = _number_users(numbered.groupBy("user_id").agg(F.count("*").alias("items")))
     with persisted(users):
         eligible = users.where(F.col("items") >= MIN_ITEMS)
-        chosen = eligible.where(F.col("key") < sampled_keys(eligible.count())).select("user_id")
-        met = F.sort_array(F.collect_list(F.struct("newest", "item")), asc=False)
+        chosen = eligible.where(F.col("key") < sampled_keys(eligible.count())).select("user_id", "key")
+        place = F.struct("newest", tie(F.col("item").cast("long"), F.col("key")).alias("tie"))
+        met = F.sort_array(F.collect_list(place), asc=False)
         cuts = numbered.join(F.broadcast(chosen), "user_id").groupBy("user_id").agg(met.alias("met"))
         oldest = F.get("met", F.greatest(F.lit(1), F.floor(F.size("met") / HELD_PART)) - 1)
         users = users.join(F.broadcast(cuts.select("user_id", oldest.alias("oldest"))), "user_id", "left")
-        held = (F.struct("newest", "item") >= F.col("oldest")).alias("held")
+        held = (place >= F.col("oldest")).alias("held")
         return numbered.join(users, "user_id").select("user_id", "key", "user", "item", "events", "newest", held)
+
+
+def tie(item: N, key: N) -> N:
+    """Which of a user's items comes last of those last met at once: the one with the most. Of other users it is another one.
+
+    Args:
+        item: its number, as int64.
+        key: of the user.
+    """
+    return (item * _SPREAD + key) % (1 << 32)
 
 
 def sampled_keys(eligible: int) -> int:

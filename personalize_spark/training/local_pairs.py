@@ -19,7 +19,7 @@ from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.spark import collect_arrow
 from personalize_spark.training.alternating import Pairs
 from personalize_spark.training.fold_in import Histories
-from personalize_spark.training.interactions import HELD_PART, MIN_ITEMS, Totals, no_interactions, sampled_keys
+from personalize_spark.training.interactions import HELD_PART, MIN_ITEMS, Totals, no_interactions, sampled_keys, tie
 
 
 @dataclass(frozen=True)
@@ -136,6 +136,7 @@ def _held(met: Ragged[np.int32], newest: NDArray[np.int64], keys: NDArray[np.uin
     held, eligible = np.zeros(len(newest), bool), met.lengths >= MIN_ITEMS
     for user in np.flatnonzero(eligible & (keys < sampled_keys(int(eligible.sum())))).tolist():
         first, end = met.indptr[user : user + 2]
-        in_order = np.lexsort((met.values[first:end], newest[first:end]))
+        ties = tie(met.values[first:end].astype(np.int64), keys[user].astype(np.int64))
+        in_order = np.lexsort((ties, newest[first:end]))
         held[first + in_order[-max(1, len(in_order) // HELD_PART) :]] = True
     return held

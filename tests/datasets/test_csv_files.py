@@ -67,3 +67,11 @@ def test_what_is_no_csv_in_utf8_is_named(data: bytes, said: str) -> None:
 def test_a_null_of_a_database_is_no_n() -> None:
     file = opened(b'A,B\n\\N,x\nx,\\N\r\nx\\N,"a\\"b"\n\\N,\\N')
     assert list(file.rows) == [["\\N", "x"], ["x", "\\N"], ["xN", 'a"b'], ["\\N", "\\N"]]
+
+
+def test_what_cannot_be_decompressed_behind_the_header_is_named() -> None:
+    rows = b"".join(b"u%d,%d\n" % (n, n * n * 7919 % 1_000_003) for n in range(200_000))
+    whole = gzip.compress(b"USER_ID,ITEM_ID\n" + rows, mtime=0)
+    file = opened(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match=r"^f\.csv is damaged: it cannot be decompressed: "):
+        list(file.rows)

@@ -98,3 +98,16 @@ def test_what_cannot_be_read_any_more_fails_as_in_tasks(
     with pytest.raises(TaskFailed, match=r"^The import failed in Spark: .*Items/2\.csv changed after it was listed"):
         run_import(spark, catalog, plan)
     assert [*catalog.list("dataset")] == []
+
+
+def test_users_may_come_first(spark: SparkSession, tmp_path: Path) -> None:
+    csv, catalog = tmp_path / "csv", Catalog(tmp_path / "catalog")
+    import_files(spark, catalog, "shop", sources(csv, {"Users/1.csv": FILES["Users/1.csv"]}))
+    [group] = catalog.list("dataset-group")
+    alone = Pinned(**group.fields["view"]).open()
+    import_files(spark, catalog, "shop", {kind: each for kind, each in sources(csv, FILES).items() if kind != "Users"})
+    [group] = catalog.list("dataset-group")
+    later = Pinned(**group.fields["view"]).open()
+    import_files(spark, Catalog(tmp_path / "other"), "shop", sources(csv, FILES))
+    [group] = Catalog(tmp_path / "other").list("dataset-group")
+    assert later.entries == Pinned(**group.fields["view"]).open().entries != alone.entries

@@ -22,6 +22,7 @@ from personalize_spark.artifacts.heldout import (
     HeldOut,
     Ranking,
     read_held_out,
+    read_known,
     write_held_out,
     write_item_peers,
     write_peers,
@@ -76,7 +77,8 @@ def write(
     if held_out is not None:
         targets, seen = one_each(TARGETS[:held_out], order), one_each(SEEN[:held_out], order)
         if held_out:
-            entries += write_held_out(store, rank(Asked(VECTORS[:held_out], targets, seen), matrix, Curve(2.0)))
+            known = (COUNTS - np.bincount(TARGETS[:held_out], minlength=ITEMS))[order]
+            entries += write_held_out(store, rank(Asked(VECTORS[:held_out], targets, seen), matrix, Curve(2.0)), known)
         entries += write_peers(store, peers or {})
     counted = {"interactions": int(COUNTS.sum())} if interactions else {}
     pinned = finish(store, entries, {"recipe": "aws-user-personalization", "temperature": 2.0, **counted})
@@ -87,7 +89,7 @@ def write(
 
 def expected(seen: Ragged[np.int32], *, learned: bool) -> Evaluation:
     targets = one_each(TARGETS, RANKS)
-    shares = known_shares(SHARES, int(COUNTS.sum()), None if learned else targets)
+    shares = known_shares(COUNTS if learned else COUNTS - np.bincount(TARGETS, minlength=ITEMS))
     return measure(VECTORS, ItemMatrix(FACTORS, FACTORS[:, 0], RANKS), targets, seen, shares, Curve(2.0))
 
 
@@ -107,9 +109,11 @@ def test_what_was_held_out_comes_back(tmp_path: Path) -> None:
     places = np.arange(50).reshape(2, 25)
     losses, seen_shares = np.array([1.0, 2.5, 0.5]), np.array([0.25, 0.0])
     ranking = Ranking(places.astype(np.int32), places / 50, losses, seen_shares)
-    finish(store, write_held_out(store, HeldOut(lists, seen, ranking)), {})
+    known = np.arange(8)
+    finish(store, write_held_out(store, HeldOut(lists, seen, ranking), known), {})
     columns = {path.name: np.load(path).dtype.name for path in tmp_path.glob("*.npy")}
     assert columns == {
+        "heldout.known.npy": "int64",
         "heldout.targets.indptr.npy": "int64",
         "heldout.targets.values.npy": "int32",
         "heldout.seen.indptr.npy": "int64",
@@ -122,6 +126,7 @@ def test_what_was_held_out_comes_back(tmp_path: Path) -> None:
     found = read_held_out(Artifact(store))
     assert found is not None
     np.testing.assert_equal(asdict(found.ranking), asdict(ranking))
+    assert read_known(Artifact(store)).tolist() == known.tolist()
     assert (found.targets.values.tolist(), found.targets.indptr.tolist()) == ([4, 5, 6], [0, 2, 3])
     assert (found.seen.values.tolist(), found.seen.indptr.tolist()) == ([7], [0, 0, 1])
 

@@ -100,9 +100,8 @@ def test_the_service_has_names_for_it() -> None:
 
 
 def test_what_was_held_out_was_not_known_and_no_share_is_zero() -> None:
-    shares = np.array([3, 1, 0, 0]) / 4
-    assert known_shares(shares, 4).tolist() == pytest.approx([4 / 8, 2 / 8, 1 / 8, 1 / 8])
-    assert known_shares(shares, 4, ragged([0], [0], [1])).tolist() == pytest.approx([2 / 5, 1 / 5, 1 / 5, 1 / 5])
+    assert known_shares(np.array([3, 1, 0, 0])).tolist() == pytest.approx([4 / 8, 2 / 8, 1 / 8, 1 / 8])
+    assert known_shares(np.array([1, 0, 0, 0])).tolist() == pytest.approx([2 / 5, 1 / 5, 1 / 5, 1 / 5])
 
 
 @given(st.integers(0, 10**6), st.integers(1, 60), st.integers(1, 30), st.integers(1, 5))
@@ -111,7 +110,7 @@ def test_it_is_what_the_definitions_say(seed: int, items: int, users: int, rank:
     factors = generator.normal(size=(items, rank)).astype(np.float32)
     factors[generator.integers(items, size=items // 4)] = factors[0]  # ties
     vectors = generator.normal(size=(users, rank)).astype(np.float32)
-    shares = known_shares(np.full(items, 1 / items), items, ragged(generator.permutation(items)[1::2].tolist()))
+    shares = known_shares(np.isin(np.arange(items), generator.permutation(items)[1::2], invert=True).astype(np.int64))
     targets, seen = [], []
     for _ in range(users):
         order, wanted = generator.permutation(items).tolist(), int(generator.integers(1, min(items, 8) + 1))
@@ -219,7 +218,7 @@ def test_more_than_the_best_is_random_at_the_least() -> None:
     factors, vectors = (generator.normal(size=(count, 8)).astype(np.float32) for count in (400, 500))
     scores = softmax_rows(3.0 * vectors.astype(np.float64) @ factors.T)
     targets = ragged(*([int(generator.choice(400, p=line))] for line in scores))
-    shares = known_shares(np.full(400, 1 / 400), 4000)
+    shares = known_shares(np.full(400, 10))
     nothing = ragged(*[[]] * 500)
     evaluation = measure(vectors, items_of(factors, np.arange(400)), targets, nothing, shares, Curve(3.0))
     model, random = evaluation.rankings["model"], evaluation.rankings["random"]

@@ -12,8 +12,9 @@ import pyarrow as pa
 import pytest
 
 from personalize_spark.artifacts.artifact import Artifact, Pinned
-from personalize_spark.artifacts.heldout import read_held_out
+from personalize_spark.artifacts.heldout import read_held_out, read_known
 from personalize_spark.artifacts.model import read_model
+from personalize_spark.quality.measures import known_shares
 from personalize_spark.recipes import RECIPES
 from personalize_spark.scoring.model import Model
 from personalize_spark.scoring.ragged import Ragged
@@ -131,6 +132,9 @@ def test_the_scores_of_what_follows_are_bent_and_explain_what_the_metrics_say(
     normalisers = log_normalisers(known.vectors, matrix, model.curve)
     np.testing.assert_allclose(held_out.ranking.losses, normalisers - chosen)
     assert artifact.properties["metrics"]["logLoss"] == pytest.approx((normalisers - chosen).mean(), abs=1e-5)
+    shares = known_shares(read_known(artifact))
+    popular = artifact.properties["metrics"]["logLossPopularity"]
+    assert popular == pytest.approx(-np.log(shares[targets]).mean())  # what evaluate says is what the training said
     of_seen = products_of(known.vectors, seen.row_ids(), matrix, seen.values.astype(np.int64))
     kept = np.exp(model.curve.exponents(of_seen) - normalisers[seen.row_ids()])
     np.testing.assert_allclose(held_out.ranking.seen_shares, seen.with_values(kept).means() * seen.lengths)
