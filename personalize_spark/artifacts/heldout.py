@@ -81,9 +81,14 @@ class HeldOut:
 
     def renumbered(self, rows: NDArray[np.int32]) -> HeldOut:
         """The same by other rows of the items: int32 (I,), by row the other one."""
-        lists = np.append(rows, np.int32(-1))[self.ranking.lists]
         targets, seen = (each.with_values(rows[each.values]) for each in (self.targets, self.seen))
-        return HeldOut(targets, seen, replace(self.ranking, lists=lists))
+        return HeldOut(targets, seen, replace(self.ranking, lists=renumbered(self.ranking.lists, rows)))
+
+
+def renumbered(lists: NDArray[np.int32], rows: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Lists of items, -1 past the end, by other rows of these: int32 (I,), by row the other one."""
+    found: NDArray[np.int32] = np.append(rows, np.int32(-1))[lists]
+    return found
 
 
 def write_held_out(store: Store, held_out: HeldOut, known: NDArray[np.int64]) -> list[Entry]:

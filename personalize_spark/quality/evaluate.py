@@ -29,7 +29,7 @@ from personalize_spark.errors import ArtifactError, DataError, InvalidInputExcep
 from personalize_spark.quality.evaluation import LONGEST, Evaluation
 from personalize_spark.quality.evaluation_page import evaluation_page
 from personalize_spark.quality.later import ITEM_ID, TIMESTAMP, USER_ID, last_two, read_interactions
-from personalize_spark.quality.measures import known_shares, measure_held_out, measure_lists, rank
+from personalize_spark.quality.measures import known_shares, measure, measure_lists, rank
 from personalize_spark.recipes import ModelKind, Recipe, RecipeType, Settings, recipe_of
 from personalize_spark.scoring.model import Model
 from personalize_spark.scoring.ragged import Ragged
@@ -133,7 +133,7 @@ def _personal(
         asked, notes = _came_since(model, model.users, source)
         out, peers = rank(asked, items, model.curve), {}
         shares = known_shares(_counts(model, learned))
-    return replace(measure_held_out(out, shares, items.ranks, peers), notes=notes), out.targets
+    return replace(measure(out, shares, items.ranks, peers), notes=notes), out.targets
 
 
 def _related(
@@ -203,8 +203,8 @@ def _held_out(artifact: Artifact, arn: str) -> HeldOut:
     held_out = read_held_out(artifact)
     if held_out is None:
         raise InvalidInputException(
-            f"The model of {arn} has no held-out items. Train a version with this release, on users with three or "
-            f"more items, or give later interactions: a CSV file of {USER_ID},{ITEM_ID}."
+            f"The model of {arn} has no held-out items. Train a version with this release, in the mode FULL, on users with "
+            f"three or more items, or give later interactions: a CSV file of {USER_ID},{ITEM_ID}."
         )
     return held_out
 

@@ -46,34 +46,17 @@ Values = dict[str, NDArray[np.float64]]
 """By measure, float64 (H,): its value for each user."""
 
 
-def measure(
-    vectors: NDArray[Any],
-    items: Items,
-    targets: Ragged[np.int32],
-    seen: Ragged[np.int32],
-    shares: NDArray[np.float64],
-    curve: Curve,
-    peers: Mapping[str, NDArray[np.int32]] | None = None,
-) -> Evaluation:
-    """Measure a model.
+def rank(asked: Asked, items: Items, curve: Curve) -> HeldOut:
+    """What a model says to users, to be measured.
 
     Args:
-        vectors: float32 (H, d) or int32 (H, K), users learned without their targets; H >= 1.
+        asked: the users, learned without their targets; no target is an item that its user has seen.
         items: the item side, with its rows in any order.
-        targets: the held-out items of each of the H users, at least one.
-        seen: the items that each user is not to get; no target is one of them.
-        shares: float64 (I,), the items' shares of the interactions, all above 0, total 1: see `known_shares`.
         curve: how products become exponents.
-        peers: by name, lists without scores for the same users, int32 (H, 25), -1 past the end.
 
     Raises:
         ValueError: there is no user, or one without a target.
     """
-    return measure_held_out(rank(Asked(vectors, targets, seen), items, curve), shares, items.ranks, peers)
-
-
-def rank(asked: Asked, items: Items, curve: Curve) -> HeldOut:
-    """What a model says to users, for `measure_held_out`; see `measure`."""
     vectors, targets, wanted = asked.vectors, asked.targets, asked.targets.lengths
     if not len(wanted) or not wanted.all():
         raise ValueError("each of at least one user needs a target")
@@ -88,13 +71,20 @@ def rank(asked: Asked, items: Items, curve: Curve) -> HeldOut:
     return HeldOut(targets, asked.seen, Ranking(best.items, chances, losses, seen_shares))
 
 
-def measure_held_out(
+def measure(
     out: HeldOut,
     shares: NDArray[np.float64],
     ranks: NDArray[np.int32],
     peers: Mapping[str, NDArray[np.int32]] | None = None,
 ) -> Evaluation:
-    """Measure what a model said; see `measure`, and `measure_lists` for the ranks."""
+    """Measure what a model said.
+
+    Args:
+        out: what was held out, and what the model said of it.
+        shares: float64 (I,), the items' shares of the interactions, all above 0, total 1: see `known_shares`.
+        ranks: int32 (I,), which of two equally popular items comes first.
+        peers: by name, lists without scores for the same users, int32 (H, 25), -1 past the end.
+    """
     targets, ranking = out.targets, out.ranking
     losses = {
         "model": ranking.losses,
@@ -119,10 +109,10 @@ def measure_lists(
 
     Args:
         lists: of the model.
-        targets: see `measure`, as are `seen`, `shares` and `peers`.
+        targets: by user, the held-out items, at least one.
         seen: what no list has.
-        shares: of the items.
-        ranks: int32 (I,), which of two equally popular items comes first.
+        shares: see `measure`, as are `ranks` and `peers`.
+        ranks: of the items.
         peers: more lists.
         losses: by ranking, float64 (m,), the -log of the score of each target; of rankings that have scores.
     """

@@ -23,8 +23,8 @@ from personalize_spark.recipes import ModelKind
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.selection import Selection, best_of, popular_of
 from personalize_spark.solutions.calibration import loss_of_popularity
-from personalize_spark.solutions.held_out import asked, calibrating, ending_with
 from personalize_spark.solutions.item_side import in_order, last_of
+from personalize_spark.solutions.judging import asked, calibrating, ending_with
 from personalize_spark.training.als import train_als
 from personalize_spark.training.factors import Factors
 from personalize_spark.training.fold_in import Histories

@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from personalize_spark.artifacts.artifact import Entry, finish, write_column
-from personalize_spark.artifacts.heldout import write_held_out, write_item_peers, write_peers
+from personalize_spark.artifacts.heldout import renumbered, write_held_out, write_item_peers, write_peers
 from personalize_spark.artifacts.model import write_items
 from personalize_spark.catalog.catalog import Fields
 from personalize_spark.scoring.item_index import JsonTexts
@@ -20,8 +20,8 @@ from personalize_spark.scoring.model import Model
 from personalize_spark.scoring.sparse import SparseItems
 from personalize_spark.scoring.topn import ItemMatrix, Items
 from personalize_spark.solutions.calibration import Calibration, calibrate_choices
-from personalize_spark.solutions.held_out import judge, judge_twin
 from personalize_spark.solutions.item_side import in_order, last_of, own_factors
+from personalize_spark.solutions.judging import judge, judge_twin
 from personalize_spark.solutions.write_users import UserSide, inverse, write_users
 from personalize_spark.storage.store import Store
 from personalize_spark.training.factors import Factors, UserSource
@@ -40,7 +40,9 @@ def write_model(store: Store, factors: Factors, properties: Mapping[str, Any]) -
     """
     matrix, order = in_order(factors)
     entries = write_items(store, _item_side(factors, matrix, order))
-    entries += write_item_peers(store, {name: _renumbered(lists, order) for name, lists in factors.item_peers.items()})
+    rows = inverse(order)
+    peers = {name: renumbered(lists[order], rows) for name, lists in factors.item_peers.items()}
+    entries += write_item_peers(store, peers)
     about = {**properties, "items": len(order), **factors.properties}
     if isinstance(matrix, ItemMatrix):
         about["rank"] = matrix.width
@@ -49,12 +51,6 @@ def write_model(store: Store, factors: Factors, properties: Mapping[str, Any]) -
         entries, about = [*entries, *more], about | told
     model = finish(store, entries, about)
     return {"model": asdict(model), "metrics": about.get("metrics", {})}
-
-
-def _renumbered(lists: NDArray[np.int32], order: NDArray[np.int64]) -> NDArray[np.int32]:
-    """Lists of item numbers, -1 past the end, by number, as lists of rows by row."""
-    rows = np.append(inverse(order), -1)  # -1 stays
-    return rows[lists[order]].astype(np.int32)
 
 
 def _item_side(factors: Factors, matrix: Items | None, order: NDArray[np.int64]) -> Model:

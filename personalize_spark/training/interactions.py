@@ -32,7 +32,7 @@ MIN_ITEMS, HELD_PART = 3, 10
 _CALIBRATING_USERS = 2048
 _SPREAD = 2_654_435_761
 """2^32 divided by the golden ratio (Knuth's multiplicative hash): neighbours come apart, and no two of 2^32 numbers meet."""
-N = TypeVar("N", Column, NDArray[np.int64])
+_N = TypeVar("_N", Column, NDArray[np.int64])
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def number_pairs(pairs: DataFrame, items: DataFrame) -> DataFrame:
         return numbered.join(users, "user_id").select("user_id", "key", "user", "item", "events", "newest", held)
 
 
-def tie(item: N, key: N) -> N:
+def tie(item: _N, key: _N) -> _N:
     """Which of a user's items comes last of those last met at once: the one with the most. Of other users it is another one.
 
     Args:

@@ -15,14 +15,11 @@ import numpy as np
 import orjson
 import pytest
 
-from personalize_spark.artifacts.artifact import Artifact, Pinned, finish
+from personalize_spark.artifacts.artifact import Pinned, finish
 from personalize_spark.artifacts.heldout import (
     COSINE,
     Asked,
-    HeldOut,
-    Ranking,
     read_held_out,
-    read_known,
     write_held_out,
     write_item_peers,
     write_peers,
@@ -40,7 +37,6 @@ from personalize_spark.scoring.item_index import JsonTexts
 from personalize_spark.scoring.model import Model
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.topn import ItemMatrix
-from personalize_spark.storage.location import open_store
 from personalize_spark.testing.toy import golden_version, write_toy_users, write_version
 
 ITEMS, USERS, COUNTS = 60, 12, np.arange(60, 0, -1)
@@ -90,7 +86,8 @@ def write(
 def expected(seen: Ragged[np.int32], *, learned: bool) -> Evaluation:
     targets = one_each(TARGETS, RANKS)
     shares = known_shares(COUNTS if learned else COUNTS - np.bincount(TARGETS, minlength=ITEMS))
-    return measure(VECTORS, ItemMatrix(FACTORS, FACTORS[:, 0], RANKS), targets, seen, shares, Curve(2.0))
+    matrix = ItemMatrix(FACTORS, FACTORS[:, 0], RANKS)
+    return measure(rank(Asked(VECTORS, targets, seen), matrix, Curve(2.0)), shares, RANKS)
 
 
 def same(found: Evaluation, evaluation: Evaluation) -> None:
@@ -100,35 +97,6 @@ def same(found: Evaluation, evaluation: Evaluation) -> None:
     assert found.solution_metrics() == pytest.approx(evaluation.solution_metrics())
     predicted = [[each.predicted for each in one.calibration] for one in (found, evaluation)]
     assert predicted[0] == pytest.approx(predicted[1])
-
-
-def test_what_was_held_out_comes_back(tmp_path: Path) -> None:
-    store = open_store(f"file://{tmp_path}")
-    lists = Ragged(np.array([0, 2, 3]), np.array([4, 5, 6], np.int32))
-    seen = Ragged(np.array([0, 0, 1]), np.array([7], np.int32))
-    places = np.arange(50).reshape(2, 25)
-    losses, seen_shares = np.array([1.0, 2.5, 0.5]), np.array([0.25, 0.0])
-    ranking = Ranking(places.astype(np.int32), places / 50, losses, seen_shares)
-    known = np.arange(8)
-    finish(store, write_held_out(store, HeldOut(lists, seen, ranking), known), {})
-    columns = {path.name: np.load(path).dtype.name for path in tmp_path.glob("*.npy")}
-    assert columns == {
-        "heldout.known.npy": "int64",
-        "heldout.targets.indptr.npy": "int64",
-        "heldout.targets.values.npy": "int32",
-        "heldout.seen.indptr.npy": "int64",
-        "heldout.seen.values.npy": "int32",
-        "heldout.lists.npy": "int32",
-        "heldout.chances.npy": "float64",
-        "heldout.losses.npy": "float64",
-        "heldout.seenshares.npy": "float64",
-    }
-    found = read_held_out(Artifact(store))
-    assert found is not None
-    np.testing.assert_equal(asdict(found.ranking), asdict(ranking))
-    assert read_known(Artifact(store)).tolist() == known.tolist()
-    assert (found.targets.values.tolist(), found.targets.indptr.tolist()) == ([4, 5, 6], [0, 2, 3])
-    assert (found.seen.values.tolist(), found.seen.indptr.tolist()) == ([7], [0, 0, 1])
 
 
 def test_a_version_is_evaluated_on_what_its_training_held_out(catalog: Catalog) -> None:

@@ -14,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from personalize_spark.artifacts.heldout import Asked
 from personalize_spark.quality import measures as module
 from personalize_spark.quality.evaluation import Bin, Evaluation
-from personalize_spark.quality.measures import known_shares, measure
+from personalize_spark.quality.measures import known_shares, measure, rank
 from personalize_spark.scoring.curve import STRAIGHT, Curve
 from personalize_spark.scoring.items import ItemMatrix
 from personalize_spark.scoring.ragged import Ragged
@@ -38,11 +39,22 @@ def items_of(factors: NDArray[np.float32], ranks: NDArray[np.integer[Any]]) -> I
     return ItemMatrix(factors, np.zeros(len(factors), np.float32), ranks.astype(np.int32))
 
 
+def evaluation_of(
+    vectors: NDArray[np.float32],
+    items: ItemMatrix,
+    targets: Ragged[np.int32],
+    seen: Ragged[np.int32],
+    shares: NDArray[np.float64],
+    curve: Curve,
+) -> Evaluation:
+    return measure(rank(Asked(vectors, targets, seen), items, curve), shares, items.ranks)
+
+
 def golden() -> Evaluation:
     """The model gives the first user 1 2 3, the second one 3 2 1 0; popularity gives 1 3 2 and 0 1 3 2."""
     shares, ranks = np.array([4, 2, 1, 1]) / 8, np.array([0, 1, 3, 2], np.int32)
     targets, seen = ragged([1], [0, 3]), ragged([0], [])
-    return measure(column(1, -1), items_of(column(3, 2, 1, 0), ranks), targets, seen, shares, Curve(LOG2))
+    return evaluation_of(column(1, -1), items_of(column(3, 2, 1, 0), ranks), targets, seen, shares, Curve(LOG2))
 
 
 def test_a_tiny_case_is_as_worked_by_hand() -> None:
@@ -117,7 +129,7 @@ def test_it_is_what_the_definitions_say(seed: int, items: int, users: int, rank:
         targets.append(sorted(order[:wanted]))
         seen.append(sorted(order[wanted:][: generator.integers(items)]))
     ranks = generator.permutation(items).astype(np.int32)
-    evaluation = measure(vectors, items_of(factors, ranks), ragged(*targets), ragged(*seen), shares, Curve(0.7))
+    evaluation = evaluation_of(vectors, items_of(factors, ranks), ragged(*targets), ragged(*seen), shares, Curve(0.7))
 
     scores = [
         softmax([0.7 * math.fsum(map(float.__mul__, user, item)) for item in factors.tolist()])
@@ -220,7 +232,7 @@ def test_more_than_the_best_is_random_at_the_least() -> None:
     targets = ragged(*([int(generator.choice(400, p=line))] for line in scores))
     shares = known_shares(np.full(400, 10))
     nothing = ragged(*[[]] * 500)
-    evaluation = measure(vectors, items_of(factors, np.arange(400)), targets, nothing, shares, Curve(3.0))
+    evaluation = evaluation_of(vectors, items_of(factors, np.arange(400)), targets, nothing, shares, Curve(3.0))
     model, random = evaluation.rankings["model"], evaluation.rankings["random"]
     assert model.recall[25] > 0.9
     assert random.recall[25] == pytest.approx(25 / 400, abs=0.04)
@@ -242,10 +254,12 @@ def test_a_user_without_a_target_is_refused() -> None:
     shares, ranks = np.array([0.5, 0.5]), np.arange(2, dtype=np.int32)
     for vectors, targets in ((column(), ragged()), (column(1, 1), ragged([0], []))):
         with pytest.raises(ValueError, match="needs a target"):
-            measure(vectors, items_of(column(1, 2), ranks), targets, ragged(*[[]] * len(vectors)), shares, STRAIGHT)
+            evaluation_of(
+                vectors, items_of(column(1, 2), ranks), targets, ragged(*[[]] * len(vectors)), shares, STRAIGHT
+            )
 
 
 def test_a_bin_holds_at_least_one_place() -> None:
     shares, ranks = np.array([0.5, 0.5]), np.arange(2, dtype=np.int32)
-    evaluation = measure(column(0), items_of(column(1, 2), ranks), ragged([1]), ragged([0]), shares, STRAIGHT)
+    evaluation = evaluation_of(column(0), items_of(column(1, 2), ranks), ragged([1]), ragged([0]), shares, STRAIGHT)
     assert evaluation.calibration == [Bin(1.0, 1.0, 1)]

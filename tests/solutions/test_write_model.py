@@ -20,7 +20,7 @@ from personalize_spark.scoring.model import Model
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.softmax import log_normalisers
 from personalize_spark.scoring.topn import products_of
-from personalize_spark.solutions.held_out import asked, calibrating
+from personalize_spark.solutions.judging import asked, calibrating
 from personalize_spark.solutions.write_model import write_model
 from personalize_spark.solutions.write_users import UserSide
 from personalize_spark.storage.file import FileStore

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,6 @@ from pyspark.sql import DataFrame, SparkSession
 from personalize_spark.artifacts.shards import keys_of
 from personalize_spark.errors import DataError
 from personalize_spark.recipes import RECIPES
-from personalize_spark.solutions.held_out import calibrating
 from personalize_spark.training.configuration import Hyperparameters
 from personalize_spark.training.cooccurrence import Closeness, cooccurrences
 from personalize_spark.training.interactions import (
@@ -113,14 +112,6 @@ def test_where_times_tell_no_order_users_have_different_items_held_out(spark: Sp
     assert counts.sum() == 200
     assert counts.min() > 5
     assert counts.max() < 40
-
-
-def test_frames_tell_the_same_of_users_who_calibrate(table: DataFrame) -> None:
-    pairs = count_pairs(table)
-    frame = number_pairs(pairs, number_items(pairs))
-    (histories, targets), found = calibrating(LocalPairs.read(table)), calibrating(frame)
-    np.testing.assert_equal(asdict(found[0]), asdict(histories))
-    np.testing.assert_equal(asdict(found[1]), asdict(targets))
 
 
 def test_no_interactions_are_an_error(table: DataFrame) -> None:

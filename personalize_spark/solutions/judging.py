@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
-from personalize_spark.artifacts.heldout import Asked, HeldOut
-from personalize_spark.quality.measures import known_shares, measure_held_out, rank
+from personalize_spark.artifacts.heldout import Asked, HeldOut, renumbered
+from personalize_spark.quality.measures import known_shares, measure, rank
 from personalize_spark.scoring.ragged import Ragged
 from personalize_spark.scoring.sparse import SparseItems
 from personalize_spark.scoring.topn import Items
@@ -89,7 +89,7 @@ def judge(factors: Factors, matrix: Items) -> Judged:
     if not len(users.targets):
         return Judged(calibration)
     out = rank(*ending_with(users, matrix, last_of(calibration.scale, prior)), calibration.scale.curve)
-    metrics = measure_held_out(out, known_shares(known), matrix.ranks).solution_metrics()
+    metrics = measure(out, known_shares(known), matrix.ranks).solution_metrics()
     peers = peer_lists(factors.users.rows, inverse(matrix.ranks), out.seen)
     return Judged(replace(calibration, metrics=calibration.metrics | metrics), out, peers)
 
@@ -99,5 +99,5 @@ def judge_twin(twin: Factors, matrix: Items) -> Judged:
     its_own, _ = in_order(twin)
     assert its_own is not None  # noqa: S101  # it is of the same kind
     judged, rows = judge(twin, its_own), inverse(matrix.ranks)[its_own.ranks]
-    peers = {name: np.append(rows, np.int32(-1))[lists] for name, lists in judged.peers.items()}
+    peers = {name: renumbered(lists, rows) for name, lists in judged.peers.items()}
     return replace(judged, out=None if judged.out is None else judged.out.renumbered(rows), peers=peers)
